@@ -1,0 +1,1 @@
+"""Search over any `step(tokens, state) -> (logits, state)`."""

@@ -1,0 +1,38 @@
+"""Errors a user can act on: one line that says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SightlineError(Exception):
+    """Something the user can mend. The command line prints it as one line and exits with `exit_code`.
+
+    Write the message as "WHERE: what is wrong; what to do", where WHERE is a file, file:line or key.
+    """
+
+    exit_code = 1
+
+
+class UsageError(SightlineError):
+    """A wrong argument, configuration key or value (exit code 2)."""
+
+    exit_code = 2
+
+
+class DataError(SightlineError):
+    """A file that cannot be read or does not hold what it should (exit code 1)."""
+
+
+class CheckpointError(SightlineError):
+    """A run or checkpoint that is missing, damaged or does not belong to this configuration (exit code 1)."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint naming the known word closest to `word`: '; did you mean "x"?', or the list where nothing is close."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f'; did you mean "{close[0]}"?'
+    return f"; known: {', '.join(known)}" if known else ""

@@ -1,0 +1,1 @@
+"""One file per system of the line, each with its whole forward path."""

@@ -1,0 +1,1 @@
+"""Equations: attention, scores, masks, positions, recurrent cells, blocks, state and capture."""

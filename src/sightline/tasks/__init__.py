@@ -1,0 +1,1 @@
+"""Tasks join a model with data, a loss and metrics."""

@@ -1,0 +1,5 @@
+"""Shared test set-up."""
+
+import torch
+
+torch.set_num_threads(2)
