@@ -1,0 +1,146 @@
+"""The Transformer's block: attention and feed-forward sublayers with residuals and norms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sightline.nn.attention import Memory, MultiHeadAttention
+from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.norms import NORMS
+from sightline.nn.ops import Linear
+from sightline.nn.positions import Positions
+
+ACTIVATIONS = {"relu": torch.relu, "gelu": F.gelu}
+
+
+class FeedForward(nn.Module):
+    """W₂ f(W₁ x + b₁) + b₂ (Vaswani et al. 2017, eq. 2), f = relu or gelu."""
+
+    def __init__(self, d_model: int, d_ff: int, activation: str, dropout: float) -> None:
+        super().__init__()
+        self.inner, self.outer = Linear(d_model, d_ff), Linear(d_ff, d_model)
+        self.activation, self.dropout = ACTIVATIONS[activation], dropout
+
+    def forward(self, x_BTD: Tensor, forward: Forward = INFERENCE) -> Tensor:
+        return self.outer(forward.dropout(self.activation(self.inner(x_BTD)), self.dropout))
+
+
+class SwiGLU(nn.Module):
+    """W₂ (silu(W₁ x) ⊙ V x), without biases (Shazeer 2020, eq. 6)."""
+
+    def __init__(self, d_model: int, d_ff: int, dropout: float) -> None:
+        super().__init__()
+        self.inner = Linear(d_model, 2 * d_ff, bias=False)
+        self.outer, self.dropout = Linear(d_ff, d_model, bias=False), dropout
+
+    def forward(self, x_BTD: Tensor, forward: Forward = INFERENCE) -> Tensor:
+        gate, value = self.inner(x_BTD).chunk(2, -1)
+        return self.outer(forward.dropout(F.silu(gate) * value, self.dropout))
+
+
+def make_feed_forward(d_model: int, d_ff: int, activation: str, dropout: float) -> nn.Module:
+    """The position-wise network with activation relu, gelu or swiglu."""
+    if activation == "swiglu":
+        return SwiGLU(d_model, d_ff, dropout)
+    return FeedForward(d_model, d_ff, activation, dropout)
+
+
+@dataclass(frozen=True)
+class BlockSizes:
+    """What a block is made of: see `sightline.models.transformer.TransformerSizes` for each name."""
+
+    d_model: int
+    num_heads: int
+    d_ff: int
+    value_width: int | None = None
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    activation: str = "relu"
+    norm: str = "layer"
+    pre_norm: bool = False
+
+
+class Block(nn.Module):
+    """Self-attention, cross-attention where there is a source, feed-forward; each with a residual and a norm.
+
+    Post-norm: x ← norm(x + dropout(f(x))) (Vaswani et al. 2017, section 3.1).
+    Pre-norm: x ← x + dropout(f(norm(x))) (Xiong et al. 2020, figure 1b).
+    """
+
+    def __init__(self, sizes: BlockSizes, positions: Positions | None = None, cross: bool = False) -> None:
+        super().__init__()
+
+        def attention(turned: Positions | None) -> MultiHeadAttention:
+            return MultiHeadAttention(
+                sizes.d_model,
+                sizes.num_heads,
+                value_width=sizes.value_width,
+                dropout=sizes.attention_dropout,
+                positions=turned,
+            )
+
+        norm = NORMS[sizes.norm]
+        self.pre_norm, self.dropout = sizes.pre_norm, sizes.dropout
+        self.self_attention, self.self_norm = attention(positions), norm(sizes.d_model)
+        # distances between a source and a target position mean nothing: cross-attention is never rotated
+        self.cross_attention = attention(None) if cross else None
+        self.cross_norm = norm(sizes.d_model) if cross else None
+        self.feed_forward = make_feed_forward(sizes.d_model, sizes.d_ff, sizes.activation, sizes.activation_dropout)
+        self.feed_forward_norm = norm(sizes.d_model)
+
+    def _sublayer(
+        self,
+        x_BTD: Tensor,
+        function: Callable[[Tensor], Tensor],
+        norm: nn.Module,
+        real_BT: Tensor | None,
+        forward: Forward,
+    ) -> Tensor:
+        if self.pre_norm:
+            return x_BTD + forward.dropout(function(norm(x_BTD, real_BT, forward)), self.dropout)
+        return norm(x_BTD + forward.dropout(function(x_BTD), self.dropout), real_BT, forward)
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        mask: Tensor | None,
+        *,
+        real_BT: Tensor | None = None,
+        past: Memory | None = None,
+        source: Memory | None = None,
+        source_mask: Tensor | None = None,
+        forward: Forward = INFERENCE,
+    ) -> tuple[Tensor, Memory]:
+        """One block over x (B, T, D).
+
+        Args:
+            mask: what self-attention may see, broadcastable to (B, H, T, past + T).
+            real_BT: which positions are no padding; only batch norm asks.
+            past: keys and values of earlier positions. source, source_mask: the memory cross-attention reads.
+
+        Returns:
+            (B, T, D) and the self-attention's memory including this input.
+        """
+        memory: list[Memory] = []
+
+        def attend_self(x: Tensor) -> Tensor:
+            context, kept = self.self_attention(x, mask, past, forward.at("self_attention"))
+            memory.append(kept)
+            return context
+
+        x_BTD = self._sublayer(x_BTD, attend_self, self.self_norm, real_BT, forward)
+        if self.cross_attention is not None and self.cross_norm is not None and source is not None:
+            cross, inner = self.cross_attention, forward.at("cross_attention")
+            x_BTD = self._sublayer(
+                x_BTD, lambda x: cross.cross(x, source, source_mask, inner), self.cross_norm, real_BT, forward
+            )
+        inner = forward.at("feed_forward")
+        x_BTD = self._sublayer(x_BTD, lambda x: self.feed_forward(x, inner), self.feed_forward_norm, real_BT, forward)
+        forward.record("residual", x_BTD)
+        return x_BTD, memory[0]

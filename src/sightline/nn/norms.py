@@ -1,0 +1,66 @@
+"""Normalisation: layer, RMS and batch norm behind one signature."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sightline.nn.forward import INFERENCE, Forward
+
+EPSILON = 1e-5
+
+
+class LayerNorm(nn.Module):
+    """Per position, over its features: (x - mean) / √(var + ε) · g + b (Ba et al. 2016, eq. 4)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, forward: Forward = INFERENCE) -> Tensor:
+        return F.layer_norm(x_BTD, self.weight.shape, self.weight, self.bias, EPSILON)
+
+
+class RMSNorm(nn.Module):
+    """Per position: x / √(mean(x²) + ε) · g (Zhang & Sennrich 2019, eq. 4)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, forward: Forward = INFERENCE) -> Tensor:
+        return F.rms_norm(x_BTD, self.weight.shape, self.weight, EPSILON)
+
+
+class BatchNorm(nn.Module):
+    """Per feature, over the batch's real positions (Ioffe & Szegedy 2015, algorithm 1).
+
+    Padding takes no part in the statistics. A training pass uses the batch's and moves the running ones towards
+    them by a tenth; any other pass uses the running ones, so that a sentence never depends on its neighbours.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, forward: Forward = INFERENCE) -> Tensor:
+        mean, var = self.running_mean.float(), self.running_var.float()
+        if forward.training:
+            rows = (x_BTD.flatten(0, 1) if real_BT is None else x_BTD[real_BT]).float()
+            var, mean = torch.var_mean(rows, 0, correction=0)
+            with torch.no_grad():
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), 0.1)
+                self.running_var.lerp_(var.to(self.running_var.dtype), 0.1)
+        scale = self.weight.float() * torch.rsqrt(var + EPSILON)
+        return (x_BTD.float() * scale + (self.bias.float() - mean * scale)).to(x_BTD.dtype)
+
+
+NORMS = {"layer": LayerNorm, "rms": RMSNorm, "batch": BatchNorm}

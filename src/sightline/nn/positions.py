@@ -1,0 +1,110 @@
+"""Positional encodings: sinusoidal, triangle and square waves, learned, rotary, none."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class Positions(nn.Module):
+    """No positions; the others override what they change: `embed` for those that are added, `rotate` for rotary."""
+
+    def embed(self, x_BTD: Tensor, offset: int = 0) -> Tensor:
+        """`x_BTD` with the encodings of positions offset … offset + T - 1 added."""
+        return x_BTD
+
+    def rotate(self, x_BHTK: Tensor, offset: int = 0) -> Tensor:
+        """Queries or keys turned by their positions."""
+        return x_BHTK
+
+
+def angles(length: int, width: int, base: float = 10_000.0) -> Tensor:
+    """(length, width / 2): position / base^(2i / width), the phases of Vaswani et al. 2017, section 3.5."""
+    frequencies = torch.exp(torch.arange(0, width, 2, dtype=torch.float64) * (-math.log(base) / width))
+    return torch.arange(length, dtype=torch.float64)[:, None] * frequencies
+
+
+def _triangle(phase: Tensor) -> Tensor:
+    return 2 / math.pi * torch.asin(torch.sin(phase).clamp(-1, 1))
+
+
+def _square(phase: Tensor) -> Tensor:
+    return torch.where(torch.sin(phase) >= 0, 1.0, -1.0)
+
+
+WAVES = {"sinusoidal": torch.sin, "triangle": _triangle, "square": _square}
+
+
+def wave_table(kind: str, length: int, width: int) -> Tensor:
+    """(length, width) fp32: even columns wave(phase), odd columns wave(phase + π/2), of geometric wavelengths.
+
+    For "sinusoidal" this is Vaswani et al. 2017, section 3.5: PE(p, 2i) = sin, PE(p, 2i + 1) = cos.
+    """
+    phase = angles(length, width + width % 2)
+    wave = WAVES[kind]
+    return torch.stack([wave(phase), wave(phase + math.pi / 2)], -1).flatten(1)[:, :width].float()
+
+
+class Waves(Positions):
+    """A fixed table added to the embeddings. It grows with the sequence, so no length is too long."""
+
+    def __init__(self, kind: str, width: int) -> None:
+        super().__init__()
+        self.kind, self.width = kind, width
+
+    def embed(self, x_BTD: Tensor, offset: int = 0) -> Tensor:
+        length = offset + x_BTD.shape[1]
+        table = _cached_table(self.kind, 1 << max(length - 1, 255).bit_length(), self.width, x_BTD.dtype, x_BTD.device)
+        return x_BTD + table[offset:length]
+
+
+class Learned(Positions):
+    """One learned vector a position (Gehring et al. 2017; Devlin et al. 2019).
+
+    Raises:
+        ValueError: where a sequence is longer than `max_length`.
+    """
+
+    def __init__(self, max_length: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(max_length, width) * 0.02)
+
+    def embed(self, x_BTD: Tensor, offset: int = 0) -> Tensor:
+        length = offset + x_BTD.shape[1]
+        if length > self.table.shape[0]:
+            raise ValueError(f"{length} positions asked of a table of {self.table.shape[0]} learned ones")
+        return x_BTD + self.table[offset:length]
+
+
+class Rotary(Positions):
+    """Queries and keys turned by an angle proportional to their position (Su et al. 2021, eq. 34)."""
+
+    def rotate(self, x_BHTK: Tensor, offset: int = 0) -> Tensor:
+        length, width = x_BHTK.shape[2], x_BHTK.shape[3]
+        cosine, sine = _cached_rotation(1 << max(offset + length - 1, 255).bit_length(), width, x_BHTK.device)
+        cosine, sine = cosine[offset : offset + length], sine[offset : offset + length]
+        first, second = x_BHTK.float().chunk(2, -1)
+        turned = torch.cat([first * cosine - second * sine, second * cosine + first * sine], -1)
+        return turned.to(x_BHTK.dtype)
+
+
+# Tables are pure functions of their arguments, so remembering a few of them is a cache and not state.
+@functools.lru_cache(maxsize=32)
+def _cached_table(kind: str, length: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return wave_table(kind, length, width).to(device, dtype)
+
+
+@functools.lru_cache(maxsize=32)
+def _cached_rotation(length: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    phase = angles(length, width)
+    return phase.cos().float().to(device), phase.sin().float().to(device)
+
+
+def make_positions(kind: str, d_model: int, max_length: int) -> Positions:
+    """The encoding named `kind`: sinusoidal, triangle, square, learned, rotary or none."""
+    if kind in WAVES:
+        return Waves(kind, d_model)
+    return {"learned": lambda: Learned(max_length, d_model), "rotary": Rotary, "none": Positions}[kind]()

@@ -1,0 +1,177 @@
+"""Recurrent cells as readable equations, and whole layers through PyTorch's fused kernels on the same weights.
+
+Shapes: B rows, T positions, I input width, W hidden width. Weights stack the gates along their first axis in
+PyTorch's order, so that they can be exchanged with `torch.nn.RNN`, `LSTM` and `GRU` unchanged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.ops import linear
+
+Hidden = tuple[Tensor, ...]  # (hidden state,) or (hidden state, cell state), each (B, W)
+
+
+class Cell(Protocol):
+    """One kind of recurrent cell: its equations and the fused kernels that compute the same."""
+
+    gates: int  # blocks of rows in the weights
+    states: int  # 1: hidden state; 2: hidden and cell state
+
+    def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: Hidden, forward: Forward) -> Hidden:
+        """One step from the two affine maps W x + b and U h + c, both (B, gates · W), and the last state."""
+        ...
+
+    def step(self, x_BI: Tensor, state: Hidden, weights: list[Tensor]) -> Hidden:
+        """One step by the fused kernel; weights are W (GW, I), U (GW, W), b (GW,), c (GW,)."""
+        ...
+
+    def layer(self, x_BTI: Tensor, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+        """All steps by the fused kernel: outputs (B, T, W) and the last state."""
+        ...
+
+
+class SimpleCell:
+    """h' = f(W x + b + U h + c), f = tanh or relu (Elman 1990)."""
+
+    gates, states = 1, 1
+
+    def __init__(self, nonlinearity: str) -> None:
+        self.function: Callable[[Tensor], Tensor] = {"tanh": torch.tanh, "relu": torch.relu}[nonlinearity]
+        self._step = {"tanh": torch.rnn_tanh_cell, "relu": torch.rnn_relu_cell}[nonlinearity]
+        self._layer = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}[nonlinearity]
+
+    def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: Hidden, forward: Forward) -> Hidden:
+        return (self.function(input_BG + hidden_BG),)
+
+    def step(self, x_BI: Tensor, state: Hidden, weights: list[Tensor]) -> Hidden:
+        return (self._step(x_BI, state[0], *weights),)
+
+    def layer(self, x_BTI: Tensor, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+        output, last = self._layer(x_BTI, state[0][None], weights, True, 1, 0.0, False, False, True)
+        return output, (last[0],)
+
+
+class GRUCell:
+    """Gated recurrent unit (Cho et al. 2014, eq. 5-8), with the reset gate after U h as fused kernels have it."""
+
+    gates, states = 3, 1
+
+    def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: Hidden, forward: Forward) -> Hidden:
+        input_reset, input_update, input_new = input_BG.chunk(3, -1)
+        hidden_reset, hidden_update, hidden_new = hidden_BG.chunk(3, -1)
+        reset = torch.sigmoid(input_reset + hidden_reset)
+        update = torch.sigmoid(input_update + hidden_update)
+        candidate = torch.tanh(input_new + reset * hidden_new)
+        forward.record("reset_gate", reset)
+        forward.record("update_gate", update)
+        forward.record("candidate", candidate)
+        return ((1 - update) * candidate + update * state[0],)
+
+    def step(self, x_BI: Tensor, state: Hidden, weights: list[Tensor]) -> Hidden:
+        return (torch.gru_cell(x_BI, state[0], *weights),)
+
+    def layer(self, x_BTI: Tensor, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+        output, last = torch.gru(x_BTI, state[0][None], weights, True, 1, 0.0, False, False, True)
+        return output, (last[0],)
+
+
+class LSTMCell:
+    """Long short-term memory with a forget gate (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
+
+    gates, states = 4, 2
+
+    def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: Hidden, forward: Forward) -> Hidden:
+        input_gate, forget_gate, candidate, output_gate = (input_BG + hidden_BG).chunk(4, -1)
+        input_gate, forget_gate = torch.sigmoid(input_gate), torch.sigmoid(forget_gate)
+        candidate, output_gate = torch.tanh(candidate), torch.sigmoid(output_gate)
+        forward.record("input_gate", input_gate)
+        forward.record("forget_gate", forget_gate)
+        forward.record("candidate", candidate)
+        forward.record("output_gate", output_gate)
+        cell = forget_gate * state[1] + input_gate * candidate
+        return output_gate * torch.tanh(cell), cell
+
+    def step(self, x_BI: Tensor, state: Hidden, weights: list[Tensor]) -> Hidden:
+        return tuple(torch.lstm_cell(x_BI, list(state), *weights))
+
+    def layer(self, x_BTI: Tensor, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+        start = [part[None] for part in state]
+        output, hidden, cell = torch.lstm(x_BTI, start, weights, True, 1, 0.0, False, False, True)
+        return output, (hidden[0], cell[0])
+
+
+def make_cell(kind: str, nonlinearity: str = "tanh") -> Cell:
+    """The cell named `kind`: rnn (with `nonlinearity` tanh or relu), gru or lstm."""
+    return {"rnn": lambda: SimpleCell(nonlinearity), "gru": GRUCell, "lstm": LSTMCell}[kind]()
+
+
+# what somebody may look at in a layer; one list, so that `forward` knows when the equations must run
+INTERNALS = (
+    "hidden_state", "cell_state", "candidate", "reset_gate", "update_gate", "input_gate", "forget_gate", "output_gate",
+)  # fmt: skip
+
+
+class Recurrent(nn.Module):
+    """One layer of a recurrent network in one direction."""
+
+    def __init__(self, cell: Cell, input_width: int, width: int) -> None:
+        super().__init__()
+        self.cell, self.width = cell, width
+        bound = 1.0 / math.sqrt(width)
+        self.weight_input = nn.Parameter(torch.empty(cell.gates * width, input_width).uniform_(-bound, bound))
+        self.weight_hidden = nn.Parameter(torch.empty(cell.gates * width, width).uniform_(-bound, bound))
+        self.bias_input = nn.Parameter(torch.zeros(cell.gates * width))
+        self.bias_hidden = nn.Parameter(torch.zeros(cell.gates * width))
+
+    @property
+    def weights(self) -> list[Tensor]:
+        return [self.weight_input, self.weight_hidden, self.bias_input, self.bias_hidden]
+
+    def start(self, like: Tensor) -> Hidden:
+        """The zero state for the rows of `like` (B, …)."""
+        return tuple(like.new_zeros(like.shape[0], self.width) for _ in range(self.cell.states))
+
+    def step(self, x_BI: Tensor, state: Hidden, forward: Forward = INFERENCE) -> Hidden:
+        """One step: the new state, whose first part is the output."""
+        if not forward.wants(*INTERNALS):
+            return self.cell.step(x_BI, state, self.weights)
+        input_BG = linear(x_BI, self.weight_input, self.bias_input)
+        return self._equations(input_BG, state, forward)
+
+    def _equations(self, input_BG: Tensor, state: Hidden, forward: Forward) -> Hidden:
+        hidden_BG = linear(state[0], self.weight_hidden, self.bias_hidden)
+        state = self.cell.equations(input_BG, hidden_BG, state, forward)
+        forward.record("hidden_state", state[0])
+        if self.cell.states == 2:
+            forward.record("cell_state", state[1])
+        return state
+
+    def forward(self, x_BTI: Tensor, state: Hidden, forward: Forward = INFERENCE) -> tuple[Tensor, Hidden]:
+        """All steps: outputs (B, T, W) and the state after the last one.
+
+        The fused kernel runs unless an internal is to be recorded; then the equations do, on the same weights.
+        """
+        if not forward.wants(*INTERNALS):
+            return self.cell.layer(x_BTI, state, self.weights)
+        input_BTG = linear(x_BTI, self.weight_input, self.bias_input)
+        outputs = []
+        for input_BG in input_BTG.unbind(1):
+            state = self._equations(input_BG, state, forward)
+            outputs.append(state[0])
+        return torch.stack(outputs, 1), state
+
+
+def reverse_real(x_BT: Tensor, lengths_B: Tensor) -> Tensor:
+    """Each row with its first `length` positions in reverse order and its padding left in place; (B, T, …)."""
+    position = torch.arange(x_BT.shape[1], device=x_BT.device)[None, :]
+    lengths = lengths_B[:, None]
+    index = torch.where(position < lengths, lengths - 1 - position, position)
+    return x_BT[torch.arange(x_BT.shape[0], device=x_BT.device)[:, None], index]
