@@ -12,6 +12,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.ops import linear
@@ -37,6 +38,10 @@ class Cell(Protocol):
         """All steps by the fused kernel: outputs (B, T, W) and the last state."""
         ...
 
+    def packed(self, packed: PackedSequence, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+        """The same over rows of different lengths, packed: outputs (sum of lengths, W) and each row's last state."""
+        ...
+
 
 class SimpleCell:
     """h' = f(W x + b + U h + c), f = tanh or relu (Elman 1990)."""
@@ -56,6 +61,10 @@ class SimpleCell:
 
     def layer(self, x_BTI: Tensor, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
         output, last = self._layer(x_BTI, state[0][None], weights, True, 1, 0.0, False, False, True)
+        return output, (last[0],)
+
+    def packed(self, packed: PackedSequence, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+        output, last = self._layer(packed.data, packed.batch_sizes, state[0][None], weights, True, 1, 0.0, False, False)
         return output, (last[0],)
 
 
@@ -82,6 +91,10 @@ class GRUCell:
         output, last = torch.gru(x_BTI, state[0][None], weights, True, 1, 0.0, False, False, True)
         return output, (last[0],)
 
+    def packed(self, packed: PackedSequence, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+        output, last = torch.gru(packed.data, packed.batch_sizes, state[0][None], weights, True, 1, 0.0, False, False)
+        return output, (last[0],)
+
 
 class LSTMCell:
     """Long short-term memory with a forget gate (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
@@ -105,6 +118,11 @@ class LSTMCell:
     def layer(self, x_BTI: Tensor, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
         start = [part[None] for part in state]
         output, hidden, cell = torch.lstm(x_BTI, start, weights, True, 1, 0.0, False, False, True)
+        return output, (hidden[0], cell[0])
+
+    def packed(self, packed: PackedSequence, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+        start = [part[None] for part in state]
+        output, hidden, cell = torch.lstm(packed.data, packed.batch_sizes, start, weights, True, 1, 0.0, False, False)
         return output, (hidden[0], cell[0])
 
 
@@ -154,17 +172,37 @@ class Recurrent(nn.Module):
             forward.record("cell_state", state[1])
         return state
 
-    def forward(self, x_BTI: Tensor, state: Hidden, forward: Forward = INFERENCE) -> tuple[Tensor, Hidden]:
-        """All steps: outputs (B, T, W) and the state after the last one.
+    def forward(
+        self, x_BTI: Tensor, state: Hidden, lengths_B: Tensor | None = None, forward: Forward = INFERENCE
+    ) -> tuple[Tensor, Hidden]:
+        """All steps: outputs (B, T, W) and each row's state after its last real position.
 
         The fused kernel runs unless an internal is to be recorded; then the equations do, on the same weights.
+
+        Args:
+            lengths_B: how many positions of each row are real; all by default. Outputs at padding mean nothing.
         """
-        if not forward.wants(*INTERNALS):
+        if forward.wants(*INTERNALS):
+            return self._slow(x_BTI, state, lengths_B, forward)
+        if lengths_B is None or bool((lengths_B == x_BTI.shape[1]).all()):
             return self.cell.layer(x_BTI, state, self.weights)
+        packed = pack_padded_sequence(x_BTI, lengths_B.cpu(), batch_first=True, enforce_sorted=False)
+        assert packed.sorted_indices is not None
+        assert packed.unsorted_indices is not None
+        sorted_state = tuple(part[packed.sorted_indices] for part in state)
+        output, last = self.cell.packed(packed, sorted_state, self.weights)
+        output_BTW, _ = pad_packed_sequence(packed._replace(data=output), batch_first=True, total_length=x_BTI.shape[1])
+        return output_BTW, tuple(part[packed.unsorted_indices] for part in last)
+
+    def _slow(self, x_BTI: Tensor, state: Hidden, lengths_B: Tensor | None, forward: Forward) -> tuple[Tensor, Hidden]:
         input_BTG = linear(x_BTI, self.weight_input, self.bias_input)
         outputs = []
-        for input_BG in input_BTG.unbind(1):
-            state = self._equations(input_BG, state, forward)
+        for position, input_BG in enumerate(input_BTG.unbind(1)):
+            after = self._equations(input_BG, state, forward)
+            if lengths_B is not None:  # a row that has ended keeps its state
+                going = (position < lengths_B)[:, None]
+                after = tuple(torch.where(going, new, old) for new, old in zip(after, state, strict=True))
+            state = after
             outputs.append(state[0])
         return torch.stack(outputs, 1), state
 
@@ -175,3 +213,40 @@ def reverse_real(x_BT: Tensor, lengths_B: Tensor) -> Tensor:
     lengths = lengths_B[:, None]
     index = torch.where(position < lengths, lengths - 1 - position, position)
     return x_BT[torch.arange(x_BT.shape[0], device=x_BT.device)[:, None], index]
+
+
+class RecurrentEncoder(nn.Module):
+    """Recurrent layers over a source, one- or two-way (Schuster & Paliwal 1997).
+
+    Args:
+        width: of the outputs; each of two directions has half of it.
+        directions: 1 or 2.
+        dropout: rate between layers.
+    """
+
+    def __init__(
+        self, cell: Cell, input_width: int, width: int, num_layers: int, directions: int, dropout: float
+    ) -> None:
+        super().__init__()
+        if width % directions:
+            raise ValueError(f"width {width} must be even for a two-way encoder")
+        self.dropout = dropout
+        inputs = [input_width] + [width] * (num_layers - 1)
+        self.layers = nn.ModuleList(
+            nn.ModuleList(Recurrent(cell, inner, width // directions) for _ in range(directions)) for inner in inputs
+        )
+
+    def forward(self, x_BSI: Tensor, lengths_B: Tensor, forward: Forward = INFERENCE) -> tuple[Tensor, list[Hidden]]:
+        """Outputs (B, S, W) and each layer's last state, its directions side by side (B, W)."""
+        finals: list[Hidden] = []
+        for number, directions in enumerate(self.layers):
+            x_BSI = x_BSI if number == 0 else forward.dropout(x_BSI, self.dropout)
+            outputs, states = [], []
+            for way, layer in zip(("forwards", "backwards"), directions, strict=False):  # pyright: ignore
+                turned = x_BSI if way == "forwards" else reverse_real(x_BSI, lengths_B)
+                output, state = layer(turned, layer.start(x_BSI), lengths_B, forward.at(number).at(way))
+                outputs.append(output if way == "forwards" else reverse_real(output, lengths_B))
+                states.append(state)
+            x_BSI = torch.cat(outputs, -1)
+            finals.append(tuple(torch.cat(parts, -1) for parts in zip(*states, strict=True)))
+        return x_BSI, finals
