@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Rows of logits held at once by `linear_cross_entropy`, in elements: 8 Mi floats stay near the last-level cache.
-_CHUNK_ELEMENTS = 8 * 1024 * 1024
+# `linear_cross_entropy` makes logits in small chunks that stay in cache and multiplies their errors in large ones
+# that keep the matrix units busy; both counted in elements.
+_SMALL_CHUNK = 2 * 1024 * 1024
+_LARGE_CHUNK = 16 * 1024 * 1024
 
 
 @functools.cache
@@ -92,47 +94,55 @@ def dropout(x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """Cross-entropy of a projection, chunk by chunk, with the gradients made while the logits are still in cache."""
+    """Cross-entropy of a projection, chunk by chunk, with the gradients made while the logits are still in cache.
+
+    d loss / d logits = p - (1 - ε) onehot - ε / V. The last term is the same for every row and token, so its part
+    of the two products is a sum over the weight's rows and one over the features; so is the mean logit it needs.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, target_N: Tensor, smoothing: float
     ) -> tuple[Tensor, Tensor]:
-        rows, vocab = hidden_ND.shape[0], weight_VD.shape[0]
         need_grad = any(ctx.needs_input_grad[:3])
-        grad_hidden = torch.empty_like(hidden_ND) if need_grad else None
-        grad_weight = torch.zeros_like(weight_VD, dtype=torch.float32) if need_grad else None
-        grad_bias = torch.zeros(vocab, device=hidden_ND.device) if need_grad and bias_V is not None else None
-        loss = torch.zeros((), dtype=torch.float64 if hidden_ND.device.type == "cpu" else torch.float32)
-        loss = loss.to(hidden_ND.device)
-        nll = loss.clone()
-        chunk = max(1, _CHUNK_ELEMENTS // vocab)
-        for start in range(0, rows, chunk):
-            hidden, target = hidden_ND[start : start + chunk], target_N[start : start + chunk, None]
-            logits = linear(hidden, weight_VD, bias_V).float()
-            target_logit = logits.gather(1, target)
-            mean_logit = logits.mean(1, keepdim=True)
-            normaliser = torch.logsumexp(logits, 1, keepdim=True)
-            chunk_nll = (normaliser - target_logit).sum()
-            nll += chunk_nll
-            loss += (1 - smoothing) * chunk_nll + smoothing * (normaliser - mean_logit).sum()
-            if grad_hidden is None or grad_weight is None:
-                continue
-            # d loss / d logits = p - (1 - ε) onehot - ε / V
-            probability = logits.sub_(normaliser).exp_()
-            if smoothing:
-                probability.sub_(smoothing / vocab)
-            probability.scatter_add_(1, target, torch.full_like(target_logit, smoothing - 1))
-            grad = probability.to(hidden.dtype)
-            grad_hidden[start : start + chunk] = grad @ weight_VD
-            grad_weight += grad.t() @ hidden
-            if grad_bias is not None:
-                grad_bias += probability.sum(0)
-        if grad_hidden is not None and grad_weight is not None:
-            bias = grad_bias.to(weight_VD.dtype) if grad_bias is not None else None
-            ctx.save_for_backward(grad_hidden, grad_weight.to(weight_VD.dtype), bias)
+        vocab, width = weight_VD.shape
+        device, dtype = hidden_ND.device, hidden_ND.dtype
+        mean_weight_D = weight_VD.mean(0, dtype=torch.float32)
+        mean_bias = 0.0 if bias_V is None else bias_V.float().mean()
+        grad_hidden = torch.empty_like(hidden_ND)
+        grad_weight = torch.zeros(vocab, width, device=device)
+        grad_bias = torch.zeros(vocab, device=device)
+        loss, nll = torch.zeros((), device=device), torch.zeros((), device=device)
+        large = max(1, _LARGE_CHUNK // vocab)
+        for start in range(0, hidden_ND.shape[0], large):
+            hidden_CD, target_C = hidden_ND[start : start + large], target_N[start : start + large]
+            error_CV = torch.empty(hidden_CD.shape[0], vocab, dtype=dtype, device=device)
+            small = max(1, _SMALL_CHUNK // vocab)
+            for low in range(0, hidden_CD.shape[0], small):
+                rows = slice(low, low + small)
+                target = target_C[rows, None]
+                logits = linear(hidden_CD[rows], weight_VD, bias_V)
+                probability = torch.softmax(logits, 1, dtype=torch.float32)
+                # the largest probability is at least 1 / V: its logarithm is safe where the target's may not be
+                normaliser = logits.amax(1).float() - probability.amax(1).log()
+                chunk_nll = (normaliser - logits.gather(1, target)[:, 0]).sum()
+                mean_logit = hidden_CD[rows].float() @ mean_weight_D + mean_bias
+                nll += chunk_nll
+                loss += (1 - smoothing) * chunk_nll + smoothing * (normaliser - mean_logit).sum()
+                probability.scatter_add_(1, target, torch.full_like(target, smoothing - 1, dtype=torch.float32))
+                error_CV[rows] = probability
+            if need_grad:
+                torch.mm(error_CV, weight_VD, out=grad_hidden[start : start + large])
+                grad_weight += error_CV.t() @ hidden_CD
+                if bias_V is not None:
+                    grad_bias += error_CV.new_ones(1, error_CV.shape[0]).mm(error_CV)[0]
+        if need_grad:
+            grad_hidden -= (smoothing * mean_weight_D).to(dtype)
+            grad_weight -= smoothing / vocab * hidden_ND.sum(0, dtype=torch.float32)
+            grad_bias -= smoothing / vocab * hidden_ND.shape[0]
+            ctx.save_for_backward(grad_hidden, grad_weight.to(dtype), None if bias_V is None else grad_bias.to(dtype))
         ctx.mark_non_differentiable(nll)
-        return loss.float(), nll.float()
+        return loss, nll
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
