@@ -1,0 +1,121 @@
+"""Lines of text from a file, plain or compressed, checked and normalised, in flat memory."""
+
+from __future__ import annotations
+
+import gzip
+import unicodedata
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import zstandard
+
+from sightline.errors import DataError
+
+_BLOCK = 1 << 20
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_MAGIC = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
+
+
+def read_text_lines(path: Path) -> Iterator[str]:
+    """The sentences of a UTF-8 file: one per line feed, in NFC, without line ends.
+
+    A carriage return before a line feed is part of the line end; no other character ends a line. A byte order mark
+    at the start is dropped. Files compressed with gzip or zstd are unpacked, whatever they are called.
+
+    Raises DataError, with the line where there is one, for a file that is missing, a directory, empty, damaged, not
+    UTF-8, or holds a NUL.
+    """
+    empty, start = True, 0
+    for number, (line, ended) in enumerate(_split_lines(_blocks(path)), start=1):
+        length = len(line) + ended
+        text_start = start
+        if number == 1 and line.startswith(_BYTE_ORDER_MARK):
+            line, text_start = line[3:], 3
+        if not line and not ended:
+            break  # A byte order mark and nothing else.
+        empty = False
+        yield _decoded(line.removesuffix(b"\r") if ended else line, path, number, text_start)
+        start += length
+    if empty:
+        raise DataError(f"{path}: the file is empty; give a file with one sentence per line")
+
+
+def _decoded(line: bytes, path: Path, number: int, start: int) -> str:
+    if b"\0" in line:
+        utf16 = line.count(b"\0") > len(line) // 4
+        what = "looks like UTF-16; convert the file to UTF-8" if utf16 else "remove it: no text holds it"
+        raise DataError(f"{path}:{number}: NUL character at byte {start + line.index(0)} of the text; {what}")
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        utf16 = number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff")
+        guess = "it looks like UTF-16; " if utf16 else ""
+        raise DataError(
+            f"{path}:{number}: not UTF-8: byte 0x{line[error.start]:02x} at byte {start + error.start} of the text; "
+            f"{guess}convert the file to UTF-8"
+        ) from error
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _split_lines(blocks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Lines, and whether a line feed ended them. A line over many blocks is joined once, not block by block."""
+    pending: list[bytes] = []
+    for block in blocks:
+        first, *others = block.split(b"\n")
+        pending.append(first)
+        for other in others:
+            yield b"".join(pending), True
+            pending = [other]
+    last = b"".join(pending)
+    if last:
+        yield last, False
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """The unpacked bytes of a file, a block at a time."""
+    try:
+        with path.open("rb") as file:
+            magic = file.peek(4)[:4]
+            packed = next((suffix for suffix, mark in _MAGIC.items() if magic.startswith(mark)), None)
+            if packed is None and magic and path.suffix in _MAGIC:
+                raise DataError(f"{path}: not {path.suffix} data, as its name says; rename or fetch it again")
+            yield from _UNPACK.get(packed, _plain)(file)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; check the path") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path}: is a directory; name a file in it") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError) as error:
+        raise DataError(f"{path}: the compressed file is damaged or cut short ({error}); fetch it again") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}); check the file") from error
+
+
+def _plain(file: BinaryIO) -> Iterator[bytes]:
+    while block := file.read(_BLOCK):
+        yield block
+
+
+def _gzip(file: BinaryIO) -> Iterator[bytes]:
+    with gzip.GzipFile(fileobj=file) as unpacked:
+        while block := unpacked.read(_BLOCK):
+            yield block
+
+
+def _zstd(file: BinaryIO) -> Iterator[bytes]:
+    # The library's stream reader takes a frame that was cut short for its end; frames read one by one tell.
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    while block := file.read(_BLOCK // 16):
+        while block:
+            if frame.eof:
+                frame = zstandard.ZstdDecompressor().decompressobj()
+            unpacked = frame.decompress(block)
+            if unpacked:
+                yield unpacked
+            block = frame.unused_data if frame.eof else b""
+    if not frame.eof:
+        raise EOFError("a zstd frame ends early")
+
+
+_UNPACK = {".gz": _gzip, ".zst": _zstd}

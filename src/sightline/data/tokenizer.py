@@ -1,0 +1,237 @@
+"""Text to token ids and back: one class over the `tokenizers` library, and the text rules of each kind of tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tokenizers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
+
+from sightline.data import vocabulary
+from sightline.data.vocabulary import BOS, EOS, PAD, UNK
+from sightline.errors import DataError, UsageError, nearest
+
+FILE_NAME = "tokenizer.json"
+# Stands for a space inside pieces, as in SentencePiece (Kudo & Richardson 2018).
+SPACE_MARK = "\u2581"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a kind of tokenizer does to text around its model; `train` returns the trained `tokenizers` model."""
+
+    train: Callable[[Mapping[str, int], int, int], models.Model]
+    pre_tokenizer: pre_tokenizers.PreTokenizer
+    decoder: decoders.Decoder
+    marks_spaces: bool = False
+
+
+def _rules() -> dict[str, Rules]:
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    to_spaces = [decoders.Fuse(), decoders.Replace(SPACE_MARK, " "), decoders.Strip(" ", 1, 0)]
+    # "<" and ">" stand alone so that no learned piece can be spelled like "<pad>" or "<0x41>".
+    spaced = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex("[<>]"), "isolated"), pre_tokenizers.Split(SPACE_MARK, "merged_with_next")]
+    )
+    mark = SPACE_MARK
+    words = pre_tokenizers.Split(Regex(rf"{mark}?\w+|{mark}?[^\w\s{mark}]|{mark}|\s"), "isolated")
+    chars = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    # An unknown word swallows the space before it; shown as text it gets one.
+    known_or_not = decoders.Sequence([decoders.Replace(UNK, mark + UNK), *to_spaces])
+    return {
+        "bpe": Rules(vocabulary.train_bpe, byte_level, decoders.ByteLevel()),
+        "byte": Rules(vocabulary.train_byte, byte_level, decoders.ByteLevel()),
+        "unigram": Rules(
+            vocabulary.train_unigram,
+            spaced,
+            decoders.Sequence([decoders.ByteFallback(), *to_spaces]),
+            marks_spaces=True,
+        ),
+        "wordpiece": Rules(vocabulary.train_wordpiece, pre_tokenizers.BertPreTokenizer(), decoders.WordPiece()),
+        "word": Rules(vocabulary.train_word, words, known_or_not, marks_spaces=True),
+        "char": Rules(vocabulary.train_word, chars, decoders.Fuse()),
+    }
+
+
+KINDS = ("bpe", "unigram", "wordpiece", "word", "char", "byte")
+
+
+class Tokenizer:
+    """A trained tokenizer: `encode` text to ids, `decode` ids to text.
+
+    Ids 0, 1 and 2 are always padding, beginning and end of sentence; `unk_id` is 3, or None for a kind whose
+    vocabulary holds no unknown token. Specials spelled out in a text ("<pad>", "</s>") are text like any other.
+
+    What `decode(encode(text))` gives, by kind:
+
+    - `bpe`, `byte`: exactly `text`, for any text.
+    - `unigram`: `text`, but U+2581 comes back as a space; characters not in the vocabulary are spelled in bytes.
+    - `word`: `text` where all its words are known, but U+2581 comes back as a space; an unknown word, with the
+      space before it, becomes "<unk>".
+    - `char`: `text` where all its characters are known.
+    - `wordpiece` (as BERT's, Devlin et al. 2019): words joined by single spaces. Runs of white space, spaces at the
+      ends and the spaces around punctuation are lost; unknown words become "<unk>".
+
+    Letter case is lost where the tokenizer was trained with `lowercase`, and what `normalization` changes likewise.
+    """
+
+    pad_id, bos_id, eos_id = 0, 1, 2
+
+    def __init__(self, backend: tokenizers.Tokenizer, *, where: str = "tokenizer") -> None:
+        """Wraps a `tokenizers` object. Raises DataError where its special tokens do not have the ids above."""
+        for token, wanted in ((PAD, self.pad_id), (BOS, self.bos_id), (EOS, self.eos_id)):
+            found = backend.token_to_id(token)
+            if found != wanted:
+                raise DataError(f"{where}: {token} has id {found}, not {wanted}; use a tokenizer trained by Sightline")
+        backend.encode_special_tokens = True  # Text is never parsed for specials.
+        backend.no_padding()
+        backend.no_truncation()
+        self._backend = backend
+        self._json = backend.to_str()
+        settings = json.loads(self._json)
+        self._byte_level = (settings["decoder"] or {}).get("type") == "ByteLevel"
+        self.unk_id: int | None = backend.token_to_id(UNK)
+        self._longest_piece = self._longest(settings)
+
+    @classmethod
+    def train(
+        cls,
+        lines: Iterable[str],
+        *,
+        kind: str = "bpe",
+        vocab_size: int = 8000,
+        lowercase: bool = False,
+        normalization: Literal["NFC", "NFKC"] | None = None,
+        min_frequency: int = 1,
+    ) -> Tokenizer:
+        """Learns a vocabulary of at most `vocab_size` tokens, specials included, from `lines` of text.
+
+        bpe: Sennrich et al. 2016 over UTF-8 bytes (Radford et al. 2019); unigram: Kudo 2018, with byte fallback;
+        wordpiece: pieces as in Devlin et al. 2019, learned by merges. Pieces (or words) seen fewer than
+        `min_frequency` times are left out where the kind counts them. The same lines give the same tokenizer.
+
+        Raises UsageError for an unknown kind or a vocabulary too small for it, DataError where there is no text.
+        """
+        known = _rules()
+        if kind not in known:
+            raise UsageError(f'tokenizer: no kind "{kind}"{nearest(kind, known)}')
+        rules = known[kind]
+        steps: list[normalizers.Normalizer] = []
+        if normalization is not None:
+            unicode_forms = {"NFC": normalizers.NFC, "NFKC": normalizers.NFKC}
+            if normalization not in unicode_forms:
+                raise UsageError(
+                    f'tokenizer: no normalization "{normalization}"{nearest(normalization, unicode_forms)}'
+                )
+            steps.append(unicode_forms[normalization]())
+        if lowercase:
+            steps.append(normalizers.Lowercase())
+        if rules.marks_spaces:
+            steps += [normalizers.Replace(" ", SPACE_MARK), normalizers.Prepend(SPACE_MARK)]
+        normalizer = normalizers.Sequence(steps)
+        words = vocabulary.count_words(lines, normalizer, rules.pre_tokenizer)
+        if not words:
+            raise DataError("tokenizer: there is no text to learn a vocabulary from; check the training files")
+        backend = tokenizers.Tokenizer(rules.train(words, vocab_size, min_frequency))
+        backend.normalizer = normalizer
+        backend.pre_tokenizer = rules.pre_tokenizer
+        backend.decoder = rules.decoder
+        backend.add_special_tokens([t for t in (PAD, BOS, EOS, UNK) if backend.token_to_id(t) is not None])
+        return cls(backend)
+
+    def encode(self, text: str, *, bos: bool = False, eos: bool = False) -> list[int]:
+        """The ids of `text`, without specials unless asked for."""
+        ids = self._backend.encode(text, add_special_tokens=False).ids
+        return [self.bos_id] * bos + ids + [self.eos_id] * eos
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, without specials; runs in parallel threads."""
+        return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """For every id of `encode(text)` the characters it stands for: (start, end) positions in `text`."""
+        return self._backend.encode(text, add_special_tokens=False).offsets
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of `ids`; padding, beginning and end of sentence are left out."""
+        kept = [i for i in map(int, ids) if i > self.eos_id]
+        return self._backend.decode(kept, skip_special_tokens=False)
+
+    def decode_batch(self, sequences: Iterable[Iterable[int]]) -> list[str]:
+        """`decode` for each sequence."""
+        return [self.decode(ids) for ids in sequences]
+
+    def tokens(self, ids: Iterable[int]) -> list[str]:
+        """A readable label for each id: its piece, with U+2581 for a space and <0xNN> for bytes of part of a character.
+
+        Raises UsageError for an id outside the vocabulary.
+        """
+        return [self._label(int(i)) for i in ids]
+
+    def _label(self, token_id: int) -> str:
+        piece = self._backend.id_to_token(token_id)
+        if piece is None:
+            raise UsageError(f"tokenizer: no token has id {token_id}; ids run from 0 to {self.vocab_size - 1}")
+        if not self._byte_level or token_id <= self.eos_id:
+            return piece
+        raw = bytes(vocabulary.BYTE_OF_CHAR[c] for c in piece)
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            text = "".join(chr(byte) if 0x20 <= byte < 0x7F else vocabulary.BYTE_PIECES[byte] for byte in raw)
+        return text.replace(" ", SPACE_MARK)
+
+    def surely_longer(self, text: str, limit: int) -> bool:
+        """True where `text` must have more than `limit` tokens, judged by its length alone: no need to encode it.
+
+        Always False for kinds whose unknown token may stand for a word of any length.
+        """
+        return self._longest_piece is not None and len(text) > limit * self._longest_piece
+
+    def _longest(self, settings: dict) -> int | None:
+        # A lower-cased or composed text may change its length by a few characters per character; keep well clear.
+        slack = 4 if settings["normalizer"] and settings["normalizer"].get("normalizers") else 1
+        unbounded = self.unk_id is not None and not settings["model"].get("byte_fallback")
+        return None if unbounded else slack * max(map(len, self._backend.get_vocab()))
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of ids, specials included."""
+        return self._backend.get_vocab_size()
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the tokenizer's JSON, in hexadecimal: the same for tokenizers that do the same."""
+        return hashlib.sha256(self._json.encode()).hexdigest()
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the tokenizer as JSON to `path`, or into it as tokenizer.json where it is a directory."""
+        path = _file_of(Path(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self._json, encoding="utf-8")
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Tokenizer:
+        """Reads what `save` wrote. Raises DataError where the file is missing or is not such a tokenizer."""
+        path = _file_of(Path(path))
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise DataError(f"{path}: cannot read the tokenizer ({error.strerror}); check the path") from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: the tokenizer file is damaged (not UTF-8); restore or train it again") from error
+        try:
+            backend = tokenizers.Tokenizer.from_str(text)
+        except Exception as error:  # The library raises bare Exception for every fault in the JSON.
+            raise DataError(f"{path}: not a tokenizer file ({error}); restore or train it again") from error
+        return cls(backend, where=str(path))
+
+
+def _file_of(path: Path) -> Path:
+    return path if path.suffix == ".json" else path / FILE_NAME
