@@ -41,6 +41,12 @@ class Seq2SeqSizes(BaseModel):
         "start", description="without attention: the fixed context starts the decoder, or also enters every step"
     )
     dropout: float = Field(0.2, ge=0, lt=1, description="rate on embeddings, between layers and before the output")
+    scheduled_sampling: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="in training, how often a step is fed the model's own best guess instead of the reference",
+    )
     tied: Literal["all", "decoder", "none"] = Field(
         "decoder", description="which embeddings are one: source, target and output; target and output; none"
     )
@@ -150,15 +156,13 @@ class Seq2Seq(nn.Module):
         target_BT: Tensor,
         target_mask_BT: Tensor | None = None,
         forward: Forward = INFERENCE,
-        sampling: float = 0.0,
     ) -> Tensor:
         """One pass with teacher forcing: features (B, T, E) whose projection predicts the token after each.
 
-        Args:
-            sampling: in training, the probability that a step is fed the model's own best guess instead of the
-                reference (scheduled sampling, Bengio et al. 2015).
+        In training with scheduled sampling (Bengio et al. 2015) some steps are fed the model's own best guess.
         """
         state = self.start(source_BS, source_mask_BS, forward)
+        sampling = self.sizes.scheduled_sampling
         if sampling == 0.0 or forward.generator is None:
             return self.decode(target_BT, state, forward)[0]
         features, tokens = [], target_BT[:, :1]

@@ -1,0 +1,215 @@
+"""Typed configuration: TOML file or recipe, `key.path=value` overrides, frozen Pydantic models, one-line errors."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+
+from sightline.errors import UsageError, nearest
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def recipes() -> dict[str, str]:
+    """The recipes that come with Sightline: name → TOML text."""
+    folder = resources.files("sightline") / "recipes"
+    found = {file.name.removesuffix(".toml"): file for file in folder.iterdir() if file.name.endswith(".toml")}
+    return {name: found[name].read_text(encoding="utf-8") for name in sorted(found)}
+
+
+def read(recipe: str) -> tuple[str, str]:
+    """(where, TOML text) of a recipe's name or of a TOML file's path.
+
+    Raises:
+        UsageError: where there is neither.
+    """
+    path, known = Path(recipe), recipes()
+    if path.suffix == ".toml" or path.exists():
+        if path.is_dir():
+            raise UsageError(f"{recipe}: is a folder, not a configuration; give a .toml file or a recipe's name")
+        try:
+            return str(path), path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise UsageError(f"{recipe}: no such file; `sightline init {recipe}` writes one to start from") from None
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{recipe}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+        except OSError as error:
+            raise UsageError(f"{recipe}: cannot be read ({error.strerror})") from None
+    if recipe not in known:
+        raise UsageError(f"{recipe}: no recipe of that name and no such file{nearest(recipe, known)}")
+    return recipe, known[recipe]
+
+
+def parse(where: str, text: str) -> dict[str, Any]:
+    """TOML text as nested dictionaries; a syntax error names its line."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+)", str(error))
+        message = str(error).split(" (at")[0]
+        raise UsageError(f"{where}:{line.group(1) if line else 1}: not valid TOML: {message}") from None
+
+
+def override(values: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """`values` with `key.path=value` assignments applied; a value is TOML, or else a string as it stands."""
+    result = _copy(values)
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            raise UsageError(f'"{assignment}": an override is key.path=value, as in training.max_updates=500')
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        target = result
+        for key in keys[:-1]:
+            target = target.setdefault(key, {})
+            if not isinstance(target, dict):
+                raise UsageError(f'"{assignment}": {key} is a value, not a table with keys')
+        target[keys[-1]] = value
+    return result
+
+
+def validate(schema: type[Settings], values: Mapping[str, Any], where: str, text: str = "") -> Settings:
+    """`values` as a frozen `schema`; the first thing wrong as one line with file, line, key and the nearest name."""
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        first, more = problems[0], len(problems) - 1
+        raise UsageError(_explain(schema, first, where, text) + (f" (and {more} more)" if more else "")) from None
+
+
+def _explain(schema: type[BaseModel], problem: Any, where: str, text: str) -> str:
+    path = [str(part) for part in problem["loc"]]
+    # a union's location names the member that was tried; the user's file has no such key
+    shown = [part for part in path if part not in ("seq2seq", "transformer")]
+    line = line_of(text, shown)
+    place = f"{where}:{line}: {'.'.join(shown)}" if line else f"{where}: {'.'.join(shown)}"
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{place}: unknown key{nearest(path[-1], _fields_at(schema, path[:-1]))}"
+    if problem["type"] in ("missing", "missing_argument"):
+        return f"{place}: is missing"
+    if problem["type"] == "literal_error":
+        choices = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+        return f'{place}: no such choice: "{problem["input"]}"{nearest(str(problem["input"]), choices)}'
+    if problem["type"] == "union_tag_invalid":
+        choices = re.findall(r"'([^']*)'", problem["ctx"]["expected_tags"])
+        return f'{place}.kind: no such choice: "{problem["ctx"]["tag"]}"{nearest(problem["ctx"]["tag"], choices)}'
+    if problem["type"] == "union_tag_not_found":
+        return f"{place}.kind: is missing"
+    return f"{place}: {problem['msg'][0].lower()}{problem['msg'][1:]}, not {problem['input']!r}"
+
+
+def _fields_at(schema: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Names of the keys allowed at `path` of the schema's JSON form."""
+    document = schema.model_json_schema()
+    node: Any = document
+
+    def resolve(node: Any) -> Any:
+        while "$ref" in node:
+            node = document["$defs"][node["$ref"].split("/")[-1]]
+        return node
+
+    for part in path:
+        node = resolve(node)
+        variants = node.get("discriminator", {}).get("mapping", {})
+        if part in variants:
+            node = {"$ref": variants[part]}
+        elif part.isdigit():
+            node = node.get("items", {})
+        else:
+            node = node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
+            options = [option for option in node.get("anyOf", []) if option.get("type") != "null"]
+            node = options[0] if options else node
+    return list(resolve(node).get("properties", {}))
+
+
+def line_of(text: str, path: Sequence[str]) -> int | None:
+    """The line (from 1) of a TOML text that sets the key at `path`, found by its section and name."""
+    section: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
+            section = [part.strip(' "') for part in header.group(1).split(".")]
+            if section == list(path):
+                return number
+        elif key := re.match(r"\s*([\w.\"-]+)\s*=", line):
+            found = section + key.group(1).replace('"', "").split(".")
+            if found == list(path)[: len(found)] and len(found) > len(section):
+                return number
+    return None
+
+
+def to_toml(settings: BaseModel) -> str:
+    """The complete configuration as TOML; what is not set (None) is left out."""
+    return tomli_w.dumps(_without_none(settings.model_dump(mode="json")))
+
+
+def commented(settings: BaseModel) -> str:
+    """The same with each field's description above it, for a user to edit."""
+    return "\n".join(_commented(settings, [])).strip() + "\n"
+
+
+def _commented(settings: BaseModel, path: list[str]) -> list[str]:
+    lines: list[str] = []
+    tables: list[str] = []
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            inner = [*path, name]
+            about = [f"# {field.description}"] if field.description else []
+            tables += ["", *about, f"[{'.'.join(inner)}]", *_commented(value, inner)]
+            continue
+        if field.description:
+            lines.append(f"# {field.description}")
+        dumped = _without_none(settings.model_dump(mode="json", include={name}))
+        nested = name in dumped and isinstance(dumped[name], dict)
+        if nested:
+            for key, table in dumped[name].items():
+                tables += ["", f"[{'.'.join([*path, name, key])}]", tomli_w.dumps(table).strip()]
+            lines = lines[:-1] if field.description else lines
+        elif name in dumped:
+            lines.append(f"{name} = {_inline(dumped[name])}")
+        else:
+            lines.append(f"# {name} =")
+    return lines + tables
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_inline(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, list):
+        if any(isinstance(item, dict) for item in value):
+            return "[\n" + "".join(f"  {_inline(item)},\n" for item in value) + "]"
+        return "[" + ", ".join(_inline(item) for item in value) + "]"
+    return tomli_w.dumps({"v": value}).strip().removeprefix("v = ")
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:
+    """Where two configurations differ, each as "key.path: old → new"."""
+    found: list[str] = []
+    for key in dict.fromkeys([*old, *new]):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += differences(before, after, f"{path}{key}.")
+        elif before != after:
+            found.append(f"{path}{key}: {before!r} → {after!r}")
+    return found
+
+
+def _copy(values: Any) -> Any:
+    return {key: _copy(value) for key, value in values.items()} if isinstance(values, dict) else values
+
+
+def _without_none(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {key: _without_none(value) for key, value in values.items() if value is not None}
+    return [_without_none(value) for value in values] if isinstance(values, list) else values
