@@ -113,8 +113,8 @@ def _opened(home: Path, weights: tuple[float, ...]) -> EncodedPairs | None:
     """What lies in `home`, or None where there is nothing whole."""
     try:
         notes = json.loads((home / "meta.json").read_text(encoding="utf-8"))
-        sides = [_opened_side(home, side, notes) for side in _SIDES]
-        return EncodedPairs(*sides, Mixing(tuple(notes["bounds"]), weights), notes["read"], notes["skipped"])
+        source, target = (_opened_side(home, side, notes) for side in _SIDES)
+        return EncodedPairs(source, target, Mixing(tuple(notes["bounds"]), weights), notes["read"], notes["skipped"])
     except (OSError, ValueError, KeyError):
         return None
 

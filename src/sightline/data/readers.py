@@ -199,13 +199,13 @@ def _embedded(source: PairSource) -> Iterator[tuple[str, str]]:
     split_name = source.source.removeprefix(EMBEDDED)
     if split_name not in _EMBEDDED_SPLITS:
         raise UsageError(f'{EMBEDDED}: no split "{split_name}"{nearest(split_name, _EMBEDDED_SPLITS)}')
-    languages = {"ko": 0, "en": 1}
-    columns = (source.source_column or "ko", source.target_column or "en")
+    sides = ("ko", "en")
+    columns = (str(source.source_column or "ko"), str(source.target_column or "en"))
     for column in columns:
-        if column not in languages:
-            raise UsageError(f'{source.source}: no column "{column}"{nearest(str(column), languages)}')
+        if column not in sides:
+            raise UsageError(f'{source.source}: no column "{column}"{nearest(column, sides)}')
     from sightline.data.grammar import split  # Here, not above: building its tables takes a moment.
 
     for pair in split(split_name):
-        sides = (pair.korean, pair.english)
-        yield sides[languages[columns[0]]], sides[languages[columns[1]]]
+        texts = {"ko": pair.korean, "en": pair.english}
+        yield texts[columns[0]], texts[columns[1]]

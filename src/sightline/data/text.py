@@ -13,7 +13,7 @@ import zstandard
 
 from sightline.errors import DataError
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MAGIC = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
 
@@ -81,7 +81,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
             packed = next((suffix for suffix, mark in _MAGIC.items() if magic.startswith(mark)), None)
             if packed is None and magic and path.suffix in _MAGIC:
                 raise DataError(f"{path}: not {path.suffix} data, as its name says; rename or fetch it again")
-            yield from _UNPACK.get(packed, _plain)(file)
+            yield from (_UNPACK[packed] if packed else _plain)(file)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; check the path") from error
     except IsADirectoryError as error:
@@ -106,7 +106,7 @@ def _gzip(file: BinaryIO) -> Iterator[bytes]:
 def _zstd(file: BinaryIO) -> Iterator[bytes]:
     # The library's stream reader takes a frame that was cut short for its end; frames read one by one tell.
     frame = zstandard.ZstdDecompressor().decompressobj()
-    while block := file.read(_BLOCK // 16):
+    while block := file.read(_BLOCK // 8):
         while block:
             if frame.eof:
                 frame = zstandard.ZstdDecompressor().decompressobj()

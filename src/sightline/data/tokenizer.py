@@ -95,6 +95,7 @@ class Tokenizer:
         self._json = backend.to_str()
         settings = json.loads(self._json)
         self._byte_level = (settings["decoder"] or {}).get("type") == "ByteLevel"
+        self._prepends_mark = '"Prepend"' in json.dumps(settings["normalizer"])
         self.unk_id: int | None = backend.token_to_id(UNK)
         self._longest_piece = self._longest(settings)
 
@@ -155,7 +156,11 @@ class Tokenizer:
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """For every id of `encode(text)` the characters it stands for: (start, end) positions in `text`."""
-        return self._backend.encode(text, add_special_tokens=False).offsets
+        encoding = self._backend.encode(text, add_special_tokens=False)
+        spans = encoding.offsets
+        if self._prepends_mark and encoding.tokens and encoding.tokens[0] == SPACE_MARK:
+            spans[0] = (0, 0)  # The mark put before every text stands for none of its characters.
+        return spans
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`; padding, beginning and end of sentence are left out."""
@@ -167,7 +172,7 @@ class Tokenizer:
         return [self.decode(ids) for ids in sequences]
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
-        """A readable label for each id: its piece, with U+2581 for a space and <0xNN> for bytes of part of a character.
+        """A readable label for each id: its piece, with U+2581 for a space and <0xNN> for bytes that show no character.
 
         Raises UsageError for an id outside the vocabulary.
         """
@@ -180,9 +185,8 @@ class Tokenizer:
         if not self._byte_level or token_id <= self.eos_id:
             return piece
         raw = bytes(vocabulary.BYTE_OF_CHAR[c] for c in piece)
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError:
+        text = raw.decode("utf-8", errors="replace")
+        if not text.isprintable() or "\ufffd" in text:
             text = "".join(chr(byte) if 0x20 <= byte < 0x7F else vocabulary.BYTE_PIECES[byte] for byte in raw)
         return text.replace(" ", SPACE_MARK)
 
