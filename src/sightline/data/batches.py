@@ -106,7 +106,8 @@ class BatchOrder:
             most = min(self._max_rows, self.tokens_per_batch // int(cost[start]))
             longest = np.maximum.accumulate(cost[start : start + most])
             rows = int(np.count_nonzero(longest * np.arange(1, len(longest) + 1) <= self.tokens_per_batch))
-            rows = max(1, int(rows * share))
+            if rows < len(order):
+                rows = max(1, int(rows * share))
             batches.append(order[start : start + rows])
             start, share = start + rows, 1.0
         return batches

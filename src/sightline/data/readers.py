@@ -204,7 +204,7 @@ def _embedded(source: PairSource) -> Iterator[tuple[str, str]]:
     for column in columns:
         if column not in sides:
             raise UsageError(f'{source.source}: no column "{column}"{nearest(column, sides)}')
-    from sightline.data.grammar import split  # Here, not above: building its tables takes a moment.
+    from sightline.data.grammar import split  # Here, not above: only those who ask for the grammar load it.
 
     for pair in split(split_name):
         texts = {"ko": pair.korean, "en": pair.english}

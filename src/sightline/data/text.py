@@ -13,7 +13,7 @@ import zstandard
 
 from sightline.errors import DataError
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 16
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MAGIC = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
 
@@ -106,7 +106,7 @@ def _gzip(file: BinaryIO) -> Iterator[bytes]:
 def _zstd(file: BinaryIO) -> Iterator[bytes]:
     # The library's stream reader takes a frame that was cut short for its end; frames read one by one tell.
     frame = zstandard.ZstdDecompressor().decompressobj()
-    while block := file.read(_BLOCK // 8):
+    while block := file.read(_BLOCK // 4):
         while block:
             if frame.eof:
                 frame = zstandard.ZstdDecompressor().decompressobj()

@@ -19,6 +19,7 @@ from sightline.errors import DataError, UsageError, nearest
 FILE_NAME = "tokenizer.json"
 # Stands for a space inside pieces, as in SentencePiece (Kudo & Richardson 2018).
 SPACE_MARK = "\u2581"
+ANY_CHARACTER = r"[\s\S]"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def _rules() -> dict[str, Rules]:
     )
     mark = SPACE_MARK
     words = pre_tokenizers.Split(Regex(rf"{mark}?\w+|{mark}?[^\w\s{mark}]|{mark}|\s"), "isolated")
-    chars = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    chars = pre_tokenizers.Split(Regex(ANY_CHARACTER), "isolated")
     # An unknown word swallows the space before it; shown as text it gets one.
     known_or_not = decoders.Sequence([decoders.Replace(UNK, mark + UNK), *to_spaces])
     return {
@@ -191,17 +192,24 @@ class Tokenizer:
         return text.replace(" ", SPACE_MARK)
 
     def surely_longer(self, text: str, limit: int) -> bool:
-        """True where `text` must have more than `limit` tokens, judged by its length alone: no need to encode it.
+        """True where `text` is so long that it must have more than `limit` tokens: no need to encode it.
 
-        Always False for kinds whose unknown token may stand for a word of any length.
+        Encoding takes a few hundred bytes per token, too much for a line that is a whole file.
         """
-        return self._longest_piece is not None and len(text) > limit * self._longest_piece
+        if len(text) <= limit:
+            return False
+        if self._longest_piece is not None:
+            return len(text) > limit * self._longest_piece
+        return sum(1 for word in text.split(" ") if word.strip()) > limit
 
     def _longest(self, settings: dict) -> int | None:
-        # A lower-cased or composed text may change its length by a few characters per character; keep well clear.
-        slack = 4 if settings["normalizer"] and settings["normalizer"].get("normalizers") else 1
-        unbounded = self.unk_id is not None and not settings["model"].get("byte_fallback")
-        return None if unbounded else slack * max(map(len, self._backend.get_vocab()))
+        """The most characters one token can stand for, or None where an unknown word may be of any length."""
+        if (settings["pre_tokenizer"] or {}).get("pattern") == {"Regex": ANY_CHARACTER}:
+            return 4
+        if self.unk_id is not None and not settings["model"].get("byte_fallback"):
+            return None
+        # Normal forms may make one character of up to four.
+        return 4 * max(map(len, self._backend.get_vocab()))
 
     @property
     def vocab_size(self) -> int:
