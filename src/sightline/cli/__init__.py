@@ -1,0 +1,78 @@
+"""The command line: verbs, what is printed, and how errors end."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+import typer
+
+from sightline.errors import SightlineError
+
+app = typer.Typer(
+    name="sightline",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Train, compare, open up and ship sequence models.\n\n"
+    "Try:  sightline demo\n\n"
+    "      sightline train transformer-ko-en\n\n"
+    "Every verb has its own --help with examples; --debug shows the traceback of an error.",
+)
+
+
+def _register() -> None:
+    from sightline.cli import data, demo, evaluate, train, translate
+
+    for module in (train, translate, evaluate, data, demo):
+        module.register(app)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one verb. Exit codes: 0 done, 2 wrong usage or configuration, 1 any other error, 130 and 143 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    _register()
+    sys.exit(_run([word for word in words if word != "--debug"], debug))
+
+
+def _run(words: list[str], debug: bool) -> int:
+    try:
+        result = app(words, prog_name="sightline", standalone_mode=False)
+        sys.stdout.flush()
+        return result if type(result) is int else 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        if debug:
+            raise
+        context = getattr(error, "ctx", None)
+        hint = f"; see `{context.command_path} --help`" if context else ""
+        return _fail(f"{error.format_message().rstrip('.')}{hint}", 2)
+    except SightlineError as error:
+        if debug:
+            raise
+        return _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        # whoever read our output has gone; a second write at exit would complain again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _fail("out of memory; lower the batch size or the model's sizes", 1)
+    except OSError as error:
+        if debug:
+            raise
+        return _fail(f"{error.filename or 'system'}: {error.strerror or error}", 1)
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(f"unexpected {type(error).__name__}: {error}; run again with --debug and report it", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    line = " ".join(message.split("\n"))
+    print(f"sightline: {line}", file=sys.stderr)
+    return code

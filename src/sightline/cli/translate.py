@@ -1,0 +1,100 @@
+"""`sightline translate`: text in, translations out, in order as they are ready."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from sightline.cli.common import RunArgument, progress, say
+
+
+def register(app: typer.Typer) -> None:
+    app.command(name="translate")(translate)
+
+
+def translate(
+    run: RunArgument,
+    file: Annotated[str, typer.Argument(help="A text file, a sentence a line; - for standard input.")] = "-",
+    text: Annotated[str | None, typer.Option(help="Translate this text instead of a file.")] = None,
+    beam: Annotated[int | None, typer.Option(min=1, help="Beam width; 1 is greedy.")] = None,
+    n_best: Annotated[int | None, typer.Option(min=1, help="How many translations of each sentence.")] = None,
+    prefix: Annotated[str | None, typer.Option(help="What every translation must begin with.")] = None,
+    attention: Annotated[bool, typer.Option(help="Draw where the decoder looked.")] = False,
+    picture: Annotated[str | None, typer.Option(help="With --text: draw the attention to this .svg or .png.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sentences at a time; it does not change the result.")] = 64,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a sentence, with scores.")] = False,
+) -> None:
+    """Translate text with a trained run.
+
+    sightline translate runs/demo-transformer --text "나는 학생입니다." --attention
+
+    sightline translate runs/multi30k-transformer captions.en > captions.de
+    """
+    from sightline.train.machine import setup
+    from sightline.translator import Translator
+
+    setup(threads)
+    translator = Translator(run, precision=precision)
+    options = translator.settings.search.with_changes(
+        **{name: value for name, value in (("beam", beam), ("n_best", n_best)) if value is not None}
+    )
+    lines = [text] if text is not None else list(_lines(file))
+    looked = attention or picture is not None
+    with progress("translating", len(lines)) as advance:
+        for start in range(0, len(lines), batch_size * 4):
+            chunk = lines[start : start + batch_size * 4]
+            for record in translator.translate(
+                chunk, options=options, prefix=prefix, attention=looked, batch_size=batch_size
+            ):
+                _print(record, as_json)
+                if attention and not as_json:
+                    _draw(record)
+                if picture is not None and record.attention is not None:
+                    _picture(record, picture)
+                advance(1)
+    if looked and translator.model.sizes.kind == "seq2seq" and translator.model.sizes.attention == "none":
+        say("this model has a fixed context and no attention to draw")
+
+
+def _lines(file: str) -> Iterator[str]:
+    from sightline.data.text import read_stream_lines, read_text_lines
+
+    return read_stream_lines(sys.stdin.buffer, "standard input") if file == "-" else read_text_lines(file)
+
+
+def _print(record, as_json: bool) -> None:
+    if as_json:
+        fields = ("source", "text", "tokens", "score", "log_probability", "token_log_probabilities", "finished")
+        data = {name: getattr(record, name) for name in fields}
+        data["alternatives"] = [{name: getattr(one, name) for name in fields[1:]} for one in record.alternatives]
+        print(json.dumps(data, ensure_ascii=False), flush=True)
+        return
+    for one in (record, *record.alternatives):
+        # a translation is one line, whatever characters the model writes
+        print(one.text.replace("\n", " "), flush=True)
+
+
+def _draw(record) -> None:
+    from sightline.sight.terminal import attention_text
+
+    if record.attention is not None:
+        looked = record.attention
+        print(attention_text(looked.mean(), looked.source_tokens, looked.target_tokens), flush=True)
+
+
+def _picture(record, path: str) -> None:
+    from pathlib import Path
+
+    from sightline.sight.pictures import attention_picture, hangul_font
+
+    looked = record.attention
+    attention_picture(looked.mean(), looked.source_tokens, looked.target_tokens, Path(path))
+    say(f"attention drawn to {path}")
+    if path.endswith(".png") and hangul_font() is None:
+        say("no installed font has Hangul, so the PNG may show boxes; an .svg shows it wherever it is viewed")

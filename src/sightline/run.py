@@ -1,0 +1,89 @@
+"""A run directory: configuration, tokenizers, weights, checkpoints, metrics and the model card."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from sightline import config
+from sightline.errors import CheckpointError, SightlineError, UsageError
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class Run:
+    """What lies in a run directory, and where.
+
+    `config.toml` (complete), `tokenizer/NAME.json`, `model.safetensors` (fp32, the weights to use), `checkpoints/`
+    (to go on from), `metrics.jsonl`, `README.md` (the model card). Nothing in it is ever a pickle.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.toml"
+        self.tokenizers = self.path / "tokenizer"
+        self.weights = self.path / "model.safetensors"
+        self.checkpoints = self.path / "checkpoints"
+        self.metrics = self.path / "metrics.jsonl"
+        self.card = self.path / "README.md"
+
+    @property
+    def exists(self) -> bool:
+        return self.config.exists()
+
+    def require(self) -> None:
+        """Raises a one-line error where this is no run directory."""
+        if self.exists:
+            return
+        if not self.path.exists():
+            raise UsageError(f"{self.path}: no such run; `sightline train RECIPE --run {self.path}` makes one")
+        if not self.path.is_dir():
+            raise UsageError(f"{self.path}: is a file, not a run directory")
+        raise UsageError(f"{self.path}: no run directory (config.toml is missing)")
+
+    def read_config(self) -> dict[str, Any]:
+        self.require()
+        try:
+            return tomllib.loads(self.config.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise CheckpointError(f"{self.config}: cannot be read ({error}); restore it from a copy") from None
+
+    def settings(self, schema: type[Settings]) -> Settings:
+        return config.validate(schema, self.read_config(), str(self.config), self.config.read_text(encoding="utf-8"))
+
+    def write_config(self, settings: BaseModel) -> None:
+        self._write(self.config, config.to_toml(settings))
+
+    def write_card(self, text: str) -> None:
+        self._write(self.card, text)
+
+    def _write(self, path: Path, text: str) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            whole = path.with_name(path.name + ".new")
+            whole.write_text(text, encoding="utf-8")
+            whole.replace(path)
+        except OSError as error:
+            raise SightlineError(f"{path}: cannot be written ({error.strerror})") from None
+
+    def refuse_changes(self, settings: BaseModel) -> None:
+        """Raises UsageError where the run was started with another configuration, naming what changed."""
+        changed = config.differences(self.read_config(), config.parse(str(self.path), config.to_toml(settings)))
+        if changed:
+            shown = "; ".join(changed[:3]) + (f" (and {len(changed) - 3} more)" if len(changed) > 3 else "")
+            raise UsageError(
+                f"{self.path}: this run was started with another configuration: {shown}; "
+                "give it again, choose another --run, or start over with --fresh"
+            )
+
+    def save_tokenizers(self, tokenizers: Mapping[str, Any]) -> None:
+        for name, tokenizer in tokenizers.items():
+            try:
+                self.tokenizers.mkdir(parents=True, exist_ok=True)
+                tokenizer.save(self.tokenizers / f"{name}.json")
+            except OSError as error:
+                raise SightlineError(f"{self.tokenizers}: cannot be written ({error.strerror})") from None

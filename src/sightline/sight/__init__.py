@@ -1,0 +1,1 @@
+"""Attention and other internals made visible: in the terminal and as pictures."""

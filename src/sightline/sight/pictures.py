@@ -1,0 +1,101 @@
+"""Attention and figures drawn with Matplotlib, as SVG or PNG."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sightline.errors import SightlineError, UsageError
+
+_HANGUL = ord("한")
+
+
+@functools.cache
+def hangul_font() -> str | None:
+    """The name of an installed font that has Hangul, or None."""
+    from matplotlib import font_manager, ft2font
+
+    for entry in sorted(font_manager.fontManager.ttflist, key=lambda entry: entry.name):
+        if any(
+            word in entry.name for word in ("CJK", "Nanum", "Malgun", "Apple SD", "AppleGothic", "Hangul", "Gothic")
+        ):
+            try:
+                if _HANGUL in ft2font.FT2Font(entry.fname).get_charmap():
+                    return entry.name
+            except (OSError, RuntimeError):
+                continue
+    return None
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots()
+
+
+def _save(figure: Any, path: Path) -> None:
+    import matplotlib
+
+    if path.suffix not in (".svg", ".png"):
+        raise UsageError(f"{path}: a picture is .svg or .png")
+    font = hangul_font()
+    families = [font, "DejaVu Sans"] if font else ["DejaVu Sans"]
+    # In an SVG text stays text, so whoever looks at it brings the font; a missing one here does no harm.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    settings = {"svg.fonttype": "none", "font.family": families, "svg.hashsalt": "sightline"}
+    try:
+        with matplotlib.rc_context(settings):
+            for text in figure.findobj(lambda artist: hasattr(artist, "set_fontfamily")):
+                text.set_fontfamily(families)
+            figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+    except OSError as error:
+        raise SightlineError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def attention_picture(
+    weights_TS: np.ndarray, source: Sequence[str], target: Sequence[str], path: Path, title: str = ""
+) -> None:
+    """The attention matrix as a picture: target tokens down, source tokens across, dark is much.
+
+    Args:
+        weights_TS: rows sum to one.
+        path: .svg or .png; a PNG of Hangul needs a font that has it (`hangul_font`).
+    """
+    import warnings
+
+    figure, axes = _figure(1.2 + 0.42 * len(source), 1.0 + 0.34 * len(target))
+    axes.imshow(weights_TS, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(source)), labels=source, rotation=60, ha="left", rotation_mode="anchor")
+    axes.set_yticks(range(len(target)), labels=target)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    for side in axes.spines.values():
+        side.set_color("#bbbbbb")
+    if title:
+        axes.set_xlabel(title)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        _save(figure, path)
+
+
+def curves_picture(
+    curves: Mapping[str, Sequence[float]], x: Sequence[str], path: Path, *, xlabel: str, ylabel: str
+) -> None:
+    """One line a name over common points `x`, with a legend."""
+    figure, axes = _figure(6.4, 4.0)
+    for marker, (name, values) in zip("osD^v<>Pp*", curves.items(), strict=False):
+        axes.plot(range(len(x)), values, marker=marker, label=name)
+    axes.set_xticks(range(len(x)), labels=list(x))
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    _save(figure, path)

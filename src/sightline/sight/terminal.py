@@ -1,0 +1,37 @@
+"""Attention drawn as text: one row a target token, one column a source token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from rich.cells import cell_len
+
+_SHADES = " ░▒▓█"
+
+
+def attention_text(weights_TS: np.ndarray, source: Sequence[str], target: Sequence[str]) -> str:
+    """A matrix of shaded cells under the source tokens, which are written downwards; wide characters are reckoned with.
+
+    Args:
+        weights_TS: rows sum to one. source, target: the tokens of the columns and rows.
+    """
+    columns = [max(2, max((cell_len(character) for character in token), default=1)) for token in source]
+    margin = max(cell_len(token) for token in target)
+    lines = []
+    height = max(len(token) for token in source)
+    for row in range(height):
+        cells = []
+        for token, width in zip(source, columns, strict=True):
+            # tokens stand on the matrix, so the short ones start lower
+            place = row - (height - len(token))
+            character = token[place] if place >= 0 else ""
+            cells.append(character + " " * (width - cell_len(character)))
+        lines.append(" " * (margin + 2) + " ".join(cells).rstrip())
+    for token, weights in zip(target, weights_TS, strict=True):
+        cells = [
+            _SHADES[min(int(weight * len(_SHADES)), len(_SHADES) - 1)] * width
+            for weight, width in zip(weights, columns, strict=True)
+        ]
+        lines.append(" " * (margin - cell_len(token)) + token + "  " + " ".join(cells).rstrip())
+    return "\n".join(lines)

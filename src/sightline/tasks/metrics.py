@@ -1,0 +1,42 @@
+"""Scores of translations against references, by sacrebleu, each with its full signature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One corpus-level score: its name, its value (0 to 100, TER also above) and the signature that defines it."""
+
+    name: str
+    score: float
+    signature: str
+
+
+def bleu(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool = False) -> Measured:
+    """BLEU (Papineni et al. 2002) with the 13a tokenization."""
+    from sacrebleu.metrics import BLEU
+
+    return _measure("BLEU", BLEU(lowercase=lowercase), hypotheses, references)
+
+
+def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Measured:
+    """chrF2 (Popović 2015)."""
+    from sacrebleu.metrics import CHRF
+
+    return _measure("chrF2", CHRF(), hypotheses, references)
+
+
+def ter(hypotheses: Sequence[str], references: Sequence[str]) -> Measured:
+    """Translation edit rate (Snover et al. 2006); lower is better."""
+    from sacrebleu.metrics import TER
+
+    return _measure("TER", TER(), hypotheses, references)
+
+
+def _measure(name: str, metric, hypotheses: Sequence[str], references: Sequence[str]) -> Measured:
+    # corpus_score also counts; the signature is complete only after it
+    score = metric.corpus_score(list(hypotheses), [list(references)]).score
+    return Measured(name, float(score), str(metric.get_signature()))

@@ -1,0 +1,108 @@
+"""Token ids in one language to token ids in another, for many sentences at once; scoring of given translations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sightline.data.batches import collate
+from sightline.data.encoded import EncodedPairs
+from sightline.decode import Hypothesis, SearchOptions, log_probabilities, search
+from sightline.nn.forward import Forward, Recorder
+
+BOS, EOS, PAD = 1, 2, 0
+Ids = Sequence[int]
+
+
+def _device_of(model: Any) -> torch.device:
+    return model.output_bias.device
+
+
+def padded_sources(sources: Sequence[Ids], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Tokens (B, S), each row ended by end-of-sentence and padded, and the mask of real tokens (B, S)."""
+    longest = max(len(ids) for ids in sources) + 1
+    tokens_BS = torch.full((len(sources), longest), PAD)
+    for row, ids in enumerate(sources):
+        tokens_BS[row, : len(ids) + 1] = torch.tensor([*ids, EOS])
+    lengths = torch.tensor([len(ids) + 1 for ids in sources])
+    return tokens_BS.to(device), (torch.arange(longest)[None, :] < lengths[:, None]).to(device)
+
+
+def by_length(lengths: Sequence[int], rows: int) -> list[list[int]]:
+    """Indices in batches of `rows` of like length, the longest first so that memory runs out at once or never."""
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    return [order[start : start + rows] for start in range(0, len(order), rows)]
+
+
+@torch.inference_mode()
+def translate_ids(
+    model: Any,
+    sources: Sequence[Ids],
+    options: SearchOptions,
+    *,
+    batch_size: int = 64,
+    prefixes: Sequence[Ids] | None = None,
+    done: Callable[[int], None] = lambda count: None,
+) -> list[list[Hypothesis]]:
+    """The n best hypotheses of every source, in the order of the sources.
+
+    Args:
+        sources: token ids without specials. prefixes: what each translation must begin with.
+        batch_size: sentences searched together; it does not change the results.
+        done: called with the number of sentences finished so far.
+    """
+    results: list[list[Hypothesis]] = [[] for _ in sources]
+    finished = 0
+    for indices in by_length([len(ids) for ids in sources], batch_size):
+        tokens_BS, mask_BS = padded_sources([sources[index] for index in indices], _device_of(model))
+        found = search(
+            model.step,
+            model.start(tokens_BS, mask_BS),
+            options,
+            source_lengths=[len(sources[index]) for index in indices],
+            bos_id=BOS,
+            eos_id=EOS,
+            forbidden=(PAD, BOS),
+            prefix=None if prefixes is None else [list(prefixes[index]) for index in indices],
+        )
+        for index, hypotheses in zip(indices, found, strict=True):
+            results[index] = hypotheses
+        finished += len(indices)
+        done(finished)
+    return results
+
+
+@torch.inference_mode()
+def score_ids(model: Any, pairs: Sequence[tuple[Ids, Ids]], *, batch_size: int = 64) -> list[list[float]]:
+    """ln p of every target token, end-of-sentence included, given its source and the tokens before it."""
+    results: list[list[float]] = [[] for _ in pairs]
+    encoded = EncodedPairs.of(pairs)
+    for indices in by_length([max(len(source), len(target)) for source, target in pairs], batch_size):
+        batch = collate(encoded, torch.tensor(indices).numpy()).to(_device_of(model))
+        features = model.features(batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT)
+        picked = log_probabilities(model.project(features)).gather(-1, batch.target_out_BT[..., None])[..., 0]
+        for row, index in enumerate(indices):
+            results[index] = picked[row, : len(pairs[index][1]) + 1].tolist()
+    return results
+
+
+@torch.inference_mode()
+def attention_ids(model: Any, source: Ids, target: Ids) -> Tensor | None:
+    """Where the decoder looked while it wrote `target`: weights (sites, T, S) by one pass with teacher forcing.
+
+    T and S count end-of-sentence. A site is a head of a layer, or the one attention of a recurrent decoder; None for
+    a model that does not attend to its source.
+    """
+    patterns = ["decoder.*.cross_attention.weights", "decoder.attention.weights"]
+    recorder = Recorder(patterns)
+    tokens_BS, mask_BS = padded_sources([source], _device_of(model))
+    inputs_BT = torch.tensor([[BOS, *target]], device=tokens_BS.device)
+    model.features(tokens_BS, mask_BS, inputs_BT, None, Forward(recorder=recorder))
+    if not recorder.tensors:
+        return None
+    # a decoder that runs step by step records one row at a time
+    sites = [torch.cat(steps, -2)[0] for steps in recorder.tensors.values()]
+    return torch.cat([site if site.dim() == 3 else site[None] for site in sites]).float().cpu()

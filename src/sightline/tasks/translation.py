@@ -1,0 +1,225 @@
+"""Translation: an encoder–decoder, parallel text, label-smoothed cross-entropy, BLEU and chrF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from sightline.data.batches import BatchOrder, DataPosition, PairBatch, collate, iterate
+from sightline.data.cache import encode_pairs
+from sightline.data.encoded import EncodedPairs
+from sightline.data.readers import PairSource, read_pairs
+from sightline.data.tokenizer import Tokenizer
+from sightline.decode import SearchOptions
+from sightline.models import EncoderDecoderSizes, TransformerSizes, make_encoder_decoder
+from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.ops import linear_cross_entropy
+from sightline.tasks.translating import translate_ids
+from sightline.train.settings import TrainSettings
+
+SIDES = ("source", "target")
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PairFiles(Frozen):
+    """Where sentence pairs lie; see `sightline.data.readers.PairSource`."""
+
+    source: str
+    target: str | None = None
+    source_column: int | str | None = None
+    target_column: int | str | None = None
+    weight: float = 1.0
+
+    def pair_source(self) -> PairSource:
+        return PairSource(**self.model_dump())
+
+
+class DataSettings(Frozen):
+    """The text a model learns from and is measured on."""
+
+    source_language: str = Field("source", description="what the source is called in reports")
+    target_language: str = Field("target", description="what the target is called in reports")
+    train: tuple[PairFiles, ...] = Field(
+        min_length=1, description="files of pairs: two aligned files, or one TSV or JSON Lines file; weight = copies"
+    )
+    validation: PairFiles = Field(description="pairs that choose the best checkpoint")
+    test: dict[str, PairFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    max_source_tokens: int = Field(256, ge=1, description="longer pairs are skipped, and counted")
+    max_target_tokens: int = Field(256, ge=1, description="longer pairs are skipped, and counted")
+
+
+class TokenizerSettings(Frozen):
+    """How text becomes tokens."""
+
+    kind: Literal["bpe", "unigram", "wordpiece", "word", "char", "byte"] = Field(
+        "bpe", description="bpe (byte level), unigram, wordpiece, word, char or byte"
+    )
+    vocab_size: int = Field(8000, ge=8, description="tokens in the vocabulary, specials included, at most")
+    shared: bool = Field(True, description="one vocabulary for both sides")
+    lowercase: bool = Field(False, description="fold case; the model then writes lower case only")
+    min_frequency: int = Field(2, ge=1, description="rarer pieces or words are left out")
+
+
+class ValidationSettings(Frozen):
+    """What is measured during training."""
+
+    sentences: int = Field(500, ge=0, description="validation pairs translated for BLEU; 0 measures the loss alone")
+    beam: int = Field(1, ge=1, description="beam width for that translation")
+
+
+class TranslationSettings(Frozen):
+    """Everything a translation run is made from."""
+
+    task: Literal["translation"] = Field("translation", description="what the model learns")
+    data: DataSettings
+    tokenizer: TokenizerSettings = TokenizerSettings()
+    model: EncoderDecoderSizes = Field(default_factory=TransformerSizes)
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="probability spread over the whole vocabulary")
+    training: TrainSettings = TrainSettings()
+    validation: ValidationSettings = ValidationSettings()
+    search: SearchOptions = SearchOptions()
+
+    @model_validator(mode="after")
+    def _one_vocabulary(self) -> TranslationSettings:
+        if self.model.tied == "all" and not self.tokenizer.shared:
+            raise ValueError('model.tied = "all" needs tokenizer.shared = true')
+        return self
+
+
+def train_tokenizers(settings: TranslationSettings) -> dict[str, Tokenizer]:
+    """The tokenizers of both sides, learned from the training text; the same object twice where shared."""
+    options = settings.tokenizer.model_dump(exclude={"shared"})
+    sources = [files.pair_source() for files in settings.data.train]
+
+    def lines(*sides: int) -> Iterator[str]:
+        for source in sources:
+            for pair in read_pairs(source):
+                for side in sides:
+                    yield pair[side]
+
+    if settings.tokenizer.shared:
+        both = Tokenizer.train(lines(0, 1), **options)
+        return dict.fromkeys(SIDES, both)
+    return {name: Tokenizer.train(lines(side), **options) for side, name in enumerate(SIDES)}
+
+
+def make_model(settings: TranslationSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+    """The model, its weights drawn from a generator seeded by the run's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.training.seed)
+        return make_encoder_decoder(tokenizers["source"].vocab_size, tokenizers["target"].vocab_size, settings.model)
+
+
+class TranslationTask:
+    """Joins a model with encoded pairs for the training loop.
+
+    Args:
+        settings, tokenizers, model: what belongs together in a run.
+        report: where one-line messages about the data go.
+        cache_dir: where encoded pairs are kept; the user's cache folder by default.
+    """
+
+    def __init__(
+        self,
+        settings: TranslationSettings,
+        tokenizers: dict[str, Tokenizer],
+        model: nn.Module,
+        *,
+        device: torch.device | str = "cpu",
+        report: Callable[[str], None] = lambda line: None,
+        cache_dir: Path | None = None,
+    ) -> None:
+        self.settings, self.tokenizers, self.model = settings, tokenizers, model
+        self.device = torch.device(device)
+        self._cache_dir = cache_dir
+        self._train = self._encode(settings.data.train)
+        self._validation = self._encode([settings.data.validation])
+        training = settings.training
+        self._order = self._batch_order(self._train, training.seed)
+        self._validation_order = self._batch_order(self._validation, 0)
+        report(f"training pairs: {self._train.summary()}")
+        report(f"validation pairs: {self._validation.summary()}")
+        report(
+            f"batches: {len(self._order.epoch(0)):,} per epoch of up to {training.tokens_per_batch:,} tokens, "
+            f"{self._order.padding(0):.1%} padding"
+        )
+
+    def _encode(self, files: Sequence[PairFiles]) -> EncodedPairs:
+        data = self.settings.data
+        return encode_pairs(
+            [one.pair_source() for one in files],
+            self.tokenizers["source"],
+            self.tokenizers["target"],
+            max_source_tokens=data.max_source_tokens,
+            max_target_tokens=data.max_target_tokens,
+            cache_dir=self._cache_dir,
+        )
+
+    def _batch_order(self, pairs: EncodedPairs, seed: int) -> BatchOrder:
+        tokens = self.settings.training.tokens_per_batch
+        return BatchOrder(pairs.source_lengths, pairs.target_lengths, tokens, seed=seed, mixing=pairs.mixing)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        return len(self._order.epoch(0))
+
+    @property
+    def target_tokens_per_epoch(self) -> int:
+        """Target tokens of one epoch, ends of sentences included."""
+        return int(self._train.target_lengths.sum()) + len(self._train)
+
+    def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, PairBatch]]:
+        """Batches from `position` on, for ever, each with the position after it."""
+        for after, indices in iterate(self._order, position):
+            yield after, collate(self._train, indices).to(self.device)
+
+    def loss(self, batch: PairBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
+        """Label-smoothed cross-entropy summed over target tokens (nats), and how many tokens those are."""
+        loss, nll = self._loss_sums(batch, self.settings.label_smoothing, Forward(generator=generator))
+        return loss, batch.num_target_tokens, {"nll": float(nll)}
+
+    def _loss_sums(self, batch: PairBatch, smoothing: float, forward: Forward) -> tuple[Tensor, Tensor]:
+        model: Any = self.model
+        features_BTD = model.features(
+            batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT, forward
+        )
+        real = batch.target_mask_BT
+        return linear_cross_entropy(
+            features_BTD[real], model.output_weight, model.output_bias, batch.target_out_BT[real], smoothing
+        )
+
+    def describe(self, batch: PairBatch) -> str:
+        """Names a batch in an error message: its pairs and its first sentence."""
+        first = self.tokenizers["source"].decode(self._train.source(int(batch.indices[0])).tolist())
+        return f"pairs {batch.indices[:5].tolist()}… ({batch.source_BS.shape[0]} rows), the first one {first[:80]!r}"
+
+    @torch.inference_mode()
+    def validate(self) -> dict[str, float]:
+        """Validation loss (nats a token, without smoothing), perplexity, and BLEU of the first sentences."""
+        total, tokens = 0.0, 0
+        for indices in self._validation_order.epoch(0):
+            batch = collate(self._validation, indices).to(self.device)
+            total += float(self._loss_sums(batch, 0.0, INFERENCE)[1])
+            tokens += batch.num_target_tokens
+        loss = total / tokens
+        figures = {"loss": loss, "perplexity": float(torch.tensor(loss).exp())}
+        count = min(self.settings.validation.sentences, len(self._validation))
+        if count:
+            from sightline.tasks.metrics import bleu, chrf
+
+            target = self.tokenizers["target"]
+            references = [target.decode(self._validation.target(i).tolist()) for i in range(count)]
+            options = self.settings.search.model_copy(update={"beam": self.settings.validation.beam})
+            found = translate_ids(self.model, [self._validation.source(i).tolist() for i in range(count)], options)
+            hypotheses = [target.decode(best[0].tokens) for best in found]
+            figures["bleu"] = bleu(hypotheses, references).score
+            figures["chrf"] = chrf(hypotheses, references).score
+        return figures

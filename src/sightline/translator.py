@@ -1,0 +1,194 @@
+"""A trained translation run, ready for use: text in, small typed records out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sightline.data.tokenizer import Tokenizer
+from sightline.decode import Hypothesis, SearchOptions
+from sightline.errors import CheckpointError, UsageError, nearest
+from sightline.run import Run
+from sightline.tasks.translating import attention_ids, score_ids, translate_ids
+from sightline.tasks.translation import TranslationSettings, make_model
+from sightline.train.checkpoint import load_weights
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Where the decoder looked: weights (sites, T, S) and the tokens of both axes, end-of-sentence included.
+
+    A site is one head of one layer of a Transformer, layer by layer, or the one attention of a recurrent decoder.
+    """
+
+    weights: np.ndarray
+    source_tokens: tuple[str, ...]
+    target_tokens: tuple[str, ...]
+
+    def mean(self) -> np.ndarray:
+        """The weights averaged over the sites (T, S)."""
+        return self.weights.mean(0)
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One translation.
+
+    Attributes:
+        text: the translation. tokens: its pieces. score: what the search ranked it by.
+        log_probability: ln p(translation | source), in nats, end of sentence included.
+        token_log_probabilities: the same token by token, end of sentence last.
+        finished: whether the model ended it; False where the length limit did.
+        alternatives: the next best ones, where more than one was asked for.
+        attention: on request, and where the model attends to its source.
+    """
+
+    source: str
+    text: str
+    tokens: tuple[str, ...]
+    score: float
+    log_probability: float
+    token_log_probabilities: tuple[float, ...]
+    finished: bool
+    alternatives: tuple[Translation, ...] = ()
+    attention: Attention | None = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """How probable a given translation is: ln p in nats, and token by token (end of sentence last)."""
+
+    log_probability: float
+    token_log_probabilities: tuple[float, ...]
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(-self.log_probability / len(self.token_log_probabilities))
+
+
+class Translator:
+    """Translates with the weights of a run.
+
+    Args:
+        run: path of a run directory.
+        precision: "fp32" or "bf16", the width of the arithmetic.
+        device: where the model runs; the CPU by default.
+
+    Raises:
+        SightlineError: where the run is missing, damaged or does not belong together.
+    """
+
+    def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
+        if precision not in PRECISIONS:
+            raise UsageError(f'precision: no such choice: "{precision}"{nearest(precision, PRECISIONS)}')
+        self.run = Run(run)
+        self.settings = self.run.settings(TranslationSettings)
+        self.tokenizers = load_tokenizers(self.run)
+        if not self.run.weights.exists():
+            raise CheckpointError(
+                f"{self.run.path}: not trained to the end yet (no model.safetensors); "
+                f"`sightline train {self.run.config} --run {self.run.path}` goes on"
+            )
+        self.model: Any = make_model(self.settings, self.tokenizers)
+        load_weights(self.model, self.run.weights)
+        self.model.to(device, PRECISIONS[precision])
+
+    def translate(
+        self,
+        text: str | Sequence[str],
+        *,
+        beam: int | None = None,
+        n_best: int | None = None,
+        prefix: str | None = None,
+        attention: bool = False,
+        options: SearchOptions | None = None,
+        batch_size: int = 64,
+    ) -> Any:
+        """One `Translation` of a text, or a list of them for a list of texts.
+
+        Args:
+            beam, n_best: override the run's search settings; `options` replaces them whole.
+            prefix: what every translation must begin with.
+            attention: also record where the decoder looked (one more pass a sentence).
+            batch_size: sentences searched together; it does not change the results.
+        """
+        texts = [text] if type(text) is str else list(text)
+        changes = {name: value for name, value in (("beam", beam), ("n_best", n_best)) if value is not None}
+        chosen = (options or self.settings.search).with_changes(**changes)
+        sources = [self.encode_source(one) for one in texts]
+        prefixes = None if prefix is None else [self.tokenizers["target"].encode(prefix)] * len(texts)
+        found = translate_ids(self.model, sources, chosen, batch_size=batch_size, prefixes=prefixes)
+        results = [
+            self._record(one, source, hypotheses, attention)
+            for one, source, hypotheses in zip(texts, sources, found, strict=True)
+        ]
+        return results[0] if type(text) is str else results
+
+    def stream(
+        self, texts: Iterable[str], *, options: SearchOptions | None = None, batch_size: int = 64, ahead: int = 16
+    ) -> Iterator[Translation]:
+        """Translations of many texts, in order, with `ahead` batches read at a time so that memory stays flat."""
+        pending = iter(texts)
+        while chunk := list(islice(pending, batch_size * ahead)):
+            yield from self.translate(chunk, options=options, batch_size=batch_size)
+
+    def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[Scored]:
+        """How probable each given translation is."""
+        if len(sources) != len(targets):
+            raise UsageError(f"{len(sources)} sources and {len(targets)} translations cannot be paired")
+        target = self.tokenizers["target"]
+        pairs = [(self.encode_source(s), target.encode(t)) for s, t in zip(sources, targets, strict=True)]
+        return [Scored(sum(tokens), tuple(tokens)) for tokens in score_ids(self.model, pairs)]
+
+    def encode_source(self, text: str) -> list[int]:
+        """Token ids of a source text; raises UsageError where it is longer than the run's limit."""
+        ids = self.tokenizers["source"].encode(text)
+        limit = self.settings.data.max_source_tokens
+        if len(ids) > limit:
+            raise UsageError(f"source of {len(ids)} tokens is over the run's limit of {limit}; split it into sentences")
+        return ids
+
+    def _record(self, text: str, source: list[int], hypotheses: list[Hypothesis], attention: bool) -> Translation:
+        target = self.tokenizers["target"]
+        records = [
+            Translation(
+                source=text,
+                text=target.decode(one.tokens),
+                tokens=tuple(target.tokens(one.tokens)),
+                score=one.score,
+                log_probability=one.log_probability,
+                token_log_probabilities=one.token_log_probabilities,
+                finished=one.finished,
+            )
+            for one in hypotheses
+        ]
+        best = records[0]
+        looked = self.attention(source, list(hypotheses[0].tokens)) if attention else None
+        return Translation(**{**best.__dict__, "alternatives": tuple(records[1:]), "attention": looked})
+
+    def attention(self, source: Sequence[int], target: Sequence[int]) -> Attention | None:
+        """Where the decoder looks while it writes `target` (token ids); None for a fixed context."""
+        weights = attention_ids(self.model, source, target)
+        if weights is None:
+            return None
+        names = [(*self.tokenizers[side].tokens(ids), "</s>") for side, ids in (("source", source), ("target", target))]
+        return Attention(weights.numpy(), names[0], names[1])
+
+
+def load_tokenizers(run: Run) -> dict[str, Tokenizer]:
+    """The tokenizers of a run by side."""
+    return {side: Tokenizer.load(run.tokenizers / f"{side}.json") for side in ("source", "target")}
+
+
+def load(run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> Translator:
+    """A trained run as a `Translator`; see its arguments."""
+    return Translator(run, precision=precision, device=device)
