@@ -1,0 +1,137 @@
+"""The training loop: the same for every task, resumed exactly from its last checkpoint."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sightline.data.batches import DataPosition
+from sightline.errors import SightlineError, UsageError
+from sightline.train import schedules
+from sightline.train.log import TrainLog
+from sightline.train.progress import Progress
+from sightline.train.session import Session
+from sightline.train.settings import TrainSettings
+from sightline.train.stopper import Interrupted, Stopper
+from sightline.train.task import Task
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended: why, after which update, and which checkpoint was the best on the chosen metric."""
+
+    reason: str
+    update: int
+    best: float | None
+    best_update: int | None
+
+
+def train(task: Task, settings: TrainSettings, run_dir: Path, log: TrainLog) -> Outcome:
+    """Trains `task.model` from the last checkpoint in `run_dir`, or from the start, until a limit of `settings`.
+
+    On return the newest checkpoint is that of the last update; `final_weights` chooses what to ship. A run that has
+    already ended does nothing.
+
+    Raises:
+        Interrupted: after SIGTERM or Ctrl-C, with everything saved; the same call goes on.
+        SightlineError: a loss or gradient that is not finite; the weights are those of the update before.
+        CheckpointError: a checkpoint cannot be written, or none of those there can be read.
+    """
+    session = Session(task.model, settings, run_dir, log)
+    optimizer, progress = session.optimizer, session.progress
+    schedule = schedules.from_settings(settings)
+    batches = task.batches(progress.position)
+    clock = time.monotonic()
+    with Stopper() as stopper:
+        while (reason := progress.ending(settings)) is None:
+            started = time.monotonic()
+            update = progress.update + 1
+            learning_rate = settings.learning_rate * schedule(update)
+            progress.position, norm = accumulate(task, batches, settings, session)
+            optimizer.step(learning_rate)
+            session.average_weights(update)
+            progress.update = update
+            now = time.monotonic()
+            progress.meter.seconds += now - started
+            progress.seconds, clock = progress.seconds + now - clock, now
+
+            ended = progress.ending(settings) is not None
+            log.advance(progress.fraction(settings))
+            if ended or update % settings.log_every == 0:
+                figures = {"epoch": progress.position.epoch, **progress.meter.take()}
+                figures |= {"learning_rate": learning_rate, "gradient_norm": norm, "tokens": progress.tokens}
+                log.train(update, figures, session.seconds_left())
+            best = False
+            if settings.validate_every and (ended or update % settings.validate_every == 0):
+                best = validate(task, settings, session, log)
+                ended = progress.ending(settings) is not None  # patience may be at its end
+            if ended or best or stopper.requested or session.is_periodic(update):
+                session.save()
+            if stopper.requested and not ended:
+                raise Interrupted(
+                    f"{run_dir}: stopped by {signal.Signals(stopper.requested).name} after update {update:,}, which "
+                    "is saved; the same command goes on from there",
+                    stopper.requested,
+                )
+    return Outcome(reason, progress.update, progress.best, progress.best_update)
+
+
+def accumulate(
+    task: Task, batches: Iterator[tuple[DataPosition, Any]], settings: TrainSettings, session: Session
+) -> tuple[DataPosition, float]:
+    """Gradients of one update: (the position after its last batch, the L2 norm before clipping).
+
+    Losses are summed over all tokens of all micro-batches and divided once, so that any split of the same pairs into
+    micro-batches is the same update. The last update of an epoch that ends the run may have fewer.
+    """
+    progress, optimizer = session.progress, session.optimizer
+    position, drawn, losses, tokens = progress.position, [], [], 0
+    while len(drawn) < settings.accumulate and not (drawn and position.epoch == settings.max_epochs):
+        position, batch = next(batches)
+        loss, count, extras = task.loss(batch, session.randomness.generator)
+        loss.backward()
+        optimizer.collect()
+        drawn.append(batch)
+        losses.append(loss.detach().float())
+        tokens += count
+        progress.meter.add(0.0, count, extras)
+    if tokens == 0:
+        raise SightlineError(f"update {progress.update + 1}: {task.describe(drawn[-1])} has no tokens; leave it out")
+    norm = optimizer.scale_and_clip(1.0 / tokens, settings.clip)
+    *sums, length = torch.stack([*losses, norm]).tolist()  # the one wait for the device
+    for value, batch in zip(sums, drawn, strict=True):
+        if not math.isfinite(value):
+            raise SightlineError(_not_finite(progress, f"loss is {value}", task.describe(batch)))
+    if not math.isfinite(length):
+        raise SightlineError(
+            _not_finite(progress, f"gradient norm is {length}", "; ".join(task.describe(batch) for batch in drawn))
+        )
+    progress.meter.add(math.fsum(sums), 0, {})
+    progress.tokens += tokens
+    return position, length
+
+
+def validate(task: Task, settings: TrainSettings, session: Session, log: TrainLog) -> bool:
+    """Validates the weights that would be shipped; True where they are the best so far. Raises UsageError for a
+    metric that the task does not have."""
+    with session.validating():
+        figures = task.validate()
+    if settings.metric not in figures:
+        raise UsageError(f"metric: the task has no {settings.metric}; known: {', '.join(sorted(figures))}")
+    best = session.progress.judge(float(figures[settings.metric]), settings.higher_is_better)
+    log.validation(session.progress.update, figures, best=best)
+    return best
+
+
+def _not_finite(progress: Progress, what: str, batch: str) -> str:
+    return (
+        f"update {progress.update + 1}: {what} at batch {batch}; nothing was changed: lower learning_rate, lengthen "
+        "warmup or clip lower, and run again from the last checkpoint"
+    )

@@ -1,0 +1,153 @@
+"""AdamW over fp32 master weights: the same class for fp32 and bf16 models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import (
+    Tensor,
+    _foreach_add_,  # pyright: ignore[reportPrivateImportUsage]
+    _foreach_copy_,  # pyright: ignore[reportPrivateImportUsage]
+    _foreach_mul_,  # pyright: ignore[reportPrivateImportUsage]
+    _foreach_norm,  # pyright: ignore[reportPrivateImportUsage]
+    nn,
+)
+
+from sightline.errors import CheckpointError
+
+LOW_PRECISION = (torch.bfloat16, torch.float16)
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+def decays(name: str, parameter: Tensor) -> bool:
+    """Which parameters weight decay acts on: matrices, but not those that are looked up by row.
+
+    Biases and the gains of norms have one dimension. Tables of embeddings have two and are known by name: most of
+    their rows get no gradient in an update, and decay would be all that ever happens to rare tokens.
+    """
+    return parameter.ndim >= 2 and not any(word in name.lower() for word in ("embedding", "position"))
+
+
+class MasterAdamW:
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2), stepping fp32 weights.
+
+    bf16 keeps 8 significant bits, so that an update smaller than 1/256 of a weight would be lost. A parameter of low
+    precision therefore has an fp32 *master*: gradients are summed into fp32, Adam steps the master, and the parameter
+    is the master rounded. Any other parameter is its own master. Masters are what checkpoints hold.
+
+    Per update: `collect` after each backward pass, `scale_and_clip` once, then `step`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        betas: tuple[float, float] = (0.9, 0.98),
+        eps: float = 1e-9,
+        weight_decay: float = 0.0,
+        decays: Callable[[str, Tensor], bool] = decays,
+    ) -> None:
+        named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        low = [name for name, p in named.items() if p.dtype in LOW_PRECISION]
+        self._parameters: list[Tensor] = list(named.values())
+        self._masters = {name: p.detach() if name not in low else p.detach().float() for name, p in named.items()}
+        self._low: list[Tensor] = [named[name] for name in low]
+        self._low_masters = [self._masters[name] for name in low]
+        self._low_grads = [torch.zeros_like(master) for master in self._low_masters]
+        self._own = [(named[name], master) for name, master in self._masters.items() if name not in low]
+        groups = [
+            {"params": [m for name, m in self._masters.items() if decays(name, m)], "weight_decay": weight_decay},
+            {"params": [m for name, m in self._masters.items() if not decays(name, m)], "weight_decay": 0.0},
+        ]
+        # The fused kernel reads every tensor once: 5.6 times faster than foreach on a CPU (10 M weights, one thread).
+        self._adam = torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=betas, eps=eps, fused=True)
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self._masters.values())).device
+
+    @property
+    def masters(self) -> dict[str, Tensor]:
+        """The trained weights by parameter name, fp32 where the parameter is of low precision. Not copies."""
+        return dict(self._masters)
+
+    @torch.no_grad()
+    def collect(self) -> None:
+        """Adds the parameters' gradients to the masters' and clears the former where they are of low precision.
+
+        Called after every backward pass, so that accumulation over micro-batches happens in fp32.
+        """
+        fresh: tuple[list[Tensor], list[Tensor]] = ([], [])
+        more: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for parameter, master, grad in zip(self._low, self._low_masters, self._low_grads, strict=True):
+            if parameter.grad is not None:
+                sums, grads = fresh if master.grad is None else more
+                sums.append(grad)
+                grads.append(parameter.grad)
+                master.grad, parameter.grad = grad, None
+        if fresh[0]:
+            _foreach_copy_(*fresh)
+        if more[0]:
+            _foreach_add_(*more)
+        for parameter, master in self._own:
+            master.grad = parameter.grad
+
+    @torch.no_grad()
+    def scale_and_clip(self, scale: float, clip: float) -> Tensor:
+        """Multiplies the collected gradients by `scale`, then shortens them to an L2 norm of at most `clip`.
+
+        Returns that norm after scaling and before clipping, a scalar on the device. `clip` = 0 only scales.
+        """
+        grads = [master.grad for master in self._masters.values() if master.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack(_foreach_norm(grads))) * scale
+        factor = scale * (clip / (norm + 1e-6)).clamp(max=1.0) if clip else torch.full_like(norm, scale)
+        _foreach_mul_(grads, factor)
+        return norm
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """One AdamW step of the masters; then parameters follow and all gradients are cleared."""
+        for group in self._adam.param_groups:
+            group["lr"] = learning_rate
+        self._adam.step()
+        self.round_down()
+        for tensor in (*self._masters.values(), *self._parameters):
+            tensor.grad = None
+
+    @torch.no_grad()
+    def round_down(self) -> None:
+        """Sets the parameters of low precision to their masters."""
+        if self._low:
+            _foreach_copy_(self._low, self._low_masters)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Adam's state as plain tensors, "moment/parameter name"; parameters never stepped have none. Not copies."""
+        states = {name: self._adam.state[m] for name, m in self._masters.items() if m in self._adam.state}
+        return {f"{moment}/{name}": state[moment] for name, state in states.items() for moment in MOMENTS}
+
+    @torch.no_grad()
+    def load_state_dict(self, tensors: Mapping[str, Tensor], where: str = "optimizer") -> None:
+        """Takes over what `state_dict` gave. `where` begins the message.
+
+        Raises:
+            CheckpointError: where a tensor is missing, superfluous or of another shape or dtype.
+        """
+        stepped = {key.partition("/")[2] for key in tensors}
+        expected = {f"{moment}/{name}" for name in stepped for moment in MOMENTS}
+        if not stepped <= set(self._masters) or expected != set(tensors):
+            odd = sorted((expected ^ set(tensors)) or (stepped - set(self._masters)))[0]
+            raise CheckpointError(f"{where}: {odd} does not fit this model; was the run made with another one?")
+        for name in stepped:
+            master = self._masters[name]
+            for moment in MOMENTS:
+                found = tensors[f"{moment}/{name}"]
+                shape, dtype = ((), torch.float32) if moment == "step" else (master.shape, master.dtype)
+                if found.shape != shape or found.dtype != dtype:
+                    raise CheckpointError(
+                        f"{where}: {moment}/{name} is {found.dtype} {list(found.shape)}, "
+                        f"not {dtype} {list(shape)}; the checkpoint belongs to another model"
+                    )
+            self._adam.state[master] = {
+                moment: tensors[f"{moment}/{name}"].to(master.device, copy=True) for moment in MOMENTS
+            }

@@ -1,0 +1,91 @@
+"""How far a run has come: the numbers that are saved beside its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sightline.data.batches import DataPosition
+from sightline.errors import CheckpointError
+from sightline.train.settings import TrainSettings
+
+
+@dataclass
+class Meter:
+    """Sums since the last line of the log."""
+
+    loss: float = 0.0
+    tokens: int = 0
+    seconds: float = 0.0
+    extras: dict[str, float] = field(default_factory=dict)
+
+    def add(self, loss: float, tokens: int, extras: Mapping[str, float]) -> None:
+        self.loss += loss
+        self.tokens += tokens
+        for name, value in extras.items():
+            self.extras[name] = self.extras.get(name, 0.0) + value
+
+    def take(self) -> dict[str, float]:
+        """Means per token and the speed (tokens/s), and begins again."""
+        means = {"loss": self.loss / self.tokens, **{k: v / self.tokens for k, v in self.extras.items()}}
+        means["tokens_per_second"] = self.tokens / max(self.seconds, 1e-9)
+        self.loss, self.tokens, self.seconds, self.extras = 0.0, 0, 0.0, {}
+        return means
+
+
+@dataclass
+class Progress:
+    """What the loop counts. `best` is the best value of the chosen metric, `stale` the validations since then."""
+
+    position: DataPosition
+    update: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    best: float | None = None
+    best_update: int | None = None
+    stale: int = 0
+    meter: Meter = field(default_factory=Meter)
+
+    def judge(self, value: float, higher_is_better: bool) -> bool:
+        """Takes in a validation at the present update; True where it is the best so far."""
+        better = self.best is None or (value > self.best if higher_is_better else value < self.best)
+        if better and value == value:  # NaN is never the best
+            self.best, self.best_update, self.stale = value, self.update, 0
+            return True
+        self.stale += 1
+        return False
+
+    def ending(self, settings: TrainSettings) -> str | None:
+        """Why there is nothing more to do, or None."""
+        if settings.max_updates is not None and self.update >= settings.max_updates:
+            return f"{self.update:,} updates"
+        if settings.max_epochs is not None and self.position.epoch >= settings.max_epochs:
+            return f"{self.position.epoch:,} epochs"
+        if settings.max_minutes is not None and self.seconds >= 60 * settings.max_minutes:
+            return f"{settings.max_minutes:g} minutes"
+        if settings.patience and self.stale >= settings.patience:
+            return f"{self.stale} validations without a better {settings.metric}"
+        return None
+
+    def fraction(self, settings: TrainSettings) -> float | None:
+        """How much of the run is done, by the nearest of the limits on updates and time; None without them."""
+        done = []
+        if settings.max_updates is not None:
+            done.append(self.update / settings.max_updates)
+        if settings.max_minutes is not None:
+            done.append(self.seconds / (60 * settings.max_minutes))
+        return min(1.0, max(done)) if done else None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], where: str = "state") -> Progress:
+        """What `to_json` gave. Raises CheckpointError where it is something else."""
+        names = cls.__dataclass_fields__.keys()
+        try:
+            fields = {name: values[name] for name in names}
+            return cls(**{**fields, "position": DataPosition(**fields["position"]), "meter": Meter(**fields["meter"])})
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(f"{where}: not the state of a run ({error})") from None

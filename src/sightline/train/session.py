@@ -1,0 +1,100 @@
+"""All that a training run is at one instant, and its way to a checkpoint and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sightline.data.batches import DataPosition
+from sightline.train import storage
+from sightline.train.averaging import MovingAverage, lent
+from sightline.train.checkpoint import Checkpoint, Checkpoints
+from sightline.train.log import TrainLog
+from sightline.train.optim import MasterAdamW
+from sightline.train.progress import Progress
+from sightline.train.randomness import Randomness
+from sightline.train.settings import TrainSettings
+
+# Files of a checkpoint.
+WEIGHTS, OPTIMIZER, AVERAGE, GENERATORS = "weights", "optimizer", "average", "generators"
+
+
+class Session:
+    """Weights, optimizer, moving average, random state and progress, as new or from the newest good checkpoint."""
+
+    def __init__(self, model: torch.nn.Module, settings: TrainSettings, run_dir: Path, log: TrainLog) -> None:
+        """Raises CheckpointError where no checkpoint can be read, or it belongs to another model."""
+        self._model, self._settings, self._log = model, settings, log
+        self.optimizer = MasterAdamW(model, betas=settings.betas, eps=settings.eps, weight_decay=settings.weight_decay)
+        self.randomness = Randomness(settings.seed, self.optimizer.device)
+        self.average = MovingAverage(self.optimizer.masters, settings.ema) if settings.ema else None
+        self.progress = Progress(DataPosition(settings.seed, 0, 0))
+        self._checkpoints = Checkpoints(run_dir, settings.keep, log.message)
+        self._checkpoints.clean()
+        found = self._checkpoints.latest()
+        if found is not None:
+            self._load(found)
+        log.resume(self.progress.update)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Every parameter, as its fp32 master where it has one, and every persistent buffer, by name. Not copies."""
+        return master_weights(self._model, self.optimizer)
+
+    def average_weights(self, update: int) -> None:
+        if self.average is not None:
+            self.average.update(self.optimizer.masters, update)
+
+    def is_periodic(self, update: int) -> bool:
+        """Whether a checkpoint is due after this update whatever happens."""
+        return update % self._settings.save_every == 0
+
+    def seconds_left(self) -> float | None:
+        done = self.progress.fraction(self._settings)
+        return self.progress.seconds * (1 - done) / done if done else None
+
+    @contextmanager
+    def validating(self) -> Iterator[None]:
+        """Inside, the model has the averaged weights where there are such; afterwards training is as it was."""
+        with ExitStack() as stack:
+            stack.enter_context(self.randomness.undisturbed())
+            if self.average is not None:
+                stack.enter_context(lent(self.average.tensors, self._model))
+            yield
+
+    def save(self) -> None:
+        """Writes a checkpoint, then removes those that are no longer needed."""
+        update = self.progress.update
+        tensors = {
+            WEIGHTS: self.weights(),
+            OPTIMIZER: self.optimizer.state_dict(),
+            GENERATORS: self.randomness.state_dict(),
+        }
+        if self.average is not None:
+            tensors[AVERAGE] = self.average.tensors
+        self._checkpoints.save(update, tensors, self.progress.to_json())
+        protected = [] if self.progress.best_update is None else [self.progress.best_update]
+        self._checkpoints.prune(update, self.is_periodic, protected)
+        self._log.saved(update)
+
+    def _load(self, checkpoint: Checkpoint) -> None:
+        self.progress = Progress.from_json(checkpoint.state(), str(checkpoint.path))
+        storage.copy_tensors(checkpoint.tensors(WEIGHTS), self.weights(), checkpoint.file(WEIGHTS))
+        self.optimizer.round_down()
+        self.optimizer.load_state_dict(checkpoint.tensors(OPTIMIZER), str(checkpoint.file(OPTIMIZER)))
+        if self.average is not None:
+            storage.copy_tensors(checkpoint.tensors(AVERAGE), self.average.tensors, checkpoint.file(AVERAGE))
+        generators = checkpoint.tensors(GENERATORS)
+        self.randomness.load_state_dict(generators, str(checkpoint.file(GENERATORS)))
+        self._log.message(f"going on from {checkpoint.path}")
+
+
+def master_weights(model: torch.nn.Module, optimizer: MasterAdamW) -> dict[str, Tensor]:
+    """Parameters (masters in place of those of low precision) and persistent buffers. Tied ones appear once."""
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    persistent = model.state_dict(keep_vars=True).keys()
+    buffers = {name: buffer for name, buffer in model.named_buffers() if name in persistent}
+    return {**parameters, **optimizer.masters, **buffers}

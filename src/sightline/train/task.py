@@ -1,0 +1,47 @@
+"""What the training loop asks of a task: batches, a loss, names for batches, and a validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from sightline.data.batches import DataPosition
+
+
+class Task(Protocol):
+    """Joins a model with its data. The loop knows nothing else about either.
+
+    What a task does may depend on the model's parameters and buffers, on the batch, on the generator it is given and
+    on torch's global generators; all of these are saved and restored. A task that keeps other state between batches
+    cannot be resumed exactly.
+    """
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """What is trained. Its parameters are updated in place."""
+        ...
+
+    def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, Any]]:
+        """Batches from `position` on, for ever, each with the position that follows it.
+
+        After the last batch of an epoch that position is batch 0 of the next epoch.
+        """
+        ...
+
+    def loss(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
+        """(loss summed over the batch's tokens, the number of those tokens, further sums for the log).
+
+        The further sums are logged per token, under their names.
+        """
+        ...
+
+    def describe(self, batch: Any) -> str:
+        """Names the batch in an error message."""
+        ...
+
+    def validate(self) -> dict[str, float]:
+        """Figures of merit of the model as it is, by name, such as {"loss": 2.1, "bleu": 31.4}."""
+        ...
