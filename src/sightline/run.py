@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from pydantic import BaseModel
+from torch import Tensor
 
 from sightline import config
 from sightline.errors import CheckpointError, SightlineError, UsageError
+from sightline.train import storage
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -19,7 +23,8 @@ class Run:
     """What lies in a run directory, and where.
 
     `config.toml` (complete), `tokenizer/NAME.json`, `model.safetensors` (fp32, the weights to use), `checkpoints/`
-    (to go on from), `metrics.jsonl`, `README.md` (the model card). Nothing in it is ever a pickle.
+    (to go on from), `metrics.jsonl`, `README.md` (the model card), `manifest.json` (size and SHA-256 of what the
+    model is used from). Nothing in it is ever a pickle.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -30,6 +35,7 @@ class Run:
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
         self.card = self.path / "README.md"
+        self.manifest = self.path / storage.MANIFEST
 
     @property
     def exists(self) -> bool:
@@ -57,6 +63,36 @@ class Run:
 
     def write_config(self, settings: BaseModel) -> None:
         self._write(self.config, config.to_toml(settings))
+
+    def save_weights(self, tensors: Mapping[str, Tensor]) -> None:
+        """Writes the weights to use, and the manifest that proves them, the tokenizers and the configuration."""
+        whole = self.weights.with_name(self.weights.name + ".new")
+        try:
+            storage.write_file(whole, storage.safetensors_blocks(tensors))
+            whole.replace(self.weights)
+            used = [self.config, self.weights, *sorted(self.tokenizers.glob("*.json"))]
+            entries = {str(file.relative_to(self.path)): storage.entry(file) for file in used}
+        except OSError as error:
+            raise SightlineError(f"{self.weights}: cannot be written ({error.strerror})") from None
+        self._write(self.manifest, json.dumps({"files": entries}, indent=2))
+
+    def verify(self) -> None:
+        """Raises CheckpointError where a file the model is used from is missing or not what was written."""
+        self.require()
+        if not self.weights.exists():
+            raise CheckpointError(
+                f"{self.path}: not trained to the end yet (no {self.weights.name}); "
+                f"`sightline train {self.config} --run {self.path}` goes on"
+            )
+        storage.verify_directory(self.path)
+
+    def load_weights(self, model: torch.nn.Module) -> None:
+        """Copies the weights into a model of the run's configuration, in fp32; tied ones are stored once."""
+        names = model.state_dict(keep_vars=True).keys()
+        buffers = {name: buffer for name, buffer in model.named_buffers() if name in names}
+        storage.copy_tensors(
+            storage.read_tensors(self.weights), {**dict(model.named_parameters()), **buffers}, self.weights
+        )
 
     def write_card(self, text: str) -> None:
         self._write(self.card, text)

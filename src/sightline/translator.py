@@ -14,11 +14,10 @@ import torch
 
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode import Hypothesis, SearchOptions
-from sightline.errors import CheckpointError, UsageError, nearest
+from sightline.errors import UsageError, nearest
 from sightline.run import Run
 from sightline.tasks.translating import attention_ids, score_ids, translate_ids
 from sightline.tasks.translation import TranslationSettings, make_model
-from sightline.train.checkpoint import load_weights
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -92,14 +91,10 @@ class Translator:
             raise UsageError(f'precision: no such choice: "{precision}"{nearest(precision, PRECISIONS)}')
         self.run = Run(run)
         self.settings = self.run.settings(TranslationSettings)
+        self.run.verify()
         self.tokenizers = load_tokenizers(self.run)
-        if not self.run.weights.exists():
-            raise CheckpointError(
-                f"{self.run.path}: not trained to the end yet (no model.safetensors); "
-                f"`sightline train {self.run.config} --run {self.run.path}` goes on"
-            )
         self.model: Any = make_model(self.settings, self.tokenizers)
-        load_weights(self.model, self.run.weights)
+        self.run.load_weights(self.model)
         self.model.to(device, PRECISIONS[precision])
 
     def translate(

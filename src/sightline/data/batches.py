@@ -156,6 +156,15 @@ class PairBatch:
     num_source_tokens: int
     num_target_tokens: int
 
+    def split(self, parts: int) -> list[PairBatch]:
+        """The rows dealt out to at most `parts` batches of like size, with the same padding."""
+        pieces = []
+        for part in range(min(parts, len(self.indices))):
+            rows = {name: getattr(self, name)[part::parts] for name in _TENSORS}
+            sums = int(rows["source_mask_BS"].sum()), int(rows["target_mask_BT"].sum())
+            pieces.append(PairBatch(**rows, num_source_tokens=sums[0], num_target_tokens=sums[1]))
+        return pieces
+
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> PairBatch:
         """The same batch on another device; `indices` stay where they are."""
         tensors = {
@@ -169,6 +178,9 @@ class PairBatch:
             num_source_tokens=self.num_source_tokens,
             num_target_tokens=self.num_target_tokens,
         )
+
+
+_TENSORS = ("source_BS", "source_mask_BS", "target_in_BT", "target_out_BT", "target_mask_BT", "indices")
 
 
 def collate(

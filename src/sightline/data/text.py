@@ -27,19 +27,30 @@ def read_text_lines(path: Path) -> Iterator[str]:
     Raises DataError, with the line where there is one, for a file that is missing, a directory, empty, damaged, not
     UTF-8, or holds a NUL.
     """
-    empty, start = True, 0
-    for number, (line, ended) in enumerate(_split_lines(_blocks(path)), start=1):
+    empty = True
+    for line in _texts(_blocks(path), path):
+        empty = False
+        yield line
+    if empty:
+        raise DataError(f"{path}: the file is empty; give a file with one sentence per line")
+
+
+def read_stream_lines(stream: BinaryIO, name: str) -> Iterator[str]:
+    """The same for an open stream called `name` in errors, uncompressed and possibly empty."""
+    return _texts(iter(lambda: stream.read1(1 << 16), b""), Path(name))  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _texts(blocks: Iterator[bytes], path: Path) -> Iterator[str]:
+    start = 0
+    for number, (line, ended) in enumerate(_split_lines(blocks), start=1):
         length = len(line) + ended
         text_start = start
         if number == 1 and line.startswith(_BYTE_ORDER_MARK):
             line, text_start = line[3:], 3
         if not line and not ended:
             break  # A byte order mark and nothing else.
-        empty = False
         yield _decoded(line.removesuffix(b"\r") if ended else line, path, number, text_start)
         start += length
-    if empty:
-        raise DataError(f"{path}: the file is empty; give a file with one sentence per line")
 
 
 def _decoded(line: bytes, path: Path, number: int, start: int) -> str:

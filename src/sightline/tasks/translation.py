@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -180,6 +181,16 @@ class TranslationTask:
         """Batches from `position` on, for ever, each with the position after it."""
         for after, indices in iterate(self._order, position):
             yield after, collate(self._train, indices).to(self.device)
+
+    def split(self, batch: PairBatch, parts: int) -> list[PairBatch]:
+        """The batch in at most `parts` pieces, for workers side by side."""
+        return batch.split(parts)
+
+    def replica(self, model: nn.Module) -> TranslationTask:
+        """The same task for another copy of the model."""
+        other = copy.copy(self)
+        other.model = model
+        return other
 
     def loss(self, batch: PairBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
         """Label-smoothed cross-entropy summed over target tokens (nats), and how many tokens those are."""

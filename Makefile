@@ -1,0 +1,35 @@
+# Every target works on a fresh machine that has Python 3.11 or newer and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test lint bench docs-check lock clean
+
+help: ## show this help
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+# The lock pins every package, torch among them; the editable install adds nothing to it.
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+demo: $(READY) ## train two models on the embedded corpus and translate with them (about 4 minutes)
+	@$(BIN)/sightline demo
+
+test: $(READY) ## run every test
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## ruff and pyright
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
+
+bench: $(READY) ## measure training speed against other toolkits
+	@$(BIN)/python benchmarks/train.py $(ARGS)
+
+docs-check: $(READY) ## run every command of the docs
+	@$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
+
+clean: ## remove the virtual environment, not your runs
+	rm -rf $(VENV)

@@ -1,0 +1,95 @@
+"""`sightline data`: the catalogue of public sets, and a look at one's own files before training."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from sightline.cli.common import say
+
+data = typer.Typer(help="List and fetch public data sets; check your own files before training.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(data, name="data")
+
+
+@data.command("list")
+def list_sets(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+    """List the public data sets that Sightline knows.
+
+    sightline data list
+
+    sightline data list --json
+    """
+    from dataclasses import asdict
+
+    from sightline.data.catalogue import describe, names
+
+    sets = [describe(name) for name in names()]
+    if as_json:
+        print(json.dumps([asdict(one) for one in sets], ensure_ascii=False, indent=2))
+        return
+    for one in sets:
+        print(f"{one.name:16} {one.task:24} {one.title}")
+        print(f"{'':16} licence: {one.licence}")
+    say("next: sightline data get NAME")
+
+
+@data.command("get")
+def get_set(name: Annotated[str, typer.Argument(help="A name that `sightline data list` shows.")]) -> None:
+    """Fetch a public data set into the cache, verified; print its folder.
+
+    sightline data get multi30k
+
+    SIGHTLINE_DATA=/where/sets/lie sightline data get ko-en-tatoeba
+    """
+    from sightline.data.catalogue import describe, get
+
+    about = describe(name)
+    folder = get(name)
+    print(folder)
+    say(f"{about.title} Licence: {about.licence}")
+    say(f"next: name its files in a configuration as {name}:FILE, as in {name}:{about.files[0].name}")
+
+
+@data.command("check")
+def check(
+    source: Annotated[str, typer.Argument(help="Source sentences, or one file that holds both sides.")],
+    target: Annotated[str | None, typer.Argument(help="Target sentences, line by line.")] = None,
+    test_source: Annotated[str | None, typer.Option(help="Test sources, to look for overlap.")] = None,
+    test_target: Annotated[str | None, typer.Option(help="Test targets.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Columns or keys of source and target: 1,0 or ko,en.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Look over parallel text before training: counts, lengths, duplicates, overlap, suspicious pairs.
+
+    sightline data check train.ko train.en --test-source test.ko --test-target test.en
+
+    sightline data check pairs.tsv --columns 1,0
+    """
+    from sightline.data.check import check_pairs
+    from sightline.data.readers import PairSource
+
+    one, other = _columns(columns)
+    train = [PairSource(source, target, one, other)]
+    test = [PairSource(test_source, test_target, one, other)] if test_source else []
+    report = check_pairs(train, test)
+    if as_json:
+        print(json.dumps(report.as_dict(), ensure_ascii=False, indent=2))
+        return
+    print("\n".join(report.lines()))
+    say(f"next: sightline init my.toml --source {source}" + (f" --target {target}" if target else ""))
+
+
+def _columns(text: str | None) -> tuple[int | str | None, int | str | None]:
+    from sightline.errors import UsageError
+
+    if text is None:
+        return None, None
+    names = [int(part) if part.isdecimal() else part for part in text.split(",")]
+    if len(names) != 2:
+        raise UsageError(f'--columns: "{text}" must name two columns, as in 1,0 or ko,en')
+    return names[0], names[1]

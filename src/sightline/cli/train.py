@@ -1,0 +1,113 @@
+"""`sightline train`, `init` and `recipes`: from a configuration to a trained run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sightline.cli.common import say
+
+
+def register(app: typer.Typer) -> None:
+    app.command(name="train")(train)
+    app.command(name="init")(init)
+    app.command(name="recipes")(recipes)
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name (`sightline recipes`) or a .toml file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key.path=value, as in model.d_model=256.")] = None,
+    run: Annotated[str | None, typer.Option(help="The run directory; runs/NAME by default.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over: what is in the run directory is lost.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would happen, and train nothing.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")] = False,
+) -> None:
+    """Train a model, or go on where training stopped.
+
+    sightline train transformer-ko-en
+
+    sightline train my.toml training.max_minutes=30 --run runs/first
+    """
+    from sightline import config
+    from sightline.tasks.translation import TranslationSettings
+
+    where, text = config.read(recipe)
+    values = config.override(config.parse(where, text), overrides or [])
+    settings = config.validate(TranslationSettings, values, where, text)
+    path = Path(run or f"runs/{Path(recipe).stem}")
+    if dry_run:
+        from sightline.dryrun import describe
+
+        print(config.to_toml(settings))
+        for line in describe(settings):
+            say(line)
+        say(f"next: sightline train {recipe} --run {path}")
+        return
+    from sightline.train.log import TrainLog
+    from sightline.training import train_run
+
+    outcome, evaluations = train_run(
+        settings,
+        path,
+        fresh=fresh,
+        report=say,
+        log=lambda folder: TrainLog.open(folder, tensorboard=tensorboard),
+    )
+    say(f"trained: {outcome.reason}; best {settings.training.metric} {outcome.best} at update {outcome.best_update}")
+    for evaluation in evaluations:
+        print("\n".join(evaluation.lines()))
+    say(f"next: sightline translate {path} --text '…' --attention")
+
+
+def init(
+    path: Annotated[str, typer.Argument(help="The file to write, as in my.toml.")],
+    source: Annotated[str, typer.Option(help="Your source sentences, or one file with both sides.")] = "train.source",
+    target: Annotated[str | None, typer.Option(help="Your target sentences, line by line.")] = None,
+    model: Annotated[str, typer.Option(help="transformer or seq2seq.")] = "transformer",
+) -> None:
+    """Write a configuration with every setting explained, to be edited and trained.
+
+    sightline init my.toml --source train.ko --target train.en
+
+    sightline init rnn.toml --source pairs.tsv --model seq2seq
+    """
+    from sightline import config
+    from sightline.errors import UsageError
+    from sightline.tasks.translation import TranslationSettings
+
+    file = Path(path)
+    if file.exists():
+        raise UsageError(f"{path}: is there already; choose another name, or remove it first")
+    files = {"source": source} | ({"target": target} if target else {})
+    values = {"data": {"train": [files], "validation": files}, "model": {"kind": model}}
+    settings = config.validate(TranslationSettings, values, path)
+    file.write_text(
+        f"# Train with: sightline train {path}\n"
+        "# data.validation must be other sentences than data.train: put a file of its own there.\n\n"
+        + config.commented(settings),
+        encoding="utf-8",
+    )
+    say(f"written: {path}; set data.validation to sentences that are not trained on")
+    say(f"next: sightline train {path} --dry-run")
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Print this recipe's TOML.")] = None,
+) -> None:
+    """List the recipes that come with Sightline, or print one.
+
+    sightline recipes
+
+    sightline recipes transformer-ko-en > my.toml
+    """
+    from sightline import config
+
+    if name is not None:
+        sys.stdout.write(config.read(name)[1])
+        return
+    for known, text in config.recipes().items():
+        print(f"{known:28} {text.splitlines()[0].lstrip('# ')}")
+    say("next: sightline train NAME, or: sightline recipes NAME > my.toml")

@@ -1,0 +1,64 @@
+"""What a training would take, told before it starts: parameters, memory, steps, disk."""
+
+from __future__ import annotations
+
+import torch
+
+from sightline.models import make_encoder_decoder
+from sightline.tasks.translation import TranslationSettings
+from sightline.train.settings import TrainSettings
+
+# of Adam's two averages and the gradient, in fp32
+_FP32_COPIES = 3
+
+
+def describe(settings: TranslationSettings) -> list[str]:
+    """One line each on parameters, memory, updates and disk. Nothing is read or written.
+
+    The vocabulary is taken to be as large as allowed; activations are estimated from what one token keeps for the
+    backward pass.
+    """
+    vocab = settings.tokenizer.vocab_size
+    with torch.device("meta"):
+        model = make_encoder_decoder(vocab, vocab, settings.model)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    training = settings.training
+    width = 2 if training.precision == "bf16" else 4
+    weights = count * (width * 2 + 4 * _FP32_COPIES)
+    activations = _activations_per_token(settings) * training.tokens_per_batch * width
+    checkpoint = count * 4 * (3 + bool(training.ema))
+    kept = training.keep + 2
+    return [
+        f"model: {settings.model.kind}, {count:,} parameters with a vocabulary of {vocab:,}",
+        f"memory: about {_size(weights + activations)} ({_size(weights)} weights and optimizer, the rest activations)",
+        f"updates: {_ending(training)}, each of {training.accumulate} × {training.tokens_per_batch:,} target tokens",
+        f"disk: {_size(checkpoint)} a checkpoint, up to {kept} of them, {_size(count * 4)} for the final weights",
+    ]
+
+
+def _activations_per_token(settings: TranslationSettings) -> int:
+    """Numbers kept for the backward pass for one source and one target token, roughly."""
+    sizes = settings.model
+    if sizes.kind == "transformer":
+        layers = sizes.num_layers + (sizes.num_decoder_layers or sizes.num_layers)
+        return layers * (12 * sizes.d_model + 3 * sizes.d_ff)
+    return (sizes.num_layers * 2 * 10 + 8) * sizes.width + 4 * sizes.embedding_width
+
+
+def _ending(training: TrainSettings) -> str:
+    limits = [
+        f"{value:,g} {name}"
+        for name, value in (
+            ("updates", training.max_updates), ("epochs", training.max_epochs), ("minutes", training.max_minutes),
+        )
+        if value is not None
+    ]  # fmt: skip
+    return " or ".join(limits) + (f", or {training.patience} validations without progress" if training.patience else "")
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

@@ -1,0 +1,111 @@
+"""A run measured on pairs of sentences: corpus scores with signatures, perplexity, speed, BLEU by source length."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sightline.data.readers import PairSource, read_pairs
+from sightline.decode import SearchOptions
+from sightline.tasks.metrics import Measured, bleu, chrf, ter
+from sightline.translator import Translator
+
+# upper bounds of source length in words
+BUCKETS = (8, 11, 14, 17, 21, 1_000_000)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a run translates one set."""
+
+    name: str
+    sentences: int
+    scores: tuple[Measured, ...]
+    perplexity: float  # per target token, end of sentence included
+    seconds: float
+    buckets: tuple[tuple[str, int, float], ...]  # (source words, sentences, BLEU)
+    hypotheses: tuple[str, ...]
+    sources: tuple[str, ...]
+    references: tuple[str, ...]
+
+    @property
+    def sentences_per_second(self) -> float:
+        return self.sentences / self.seconds
+
+    def score(self, name: str) -> float:
+        """The first score of that name: BLEU, chrF2 or TER."""
+        return next(measured.score for measured in self.scores if measured.name == name)
+
+    def lines(self, by_length: bool = False) -> list[str]:
+        """The report as text."""
+        lines = [f"{self.name}: {self.sentences:,} sentences, {self.sentences_per_second:.1f} a second"]
+        lines += [f"  {measured.name} {measured.score:.2f}  {measured.signature}" for measured in self.scores]
+        lines.append(f"  perplexity {self.perplexity:.3f} per token")
+        if by_length:
+            lines += [
+                f"  BLEU {score:5.2f}  sources of {words} words ({count:,})" for words, count, score in self.buckets
+            ]
+        return lines
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain values, without the texts."""
+        values = asdict(self)
+        for name in ("hypotheses", "sources", "references"):
+            del values[name]
+        return {**values, "sentences_per_second": self.sentences_per_second}
+
+
+def evaluate_pairs(
+    translator: Translator,
+    name: str,
+    pairs: PairSource,
+    options: SearchOptions,
+    *,
+    lowercase: bool = False,
+    batch_size: int = 64,
+    done: Callable[[int], None] = lambda count: None,
+) -> Evaluation:
+    """Translates the sources and compares with the references; every pair counts, none is skipped.
+
+    Args:
+        lowercase: add BLEU without regard to case.
+    """
+    read = list(read_pairs(pairs))
+    sources, references = [pair[0] for pair in read], [pair[1] for pair in read]
+    start = time.perf_counter()
+    hypotheses = []
+    for record in translator.stream(sources, options=options, batch_size=batch_size):
+        hypotheses.append(record.text)
+        done(1)
+    seconds = time.perf_counter() - start
+    scores = [bleu(hypotheses, references), chrf(hypotheses, references), ter(hypotheses, references)]
+    if lowercase:
+        scores.append(bleu(hypotheses, references, lowercase=True))
+    scored = translator.score(sources, references)
+    tokens = sum(len(one.token_log_probabilities) for one in scored)
+    perplexity = math.exp(-sum(one.log_probability for one in scored) / tokens)
+    return Evaluation(
+        name,
+        len(read),
+        tuple(scores),
+        perplexity,
+        seconds,
+        tuple(_by_length(sources, references, hypotheses)),
+        tuple(hypotheses),
+        tuple(sources),
+        tuple(references),
+    )
+
+
+def _by_length(sources: list[str], references: list[str], hypotheses: list[str]) -> list[tuple[str, int, float]]:
+    buckets, low = [], 1
+    for high in BUCKETS:
+        rows = [row for row, text in enumerate(sources) if low <= len(text.split()) <= high]
+        if rows:
+            score = bleu([hypotheses[row] for row in rows], [references[row] for row in rows]).score
+            buckets.append((f"{low}-{high}" if high < BUCKETS[-1] else f"{low}+", len(rows), score))
+        low = high + 1
+    return buckets
