@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,13 +14,60 @@ from sightline.data.batches import collate
 from sightline.data.encoded import EncodedPairs
 from sightline.decode import Hypothesis, SearchOptions, log_probabilities, search
 from sightline.nn.forward import Forward, Recorder
+from sightline.nn.state import rows
 
 BOS, EOS, PAD = 1, 2, 0
 Ids = Sequence[int]
+# where decoders record how they attend to their source
+CROSS_ATTENTION = ("decoder.*.cross_attention.weights", "decoder.attention.weights")
 
 
 def _device_of(model: Any) -> torch.device:
     return model.output_bias.device
+
+
+def attends(model: Any) -> bool:
+    """Whether the decoder attends to its source."""
+    return getattr(model.sizes, "attention", "") != "none"
+
+
+def _seed(seed: int, source: Ids) -> int:
+    """A sentence's own seed: the same sentence is sampled alike wherever it stands."""
+    return zlib.crc32(repr((seed, list(source))).encode())
+
+
+@dataclass(frozen=True)
+class Covered:
+    """A decoder's state with how much attention each source position has had so far (B, S)."""
+
+    state: Any
+    mask_BS: Tensor
+    coverage_BS: Tensor
+
+    def reorder(self, index: Tensor) -> Covered:
+        return Covered(self.state.reorder(index), rows(self.mask_BS, index), rows(self.coverage_BS, index))
+
+    def penalty(self) -> Tensor:
+        """Σ_s ln min(Σ_t a_ts, 1) (Wu et al. 2016, eq. 14, without its β); (B,), at most 0."""
+        share = self.coverage_BS.clamp(1e-10, 1.0).log()
+        return (share * self.mask_BS).sum(1)
+
+
+def covering(model: Any) -> Callable[[Tensor, Covered], tuple[Tensor, Covered]]:
+    """The model's step, which also adds up its attention, averaged over heads and layers."""
+
+    def step(tokens_B: Tensor, covered: Covered) -> tuple[Tensor, Covered]:
+        recorder = Recorder(CROSS_ATTENTION)
+        logits_BV, state = model.step(tokens_B, covered.state, Forward(recorder=recorder))
+        sites = [
+            weights[:, None] if weights.dim() == 3 else weights
+            for steps in recorder.tensors.values()
+            for weights in steps
+        ]
+        looked_BS = torch.cat(sites, 1).float().mean(1)[:, 0]
+        return logits_BV, Covered(state, covered.mask_BS, covered.coverage_BS + looked_BS)
+
+    return step
 
 
 def padded_sources(sources: Sequence[Ids], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -58,15 +107,20 @@ def translate_ids(
     finished = 0
     for indices in by_length([len(ids) for ids in sources], batch_size):
         tokens_BS, mask_BS = padded_sources([sources[index] for index in indices], _device_of(model))
+        state, step = model.start(tokens_BS, mask_BS), model.step
+        if options.coverage_beta and attends(model):
+            state, step = Covered(state, mask_BS, torch.zeros(mask_BS.shape, device=mask_BS.device)), covering(model)
         found = search(
-            model.step,
-            model.start(tokens_BS, mask_BS),
+            step,
+            state,
             options,
             source_lengths=[len(sources[index]) for index in indices],
             bos_id=BOS,
             eos_id=EOS,
             forbidden=(PAD, BOS),
-            prefix=None if prefixes is None else [list(prefixes[index]) for index in indices],
+            prefixes=None if prefixes is None else [list(prefixes[index]) for index in indices],
+            coverage_penalty=Covered.penalty if attends(model) else None,
+            seeds=[_seed(options.seed, sources[index]) for index in indices],
         )
         for index, hypotheses in zip(indices, found, strict=True):
             results[index] = hypotheses
@@ -96,8 +150,7 @@ def attention_ids(model: Any, source: Ids, target: Ids) -> Tensor | None:
     T and S count end-of-sentence. A site is a head of a layer, or the one attention of a recurrent decoder; None for
     a model that does not attend to its source.
     """
-    patterns = ["decoder.*.cross_attention.weights", "decoder.attention.weights"]
-    recorder = Recorder(patterns)
+    recorder = Recorder(CROSS_ATTENTION)
     tokens_BS, mask_BS = padded_sources([source], _device_of(model))
     inputs_BT = torch.tensor([[BOS, *target]], device=tokens_BS.device)
     model.features(tokens_BS, mask_BS, inputs_BT, None, Forward(recorder=recorder))

@@ -1,0 +1,34 @@
+"""Logits to log-probabilities, and the filters of sampling."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from sightline.decode.options import SearchOptions
+
+
+def log_probabilities(logits: Tensor) -> Tensor:
+    """ln softmax over the last axis, in fp32 whatever the logits are in."""
+    return torch.log_softmax(logits, -1, dtype=torch.float32)
+
+
+def filtered(log_probability_BV: Tensor, options: SearchOptions) -> Tensor:
+    """Probabilities (B, V) to draw from: tempered, then cut by top-k, top-p (Holtzman et al. 2020) and min-p.
+
+    The likeliest token always stays; of equally likely ones at an edge the lower ids do.
+    """
+    tempered = log_probabilities(log_probability_BV / options.temperature)
+    ordered, ids = tempered.sort(-1, descending=True, stable=True)
+    probability = ordered.exp()
+    keep = torch.ones_like(probability, dtype=torch.bool)
+    if options.top_k:
+        keep[:, options.top_k :] = False
+    # a token stays while those before it hold less than top_p
+    keep &= probability.cumsum(-1) - probability < options.top_p
+    keep &= ordered >= ordered[:, :1] + (math.log(options.min_p) if options.min_p else -math.inf)
+    keep[:, 0] = True
+    kept = probability * keep
+    return torch.zeros_like(kept).scatter_(1, ids, kept / kept.sum(-1, keepdim=True))

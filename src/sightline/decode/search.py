@@ -1,0 +1,219 @@
+"""Beam search, greedy search and sampling over any `step(tokens, state) -> (logits, state)`.
+
+Shapes: N sentences, K rows (hypotheses) a sentence, V vocabulary, t tokens so far.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sightline.decode.options import Hypothesis, SearchOptions
+from sightline.decode.probabilities import filtered, log_probabilities
+from sightline.errors import UsageError
+
+Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
+Penalty = Callable[[Any], Tensor]
+
+
+@dataclass
+class _Sentence:
+    """What is known of one sentence while its rows are searched."""
+
+    index: int
+    max_length: int
+    prefix: Sequence[int]
+    finished: list[Hypothesis] = field(default_factory=list)
+
+    def add(self, hypothesis: Hypothesis, most: int) -> None:
+        self.finished.append(hypothesis)
+        self.finished.sort(key=lambda one: -one.score)
+        del self.finished[most:]
+
+
+def search(
+    step: Step,
+    state: Any,
+    options: SearchOptions,
+    *,
+    source_lengths: Sequence[int],
+    bos_id: int,
+    eos_id: int,
+    forbidden: Sequence[int] = (),
+    prefixes: Sequence[Sequence[int]] | None = None,
+    coverage_penalty: Penalty | None = None,
+    seeds: Sequence[int] | None = None,
+) -> list[list[Hypothesis]]:
+    """The `n_best` hypotheses of each sentence, best first.
+
+    Args:
+        step: (tokens (B,), state) → (logits (B, V) of the next token, state after it). Nothing else is known of the
+            model. state: for one row a sentence, before the first token.
+        source_lengths: of each sentence in tokens; they set the longest output.
+        forbidden: ids that are never written. prefixes: what each output must begin with.
+        coverage_penalty: of each row of a state (B,), at most 0; needed where `coverage_beta` is not 0.
+        seeds: of each sentence's own random numbers when sampling; the results of a sentence depend on nothing else.
+
+    Beam search keeps the `beam` best unfinished hypotheses and, apart from them, the best finished ones. Each step
+    looks at the 2 · beam best continuations: of the first `beam` those that end are finished, and the best `beam`
+    that do not end go on. A sentence ends only when no unfinished hypothesis can still enter its n best: ln p only
+    falls as tokens are added, the length penalty is largest for the longest output, and the coverage penalty is never
+    above 0, so ln p / penalty(longest) bounds every score that can come of a hypothesis. With no penalty the bound is
+    ln p itself. The result is therefore the same as without stopping early.
+
+    Raises:
+        UsageError: where `coverage_beta` is asked for and the model has no attention to take coverage from.
+    """
+    if options.coverage_beta and coverage_penalty is None:
+        raise UsageError(
+            "coverage_beta: the model has no attention over a source, so there is no coverage; set it to 0"
+        )
+    sampling = options.strategy == "sample"
+    width = options.n_best if sampling else options.beam
+    starts = prefixes or [[] for _ in source_lengths]
+    sentences = [
+        _Sentence(index, max(options.max_length(length), len(start) + 1), start)
+        for index, (length, start) in enumerate(zip(source_lengths, starts, strict=True))
+    ]
+    results: list[list[Hypothesis]] = [[] for _ in sentences]
+    if not sentences:
+        return results
+    choose = _Sampler(options, seeds or [options.seed] * len(sentences)) if sampling else _Beam()
+    first = torch.arange(len(sentences)).repeat_interleave(width)
+    state = state.reorder(first)
+    tokens_NKt = torch.full((len(sentences), width, 1), bos_id)
+    each_NKt = torch.zeros(len(sentences), width, 0)
+    total_NK = choose.start(len(sentences), width)
+    for length in range(1, max(one.max_length for one in sentences) + 1):
+        logits, state = step(tokens_NKt[:, :, -1].flatten(), state)
+        log_p = log_probabilities(logits)
+        log_p[:, list(forbidden)] = -math.inf
+        log_p = _force(log_p.cpu(), sentences, width, length)
+        vocab = log_p.shape[-1]
+        rows_NC, ids_NC, log_p_NC = choose(log_p.view(len(sentences), width, vocab), total_NK, sentences)
+        history_NCt = tokens_NKt.gather(1, rows_NC[:, :, None].expand(-1, -1, length))
+        each_NCt = each_NKt.gather(1, rows_NC[:, :, None].expand(-1, -1, length - 1))
+        before_NC = total_NK.gather(1, rows_NC)
+        total_NC = before_NC + log_p_NC
+        coverage = coverage_penalty(state).cpu().view(len(sentences), width) if options.coverage_beta else None  # pyright: ignore[reportOptionalCall]
+
+        ends_NC = ids_NC == eos_id
+        ends_NC[:, width:] = False  # only what would have stayed in the beam may finish
+        for n, c in ends_NC.nonzero().tolist():
+            if total_NC[n, c] > -math.inf:
+                extra = 0.0 if coverage is None else options.coverage_beta * float(coverage[n, rows_NC[n, c]])
+                each = [*each_NCt[n, c].tolist(), float(log_p_NC[n, c])]
+                sentences[n].add(_hypothesis(history_NCt[n, c, 1:], each, options, extra, True), options.n_best)
+
+        # the best `width` that go on: a stable sort keeps the order of scores among them
+        going = choose.go_on(ids_NC == eos_id, width)
+        rows_NK = rows_NC.gather(1, going)
+        tokens_NKt = torch.cat([history_NCt, ids_NC[:, :, None]], -1).gather(
+            1, going[:, :, None].expand(-1, -1, length + 1)
+        )
+        each_NKt = torch.cat([each_NCt, log_p_NC[:, :, None]], -1).gather(1, going[:, :, None].expand(-1, -1, length))
+        total_NK = total_NC.gather(1, going).masked_fill(ids_NC.gather(1, going) == eos_id, -math.inf)
+
+        keep = []
+        for n, sentence in enumerate(sentences):
+            if length >= sentence.max_length or choose.over(sentence, total_NK[n], options):
+                _close(sentence, tokens_NKt[n], each_NKt[n], total_NK[n], options)
+                results[sentence.index] = sentence.finished
+            else:
+                keep.append(n)
+        if not keep:
+            break
+        kept = torch.tensor(keep)
+        index = (kept[:, None] * width + rows_NK[kept]).flatten()
+        tokens_NKt, each_NKt, total_NK = tokens_NKt[kept], each_NKt[kept], total_NK[kept]
+        everything = len(keep) == len(sentences) and bool((index == torch.arange(len(index))).all())
+        if not everything:
+            state = state.reorder(index.to(logits.device))
+        sentences = [sentences[n] for n in keep]
+    return results
+
+
+class _Beam:
+    """The best continuations of all hypotheses of a sentence together."""
+
+    def start(self, sentences: int, width: int) -> Tensor:
+        """ln p before the first step: one live hypothesis a sentence, its copies ruled out."""
+        total = torch.full((sentences, width), -math.inf)
+        total[:, 0] = 0.0
+        return total
+
+    def __call__(self, log_p_NKV: Tensor, total_NK: Tensor, sentences: Sequence[_Sentence]) -> tuple[Tensor, ...]:
+        """(row, token, ln p of the token) of the 2 · width best continuations, each (N, C), best first."""
+        count, width, vocab = log_p_NKV.shape
+        scores = (total_NK[:, :, None] + log_p_NKV).view(count, width * vocab)
+        _, places = scores.topk(min(2 * width, width * vocab), dim=-1)
+        return places // vocab, places % vocab, log_p_NKV.reshape(count, -1).gather(1, places)
+
+    def go_on(self, ended_NC: Tensor, width: int) -> Tensor:
+        return ended_NC.int().argsort(dim=1, stable=True)[:, :width]
+
+    def over(self, sentence: _Sentence, total_K: Tensor, options: SearchOptions) -> bool:
+        best = float(total_K.max())
+        if best == -math.inf:
+            return True
+        if len(sentence.finished) < options.n_best:
+            return False
+        return best / options.penalty(sentence.max_length) <= sentence.finished[-1].score
+
+
+class _Sampler:
+    """One random continuation of each row, from the sentence's own generator."""
+
+    def __init__(self, options: SearchOptions, seeds: Sequence[int]) -> None:
+        self._options = options
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def start(self, sentences: int, width: int) -> Tensor:
+        return torch.zeros(sentences, width)
+
+    def __call__(self, log_p_NKV: Tensor, total_NK: Tensor, sentences: Sequence[_Sentence]) -> tuple[Tensor, ...]:
+        count, width, vocab = log_p_NKV.shape
+        draws = torch.stack([torch.rand(width, generator=self._generators[one.index]) for one in sentences])
+        cumulative = filtered(log_p_NKV.view(count * width, vocab), self._options).cumsum(-1)
+        ids = torch.searchsorted(cumulative, draws.view(-1, 1) * cumulative[:, -1:], right=True)
+        ids_NK = ids.clamp(max=vocab - 1).view(count, width)
+        rows_NK = torch.arange(width).expand(count, -1)
+        return rows_NK, ids_NK, log_p_NKV.gather(2, ids_NK[:, :, None])[:, :, 0]
+
+    def go_on(self, ended_NC: Tensor, width: int) -> Tensor:
+        return torch.arange(width).expand(ended_NC.shape[0], -1)
+
+    def over(self, sentence: _Sentence, total_K: Tensor, options: SearchOptions) -> bool:
+        return bool((total_K == -math.inf).all())
+
+
+def _force(log_p_RV: Tensor, sentences: Sequence[_Sentence], width: int, length: int) -> Tensor:
+    """Rules out every token but the prefix's where a sentence still has one to write."""
+    for n, sentence in enumerate(sentences):
+        if length <= len(sentence.prefix):
+            rows, token = slice(n * width, (n + 1) * width), sentence.prefix[length - 1]
+            forced = log_p_RV[rows, token].clone()
+            log_p_RV[rows] = -math.inf
+            log_p_RV[rows, token] = forced
+    return log_p_RV
+
+
+def _hypothesis(
+    tokens: Tensor, each: Sequence[float], options: SearchOptions, extra: float, finished: bool
+) -> Hypothesis:
+    total = math.fsum(each)
+    score = total / options.penalty(len(each)) + extra
+    return Hypothesis(tuple(tokens.tolist()), score, total, tuple(each), finished)
+
+
+def _close(sentence: _Sentence, tokens_Kt: Tensor, each_Kt: Tensor, total_K: Tensor, options: SearchOptions) -> None:
+    """Fills the n best with unfinished hypotheses, below the finished ones, where the length limit ended the search."""
+    best = total_K.argsort(dim=0, descending=True, stable=True).tolist()
+    for row in best:
+        if len(sentence.finished) < options.n_best and total_K[row] > -math.inf:
+            sentence.finished.append(_hypothesis(tokens_Kt[row, 1:], each_Kt[row].tolist(), options, 0.0, False))

@@ -1,0 +1,83 @@
+"""Workers: one batch computed by several single-threaded workers side by side, as one gradient."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sightline.train.task import Task
+
+# More than a few Python threads wait for each other more than they compute.
+MOST = 4
+
+
+def worker_count(threads: int, device: torch.device) -> int:
+    """How many workers share `threads` CPU threads; 1 on any other device, which is parallel in itself."""
+    return min(threads, MOST) if device.type == "cpu" else 1
+
+
+def shared_copy(model: torch.nn.Module) -> torch.nn.Module:
+    """A model whose parameters are the same memory as `model`'s, with gradients and buffers of its own."""
+    replica = copy.deepcopy(model)
+    for ours, theirs in zip(replica.parameters(), model.parameters(), strict=True):
+        ours.data = theirs.data
+    return replica
+
+
+class Workers:
+    """Splits each batch among workers and sums their gradients into the model.
+
+    Two threads inside one operator wait for each other at every operator's end, which costs small models half their
+    speed; two threads that each compute half a batch meet once an update.
+
+    The dropout of every piece has a generator of its own, seeded from the run's, so one generator is all there is to
+    save. Buffers that training passes change (running statistics) become the mean of the workers'.
+    """
+
+    def __init__(self, task: Task, count: int) -> None:
+        self._task = task
+        self._replicas = [task] if count == 1 else [task.replica(shared_copy(task.model)) for _ in range(count)]
+        self._pool = ThreadPoolExecutor(count) if count > 1 else None
+
+    def gradients(self, batch: Any, generator: torch.Generator) -> list[tuple[Tensor, int, dict[str, float]]]:
+        """Adds the gradients of one batch to the model's; returns what `Task.loss` returned for each piece."""
+        if self._pool is None:
+            loss, count, extras = self._task.loss(batch, generator)
+            loss.backward()
+            return [(loss.detach(), count, extras)]
+        pieces = self._task.split(batch, len(self._replicas))
+        seeds = torch.randint(2**62, (len(pieces),), generator=generator).tolist()
+        replicas = self._replicas[: len(pieces)]
+        results = list(self._pool.map(_backward, replicas, pieces, seeds))
+        self._gather(replicas)
+        return results
+
+    @torch.no_grad()
+    def _gather(self, replicas: Sequence[Task]) -> None:
+        for replica in replicas:
+            pairs = zip(self._task.model.parameters(), replica.model.parameters(), strict=True)
+            both = [(ours, theirs) for ours, theirs in pairs if theirs.grad is not None]
+            known = [(ours.grad, theirs.grad) for ours, theirs in both if ours.grad is not None]
+            if known:
+                torch._foreach_add_([ours for ours, _ in known], [theirs for _, theirs in known])
+            for ours, theirs in both:
+                if ours.grad is None:
+                    ours.grad = theirs.grad
+                theirs.grad = None
+        for name, buffer in self._task.model.named_buffers():
+            if buffer.is_floating_point():
+                theirs = [replica.model.get_buffer(name) for replica in replicas]
+                buffer.copy_(torch.stack(theirs).mean(0))
+                for other in theirs:
+                    other.copy_(buffer)
+
+
+def _backward(task: Task, piece: Any, seed: int) -> tuple[Tensor, int, dict[str, float]]:
+    loss, count, extras = task.loss(piece, torch.Generator().manual_seed(seed))
+    loss.backward()
+    return loss.detach(), count, extras
