@@ -123,5 +123,5 @@ class Checkpoints:
         """Removes what is older than `newest`, but for the protected and the last `keep` periodic checkpoints."""
         present = [checkpoint.update for checkpoint in self.all() if checkpoint.update <= newest]
         periodic = [update for update in present if is_periodic(update)]
-        for update in set(present) - {newest, *periodic[-self._keep :], *protected}:
+        for update in sorted(set(present) - {newest, *periodic[-self._keep :], *protected}):
             storage.remove_directory(self.folder / f"{PREFIX}{update}")
