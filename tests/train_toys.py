@@ -95,7 +95,7 @@ def bf16_task() -> RegressionTask:
 def settings(**values: Any) -> TrainSettings:
     """Settings of a short run; `values` replace them."""
     short = {"max_updates": 20, "learning_rate": 0.01, "warmup": 5, "validate_every": 10, "save_every": 10}
-    return TrainSettings(**{**short, **values})
+    return TrainSettings(**{"threads": 1, **short, **values})
 
 
 def run(task: Any, chosen: TrainSettings, run_dir: Path) -> tuple[Outcome, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 from pydantic import BaseModel
+from safetensors import safe_open
 from torch import Tensor
 
 from sightline import config
@@ -85,6 +87,11 @@ class Run:
                 f"`sightline train {self.config} --run {self.path}` goes on"
             )
         storage.verify_directory(self.path)
+
+    def parameters(self) -> int:
+        """How many numbers the weights to use are."""
+        with safe_open(self.weights, framework="pt") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
     def load_weights(self, model: torch.nn.Module) -> None:
         """Copies the weights into a model of the run's configuration, in fp32; tied ones are stored once."""

@@ -27,7 +27,8 @@ def prepare(settings: TranslationSettings, path: str | Path, *, fresh: bool, rep
     """Makes the run directory, or checks that the one there was started with the same configuration.
 
     Returns:
-        The resolved configuration: `precision = "auto"` becomes what this machine computes faster, once and for all.
+        The resolved configuration: `precision = "auto"` becomes what this machine computes faster and `threads`
+        how many it has, once and for all.
 
     Raises:
         UsageError: where the run is there and was started with another configuration, naming what changed.
@@ -41,11 +42,10 @@ def prepare(settings: TranslationSettings, path: str | Path, *, fresh: bool, rep
         raise UsageError(f"{path}: a folder with other things in it; choose another --run")
     if run.exists:
         kept = run.settings(TranslationSettings)
-        if settings.training.precision == "auto":
-            settings = _with_precision(settings, kept.training.precision)
+        settings = _resolved(settings, kept.training.precision, kept.training.threads)
         run.refuse_changes(settings)
         return settings
-    settings = _with_precision(settings, precision.resolve(settings.training.precision))
+    settings = _resolved(settings, precision.resolve(settings.training.precision), torch.get_num_threads())
     report(f"precision {settings.training.precision}; learning the vocabulary")
     # tokenizers first and the configuration last: a run directory with one is complete
     run.save_tokenizers(train_tokenizers(settings))
@@ -53,8 +53,14 @@ def prepare(settings: TranslationSettings, path: str | Path, *, fresh: bool, rep
     return settings
 
 
-def _with_precision(settings: TranslationSettings, name: str) -> TranslationSettings:
-    return settings.model_copy(update={"training": settings.training.model_copy(update={"precision": name})})
+def _resolved(settings: TranslationSettings, precision_name: str, threads: int | None) -> TranslationSettings:
+    """What was left to the machine filled in; both decide the last bits of the weights."""
+    training = settings.training
+    filled = {
+        "precision": precision_name if training.precision == "auto" else training.precision,
+        "threads": threads if training.threads is None else training.threads,
+    }
+    return settings.model_copy(update={"training": training.model_copy(update=filled)})
 
 
 def build(settings: TranslationSettings, path: str | Path, report: Report) -> TranslationTask:

@@ -46,7 +46,9 @@ def train(
             say(line)
         say(f"next: sightline train {recipe} --run {path}")
         return
-    from sightline.train.log import TrainLog
+    from rich.console import Console
+
+    from sightline.train.log import TrainLog, display_on
     from sightline.training import train_run
 
     outcome, evaluations = train_run(
@@ -54,7 +56,7 @@ def train(
         path,
         fresh=fresh,
         report=say,
-        log=lambda folder: TrainLog.open(folder, tensorboard=tensorboard),
+        log=lambda folder: TrainLog(folder, display_on(Console(stderr=True)), tensorboard=tensorboard),
     )
     say(f"trained: {outcome.reason}; best {settings.training.metric} {outcome.best} at update {outcome.best_update}")
     for evaluation in evaluations:

@@ -21,6 +21,7 @@ from sightline.train.session import Session
 from sightline.train.settings import TrainSettings
 from sightline.train.stopper import Interrupted, Stopper
 from sightline.train.task import Task
+from sightline.train.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Outcome:
     update: int
     best: float | None
     best_update: int | None
+    seconds: float  # of training, over all sessions
 
 
 def train(task: Task, settings: TrainSettings, run_dir: Path, log: TrainLog) -> Outcome:
@@ -49,12 +51,12 @@ def train(task: Task, settings: TrainSettings, run_dir: Path, log: TrainLog) -> 
     schedule = schedules.from_settings(settings)
     batches = task.batches(progress.position)
     clock = time.monotonic()
-    with Stopper() as stopper:
+    with Workers(task, settings.threads or torch.get_num_threads()) as workers, Stopper() as stopper:
         while (reason := progress.ending(settings)) is None:
             started = time.monotonic()
             update = progress.update + 1
             learning_rate = settings.learning_rate * schedule(update)
-            progress.position, norm = accumulate(task, batches, settings, session)
+            progress.position, norm = accumulate(task, workers, batches, settings, session)
             optimizer.step(learning_rate)
             session.average_weights(update)
             progress.update = update
@@ -70,7 +72,8 @@ def train(task: Task, settings: TrainSettings, run_dir: Path, log: TrainLog) -> 
                 log.train(update, figures, session.seconds_left())
             best = False
             if settings.validate_every and (ended or update % settings.validate_every == 0):
-                best = validate(task, settings, session, log)
+                with workers.resting():
+                    best = validate(task, settings, session, log)
                 ended = progress.ending(settings) is not None  # patience may be at its end
             if ended or best or stopper.requested or session.is_periodic(update):
                 session.save()
@@ -80,11 +83,15 @@ def train(task: Task, settings: TrainSettings, run_dir: Path, log: TrainLog) -> 
                     "is saved; the same command goes on from there",
                     stopper.requested,
                 )
-    return Outcome(reason, progress.update, progress.best, progress.best_update)
+    return Outcome(reason, progress.update, progress.best, progress.best_update, progress.seconds)
 
 
 def accumulate(
-    task: Task, batches: Iterator[tuple[DataPosition, Any]], settings: TrainSettings, session: Session
+    task: Task,
+    workers: Workers,
+    batches: Iterator[tuple[DataPosition, Any]],
+    settings: TrainSettings,
+    session: Session,
 ) -> tuple[DataPosition, float]:
     """Gradients of one update: (the position after its last batch, the L2 norm before clipping).
 
@@ -95,13 +102,13 @@ def accumulate(
     position, drawn, losses, tokens = progress.position, [], [], 0
     while len(drawn) < settings.accumulate and not (drawn and position.epoch == settings.max_epochs):
         position, batch = next(batches)
-        loss, count, extras = task.loss(batch, session.randomness.generator)
-        loss.backward()
+        pieces = workers.gradients(batch, session.randomness.generator)
         optimizer.collect()
         drawn.append(batch)
-        losses.append(loss.detach().float())
-        tokens += count
-        progress.meter.add(0.0, count, extras)
+        losses.append(torch.stack([loss.float() for loss, _, _ in pieces]).sum())
+        for _, count, extras in pieces:
+            tokens += count
+            progress.meter.add(0.0, count, extras)
     if tokens == 0:
         raise SightlineError(f"update {progress.update + 1}: {task.describe(drawn[-1])} has no tokens; leave it out")
     norm = optimizer.scale_and_clip(1.0 / tokens, settings.clip)

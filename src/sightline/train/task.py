@@ -16,7 +16,7 @@ class Task(Protocol):
 
     What a task does may depend on the model's parameters and buffers, on the batch, on the generator it is given and
     on torch's global generators; all of these are saved and restored. A task that keeps other state between batches
-    cannot be resumed exactly.
+    cannot be resumed exactly, nor can one that draws from a global generator while several workers do.
     """
 
     @property
@@ -29,6 +29,14 @@ class Task(Protocol):
 
         After the last batch of an epoch that position is batch 0 of the next epoch.
         """
+        ...
+
+    def split(self, batch: Any, parts: int) -> list[Any]:
+        """The batch in at most `parts` pieces of like size, for workers side by side."""
+        ...
+
+    def replica(self, model: torch.nn.Module) -> Task:
+        """The same task for a copy of the model; both are used at once, from different threads."""
         ...
 
     def loss(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -30,7 +32,7 @@ def shared_copy(model: torch.nn.Module) -> torch.nn.Module:
 
 
 class Workers:
-    """Splits each batch among workers and sums their gradients into the model.
+    """A context manager that splits each batch among workers and sums their gradients into the model.
 
     Two threads inside one operator wait for each other at every operator's end, which costs small models half their
     speed; two threads that each compute half a batch meet once an update.
@@ -39,10 +41,24 @@ class Workers:
     save. Buffers that training passes change (running statistics) become the mean of the workers'.
     """
 
-    def __init__(self, task: Task, count: int) -> None:
-        self._task = task
+    def __init__(self, task: Task, threads: int) -> None:
+        """`threads` CPU threads are dealt out to the workers; a few workers with several each where there are many."""
+        device = next(task.model.parameters()).device
+        count = worker_count(threads, device)
+        self._task, self._threads, self._each = task, threads, max(1, threads // count)
         self._replicas = [task] if count == 1 else [task.replica(shared_copy(task.model)) for _ in range(count)]
         self._pool = ThreadPoolExecutor(count) if count > 1 else None
+
+    def __enter__(self) -> Workers:
+        torch.set_num_threads(self._each)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        torch.set_num_threads(self._threads)
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
 
     def gradients(self, batch: Any, generator: torch.Generator) -> list[tuple[Tensor, int, dict[str, float]]]:
         """Adds the gradients of one batch to the model's; returns what `Task.loss` returned for each piece."""
@@ -56,6 +72,15 @@ class Workers:
         results = list(self._pool.map(_backward, replicas, pieces, seeds))
         self._gather(replicas)
         return results
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Inside, whoever computes alone has all threads."""
+        torch.set_num_threads(self._threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(self._each)
 
     @torch.no_grad()
     def _gather(self, replicas: Sequence[Task]) -> None:
