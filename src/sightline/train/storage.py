@@ -77,10 +77,11 @@ def write_directory(target: Path, files: Mapping[str, Iterable[bytes | memoryvie
         write_file(temporary / MANIFEST, json_blocks({"format": 1, "files": manifest}))
         _sync_directory(temporary)
         verify_directory(temporary)
-        if target.exists():
-            _set_aside(target)
+        aside = _set_aside(target) if target.exists() else None
         os.rename(temporary, target)
         _sync_directory(target.parent)
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(
