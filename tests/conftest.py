@@ -1,5 +1,89 @@
-"""Shared test set-up."""
+"""Shared test set-up: threads, and tiny runs trained once a session through the command line."""
 
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
 import torch
 
+from sightline.cli import main
+
 torch.set_num_threads(2)
+
+WORDS = {"rot": "red", "blau": "blue", "haus": "house", "hund": "dog", "alt": "old", "sieht": "sees", "ein": "a"}
+MODELS = {
+    "transformer": ["model.kind=transformer", "model.d_model=16", "model.num_layers=1", "model.num_heads=2",
+                    "model.d_ff=32"],
+    "seq2seq": ["model.kind=seq2seq", "model.width=16", "model.embedding_width=16"],
+}  # fmt: skip
+
+
+def sightline(*words: object) -> int:
+    """Runs the command line in this process; its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    return int(ended.value.code or 0)
+
+
+def write_pairs(folder: Path, name: str, count: int, seed: int) -> None:
+    draw = random.Random(seed)
+    sentences = [draw.choices(list(WORDS), k=draw.randint(2, 6)) for _ in range(count)]
+    (folder / f"{name}.de").write_text("".join(" ".join(one) + "\n" for one in sentences), encoding="utf-8")
+    translated = [" ".join(WORDS[word] for word in one) for one in sentences]
+    (folder / f"{name}.en").write_text("\n".join(translated) + "\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train, val and test files (.de, .en) of a word-by-word language."""
+    folder = tmp_path_factory.mktemp("texts")
+    for seed, (name, count) in enumerate((("train", 300), ("val", 20), ("test", 20))):
+        write_pairs(folder, name, count, seed)
+    return folder
+
+
+def config_text(texts: Path) -> str:
+    return f"""
+task = "translation"
+[data]
+train = [{{ source = "{texts}/train.de", target = "{texts}/train.en" }}]
+validation = {{ source = "{texts}/val.de", target = "{texts}/val.en" }}
+test.test = {{ source = "{texts}/test.de", target = "{texts}/test.en" }}
+[tokenizer]
+vocab_size = 300
+[training]
+max_updates = 6
+tokens_per_batch = 256
+warmup = 2
+validate_every = 3
+save_every = 2
+precision = "fp32"
+threads = 1
+[validation]
+sentences = 5
+"""
+
+
+@pytest.fixture(scope="session")
+def config_file(texts: Path) -> Path:
+    file = texts / "tiny.toml"
+    file.write_text(config_text(texts), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    import os
+
+    os.environ["SIGHTLINE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def runs(config_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One trained run of each kind of model."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, overrides in MODELS.items():
+        assert sightline("train", config_file, "--run", folder / name, *overrides) == 0
+    return {name: folder / name for name in MODELS}

@@ -106,6 +106,8 @@ def _explain(schema: type[BaseModel], problem: Any, where: str, text: str) -> st
         return f'{place}.kind: no such choice: "{problem["ctx"]["tag"]}"{nearest(problem["ctx"]["tag"], choices)}'
     if problem["type"] == "union_tag_not_found":
         return f"{place}.kind: is missing"
+    if problem["type"] == "value_error":  # one of our own checks, whose message says it all
+        return f"{place}: {problem['ctx']['error']}"
     return f"{place}: {problem['msg'][0].lower()}{problem['msg'][1:]}, not {problem['input']!r}"
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from sightline.errors import SightlineError
 
@@ -42,19 +42,19 @@ def _run(words: list[str], debug: bool) -> int:
         result = app(words, prog_name="sightline", standalone_mode=False)
         sys.stdout.flush()
         return result if type(result) is int else 0
-    except click.exceptions.Exit as done:
+    except typer.Exit as done:
         return done.exit_code
-    except click.ClickException as error:
+    except TyperException as error:
         if debug:
             raise
-        context = getattr(error, "ctx", None)
+        context, told = getattr(error, "ctx", None), getattr(error, "format_message", error.__str__)()
         hint = f"; see `{context.command_path} --help`" if context else ""
-        return _fail(f"{error.format_message().rstrip('.')}{hint}", 2)
+        return _fail(f"{told.rstrip('.')}{hint}", 2)
     except SightlineError as error:
         if debug:
             raise
         return _fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", 130)
     except BrokenPipeError:
         # whoever read our output has gone; a second write at exit would complain again

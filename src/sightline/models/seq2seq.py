@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from sightline.nn.forward import INFERENCE, Forward
@@ -50,6 +50,12 @@ class Seq2SeqSizes(BaseModel):
     tied: Literal["all", "decoder", "none"] = Field(
         "decoder", description="which embeddings are one: source, target and output; target and output; none"
     )
+
+    @model_validator(mode="after")
+    def _directions_divide(self) -> Seq2SeqSizes:
+        if self.bidirectional and self.width % 2:
+            raise ValueError(f"width {self.width} must be even for a two-way encoder")
+        return self
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from sightline.nn.attention import Memory
@@ -49,6 +49,13 @@ class TransformerSizes(BaseModel):
     tied: Literal["all", "decoder", "none"] = Field(
         "all", description="which embeddings are one: source, target and output; target and output; none"
     )
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> TransformerSizes:
+        for width in (self.d_model, self.value_width or self.d_model):
+            if width % self.num_heads:
+                raise ValueError(f"num_heads {self.num_heads} must divide the width {width}")
+        return self
 
     def block(self) -> BlockSizes:
         return BlockSizes(**self.model_dump(include=set(BlockSizes.__dataclass_fields__)))

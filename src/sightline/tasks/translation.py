@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from sightline.data.batches import BatchOrder, DataPosition, PairBatch, collate, iterate
@@ -87,6 +87,11 @@ class TranslationSettings(Frozen):
     training: TrainSettings = TrainSettings()
     validation: ValidationSettings = ValidationSettings()
     search: SearchOptions = SearchOptions()
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _transformer_unless_said(cls, model: Any) -> Any:
+        return {"kind": "transformer", **model} if isinstance(model, dict) else model
 
     @model_validator(mode="after")
     def _one_vocabulary(self) -> TranslationSettings:
