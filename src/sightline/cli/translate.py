@@ -63,9 +63,10 @@ def translate(
 
 
 def _lines(file: str) -> Iterator[str]:
-    from sightline.data.text import read_stream_lines, read_text_lines
+    from sightline.data.readers import read_lines
+    from sightline.data.text import read_stream_lines
 
-    return read_stream_lines(sys.stdin.buffer, "standard input") if file == "-" else read_text_lines(file)
+    return read_stream_lines(sys.stdin.buffer, "standard input") if file == "-" else read_lines(file)
 
 
 def _print(record, as_json: bool) -> None:

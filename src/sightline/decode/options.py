@@ -38,7 +38,7 @@ class SearchOptions(BaseModel):
             UsageError: naming the option that is out of range.
         """
         values = {**self.model_dump(), **changes}
-        if values["n_best"] > values["beam"]:
+        if 1 <= values["beam"] < values["n_best"]:
             values["beam"] = values["n_best"]
         try:
             return SearchOptions.model_validate(values)

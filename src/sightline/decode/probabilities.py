@@ -21,7 +21,7 @@ def filtered(log_probability_BV: Tensor, options: SearchOptions) -> Tensor:
     The likeliest token always stays; of equally likely ones at an edge the lower ids do.
     """
     tempered = log_probabilities(log_probability_BV / options.temperature)
-    ordered, ids = tempered.sort(-1, descending=True, stable=True)
+    ordered, ids = tempered.sort(dim=-1, descending=True, stable=True)
     probability = ordered.exp()
     keep = torch.ones_like(probability, dtype=torch.bool)
     if options.top_k:

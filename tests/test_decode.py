@@ -1,0 +1,213 @@
+"""Search against brute force on small random models whose rows know nothing of each other."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+from dataclasses import dataclass
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from sightline.decode import Hypothesis, SearchOptions, log_probabilities, search
+from sightline.decode.probabilities import filtered
+from sightline.errors import UsageError
+
+PAD, BOS, EOS = 0, 1, 2
+VOCAB = 6
+WORDS = (3, 4, 5)
+
+
+@dataclass(frozen=True)
+class Past:
+    """A row's sentence and the tokens it was fed."""
+
+    fed: Tensor
+
+    def reorder(self, index: Tensor) -> Past:
+        return Past(self.fed[index])
+
+
+class Chain:
+    """A second-order Markov model of each sentence: the simplest thing with a state."""
+
+    def __init__(self, seed: int, sentences: int = 3, sharpness: float = 2.0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.table = torch.randn(sentences, VOCAB, VOCAB, VOCAB, generator=generator) * sharpness
+        self.rows: list[int] = []
+
+    def start(self, sentences: list[int]) -> Past:
+        return Past(torch.tensor(sentences)[:, None])
+
+    def step(self, tokens: Tensor, past: Past) -> tuple[Tensor, Past]:
+        self.rows.append(len(tokens))
+        before = past.fed[:, -1] * (past.fed.shape[1] > 1)
+        return self.table[past.fed[:, 0], before, tokens], Past(torch.cat([past.fed, tokens[:, None]], 1))
+
+    def token_log_probabilities(self, sentence: int, tokens: tuple[int, ...]) -> list[float]:
+        each, before, last = [], 0, BOS
+        for token in tokens:
+            each.append(float(torch.log_softmax(self.table[sentence, before, last], -1)[token]))
+            before, last = last, token
+        return each
+
+    def best(self, sentence: int, options: SearchOptions, longest: int) -> list[tuple[float, tuple[int, ...]]]:
+        """Every finished output up to the longest, best first."""
+        scored = []
+        for length in range(longest):
+            for words in itertools.product(WORDS, repeat=length):
+                total = math.fsum(self.token_log_probabilities(sentence, (*words, EOS)))
+                scored.append((total / options.penalty(length + 1), words))
+        return sorted(scored, reverse=True)
+
+
+def options(**changes) -> SearchOptions:
+    return SearchOptions(max_length_factor=0, max_length_offset=4).with_changes(**changes)
+
+
+def run(chain: Chain, chosen: SearchOptions, sentences=(0, 1, 2), **more) -> list[list[Hypothesis]]:
+    return search(
+        chain.step,
+        chain.start(list(sentences)),
+        chosen,
+        source_lengths=[3] * len(sentences),
+        bos_id=BOS,
+        eos_id=EOS,
+        forbidden=(PAD, BOS),
+        **more,
+    )
+
+
+@given(st.integers(0, 10_000), st.sampled_from(["none", "average", "gnmt"]), st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
+def test_wide_beam_finds_the_n_best_of_all_outputs(seed: int, penalty: str, n_best: int) -> None:
+    chain = Chain(seed)
+    chosen = options(beam=100, n_best=n_best, length_penalty=penalty, alpha=0.8)
+    for sentence, found in enumerate(run(chain, chosen)):
+        expected = chain.best(sentence, chosen, 4)[:n_best]
+        assert [one.tokens for one in found] == [words for _, words in expected]
+        assert [one.score for one in found] == pytest.approx([score for score, _ in expected], abs=1e-5)
+        assert all(one.finished for one in found)
+
+
+@given(st.integers(0, 10_000), st.sampled_from(["none", "average", "gnmt"]), st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
+def test_early_stop_changes_nothing(seed: int, penalty: str, beam: int) -> None:
+    """The same search with a bound that never stops anything."""
+    chain, chosen = Chain(seed), options(beam=beam, length_penalty=penalty, max_length_offset=8)
+    stopped = run(chain, chosen)
+    with pytest.MonkeyPatch.context() as patch:
+        beam_class = sys.modules["sightline.decode.search"]._Beam  # the package's `search` is the function
+        patch.setattr(beam_class, "over", lambda self, sentence, total_K, options: False)
+        assert run(chain, chosen) == stopped
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_beam_of_one_is_greedy(seed: int) -> None:
+    chain = Chain(seed)
+    (found,) = run(chain, options(beam=1, length_penalty="none", max_length_offset=9), sentences=(1,))
+    before, last, tokens = 0, BOS, []
+    while len(tokens) < 9:
+        scores = chain.table[1, before, last].clone()
+        scores[[PAD, BOS]] = -math.inf
+        before, last = last, int(scores.argmax())
+        tokens.append(last)
+        if last == EOS:
+            break
+    assert found[0].tokens == tuple(token for token in tokens if token != EOS)
+    assert found[0].finished == (tokens[-1] == EOS)
+
+
+@given(st.integers(0, 10_000), st.sampled_from(["beam", "sample"]))
+@settings(max_examples=25, deadline=None)
+def test_neighbours_do_not_matter(seed: int, strategy: str) -> None:
+    chain, chosen = Chain(seed), options(beam=3, n_best=2, strategy=strategy, max_length_offset=6)
+    together = run(chain, chosen, seeds=[10, 11, 12])
+    for sentence in range(3):
+        assert run(chain, chosen, sentences=(sentence,), seeds=[10 + sentence]) == [together[sentence]]
+
+
+def test_token_log_probabilities_are_the_models() -> None:
+    chain = Chain(5)
+    for sentence, found in enumerate(run(chain, options(beam=3, n_best=3))):
+        for one in found:
+            tokens = (*one.tokens, EOS) if one.finished else one.tokens
+            expected = chain.token_log_probabilities(sentence, tokens)
+            assert list(one.token_log_probabilities) == pytest.approx(expected, abs=1e-5)
+            assert one.log_probability == pytest.approx(math.fsum(expected), abs=1e-5)
+
+
+def test_finished_sentences_leave_the_batch() -> None:
+    chain = Chain(0, sharpness=0.1)
+    chain.table[0, :, :, EOS] = 30.0  # ends at once
+    chain.table[1, :, :, EOS] = -30.0  # never does
+    found = run(chain, options(beam=2, max_length_offset=6), sentences=(0, 1))
+    assert found[0][0].tokens == ()
+    assert not found[1][0].finished
+    assert len(found[1][0].tokens) == 6
+    assert chain.rows == [4] + [2] * 5
+
+
+def test_gnmt_and_average_penalties_by_hand() -> None:
+    assert options(length_penalty="gnmt", alpha=0.6).penalty(7) == pytest.approx(2.0**0.6)
+    assert options(length_penalty="average", alpha=1.0).penalty(7) == 7.0
+    assert options(length_penalty="none").penalty(7) == 1.0
+
+
+@pytest.mark.parametrize("strategy", ["beam", "sample"])
+def test_prefixes_are_forced_and_counted(strategy: str) -> None:
+    chain = Chain(3)
+    found = run(chain, options(beam=2, strategy=strategy), prefixes=[[4, 3], [], [5]])
+    assert found[0][0].tokens[:2] == (4, 3)
+    assert found[2][0].tokens[:1] == (5,)
+    expected = chain.token_log_probabilities(0, (4, 3))
+    assert list(found[0][0].token_log_probabilities[:2]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_coverage_penalty_reranks_and_needs_attention() -> None:
+    chain = Chain(4)
+    with pytest.raises(UsageError, match="coverage_beta"):
+        run(chain, options(coverage_beta=0.2))
+    # a penalty that grows with the length of the past makes the shortest output win
+    shortest = run(
+        chain,
+        options(beam=20, coverage_beta=100.0),
+        coverage_penalty=lambda past: -1.0 * past.fed.shape[1] * torch.ones(len(past.fed)),
+    )
+    assert all(found[0].tokens == () for found in shortest)
+
+
+def test_filters_of_sampling() -> None:
+    log_p = torch.tensor([[0.5, 0.25, 0.15, 0.1]]).log()
+    assert filtered(log_p, options(top_k=2))[0].tolist() == pytest.approx([2 / 3, 1 / 3, 0, 0])
+    assert filtered(log_p, options(top_p=0.7))[0].tolist() == pytest.approx([2 / 3, 1 / 3, 0, 0])
+    assert filtered(log_p, options(top_p=0.01))[0].tolist() == [1, 0, 0, 0]
+    assert filtered(log_p, options(min_p=0.3))[0].tolist() == pytest.approx([5 / 9, 2.5 / 9, 1.5 / 9, 0])
+    squared = [0.25, 0.0625, 0.0225, 0.01]
+    expected = [p / sum(squared) for p in squared]
+    assert filtered(log_p, options(temperature=0.5))[0].tolist() == pytest.approx(expected)
+
+
+def test_samples_follow_the_models_distribution() -> None:
+    chain, count = Chain(9, sentences=1, sharpness=1.0), 3000
+    found = run(chain, options(strategy="sample", n_best=count), sentences=(0,), seeds=[7])[0]
+    first = torch.tensor([(*one.tokens, EOS)[0] for one in found])
+    probability = log_probabilities(chain.table[0, 0, BOS]).exp()
+    probability[[PAD, BOS]] = 0
+    probability /= probability.sum()
+    expected = probability * len(found)
+    observed = torch.bincount(first, minlength=VOCAB)
+    chi_squared = float(((observed - expected) ** 2 / expected)[expected > 0].sum())
+    assert len(found) > 2000
+    assert chi_squared < 16.3  # 0.1 % of the distribution with three degrees of freedom
+
+
+def test_options_out_of_range_are_named() -> None:
+    with pytest.raises(UsageError, match="beam"):
+        options(beam=0)
+    assert options(n_best=7, beam=2).beam == 7
