@@ -214,8 +214,17 @@ def test_validation_sees_the_moving_average(tmp_path: Path) -> None:
 
 
 def test_the_average_of_the_last_checkpoints(tmp_path: Path) -> None:
+    """Checkpoint 21 is there because it was the best, not because one was due: it is not averaged."""
+
+    values = [9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 3.5]
+
+    class BestAt21(Plain):
+        def validate(self):
+            return {"loss": values.pop(0)}
+
     chosen = settings(max_updates=24, save_every=5, validate_every=3, average_last=3)
-    run(Plain(), chosen, tmp_path)
+    run(BestAt21(), chosen, tmp_path)
+    assert [c.update for c in Checkpoints(tmp_path).all()] == [10, 15, 20, 21, 24]
     shipped, where = final_weights(tmp_path, chosen)
     assert where == "average of updates 15, 20, 24"
     expected = sum(weights(tmp_path, update)["0.weight"].double() for update in (15, 20, 24)) / 3
