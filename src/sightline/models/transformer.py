@@ -55,6 +55,8 @@ class TransformerSizes(BaseModel):
         for width in (self.d_model, self.value_width or self.d_model):
             if width % self.num_heads:
                 raise ValueError(f"num_heads {self.num_heads} must divide the width {width}")
+        if self.positions == "rotary" and self.d_model // self.num_heads % 2:
+            raise ValueError(f"rotary positions need heads of an even width, not {self.d_model // self.num_heads}")
         return self
 
     def block(self) -> BlockSizes:

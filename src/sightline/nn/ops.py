@@ -170,4 +170,7 @@ def linear_cross_entropy(
     Returns:
         (loss, nll): sums over the rows in nats; only the first carries a gradient.
     """
+    if not torch.is_grad_enabled():  # the function itself cannot tell, and would make gradients nobody asked for
+        hidden_ND, weight_VD = hidden_ND.detach(), weight_VD.detach()
+        bias_V = None if bias_V is None else bias_V.detach()
     return _LinearCrossEntropy.apply(hidden_ND, weight_VD, bias_V, target_N, smoothing)  # pyright: ignore

@@ -91,13 +91,16 @@ class Rotary(Positions):
         return turned.to(x_BHTK.dtype)
 
 
-# Tables are pure functions of their arguments, so remembering a few of them is a cache and not state.
+# Tables are pure functions of their arguments, so remembering a few of them is a cache and not state. They are made
+# outside inference mode wherever they are first asked for: what is born inside it can take no part in training.
 @functools.lru_cache(maxsize=32)
+@torch.inference_mode(False)
 def _cached_table(kind: str, length: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return wave_table(kind, length, width).to(device, dtype)
 
 
 @functools.lru_cache(maxsize=32)
+@torch.inference_mode(False)
 def _cached_rotation(length: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     phase = angles(length, width)
     return phase.cos().float().to(device), phase.sin().float().to(device)

@@ -43,6 +43,11 @@ class Cell(Protocol):
         ...
 
 
+def _with_backward() -> bool:
+    """Whether the fused kernels must keep what their backward needs: cuDNN's refuse it after an inference pass."""
+    return torch.is_grad_enabled()
+
+
 class SimpleCell:
     """h' = f(W x + b + U h + c), f = tanh or relu (Elman 1990)."""
 
@@ -60,11 +65,13 @@ class SimpleCell:
         return (self._step(x_BI, state[0], *weights),)
 
     def layer(self, x_BTI: Tensor, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
-        output, last = self._layer(x_BTI, state[0][None], weights, True, 1, 0.0, False, False, True)
+        output, last = self._layer(x_BTI, state[0][None], weights, True, 1, 0.0, _with_backward(), False, True)
         return output, (last[0],)
 
     def packed(self, packed: PackedSequence, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
-        output, last = self._layer(packed.data, packed.batch_sizes, state[0][None], weights, True, 1, 0.0, False, False)
+        output, last = self._layer(
+            packed.data, packed.batch_sizes, state[0][None], weights, True, 1, 0.0, _with_backward(), False
+        )
         return output, (last[0],)
 
 
@@ -88,11 +95,13 @@ class GRUCell:
         return (torch.gru_cell(x_BI, state[0], *weights),)
 
     def layer(self, x_BTI: Tensor, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
-        output, last = torch.gru(x_BTI, state[0][None], weights, True, 1, 0.0, False, False, True)
+        output, last = torch.gru(x_BTI, state[0][None], weights, True, 1, 0.0, _with_backward(), False, True)
         return output, (last[0],)
 
     def packed(self, packed: PackedSequence, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
-        output, last = torch.gru(packed.data, packed.batch_sizes, state[0][None], weights, True, 1, 0.0, False, False)
+        output, last = torch.gru(
+            packed.data, packed.batch_sizes, state[0][None], weights, True, 1, 0.0, _with_backward(), False
+        )
         return output, (last[0],)
 
 
@@ -117,12 +126,14 @@ class LSTMCell:
 
     def layer(self, x_BTI: Tensor, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
         start = [part[None] for part in state]
-        output, hidden, cell = torch.lstm(x_BTI, start, weights, True, 1, 0.0, False, False, True)
+        output, hidden, cell = torch.lstm(x_BTI, start, weights, True, 1, 0.0, _with_backward(), False, True)
         return output, (hidden[0], cell[0])
 
     def packed(self, packed: PackedSequence, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
         start = [part[None] for part in state]
-        output, hidden, cell = torch.lstm(packed.data, packed.batch_sizes, start, weights, True, 1, 0.0, False, False)
+        output, hidden, cell = torch.lstm(
+            packed.data, packed.batch_sizes, start, weights, True, 1, 0.0, _with_backward(), False
+        )
         return output, (hidden[0], cell[0])
 
 
