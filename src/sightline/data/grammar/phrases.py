@@ -1,0 +1,245 @@
+"""Phrases in both languages at once: noun phrases, relative clauses, and the choices that make them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sightline.data.grammar import english, korean
+from sightline.data.grammar.korean import Level, Tense
+from sightline.data.grammar.lexicon import (
+    FITTING,
+    GENERIC,
+    GROUP,
+    MOMENTARY,
+    NOUNS,
+    NUMBERS,
+    OWNERS,
+    PEOPLE,
+    STATIVE,
+    TRANSITIVE,
+    Noun,
+    Person,
+    Verb,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word and the concepts it expresses; words of the two languages that share one are aligned."""
+
+    text: str
+    concepts: frozenset[int]
+
+
+Words = list[Word]
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """The same thing said in both languages. `bare` is the Korean's last word without its particle."""
+
+    korean: Words
+    english: Words
+    form: int = 3  # of the English verb that agrees with it
+
+    def with_particle(self, attach: Callable[[str], str]) -> Words:
+        last = self.korean[-1]
+        return [*self.korean[:-1], Word(attach(last.text), last.concepts)]
+
+
+@dataclass
+class Draft:
+    """One sentence in the making: its random choices, its concepts, and which words it combines."""
+
+    draw: random.Random
+    level: Level
+    concepts: int = 0
+    combinations: list[tuple[str, str]] = field(default_factory=list)
+    depth: int = 0  # of relative clauses inside each other
+    inside: int = 0  # how many are open at this point
+    clause_in_past: bool = False  # what somebody was they were by what they had done
+
+    def concept(self) -> frozenset[int]:
+        self.concepts += 1
+        return frozenset((self.concepts,))
+
+    def chance(self, share: float) -> bool:
+        return self.draw.random() < share
+
+
+def words(text: str, concepts: frozenset[int]) -> Words:
+    return [Word(one, concepts) for one in text.split()]
+
+
+def fixed(draft: Draft, pair: tuple[str, str]) -> Phrase:
+    """An adverbial, which means one thing as a whole."""
+    concept = draft.concept()
+    return Phrase(words(pair[0], concept), words(pair[1], concept))
+
+
+def be(tense: Tense, form: int) -> str:
+    if tense == "past":
+        return "were" if form in (2, 4) else "was"
+    return {1: "am", 2: "are", 3: "is", 4: "are"}[form]
+
+
+def verb_words(verb: str, tense: Tense, form: int, negative: bool) -> list[str]:
+    """reads, did not read, will read, is reading."""
+    no = ["not"] if negative else []
+    if tense == "future":
+        return ["will", *no, verb]
+    if tense == "progressive":
+        return [be("present", form), *no, english.progressive(verb)]
+    if negative:
+        auxiliary = "did" if tense == "past" else ("does" if form == 3 else "do")
+        return [auxiliary, "not", verb]
+    if tense == "past":
+        return [english.past(verb)]
+    return [english.third_person(verb) if form == 3 else verb]
+
+
+def person(draft: Draft, who: Person) -> Phrase:
+    concept = draft.concept()
+    return Phrase([Word(who.korean, concept)], words(who.english, concept), who.form)
+
+
+def noun_phrase(draft: Draft, noun: Noun, *, kinds: str, generic: bool = False, plural: bool = False, depth: int = 0,
+                owner: str | None = None) -> Phrase:  # fmt: skip
+    """A noun with what comes before it; `kinds` says what may: bare, the, this, own, number, adjective, relative."""
+    concept = draft.concept()
+    many = (generic or plural) and bool(noun.counter)
+    name = english.plural(noun.english) if many else noun.english
+    form = 4 if many else 3
+    group = GROUP[noun]
+    # nobody owns a teacher, and a field of study is never pointed at
+    unfit = {"job": ("own",), "field": ("the", "this", "own", "number", "relative")}.get(group, ())
+    kind = draft.draw.choice([one for one in kinds.split() if one not in unfit] or ["bare"])
+    fitting = FITTING[noun]
+    if kind == "number" and noun.counter:
+        number, said = draft.draw.choice(NUMBERS)
+        counted = draft.concept()
+        name = noun.english if said == "one" else english.plural(noun.english)
+        counters = [Word(noun.korean, concept), Word(number, counted), Word(noun.counter, concept)]
+        return Phrase(counters, [Word(said, counted), *words(name, concept)], 3 if said == "one" else 4)
+    if kind in ("the", "this"):
+        pointing = draft.concept()
+        said = {"the": ("그", "the"), "this": ("이", "this")}[kind]
+        return Phrase(
+            [Word(said[0], pointing), Word(noun.korean, concept)],
+            [Word(said[1], pointing), *words(noun.english, concept)],
+        )
+    if kind == "own":
+        choices = (
+            [owner]
+            if owner in OWNERS
+            else [name for name in OWNERS if name != ("저" if draft.level == "plain" else "나")]
+        )
+        own, said = OWNERS[draft.draw.choice(choices)]
+        owning = draft.concept()
+        return Phrase(
+            [Word(own, owning), Word(noun.korean, concept)], [Word(said, owning), *words(noun.english, concept)]
+        )
+    if kind == "adjective" and fitting:
+        adjective, describing = draft.draw.choice(fitting), draft.concept()
+        draft.combinations.append((adjective.english, noun.english))
+        article = [Word(english.article(adjective.english), concept)] if noun.counter and not many else []
+        return Phrase(
+            [Word(adjective.stem.adnominal("present"), describing), Word(noun.korean, concept)],
+            [*article, *words(adjective.english, describing), *words(name, concept)],
+            form,
+        )
+    if kind == "relative" and depth:
+        return relative(draft, noun, concept, name, many, depth)
+    article = [Word(english.article(name), concept)] if noun.counter and not many else []
+    return Phrase([Word(noun.korean, concept)], [*article, *words(name, concept)], form)
+
+
+def relative(draft: Draft, noun: Noun, concept: frozenset[int], name: str, many: bool, depth: int) -> Phrase:
+    """A noun with a relative clause: of which it is the subject, where it is a person, or the object."""
+    draft.inside += 1
+    draft.depth = max(draft.depth, draft.inside)
+    group = GROUP[noun]
+    acting = draft.concept()
+    if group in ("job", "person"):
+        verb = draft.draw.choice(TRANSITIVE)
+        tense = clause_tense(draft, verb)
+        object_ = object_of(draft, verb, depth=depth - 1, kinds="bare bare number adjective relative" if depth > 1 else
+                            "bare bare number adjective the")  # fmt: skip
+        said = [
+            Word("who", acting),
+            *(Word(one, acting) for one in " ".join(verb_words(verb.english, tense, 4 if many else 3, False)).split()),
+        ]
+        before = [*object_.with_particle(korean.object_), *words(verb.stem.adnominal(tense), acting)]
+        after = [*said, *object_.english]
+    else:
+        verb = draft.draw.choice([one for one in TRANSITIVE if group in one.objects])
+        draft.combinations.append((verb.english, noun.english))
+        tense = draft.draw.choice(("past", "past", "present", "future"))
+        who = person(draft, draft.draw.choice(speakers(draft.level)))
+        if depth > 1:
+            who = noun_phrase(draft, draft.draw.choice(NOUNS["job"]), kinds="relative", depth=depth - 1)
+            who = definite(who)
+        said = [
+            Word("that", acting),
+            *who.english,
+            *(Word(one, acting) for one in " ".join(verb_words(verb.english, tense, who.form, False)).split()),
+        ]
+        before = [*who.with_particle(korean.subject), *words(verb.stem.adnominal(tense), acting)]
+        after = said
+    draft.inside -= 1
+    # what a clause says of something makes it known, except of what somebody is
+    article = [] if many else [Word("the", concept)]
+    return Phrase([*before, Word(noun.korean, concept)], [*article, *words(name, concept), *after], 4 if many else 3)
+
+
+def definite(phrase: Phrase) -> Phrase:
+    """The same with "the" for "a" or "an"."""
+    first = phrase.english[0]
+    if first.text not in ("a", "an"):
+        return phrase
+    return Phrase(phrase.korean, [Word("the", first.concepts), *phrase.english[1:]], phrase.form)
+
+
+def indefinite(phrase: Phrase) -> Phrase:
+    """The same with "a" or "an" for "the", as after "is"."""
+    first = phrase.english[0]
+    if first.text != "the":
+        return phrase
+    return Phrase(
+        phrase.korean, [Word(english.article(phrase.english[1].text), first.concepts), *phrase.english[1:]], phrase.form
+    )
+
+
+def object_of(draft: Draft, verb: Verb, *, depth: int, kinds: str, owner: str | None = None) -> Phrase:
+    noun = draft.draw.choice(NOUNS[draft.draw.choice(verb.objects)])
+    draft.combinations.append((verb.english, noun.english))
+    generic = verb.english in GENERIC
+    allowed = " ".join(kind for kind in kinds.split() if not (generic and kind in ("number", "the", "this", "own")))
+    return noun_phrase(draft, noun, kinds=allowed, generic=generic, depth=depth, owner=owner)
+
+
+def speakers(level: Level) -> list[Person]:
+    """Who may be spoken of: 저 belongs to the polite levels, 나 to the others."""
+    unfit = {"plain": "저", "polite": "나", "formal": ""}[level]
+    return [one for one in PEOPLE if one.korean != unfit]
+
+
+def subject_phrase(draft: Draft, depth: int) -> tuple[Phrase, str | None]:
+    """(who the sentence is about, the pronoun that owns what is theirs)."""
+    if draft.chance(0.62):
+        who = draft.draw.choice(speakers(draft.level))
+        return person(draft, who), who.korean
+    noun = draft.draw.choice(NOUNS[draft.draw.choice(("job", "job", "person"))])
+    kinds = "the the own adjective relative relative" if depth else "the the own adjective"
+    return definite(noun_phrase(draft, noun, kinds=kinds, depth=depth)), None
+
+
+def clause_tense(draft: Draft, verb: Verb) -> Tense:
+    if draft.clause_in_past:
+        return "past"
+    tenses: tuple[Tense, ...] = ("present", "present", "past", "future", "progressive")
+    tense = draft.draw.choice(tenses)
+    fixed_in_time = verb.english in STATIVE or verb.english in MOMENTARY
+    return "present" if tense == "progressive" and fixed_in_time else tense
