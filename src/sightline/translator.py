@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ from sightline.run import Run
 from sightline.tasks.translating import attention_ids, score_ids, translate_ids
 from sightline.tasks.translation import TranslationSettings, make_model
 
+END = "</s>"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class Attention:
-    """Where the decoder looked: weights (sites, T, S) and the tokens of both axes, end-of-sentence included.
+    """Where the decoder looked: weights (sites, T, S) and the names of both axes, end-of-sentence included.
 
     A site is one head of one layer of a Transformer, layer by layer, or the one attention of a recurrent decoder.
     """
@@ -32,10 +33,25 @@ class Attention:
     weights: np.ndarray
     source_tokens: tuple[str, ...]
     target_tokens: tuple[str, ...]
+    source_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+
+    source_words: tuple[int, ...]  # the word each token belongs to
+    target_words: tuple[int, ...]
 
     def mean(self) -> np.ndarray:
         """The weights averaged over the sites (T, S)."""
         return self.weights.mean(0)
+
+    def by_word(self) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+        """(weights of words on words, source words, target words), averaged over the sites.
+
+        What a word was looked at is the sum over its tokens; where it looked, the mean over its tokens.
+        """
+        into = np.eye(self.source_words[-1] + 1)[list(self.source_words)]
+        out_of = np.eye(self.target_words[-1] + 1)[list(self.target_words)]
+        weights = (out_of / out_of.sum(0)).T @ self.mean() @ into
+        return weights, self.source_names, self.target_names
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def _attention(path: Path, title: str) -> None:
 
     looked = Translator(path).translate(NOTES_SENTENCE, attention=True).attention
     print(f"\nwhere the {title} looked (rows: what it wrote, columns: what it read)\n")
-    print(attention_text(looked.mean(), looked.source_tokens, looked.target_tokens))
+    print(attention_text(*looked.by_word()))
     picture = path / "attention.svg"
-    attention_picture(looked.mean(), looked.source_tokens, looked.target_tokens, picture, title)
+    attention_picture(*looked.by_word(), picture, title)
     say(f"\nthe same as a picture: {picture}")

@@ -86,7 +86,7 @@ def _draw(record) -> None:
 
     if record.attention is not None:
         looked = record.attention
-        print(attention_text(looked.mean(), looked.source_tokens, looked.target_tokens), flush=True)
+        print(attention_text(*looked.by_word()), flush=True)
 
 
 def _picture(record, path: str) -> None:
@@ -95,7 +95,7 @@ def _picture(record, path: str) -> None:
     from sightline.sight.pictures import attention_picture, hangul_font
 
     looked = record.attention
-    attention_picture(looked.mean(), looked.source_tokens, looked.target_tokens, Path(path))
+    attention_picture(*looked.by_word(), Path(path))
     say(f"attention drawn to {path}")
     if path.endswith(".png") and hangul_font() is None:
         say("no installed font has Hangul, so the PNG may show boxes; an .svg shows it wherever it is viewed")
