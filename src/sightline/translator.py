@@ -191,8 +191,20 @@ class Translator:
         weights = attention_ids(self.model, source, target)
         if weights is None:
             return None
-        names = [(*self.tokenizers[side].tokens(ids), "</s>") for side, ids in (("source", source), ("target", target))]
-        return Attention(weights.numpy(), names[0], names[1])
+        source_tokens, source_names, source_words = self._named("source", source)
+        target_tokens, target_names, target_words = self._named("target", target)
+        return Attention(
+            weights.numpy(), source_tokens, target_tokens, source_names, target_names, source_words, target_words
+        )
+
+    def _named(self, side: str, ids: Sequence[int]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]:
+        """(tokens, words, the word of each token), each with end-of-sentence as the last."""
+        tokenizer = self.tokenizers[side]
+        tokens = tokenizer.tokens(ids)
+        words = list(accumulate(int(number > 0 and token.startswith("▁")) for number, token in enumerate(tokens)))
+        groups = [[one for one, word in zip(ids, words, strict=True) if word == number] for number in sorted({*words})]
+        names = (*(tokenizer.decode(group).strip() for group in groups), END)
+        return (*tokens, END), names, (*words, len(groups))
 
 
 def load_tokenizers(run: Run) -> dict[str, Tokenizer]:
