@@ -145,7 +145,8 @@ def test_articles(phrase: str, expected: str) -> None:
 
 FORMS = {
     english.plural: "book books, child children, woman women, man men, diary diaries, box boxes, watch watches,"
-    " key keys, potato potatoes, tomato tomatoes, photo photos, knife knives, bus buses, dish dishes, city cities, toy toys",
+    " key keys, potato potatoes, tomato tomatoes, photo photos, knife knives, bus buses, dish dishes, city cities,"
+    " toy toys",
     english.third_person: "read reads, study studies, watch watches, go goes, have has, buy buys, wash washes,"
     " fix fixes, teach teaches, play plays, cry cries, run runs, use uses, catch catches",
     english.past: "read read, write wrote, buy bought, study studied, use used, play played, stop stopped, make made,"

@@ -1,0 +1,66 @@
+"""`sightline train` on real text, killed again and again, ends with the bits of a run that never was."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import MODELS
+
+from sightline.cli import main
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
+
+KILLS = 10
+UPDATES = 80
+# Two workers, bf16, micro-batches, a moving average, several epochs, a save every few updates.
+SETTINGS = (
+    f"training.max_updates={UPDATES}", "training.threads=2", "training.precision=bf16", "training.accumulate=2",
+    "training.ema=0.9", "training.save_every=5", "training.validate_every=30", "validation.sentences=2",
+    "search.max_length_factor=0", "search.max_length_offset=5", "search.beam=1",
+)  # fmt: skip
+
+
+def start(config_file: Path, run: Path, kind: str) -> Any:
+    context: Any = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch._dynamo", "sightline.training", "sightline.cli.train"])
+    words = ["train", str(config_file), "--run", str(run), *MODELS[kind], "model.dropout=0.2", *SETTINGS]
+    process = context.Process(target=main, args=(words,))
+    process.start()
+    return process
+
+
+def saved(run: Path) -> int:
+    return max((int(path.name.removeprefix("step-")) for path in (run / "checkpoints").glob("step-*")), default=0)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_ten_kills_at_random_instants(kind: str, config_file: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    process = start(config_file, whole, kind)
+    process.join(120)
+    assert process.exitcode == 0
+
+    draw = random.Random(kind)
+    for kill in range(KILLS):
+        process = start(config_file, killed, kind)
+        goal = UPDATES * kill // (KILLS + 2)  # so that there is always something left to do
+        while saved(killed) < goal and process.is_alive():
+            time.sleep(0.005)
+        time.sleep(draw.uniform(0, 0.2))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    process = start(config_file, killed, kind)
+    process.join(120)
+    assert process.exitcode == 0
+    names = ["average", "generators", "optimizer", "weights"]
+    last = [whole / "checkpoints" / f"step-{UPDATES}" / f"{name}.safetensors" for name in names]
+    for file in (*last, whole / "model.safetensors"):
+        assert (killed / file.relative_to(whole)).read_bytes() == file.read_bytes(), file.name
