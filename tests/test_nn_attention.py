@@ -148,6 +148,20 @@ def test_a_fully_masked_row_gives_zeros_and_finite_gradients(fused: bool, monkey
     assert query.grad[0, 0, 1].tolist() == [0.0] * 4
 
 
+def test_what_a_kernel_makes_of_a_fully_masked_row_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some give NaN, some the mean of the values."""
+
+    def kernel(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        return torch.where(mask.any(-1, keepdim=True), values.mean(-2, keepdim=True), torch.nan)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", kernel)
+    mask = torch.ones(40, 40, dtype=torch.bool)
+    mask[7] = False
+    with torch.no_grad():
+        context = attend(*(torch.ones(1, 1, 40, 4) for _ in range(3)), ScaledDot(), mask)
+    assert context[0, 0, :, 0].tolist() == [0.0 if query == 7 else 1.0 for query in range(40)]
+
+
 @pytest.mark.parametrize(("dtype", "far"), [(torch.float32, 1e30), (torch.bfloat16, 1e30), (torch.float16, 1e4)])
 def test_masking_survives_extreme_energies(dtype: torch.dtype, far: float) -> None:
     energies = torch.tensor([[-far, far, 0.0], [-far, -far, far]], dtype=dtype)
