@@ -23,7 +23,7 @@ test: $(READY) ## run every test
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY) ## ruff and pyright
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(READY) ## measure training speed against other toolkits
 	@$(BIN)/python benchmarks/train.py $(ARGS)

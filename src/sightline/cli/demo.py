@@ -113,7 +113,8 @@ def _attention(path: Path, title: str) -> None:
 
     looked = Translator(path).translate(NOTES_SENTENCE, attention=True).attention
     print(f"\nwhere the {title} looked (rows: what it wrote, columns: what it read)\n")
-    print(attention_text(*looked.by_word()))
+    weights, source, target = looked.by_word()
+    print(attention_text(weights, source, target))
     picture = path / "attention.svg"
-    attention_picture(*looked.by_word(), picture, title)
+    attention_picture(weights, source, target, picture, title)
     say(f"\nthe same as a picture: {picture}")

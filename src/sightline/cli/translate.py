@@ -94,8 +94,8 @@ def _picture(record, path: str) -> None:
 
     from sightline.sight.pictures import attention_picture, hangul_font
 
-    looked = record.attention
-    attention_picture(*looked.by_word(), Path(path))
+    weights, source, target = record.attention.by_word()
+    attention_picture(weights, source, target, Path(path))
     say(f"attention drawn to {path}")
     if path.endswith(".png") and hangul_font() is None:
         say("no installed font has Hangul, so the PNG may show boxes; an .svg shows it wherever it is viewed")

@@ -50,7 +50,7 @@ def _save(figure: Any, path: Path) -> None:
     families = [font, "DejaVu Sans"] if font else ["DejaVu Sans"]
     # In an SVG text stays text, so whoever looks at it brings the font; a missing one here does no harm.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    settings = {"svg.fonttype": "none", "font.family": families, "svg.hashsalt": "sightline"}
+    settings: Any = {"svg.fonttype": "none", "font.family": families, "svg.hashsalt": "sightline"}
     try:
         with matplotlib.rc_context(settings):
             for text in figure.findobj(lambda artist: hasattr(artist, "set_fontfamily")):

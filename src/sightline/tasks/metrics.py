@@ -17,21 +17,21 @@ class Measured:
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool = False) -> Measured:
     """BLEU (Papineni et al. 2002) with the 13a tokenization."""
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     return _measure("BLEU", BLEU(lowercase=lowercase), hypotheses, references)
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Measured:
     """chrF2 (Popović 2015)."""
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
     return _measure("chrF2", CHRF(), hypotheses, references)
 
 
 def ter(hypotheses: Sequence[str], references: Sequence[str]) -> Measured:
     """Translation edit rate (Snover et al. 2006); lower is better."""
-    from sacrebleu.metrics import TER
+    from sacrebleu.metrics.ter import TER
 
     return _measure("TER", TER(), hypotheses, references)
 

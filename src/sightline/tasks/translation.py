@@ -81,12 +81,12 @@ class TranslationSettings(Frozen):
 
     task: Literal["translation"] = Field("translation", description="what the model learns")
     data: DataSettings
-    tokenizer: TokenizerSettings = TokenizerSettings()
-    model: EncoderDecoderSizes = Field(default_factory=TransformerSizes)
+    tokenizer: TokenizerSettings = TokenizerSettings.model_validate({})
+    model: EncoderDecoderSizes = Field(default_factory=lambda: TransformerSizes.model_validate({}))
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="probability spread over the whole vocabulary")
-    training: TrainSettings = TrainSettings()
-    validation: ValidationSettings = ValidationSettings()
-    search: SearchOptions = SearchOptions()
+    training: TrainSettings = TrainSettings.model_validate({})
+    validation: ValidationSettings = ValidationSettings.model_validate({})
+    search: SearchOptions = SearchOptions.model_validate({})
 
     @field_validator("model", mode="before")
     @classmethod

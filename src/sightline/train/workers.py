@@ -10,7 +10,10 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import (
+    Tensor,
+    _foreach_add_,  # pyright: ignore[reportPrivateImportUsage]
+)
 
 from sightline.train.task import Task
 
@@ -87,9 +90,9 @@ class Workers:
         for replica in replicas:
             pairs = zip(self._task.model.parameters(), replica.model.parameters(), strict=True)
             both = [(ours, theirs) for ours, theirs in pairs if theirs.grad is not None]
-            known = [(ours.grad, theirs.grad) for ours, theirs in both if ours.grad is not None]
+            known: Any = [(ours.grad, theirs.grad) for ours, theirs in both if ours.grad is not None]
             if known:
-                torch._foreach_add_([ours for ours, _ in known], [theirs for _, theirs in known])
+                _foreach_add_([ours for ours, _ in known], [theirs for _, theirs in known])
             for ours, theirs in both:
                 if ours.grad is None:
                     ours.grad = theirs.grad

@@ -1,0 +1,88 @@
+"""The docs are true: every command in them runs, every path in them exists, both READMEs show the same commands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from conftest import sightline, write_pairs
+
+from sightline import config
+
+ROOT = Path(__file__).parent.parent
+DOCS = [ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Small enough for a test: what a command trains is made tiny, the command stays as it stands.
+TINY = ("training.max_updates=2", "validation.sentences=2", "training.tokens_per_batch=512", "training.threads=1")
+
+
+def commands(file: Path, language: str) -> list[str]:
+    blocks = re.findall(rf"```{language}\n(.*?)```", file.read_text(encoding="utf-8"), re.DOTALL)
+    return [line.split("  #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def test_both_readmes_show_the_same_commands_and_figures() -> None:
+    for language in ("sh", "python"):
+        english, korean = (commands(ROOT / name, language) for name in ("README.md", "README.ko.md"))
+        assert english == korean
+    tables = [
+        re.findall(r"^│.*│$", (ROOT / name).read_text(encoding="utf-8"), re.M) for name in ("README.md", "README.ko.md")
+    ]
+    assert tables[0] == tables[1]
+    assert len(tables[0]) == 2
+
+
+@pytest.mark.parametrize("file", DOCS, ids=lambda file: file.name)
+def test_links_and_named_files_exist(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (file.parent / target).exists(), target
+    for name in re.findall(r"`([\w/]+\.(?:py|toml|md|lock))`", text):
+        places = (ROOT, ROOT / "src/sightline", ROOT / "docs")
+        generated = {"config.toml", "my.toml", "README.md"}
+        assert name in generated or any((place / name).exists() for place in places), name
+
+
+def test_make_targets_in_the_docs_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for file in DOCS:
+        for target in re.findall(r"^make ([a-z-]+)", file.read_text(encoding="utf-8"), re.M):
+            assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_readme_commands_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a folder with a user's own files, every `sightline` line of the README, in order."""
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("train", "test")):
+        write_pairs(tmp_path, name, 60, seed)
+        (tmp_path / f"{name}.de").rename(tmp_path / f"{name}.ko")
+    for line in commands(ROOT / "README.md", "sh"):
+        words = shlex.split(line)
+        assert words[0] == "sightline", line
+        if words[1] == "train" and "--dry-run" not in words:
+            words = [*words, *TINY]
+            if words[2] == "my.toml":
+                # the file says that validation needs sentences of its own
+                written = (tmp_path / "my.toml").read_text(encoding="utf-8")
+                (tmp_path / "my.toml").write_text(written.replace("vocab_size = 8000", "vocab_size = 300"), "utf-8")
+                words += ["model.d_model=16", "model.num_heads=2", "model.num_layers=1"]
+        assert sightline(*words[1:]) == 0, (line, capsys.readouterr().err)
+        if words[1:3] == ["train", "gru-ko-en"]:
+            assert sightline("train", "transformer-ko-en", *TINY) == 0  # the run that the next lines use
+
+
+def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sightline("train", "transformer-ko-en", *TINY) == 0
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    for block in code:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_results_name_recipes_that_exist() -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    for name in re.findall(r"sightline train ([\w-]+)", text):
+        assert name in config.recipes(), name
