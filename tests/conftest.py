@@ -10,7 +10,8 @@ import torch
 
 from sightline.cli import main
 
-torch.set_num_threads(2)
+# Small tensors: a second thread only waits, most of all on a machine that does other things too.
+torch.set_num_threads(1)
 
 WORDS = {"rot": "red", "blau": "blue", "haus": "house", "hund": "dog", "alt": "old", "sieht": "sees", "ein": "a"}
 MODELS = {

@@ -102,8 +102,7 @@ def accumulate(
     position, drawn, losses, tokens = progress.position, [], [], 0
     while len(drawn) < settings.accumulate and not (drawn and position.epoch == settings.max_epochs):
         position, batch = next(batches)
-        pieces = workers.gradients(batch, session.randomness.generator)
-        optimizer.collect()
+        pieces = workers.gradients(batch, session.randomness.generator, optimizer.collect)
         drawn.append(batch)
         losses.append(torch.stack([loss.float() for loss, _, _ in pieces]).sum())
         for _, count, extras in pieces:

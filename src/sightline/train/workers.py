@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
 import torch
-from torch import (
-    Tensor,
-    _foreach_add_,  # pyright: ignore[reportPrivateImportUsage]
-)
+from torch import Tensor
 
 from sightline.train.task import Task
 
@@ -63,17 +60,29 @@ class Workers:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def gradients(self, batch: Any, generator: torch.Generator) -> list[tuple[Tensor, int, dict[str, float]]]:
-        """Adds the gradients of one batch to the model's; returns what `Task.loss` returned for each piece."""
+    def gradients(
+        self, batch: Any, generator: torch.Generator, collect: Callable[[], None]
+    ) -> list[tuple[Tensor, int, dict[str, float]]]:
+        """Makes the gradients of one batch and has them collected; returns what `Task.loss` returned for each piece.
+
+        `collect` is called with the gradients of one worker at a time in the model, so that it can sum them in fp32.
+        """
         if self._pool is None:
             loss, count, extras = self._task.loss(batch, generator)
             loss.backward()
+            collect()
             return [(loss.detach(), count, extras)]
         pieces = self._task.split(batch, len(self._replicas))
         seeds = torch.randint(2**62, (len(pieces),), generator=generator).tolist()
         replicas = self._replicas[: len(pieces)]
         results = list(self._pool.map(_backward, replicas, pieces, seeds))
-        self._gather(replicas)
+        for replica in replicas:
+            for ours, theirs in zip(self._task.model.parameters(), replica.model.parameters(), strict=True):
+                if theirs.grad is not None:
+                    ours.grad = theirs.grad if ours.grad is None else ours.grad.add_(theirs.grad)
+                    theirs.grad = None
+            collect()
+        self._mean_buffers(replicas)
         return results
 
     @contextmanager
@@ -86,17 +95,7 @@ class Workers:
             torch.set_num_threads(self._each)
 
     @torch.no_grad()
-    def _gather(self, replicas: Sequence[Task]) -> None:
-        for replica in replicas:
-            pairs = zip(self._task.model.parameters(), replica.model.parameters(), strict=True)
-            both = [(ours, theirs) for ours, theirs in pairs if theirs.grad is not None]
-            known: Any = [(ours.grad, theirs.grad) for ours, theirs in both if ours.grad is not None]
-            if known:
-                _foreach_add_([ours for ours, _ in known], [theirs for _, theirs in known])
-            for ours, theirs in both:
-                if ours.grad is None:
-                    ours.grad = theirs.grad
-                theirs.grad = None
+    def _mean_buffers(self, replicas: Sequence[Task]) -> None:
         for name, buffer in self._task.model.named_buffers():
             if buffer.is_floating_point():
                 theirs = [replica.model.get_buffer(name) for replica in replicas]
