@@ -15,6 +15,7 @@ from sightline.data.batches import DataPosition
 from sightline.errors import CheckpointError, SightlineError, UsageError
 from sightline.train.checkpoint import Checkpoints
 from sightline.train.final import final_weights
+from sightline.train.progress import Progress
 from sightline.train.stopper import SIGNALS, Stopper
 
 
@@ -290,3 +291,12 @@ def test_the_stopper_outside_the_main_thread_does_nothing() -> None:
     thread.start()
     thread.join()
     assert found == [None]
+
+
+def test_fraction_of_a_run_limited_by_epochs_is_known_after_the_first() -> None:
+    chosen = settings(max_updates=None, max_epochs=4)
+    progress = Progress(DataPosition(1, 0, 3), update=3)
+    assert progress.fraction(chosen) is None
+    # 10 batches an epoch, 2 epochs and half of the third
+    progress = Progress(DataPosition(1, 2, 5), update=25)
+    assert progress.fraction(chosen) == pytest.approx(2.5 / 4)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.cells import cell_len
 
 from sightline.errors import SightlineError, UsageError
 
@@ -60,6 +61,13 @@ def _save(figure: Any, path: Path) -> None:
         raise SightlineError(f"{path}: cannot be written ({error.strerror})") from None
 
 
+_INCHES_A_CELL = 0.1
+
+
+def _short(name: str, most: int = 40) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
 def attention_picture(
     weights_TS: np.ndarray, source: Sequence[str], target: Sequence[str], path: Path, title: str = ""
 ) -> None:
@@ -71,7 +79,9 @@ def attention_picture(
     """
     import warnings
 
-    figure, axes = _figure(1.2 + 0.42 * len(source), 1.0 + 0.34 * len(target))
+    source, target = [_short(name) for name in source], [_short(name) for name in target]
+    margins = (max(map(cell_len, target)) * _INCHES_A_CELL, max(map(cell_len, source)) * _INCHES_A_CELL)
+    figure, axes = _figure(1.0 + margins[0] + 0.42 * len(source), 0.8 + margins[1] + 0.34 * len(target))
     axes.imshow(weights_TS, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(source)), labels=source, rotation=60, ha="left", rotation_mode="anchor")
     axes.set_yticks(range(len(target)), labels=target)

@@ -69,12 +69,18 @@ class Progress:
         return None
 
     def fraction(self, settings: TrainSettings) -> float | None:
-        """How much of the run is done, by the nearest of the limits on updates and time; None without them."""
+        """How much of the run is done, by the nearest of its limits; None while nothing tells.
+
+        How long an epoch is, the loop learns from the first one.
+        """
         done = []
         if settings.max_updates is not None:
             done.append(self.update / settings.max_updates)
         if settings.max_minutes is not None:
             done.append(self.seconds / (60 * settings.max_minutes))
+        if settings.max_epochs is not None and self.position.epoch > 0:
+            per_epoch = (self.update * settings.accumulate - self.position.batch) / self.position.epoch
+            done.append((self.position.epoch + self.position.batch / per_epoch) / settings.max_epochs)
         return min(1.0, max(done)) if done else None
 
     def to_json(self) -> dict[str, Any]:
