@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from model_cases import one_thread as one_thread
 from torch import Tensor, nn
 
 from sightline.nn.attention import (

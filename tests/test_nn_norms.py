@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from model_cases import one_thread as one_thread
 
 from sightline.nn.forward import Forward
 from sightline.nn.norms import EPSILON, NORMS, BatchNorm, LayerNorm, RMSNorm

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from model_cases import one_thread as one_thread
 from torch import Tensor
 
 from sightline.nn import ops
