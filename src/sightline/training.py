@@ -12,6 +12,7 @@ import torch
 from sightline import __version__
 from sightline.errors import UsageError
 from sightline.evaluation import Evaluation, evaluate_pairs
+from sightline.nn.ops import to_precision
 from sightline.run import Run
 from sightline.tasks.translation import TranslationSettings, TranslationTask, make_model, train_tokenizers
 from sightline.train import machine, precision
@@ -69,7 +70,8 @@ def build(settings: TranslationSettings, path: str | Path, report: Report) -> Tr
     model = make_model(settings, tokenizers)
     count = sum(parameter.numel() for parameter in model.parameters())
     report(f"model: {settings.model.kind}, {count:,} parameters, {settings.training.precision}")
-    return TranslationTask(settings, tokenizers, model.to(PRECISIONS[settings.training.precision]), report=report)
+    to_precision(model, PRECISIONS[settings.training.precision])
+    return TranslationTask(settings, tokenizers, model, report=report)
 
 
 def train_run(

@@ -15,6 +15,7 @@ import torch
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode import Hypothesis, SearchOptions
 from sightline.errors import UsageError, nearest
+from sightline.nn.ops import to_precision
 from sightline.run import Run
 from sightline.tasks.translating import attention_ids, score_ids, translate_ids
 from sightline.tasks.translation import TranslationSettings, make_model
@@ -111,7 +112,7 @@ class Translator:
         self.tokenizers = load_tokenizers(self.run)
         self.model: Any = make_model(self.settings, self.tokenizers)
         self.run.load_weights(self.model)
-        self.model.to(device, PRECISIONS[precision])
+        to_precision(self.model.to(device), PRECISIONS[precision])
 
     def translate(
         self,

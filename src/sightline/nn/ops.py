@@ -174,3 +174,9 @@ def linear_cross_entropy(
         hidden_ND, weight_VD = hidden_ND.detach(), weight_VD.detach()
         bias_V = None if bias_V is None else bias_V.detach()
     return _LinearCrossEntropy.apply(hidden_ND, weight_VD, bias_V, target_N, smoothing)  # pyright: ignore
+
+
+def to_precision(model: torch.nn.Module, dtype: torch.dtype) -> None:
+    """Gives the model's parameters `dtype`; buffers, which are running statistics, stay in fp32."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
