@@ -32,8 +32,8 @@ def keep_memory() -> bool:
 def keep_kernels() -> None:
     """Lets oneDNN remember the kernels of many shapes; a setting of the user's own stays.
 
-    It makes a kernel for every size of matrix, in 0.2 to 0.5 ms, and forgets all but the last 1,024. Batches bucketed by
-    length have more sizes than that: remembering them made epochs after the first 7 % faster.
+    It makes a kernel for every size of matrix, in 0.2 to 0.5 ms, and forgets all but the last 1,024. Batches bucketed
+    by length have more sizes than that: remembering them made epochs after the first 7 % faster.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
 
