@@ -204,8 +204,11 @@ def test_full_disk(refused, config_file: Path, tmp_path: Path, monkeypatch: pyte
     assert sightline("train", config_file, "--run", run, *words) == 0
 
 
-def test_source_over_the_limit(refused, runs: dict[str, Path]) -> None:
+def test_source_over_the_limit(refused, runs: dict[str, Path], texts: Path) -> None:
     refused("translate", runs["transformer"], "--text", "haus " * 400, code=2, says="over the run's limit")
+    lines = texts / "long.de"
+    lines.write_text("haus\n" + "hund " * 400 + "\n", encoding="utf-8")
+    refused("translate", runs["transformer"], lines, code=2, says="long.de:2: source of")
 
 
 def test_picture_of_an_unknown_kind(refused, runs: dict[str, Path], tmp_path: Path) -> None:

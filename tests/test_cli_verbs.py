@@ -62,6 +62,13 @@ def test_standard_input_and_n_best(runs: dict[str, Path], out, monkeypatch: pyte
     assert len(out("translate", runs["transformer"], "--n-best", "3").splitlines()) == 6
 
 
+def test_empty_lines_stay_empty(runs: dict[str, Path], out, tmp_path: Path) -> None:
+    (tmp_path / "lines.de").write_text("haus\n\nhund\n", encoding="utf-8")
+    translated = out("translate", runs["transformer"], tmp_path / "lines.de").split("\n")
+    assert len(translated) == 4
+    assert translated[1] == ""
+
+
 def test_attention_in_the_terminal_and_as_a_picture(runs: dict[str, Path], out, tmp_path: Path) -> None:
     picture = tmp_path / "attention.svg"
     text = out("translate", runs["seq2seq"], "--text", "haus rot", "--attention", "--picture", picture)

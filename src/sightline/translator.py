@@ -137,12 +137,14 @@ class Translator:
         changes = {name: value for name, value in (("beam", beam), ("n_best", n_best)) if value is not None}
         chosen = (options or self.settings.search).with_changes(**changes)
         sources = [self.encode_source(one) for one in texts]
-        prefixes = None if prefix is None else [self.tokenizers["target"].encode(prefix)] * len(texts)
-        found = translate_ids(self.model, sources, chosen, batch_size=batch_size, prefixes=prefixes)
-        results = [
-            self._record(one, source, hypotheses, attention)
-            for one, source, hypotheses in zip(texts, sources, found, strict=True)
-        ]
+        written = [index for index, source in enumerate(sources) if source]
+        prefixes = None if prefix is None else [self.tokenizers["target"].encode(prefix)] * len(written)
+        given = [sources[index] for index in written]
+        found = translate_ids(self.model, given, chosen, batch_size=batch_size, prefixes=prefixes)
+        # nothing translates to nothing, whatever the model would make of it
+        results = [Translation(one, "", (), 0.0, 0.0, (), True) for one in texts]
+        for index, hypotheses in zip(written, found, strict=True):
+            results[index] = self._record(texts[index], sources[index], hypotheses, attention)
         return results[0] if type(text) is str else results
 
     def stream(

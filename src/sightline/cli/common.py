@@ -18,14 +18,16 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields `advance(count)`; a bar with an estimate on a terminal whose output goes elsewhere, silence otherwise."""
+def progress(title: str) -> Iterator[Callable[[int], None]]:
+    """Yields `advance(count)`: sentences and their speed on a terminal whose output goes elsewhere, else silence."""
     if not sys.stderr.isatty() or sys.stdout.isatty():
         yield lambda count: None
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=total)
+    columns = (SpinnerColumn(), TextColumn("{task.description}: {task.completed:,} sentences"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        bar.advance(task, 0)
         yield lambda count: bar.advance(task, count)

@@ -49,7 +49,7 @@ def evaluate(
     options = translator.settings.search.with_changes(**changes)
     reports = []
     for name, pairs in sets.items():
-        with progress(f"translating {name}", 0) as advance:
+        with progress(f"translating {name}") as advance:
             report = evaluate_pairs(
                 translator, name, pairs, options, lowercase=lowercase, batch_size=batch_size, done=advance
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from typing import Annotated
 
 import typer
@@ -44,11 +45,12 @@ def translate(
     options = translator.settings.search.with_changes(
         **{name: value for name, value in (("beam", beam), ("n_best", n_best)) if value is not None}
     )
-    lines = [text] if text is not None else list(_lines(file))
-    looked = attention or picture is not None
-    with progress("translating", len(lines)) as advance:
-        for start in range(0, len(lines), batch_size * 4):
-            chunk = lines[start : start + batch_size * 4]
+    lines = iter([text]) if text is not None else _lines(file)
+    looked, number = attention or picture is not None, 0
+    with progress("translating") as advance:
+        while chunk := list(islice(lines, batch_size * 4)):
+            _check(translator, chunk, "--text" if text is not None else file, number)
+            number += len(chunk)
             for record in translator.translate(
                 chunk, options=options, prefix=prefix, attention=looked, batch_size=batch_size
             ):
@@ -67,6 +69,17 @@ def _lines(file: str) -> Iterator[str]:
     from sightline.data.text import read_stream_lines
 
     return read_stream_lines(sys.stdin.buffer, "standard input") if file == "-" else read_lines(file)
+
+
+def _check(translator, chunk: list[str], where: str, before: int) -> None:
+    """Refuses a sentence that is too long by its line, before anything of its chunk is translated."""
+    from sightline.errors import UsageError
+
+    for number, line in enumerate(chunk, before + 1):
+        try:
+            translator.encode_source(line)
+        except UsageError as error:
+            raise UsageError(f"{where}:{number}: {error}") from None
 
 
 def _print(record, as_json: bool) -> None:
