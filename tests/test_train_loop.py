@@ -4,6 +4,7 @@ import json
 import math
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -269,6 +270,15 @@ def test_seeds_matter(tmp_path: Path) -> None:
     assert not torch.equal(weights(tmp_path / "one", 20)["first.weight"], weights(tmp_path / "two", 20)["first.weight"])
 
 
+@pytest.fixture
+def _ctrl_c_interrupts() -> Iterator[None]:
+    """A process started in the background ignores Ctrl-C from the start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_interrupts")
 def test_the_stopper_notes_one_signal_and_gives_the_handlers_back() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
     with Stopper() as stopper:

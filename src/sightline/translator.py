@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -114,6 +114,32 @@ class Translator:
         self.run.load_weights(self.model)
         to_precision(self.model.to(device), PRECISIONS[precision])
 
+    @overload
+    def translate(
+        self,
+        text: str,
+        *,
+        beam: int | None = ...,
+        n_best: int | None = ...,
+        prefix: str | None = ...,
+        attention: bool = ...,
+        options: SearchOptions | None = ...,
+        batch_size: int = ...,
+    ) -> Translation: ...
+
+    @overload
+    def translate(
+        self,
+        text: Sequence[str],
+        *,
+        beam: int | None = ...,
+        n_best: int | None = ...,
+        prefix: str | None = ...,
+        attention: bool = ...,
+        options: SearchOptions | None = ...,
+        batch_size: int = ...,
+    ) -> list[Translation]: ...
+
     def translate(
         self,
         text: str | Sequence[str],
@@ -124,7 +150,7 @@ class Translator:
         attention: bool = False,
         options: SearchOptions | None = None,
         batch_size: int = 64,
-    ) -> Any:
+    ) -> Translation | list[Translation]:
         """One `Translation` of a text, or a list of them for a list of texts.
 
         Args:
@@ -133,7 +159,8 @@ class Translator:
             attention: also record where the decoder looked (one more pass a sentence).
             batch_size: sentences searched together; it does not change the results.
         """
-        texts = [text] if type(text) is str else list(text)
+        alone = type(text) is str
+        texts = [str(text)] if alone else list(text)
         changes = {name: value for name, value in (("beam", beam), ("n_best", n_best)) if value is not None}
         chosen = (options or self.settings.search).with_changes(**changes)
         sources = [self.encode_source(one) for one in texts]
@@ -145,7 +172,7 @@ class Translator:
         results = [Translation(one, "", (), 0.0, 0.0, (), True) for one in texts]
         for index, hypotheses in zip(written, found, strict=True):
             results[index] = self._record(texts[index], sources[index], hypotheses, attention)
-        return results[0] if type(text) is str else results
+        return results[0] if alone else results
 
     def stream(
         self, texts: Iterable[str], *, options: SearchOptions | None = None, batch_size: int = 64, ahead: int = 16

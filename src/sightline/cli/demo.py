@@ -112,6 +112,8 @@ def _attention(path: Path, title: str) -> None:
     from sightline.translator import Translator
 
     looked = Translator(path).translate(NOTES_SENTENCE, attention=True).attention
+    if looked is None:
+        return
     print(f"\nwhere the {title} looked (rows: what it wrote, columns: what it read)\n")
     weights, source, target = looked.by_word()
     print(attention_text(weights, source, target))
