@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import sightline
 
 
@@ -131,6 +132,10 @@ def test_unknown_recipe_run_verb_and_option(refused, runs: dict[str, Path], tmp_
     refused("translate", runs["seq2seq"], "--bean", "3", code=2, says="--bean")
     refused("translate", runs["seq2seq"], tmp_path / "nowhere.txt", code=1, says="no such file")
     refused("translate", runs["seq2seq"], "--text", "a", "--precision", "fp8", code=2, says="no such choice")
+    if not torch.cuda.is_available():
+        refused(
+            "translate", runs["seq2seq"], "--text", "a", "--device", "cuda", code=2, says='no "cuda" on this machine'
+        )
     refused("data", "get", "multi40k", code=2, says='did you mean "multi30k"?')
 
 

@@ -115,7 +115,9 @@ class Run:
 
     def refuse_changes(self, settings: BaseModel) -> None:
         """Raises UsageError where the run was started with another configuration, naming what changed."""
-        changed = config.differences(self.read_config(), config.parse(str(self.path), config.to_toml(settings)))
+        # both complete, so that a key this version has and the run's did not stands at its default
+        before = self.settings(type(settings)).model_dump(mode="json")
+        changed = config.differences(before, settings.model_dump(mode="json"))
         if changed:
             shown = "; ".join(changed[:3]) + (f" (and {len(changed) - 3} more)" if len(changed) > 3 else "")
             raise UsageError(

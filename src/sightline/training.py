@@ -28,8 +28,8 @@ def prepare(settings: TranslationSettings, path: str | Path, *, fresh: bool, rep
     """Makes the run directory, or checks that the one there was started with the same configuration.
 
     Returns:
-        The resolved configuration: `precision = "auto"` becomes what this machine computes faster and `threads`
-        how many it has, once and for all.
+        The resolved configuration: "auto" for precision and device becomes what this machine computes fastest, and
+        `threads` how many it has, once and for all.
 
     Raises:
         UsageError: where the run is there and was started with another configuration, naming what changed.
@@ -43,10 +43,12 @@ def prepare(settings: TranslationSettings, path: str | Path, *, fresh: bool, rep
         raise UsageError(f"{path}: a folder with other things in it; choose another --run")
     if run.exists:
         kept = run.settings(TranslationSettings)
-        settings = _resolved(settings, kept.training.precision, kept.training.threads)
+        settings = _resolved(settings, kept.training.precision, kept.training.device, kept.training.threads)
         run.refuse_changes(settings)
         return settings
-    settings = _resolved(settings, precision.resolve(settings.training.precision), torch.get_num_threads())
+    device = precision.resolve_device(settings.training.device)
+    width = precision.resolve(settings.training.precision, device)
+    settings = _resolved(settings, width, device, torch.get_num_threads())
     report(f"precision {settings.training.precision}; learning the vocabulary")
     # tokenizers first and the configuration last: a run directory with one is complete
     run.save_tokenizers(train_tokenizers(settings))
@@ -54,11 +56,12 @@ def prepare(settings: TranslationSettings, path: str | Path, *, fresh: bool, rep
     return settings
 
 
-def _resolved(settings: TranslationSettings, precision_name: str, threads: int | None) -> TranslationSettings:
-    """What was left to the machine filled in; both decide the last bits of the weights."""
+def _resolved(settings: TranslationSettings, width: str, device: str, threads: int | None) -> TranslationSettings:
+    """What was left to the machine filled in; all of it decides the last bits of the weights."""
     training = settings.training
     filled = {
-        "precision": precision_name if training.precision == "auto" else training.precision,
+        "precision": width if training.precision == "auto" else training.precision,
+        "device": device if training.device == "auto" else training.device,
         "threads": threads if training.threads is None else training.threads,
     }
     return settings.model_copy(update={"training": training.model_copy(update=filled)})
@@ -70,8 +73,9 @@ def build(settings: TranslationSettings, path: str | Path, report: Report) -> Tr
     model = make_model(settings, tokenizers)
     count = sum(parameter.numel() for parameter in model.parameters())
     report(f"model: {settings.model.kind}, {count:,} parameters, {settings.training.precision}")
-    to_precision(model, PRECISIONS[settings.training.precision])
-    return TranslationTask(settings, tokenizers, model, report=report)
+    device = precision.resolve_device(settings.training.device)
+    to_precision(model.to(device), PRECISIONS[settings.training.precision])
+    return TranslationTask(settings, tokenizers, model, device=device, report=report)
 
 
 def train_run(

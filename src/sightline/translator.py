@@ -19,6 +19,7 @@ from sightline.nn.ops import to_precision
 from sightline.run import Run
 from sightline.tasks.translating import attention_ids, score_ids, translate_ids
 from sightline.tasks.translation import TranslationSettings, make_model
+from sightline.train.precision import resolve_device
 
 END = "</s>"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -97,7 +98,7 @@ class Translator:
     Args:
         run: path of a run directory.
         precision: "fp32" or "bf16", the width of the arithmetic.
-        device: where the model runs; the CPU by default.
+        device: where the model runs: cpu, cuda, mps, or auto for the fastest that is there.
 
     Raises:
         SightlineError: where the run is missing, damaged or does not belong together.
@@ -112,7 +113,7 @@ class Translator:
         self.tokenizers = load_tokenizers(self.run)
         self.model: Any = make_model(self.settings, self.tokenizers)
         self.run.load_weights(self.model)
-        to_precision(self.model.to(device), PRECISIONS[precision])
+        to_precision(self.model.to(resolve_device(device)), PRECISIONS[precision])
 
     @overload
     def translate(

@@ -22,6 +22,7 @@ def evaluate(
     beam: Annotated[int | None, typer.Option(min=1, help="Beam width.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences at a time.")] = 64,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
     by_length: Annotated[bool, typer.Option(help="BLEU by the length of the source, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
@@ -39,7 +40,7 @@ def evaluate(
     from sightline.translator import Translator
 
     setup(threads)
-    translator = Translator(run, precision=precision)
+    translator = Translator(run, precision=precision, device=device)
     sets = {name: files.pair_source() for name, files in translator.settings.data.test.items()}
     if source is not None:
         sets = {source: PairSource(source, reference)}

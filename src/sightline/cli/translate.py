@@ -28,6 +28,7 @@ def translate(
     picture: Annotated[str | None, typer.Option(help="With --text: draw the attention to this .svg or .png.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences at a time; it does not change the result.")] = 64,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a sentence, with scores.")] = False,
 ) -> None:
@@ -41,7 +42,7 @@ def translate(
     from sightline.translator import Translator
 
     setup(threads)
-    translator = Translator(run, precision=precision)
+    translator = Translator(run, precision=precision, device=device)
     options = translator.settings.search.with_changes(
         **{name: value for name, value in (("beam", beam), ("n_best", n_best)) if value is not None}
     )

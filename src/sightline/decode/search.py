@@ -48,6 +48,7 @@ def search(
     prefixes: Sequence[Sequence[int]] | None = None,
     coverage_penalty: Penalty | None = None,
     seeds: Sequence[int] | None = None,
+    device: torch.device | str = "cpu",
 ) -> list[list[Hypothesis]]:
     """The `n_best` hypotheses of each sentence, best first.
 
@@ -58,6 +59,7 @@ def search(
         forbidden: ids that are never written. prefixes: what each output must begin with.
         coverage_penalty: of each row of a state (B,), at most 0; needed where `coverage_beta` is not 0.
         seeds: of each sentence's own random numbers when sampling; the results of a sentence depend on nothing else.
+        device: where the state is. The search itself computes on the CPU, where its small steps are fastest.
 
     Beam search keeps the `beam` best unfinished hypotheses and, apart from them, the best finished ones. Each step
     looks at the 2 · beam best continuations: of the first `beam` those that end are finished, and the best `beam`
@@ -84,16 +86,15 @@ def search(
     if not sentences:
         return results
     choose = _Sampler(options, seeds or [options.seed] * len(sentences)) if sampling else _Beam()
-    first = torch.arange(len(sentences)).repeat_interleave(width)
-    state = state.reorder(first)
+    state = state.reorder(torch.arange(len(sentences), device=device).repeat_interleave(width))
     tokens_NKt = torch.full((len(sentences), width, 1), bos_id)
     each_NKt = torch.zeros(len(sentences), width, 0)
     total_NK = choose.start(len(sentences), width)
     for length in range(1, max(one.max_length for one in sentences) + 1):
-        logits, state = step(tokens_NKt[:, :, -1].flatten(), state)
-        log_p = log_probabilities(logits)
+        logits, state = step(tokens_NKt[:, :, -1].flatten().to(device), state)
+        log_p = log_probabilities(logits).cpu()
         log_p[:, list(forbidden)] = -math.inf
-        log_p = _force(log_p.cpu(), sentences, width, length)
+        log_p = _force(log_p, sentences, width, length)
         vocab = log_p.shape[-1]
         rows_NC, ids_NC, log_p_NC = choose(log_p.view(len(sentences), width, vocab), total_NK, sentences)
         history_NCt = tokens_NKt.gather(1, rows_NC[:, :, None].expand(-1, -1, length))
@@ -133,7 +134,7 @@ def search(
         tokens_NKt, each_NKt, total_NK = tokens_NKt[kept], each_NKt[kept], total_NK[kept]
         everything = len(keep) == len(sentences) and bool((index == torch.arange(len(index))).all())
         if not everything:
-            state = state.reorder(index.to(logits.device))
+            state = state.reorder(index.to(device))
         sentences = [sentences[n] for n in keep]
     return results
 

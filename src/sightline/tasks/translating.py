@@ -121,6 +121,7 @@ def translate_ids(
             prefixes=None if prefixes is None else [list(prefixes[index]) for index in indices],
             coverage_penalty=Covered.penalty if attends(model) else None,
             seeds=[_seed(options.seed, sources[index]) for index in indices],
+            device=tokens_BS.device,
         )
         for index, hypotheses in zip(indices, found, strict=True):
             results[index] = hypotheses

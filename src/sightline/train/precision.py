@@ -63,3 +63,17 @@ def cpu_speedup(linear: Linear = model_linear) -> float:
             for name in DTYPES:
                 seconds[name] += best[name]
     return seconds["fp32"] / seconds["bf16"]
+
+
+def resolve_device(device: str) -> str:
+    """The kind of device for a setting of "auto", "cpu", "cuda" or "mps"; "auto" is the first of cuda, mps, cpu there.
+
+    Raises:
+        UsageError: where the one asked for is not there.
+    """
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
+    if device == "auto":
+        return next(kind for kind, available in there.items() if available())
+    if device not in there or not there[device]():
+        raise UsageError(f'device: no "{device}" on this machine; use cpu, or auto')
+    return device

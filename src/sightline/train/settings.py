@@ -69,6 +69,9 @@ class TrainSettings(BaseModel):
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto", description="bf16 weights with fp32 masters, fp32, or auto: what is faster on this machine"
     )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="where to train: cpu, cuda, mps, or auto: the fastest kind that is there"
+    )
     threads: int | None = Field(None, ge=1, description="CPU threads; PyTorch's choice where not given")
     seed: int = Field(1, ge=0, lt=2**63, description="of the order of the data, dropout and the first weights")
     log_every: int = Field(50, ge=1, description="updates between lines of the log")
