@@ -2,6 +2,10 @@
 
     python benchmarks/train.py --updates 30 --repeats 3
     python benchmarks/train.py --contenders sightline-bf16,marian-bf16 --json
+    python benchmarks/train.py --eole PATH_OF_THE_PROGRAM
+
+eole takes part where its program is installed (pip install eole; it may have a virtual environment of its own).
+A contender ending in "-allocator" runs with glibc told to keep big blocks, which Sightline does by itself.
 
 Every run is a process of its own, so that nobody's allocator or threads help or hurt another. The figure is target
 tokens (ends of sentences included, padding not) a second, without the first updates; medians over the repeats.
@@ -12,7 +16,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -21,9 +27,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import contenders
+import eole_command
 import torch
 
 WARM_UP = 5
+EOLE = ("eole-fp32", "eole-bf16")
+ALLOCATOR = "-allocator"
+# glibc's way to have its thresholds set from outside; the values Sightline sets from inside
+KEEP_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
 
 
 def batches(updates: int) -> Iterator[contenders.Batch]:
@@ -44,11 +55,13 @@ def batches(updates: int) -> Iterator[contenders.Batch]:
         yield collate(pairs, indices)
 
 
-def measure(name: str, updates: int, threads: int) -> dict:
+def measure(name: str, updates: int, threads: int, eole: str) -> dict:
     """Trains one contender in this process; tokens a second and the loss of the last updates."""
+    if name in EOLE:
+        return eole_command.measure(eole, name.removeprefix("eole-"), updates, threads)
     torch.set_num_threads(threads)
     drawn = list(batches(updates + WARM_UP))
-    step = contenders.CONTENDERS[name](threads)
+    step = contenders.CONTENDERS[name.removesuffix(ALLOCATOR)](threads)
     losses, tokens, start = [], 0, 0.0
     for number, batch in enumerate(drawn):
         if number == WARM_UP:
@@ -60,32 +73,41 @@ def measure(name: str, updates: int, threads: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--contenders", default=",".join(contenders.CONTENDERS))
-    parser.add_argument("--updates", type=int, default=30)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = arguments()
     if options.one:
-        print(json.dumps(measure(options.one, options.updates, options.threads)))
+        print(json.dumps(measure(options.one, options.updates, options.threads, options.eole)))
         return
-    names = options.contenders.split(",")
-    if unknown := [name for name in names if name not in contenders.CONTENDERS]:
-        sys.exit(f"--contenders: no {unknown[0]}; known: {', '.join(contenders.CONTENDERS)}")
+    peers = [name for name in contenders.CONTENDERS if not name.startswith("sightline")]
+    known = [*contenders.CONTENDERS, *(name + ALLOCATOR for name in peers), *(EOLE if options.eole else ())]
+    names = options.contenders.split(",") if options.contenders else known
+    if unknown := [name for name in names if name not in known]:
+        sys.exit(f"--contenders: no {unknown[0]}; known: {', '.join(known)}")
+    if not options.eole:
+        print("eole is not installed and takes no part; name its program with --eole", file=sys.stderr)
     found: dict[str, list[dict]] = {name: [] for name in names}
     for repeat in range(options.repeats):
         for name in names:
             words = [sys.executable, Path(__file__), "--one", name, "--updates", options.updates]
-            ran = subprocess.run(
-                [*map(str, words), "--threads", str(options.threads)], capture_output=True, text=True, check=False
-            )
+            words += ["--threads", options.threads, "--eole", options.eole]
+            environment = {**os.environ, **(KEEP_BLOCKS if name.endswith(ALLOCATOR) else {})}
+            ran = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False, env=environment)
             if ran.returncode:
                 sys.exit(f"{name}: {ran.stderr.strip().splitlines()[-1]}")
             found[name].append(json.loads(ran.stdout.splitlines()[-1]))
             print(f"{repeat + 1}/{options.repeats} {name}: {found[name][-1]}", file=sys.stderr)
     report(found, options)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--contenders", default="", help="some of them, joined by commas; all by default")
+    parser.add_argument("--updates", type=int, default=30)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--eole", default=shutil.which("eole") or "", help="path of the eole program")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
 def report(found: dict[str, list[dict]], options: argparse.Namespace) -> None:
@@ -95,12 +117,12 @@ def report(found: dict[str, list[dict]], options: argparse.Namespace) -> None:
         print(json.dumps({"medians": medians, "runs": found, "torch": torch.__version__}, indent=2))
         return
     print(f"{platform.processor() or platform.machine()}, {options.threads} threads, PyTorch {torch.__version__}")
-    print(f"{'contender':24} {'tokens/s':>9} {'range':>17} {'× fastest peer':>15} {'loss':>7}")
+    print(f"{'contender':36} {'tokens/s':>9} {'range':>17} {'× fastest peer':>15} {'loss':>7}")
     for name, median in sorted(medians.items(), key=lambda item: -item[1]):
         speeds = [one["tokens_per_second"] for one in found[name]]
         ratio = f"{median / max(peers):.2f}" if peers else ""
         loss = statistics.fmean(one["loss"] for one in found[name])
-        print(f"{name:24} {median:9,.0f} {min(speeds):8,.0f}-{max(speeds):8,.0f} {ratio:>15} {loss:7.3f}")
+        print(f"{name:36} {median:9,.0f} {min(speeds):8,.0f}-{max(speeds):8,.0f} {ratio:>15} {loss:7.3f}")
 
 
 if __name__ == "__main__":
