@@ -39,7 +39,7 @@ def seq2seq_cases() -> list[Seq2SeqSizes]:
         {"attention": score, "order": order.split()[0], "input_feeding": "fed" in order} for score, order in attentive
     ]
     wirings += [{"attention": "none", "context": context} for context in ("start", "every_step")]
-    cells = [("rnn", "tanh"), ("rnn", "relu"), ("gru", "tanh"), ("lstm", "tanh")]
+    cells = [("rnn", "tanh"), ("rnn", "relu"), ("rnn", "sigmoid"), ("gru", "tanh"), ("lstm", "tanh")]
     cases = []
     for number, ((cell, nonlinearity), wiring) in enumerate(itertools.product(cells, wirings)):
         rest = {"num_layers": 1 + number % 2, "bidirectional": number % 4 < 2, "tied": TIED[number % 3]}

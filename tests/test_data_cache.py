@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from sightline.data import cache
+from sightline.data import cache, store
 from sightline.data.cache import encode_pairs
 from sightline.data.readers import PairSource
 from sightline.data.tokenizer import Tokenizer
@@ -62,7 +62,7 @@ def test_the_work_is_done_once_for_the_same_content(tmp_path, monkeypatch):
     first = encode([source], tmp_path, progress=seen.append)
     assert seen == [2]
     renamed = pair_file(tmp_path / "y.tsv", [("abc", "de"), ("f", "g")])
-    monkeypatch.setattr(cache, "_make", None)  # Any attempt to make it again would fail.
+    monkeypatch.setattr(store, "_make", None)  # Any attempt to make it again would fail.
     for again in (encode([source], tmp_path), encode([renamed], tmp_path)):
         assert again.source(0).tolist() == first.source(0).tolist()
         assert again.skipped == first.skipped

@@ -11,8 +11,8 @@ from sightline.nn.forward import Forward, Recorder
 from sightline.nn.recurrent import Hidden, Recurrent, RecurrentEncoder, make_cell, reverse_real
 
 LN2, LN3 = math.log(2), math.log(3)  # tanh(ln 2) = 3/5, sigmoid(ln 3) = 3/4, sigmoid(-ln 3) = 1/4
-CELLS = [("rnn", "tanh"), ("rnn", "relu"), ("gru", "tanh"), ("lstm", "tanh")]
-each_cell = pytest.mark.parametrize(("kind", "nonlinearity"), CELLS, ids=["rnn-tanh", "rnn-relu", "gru", "lstm"])
+CELLS = [("rnn", "tanh"), ("rnn", "relu"), ("rnn", "sigmoid"), ("gru", "tanh"), ("lstm", "tanh")]
+each_cell = pytest.mark.parametrize(("kind", "nonlinearity"), CELLS, ids=lambda value: value)
 
 
 def _layer(kind: str, nonlinearity: str = "tanh", inputs: int = 5, width: int = 6) -> Recurrent:
@@ -46,6 +46,10 @@ def test_a_step_by_hand(recorded: bool) -> None:
     _by_hand(relu, [2.0], [3.0], [-1.0], [0.5])
     hidden = relu.step(torch.tensor([[5.0], [1.0]]), (torch.tensor([[-1.0], [-1.0]]),), forward)[0]
     assert hidden.tolist() == [[6.5], [0.0]]
+
+    sigmoid = _layer("rnn", "sigmoid", 1, 1)
+    _by_hand(sigmoid, [2.0], [3.0], [-7.0], [LN3])
+    torch.testing.assert_close(sigmoid.step(torch.tensor([[5.0]]), (torch.tensor([[-1.0]]),), forward)[0].item(), 0.75)
 
     # reset 3/4, update 1/4, candidate tanh(1 + 3/4 · (4/3)(ln 2 - 1)) = 3/5; h = (1 - 1/4) 3/5 + 1/4 · 4
     gru = _layer("gru", "tanh", 1, 1)

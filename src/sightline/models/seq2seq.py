@@ -27,7 +27,7 @@ class Seq2SeqSizes(BaseModel):
 
     kind: Literal["seq2seq"] = "seq2seq"
     cell: Literal["rnn", "gru", "lstm"] = Field("gru", description="recurrent cell")
-    nonlinearity: Literal["tanh", "relu"] = Field("tanh", description="of the rnn cell")
+    nonlinearity: Literal["tanh", "relu", "sigmoid"] = Field("tanh", description="of the rnn cell")
     embedding_width: int = Field(256, ge=1, description="width of token embeddings")
     width: int = Field(512, ge=2, description="width of hidden states; a two-way encoder halves it per direction")
     num_layers: int = Field(1, ge=1, description="recurrent layers in the encoder and in the decoder")

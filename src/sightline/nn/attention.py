@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.ops import Linear, linear
-from sightline.nn.positions import Positions
+from sightline.nn.positions import Place, Positions
 
 
 class Score(Protocol):
@@ -161,6 +161,8 @@ class MultiHeadAttention(nn.Module):
         d_model: width of what comes in and goes out.
         num_heads: H; divides d_model.
         value_width: width of all heads' values together; d_model by default.
+        num_kv_heads: heads of keys and values, each shared by num_heads / num_kv_heads heads of queries (Ainslie et
+            al. 2023); num_heads by default.
         dropout: rate of dropout on the weights.
         positions: rotates queries and keys where the encoding is rotary.
     """
@@ -171,54 +173,72 @@ class MultiHeadAttention(nn.Module):
         num_heads: int,
         *,
         value_width: int | None = None,
+        num_kv_heads: int | None = None,
         dropout: float = 0.0,
         positions: Positions | None = None,
     ) -> None:
         super().__init__()
-        values = value_width or d_model
-        if d_model % num_heads or values % num_heads:
-            raise ValueError(f"num_heads {num_heads} must divide d_model {d_model} and the value width {values}")
-        self.num_heads, self.d_model, self.dropout = num_heads, d_model, dropout
+        values, groups = value_width or d_model, num_kv_heads or num_heads
+        if d_model % num_heads or values % num_heads or num_heads % groups:
+            raise ValueError(
+                f"num_heads {num_heads} must divide d_model {d_model} and the value width {values}, "
+                f"and num_kv_heads {groups} must divide num_heads"
+            )
+        self.num_heads, self.num_kv_heads, self.d_model, self.dropout = num_heads, groups, d_model, dropout
         self.score, self.positions = ScaledDot(), positions
         # queries, keys and values as one product where they come from the same input
-        self.weight = nn.Parameter(torch.cat([Linear(d_model, w).weight.data for w in (d_model, d_model, values)]))
-        self.bias = nn.Parameter(torch.zeros(2 * d_model + values))
+        self.widths = [d_model, d_model // num_heads * groups, values // num_heads * groups]
+        self.weight = nn.Parameter(torch.cat([Linear(d_model, width).weight.data for width in self.widths]))
+        self.bias = nn.Parameter(torch.zeros(sum(self.widths)))
         self.output = Linear(values, d_model)
 
-    def _heads(self, x_BTD: Tensor) -> Tensor:
-        return x_BTD.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+    def _heads(self, x_BTD: Tensor, heads: int) -> Tensor:
+        return x_BTD.unflatten(-1, (heads, -1)).transpose(1, 2)
 
-    def _rotate(self, x_BHTK: Tensor, offset: int) -> Tensor:
-        return x_BHTK if self.positions is None else self.positions.rotate(x_BHTK, offset)
+    def _rotate(self, x_BHTK: Tensor, place: Place) -> Tensor:
+        return x_BHTK if self.positions is None else self.positions.rotate(x_BHTK, place)
 
     def memory(self, source_BSD: Tensor, forward: Forward = INFERENCE) -> Memory:
         """Keys and values of `source_BSD`, for cross-attention."""
         keys_values = linear(source_BSD, self.weight[self.d_model :], self.bias[self.d_model :])
-        keys, values = keys_values.split([self.d_model, keys_values.shape[-1] - self.d_model], -1)
-        forward.record("keys", self._heads(keys))
-        forward.record("values", self._heads(values))
-        return Memory(self.score.prepare(self._heads(keys)), self._heads(values))
+        keys, values = (self._heads(part, self.num_kv_heads) for part in keys_values.split(self.widths[1:], -1))
+        forward.record("keys", keys)
+        forward.record("values", values)
+        return Memory(self.score.prepare(keys), values)
 
     def cross(self, x_BTD: Tensor, memory: Memory, mask: Tensor | None, forward: Forward = INFERENCE) -> Tensor:
         """Queries from `x_BTD` over a ready `memory`; mask broadcastable to (B, H, T, S)."""
-        query = self._heads(linear(x_BTD, self.weight[: self.d_model], self.bias[: self.d_model]))
+        query = self._heads(linear(x_BTD, self.weight[: self.d_model], self.bias[: self.d_model]), self.num_heads)
         return self._finish(query, memory, mask, forward)
 
     def forward(
-        self, x_BTD: Tensor, mask: Tensor | None, past: Memory | None = None, forward: Forward = INFERENCE
+        self,
+        x_BTD: Tensor,
+        mask: Tensor | None,
+        past: Memory | None = None,
+        forward: Forward = INFERENCE,
+        place: Place | None = None,
     ) -> tuple[Tensor, Memory]:
-        """Self-attention over `past` and `x_BTD`: (B, T, D) and the memory with this input's keys and values."""
-        packed = linear(x_BTD, self.weight, self.bias)
-        query, keys, values = packed.split([self.d_model, self.d_model, packed.shape[-1] - 2 * self.d_model], -1)
-        offset = 0 if past is None else past.keys.shape[2]
-        memory = Memory(self._rotate(self._heads(keys), offset), self._heads(values))
+        """Self-attention over `past` and `x_BTD`: (B, T, D) and the memory with this input's keys and values.
+
+        `place` says where the input lies; right after the past unless given.
+        """
+        query, keys, values = linear(x_BTD, self.weight, self.bias).split(self.widths, -1)
+        if place is None:
+            place = 0 if past is None else past.keys.shape[2]
+        keys, values = self._heads(keys, self.num_kv_heads), self._heads(values, self.num_kv_heads)
+        memory = Memory(self._rotate(keys, place), values)
         forward.record("keys", memory.keys)
         forward.record("values", memory.values)
         if past is not None:
             memory = past.append(memory)
-        return self._finish(self._rotate(self._heads(query), offset), memory, mask, forward), memory
+        return self._finish(self._rotate(self._heads(query, self.num_heads), place), memory, mask, forward), memory
 
     def _finish(self, query_BHTK: Tensor, memory: Memory, mask: Tensor | None, forward: Forward) -> Tensor:
         forward.record("queries", query_BHTK)
-        context = attend(query_BHTK, memory.keys, memory.values, self.score, mask, self.dropout, forward)
+        shared = self.num_heads // self.num_kv_heads
+        keys, values = memory.keys, memory.values
+        if shared > 1:
+            keys, values = keys.repeat_interleave(shared, 1), values.repeat_interleave(shared, 1)
+        context = attend(query_BHTK, keys, values, self.score, mask, self.dropout, forward)
         return self.output(context.transpose(1, 2).flatten(2))

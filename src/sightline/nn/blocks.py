@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,13 +14,18 @@ from sightline.nn.attention import Memory, MultiHeadAttention
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.norms import NORMS
 from sightline.nn.ops import Linear
-from sightline.nn.positions import Positions
+from sightline.nn.positions import Place, Positions
 
-ACTIVATIONS = {"relu": torch.relu, "gelu": F.gelu}
+ACTIVATIONS = {
+    "relu": torch.relu,
+    "gelu": F.gelu,
+    # as GPT has it (Hendrycks & Gimpel 2016, section 2)
+    "gelu_tanh": functools.partial(F.gelu, approximate="tanh"),
+}
 
 
 class FeedForward(nn.Module):
-    """W₂ f(W₁ x + b₁) + b₂ (Vaswani et al. 2017, eq. 2), f = relu or gelu."""
+    """W₂ f(W₁ x + b₁) + b₂ (Vaswani et al. 2017, eq. 2), f one of `ACTIVATIONS`."""
 
     def __init__(self, d_model: int, d_ff: int, activation: str, dropout: float) -> None:
         super().__init__()
@@ -44,7 +50,7 @@ class SwiGLU(nn.Module):
 
 
 def make_feed_forward(d_model: int, d_ff: int, activation: str, dropout: float) -> nn.Module:
-    """The position-wise network with activation relu, gelu or swiglu."""
+    """The position-wise network with activation relu, gelu, gelu_tanh or swiglu."""
     if activation == "swiglu":
         return SwiGLU(d_model, d_ff, dropout)
     return FeedForward(d_model, d_ff, activation, dropout)
@@ -58,6 +64,7 @@ class BlockSizes:
     num_heads: int
     d_ff: int
     value_width: int | None = None
+    num_kv_heads: int | None = None
     dropout: float = 0.1
     attention_dropout: float = 0.0
     activation_dropout: float = 0.0
@@ -81,6 +88,7 @@ class Block(nn.Module):
                 sizes.d_model,
                 sizes.num_heads,
                 value_width=sizes.value_width,
+                num_kv_heads=sizes.num_kv_heads,
                 dropout=sizes.attention_dropout,
                 positions=turned,
             )
@@ -113,6 +121,7 @@ class Block(nn.Module):
         *,
         real_BT: Tensor | None = None,
         past: Memory | None = None,
+        place: Place | None = None,
         source: Memory | None = None,
         source_mask: Tensor | None = None,
         forward: Forward = INFERENCE,
@@ -122,7 +131,8 @@ class Block(nn.Module):
         Args:
             mask: what self-attention may see, broadcastable to (B, H, T, past + T).
             real_BT: which positions are no padding; only batch norm asks.
-            past: keys and values of earlier positions. source, source_mask: the memory cross-attention reads.
+            past: keys and values of earlier positions. place: where x lies; right after the past by
+                default. source, source_mask: the memory cross-attention reads.
 
         Returns:
             (B, T, D) and the self-attention's memory including this input.
@@ -130,7 +140,7 @@ class Block(nn.Module):
         memory: list[Memory] = []
 
         def attend_self(x: Tensor) -> Tensor:
-            context, kept = self.self_attention(x, mask, past, forward.at("self_attention"))
+            context, kept = self.self_attention(x, mask, past, forward.at("self_attention"), place)
             memory.append(kept)
             return context
 

@@ -8,15 +8,25 @@ import math
 import torch
 from torch import Tensor, nn
 
+# Where a sequence lies: the position of its first token, or one position a token (B, T) where rows differ.
+Place = int | Tensor
+
+
+def _span(place: Place, length: int) -> tuple[slice | Tensor, int]:
+    """What to take of a table whose first axis is positions, and how many of them it must have."""
+    if type(place) is int:
+        return slice(place, place + length), place + length
+    return place, int(place.max()) + 1  # pyright: ignore
+
 
 class Positions(nn.Module):
     """No positions; the others override what they change: `embed` for those that are added, `rotate` for rotary."""
 
-    def embed(self, x_BTD: Tensor, offset: int = 0) -> Tensor:
-        """`x_BTD` with the encodings of positions offset … offset + T - 1 added."""
+    def embed(self, x_BTD: Tensor, place: Place = 0) -> Tensor:
+        """`x_BTD` with the encodings of its positions added: place … place + T - 1, or `place` itself (B, T)."""
         return x_BTD
 
-    def rotate(self, x_BHTK: Tensor, offset: int = 0) -> Tensor:
+    def rotate(self, x_BHTK: Tensor, place: Place = 0) -> Tensor:
         """Queries or keys turned by their positions."""
         return x_BHTK
 
@@ -55,10 +65,10 @@ class Waves(Positions):
         super().__init__()
         self.kind, self.width = kind, width
 
-    def embed(self, x_BTD: Tensor, offset: int = 0) -> Tensor:
-        length = offset + x_BTD.shape[1]
+    def embed(self, x_BTD: Tensor, place: Place = 0) -> Tensor:
+        span, length = _span(place, x_BTD.shape[1])
         table = _cached_table(self.kind, 1 << max(length - 1, 255).bit_length(), self.width, x_BTD.dtype, x_BTD.device)
-        return x_BTD + table[offset:length]
+        return x_BTD + table[span]
 
 
 class Learned(Positions):
@@ -72,20 +82,21 @@ class Learned(Positions):
         super().__init__()
         self.table = nn.Parameter(torch.randn(max_length, width) * 0.02)
 
-    def embed(self, x_BTD: Tensor, offset: int = 0) -> Tensor:
-        length = offset + x_BTD.shape[1]
+    def embed(self, x_BTD: Tensor, place: Place = 0) -> Tensor:
+        span, length = _span(place, x_BTD.shape[1])
         if length > self.table.shape[0]:
             raise ValueError(f"{length} positions asked of a table of {self.table.shape[0]} learned ones")
-        return x_BTD + self.table[offset:length]
+        return x_BTD + self.table[span]
 
 
 class Rotary(Positions):
     """Queries and keys turned by an angle proportional to their position (Su et al. 2021, eq. 34)."""
 
-    def rotate(self, x_BHTK: Tensor, offset: int = 0) -> Tensor:
-        length, width = x_BHTK.shape[2], x_BHTK.shape[3]
-        cosine, sine = _cached_rotation(1 << max(offset + length - 1, 255).bit_length(), width, x_BHTK.device)
-        cosine, sine = cosine[offset : offset + length], sine[offset : offset + length]
+    def rotate(self, x_BHTK: Tensor, place: Place = 0) -> Tensor:
+        span, length = _span(place, x_BHTK.shape[2])
+        cosine, sine = _cached_rotation(1 << max(length - 1, 255).bit_length(), x_BHTK.shape[3], x_BHTK.device)
+        # (T, K/2), or (B, 1, T, K/2) to broadcast over the heads
+        cosine, sine = (table[span] if type(span) is slice else table[span][:, None] for table in (cosine, sine))
         first, second = x_BHTK.float().chunk(2, -1)
         turned = torch.cat([first * cosine - second * sine, second * cosine + first * sine], -1)
         return turned.to(x_BHTK.dtype)

@@ -75,6 +75,38 @@ class SimpleCell:
         return output, (last[0],)
 
 
+class SigmoidCell:
+    """h' = σ(W x + b + U h + c) (Elman 1990). No fused kernel computes it: whole layers run step by step."""
+
+    gates, states = 1, 1
+
+    def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: Hidden, forward: Forward) -> Hidden:
+        return (torch.sigmoid(input_BG + hidden_BG),)
+
+    def step(self, x_BI: Tensor, state: Hidden, weights: list[Tensor]) -> Hidden:
+        return self._after(linear(x_BI, weights[0], weights[2]), state[0], weights)
+
+    def layer(self, x_BTI: Tensor, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+        outputs = []
+        for input_BG in linear(x_BTI, weights[0], weights[2]).unbind(1):
+            state = self._after(input_BG, state[0], weights)
+            outputs.append(state[0])
+        return torch.stack(outputs, 1), state
+
+    def packed(self, packed: PackedSequence, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+        # rows are sorted by length: each step goes on with the first `count` of them
+        sizes, outputs = packed.batch_sizes.tolist(), []
+        hidden_BW = state[0]
+        for count, input_BG in zip(sizes, linear(packed.data, weights[0], weights[2]).split(sizes), strict=True):
+            (after,) = self._after(input_BG, hidden_BW[:count], weights)
+            hidden_BW = torch.cat([after, hidden_BW[count:]])
+            outputs.append(after)
+        return torch.cat(outputs), (hidden_BW,)
+
+    def _after(self, input_BG: Tensor, hidden_BW: Tensor, weights: list[Tensor]) -> Hidden:
+        return self.equations(input_BG, linear(hidden_BW, weights[1], weights[3]), (hidden_BW,), INFERENCE)
+
+
 class GRUCell:
     """Gated recurrent unit (Cho et al. 2014, eq. 5-8), with the reset gate after U h as fused kernels have it."""
 
@@ -138,7 +170,9 @@ class LSTMCell:
 
 
 def make_cell(kind: str, nonlinearity: str = "tanh") -> Cell:
-    """The cell named `kind`: rnn (with `nonlinearity` tanh or relu), gru or lstm."""
+    """The cell named `kind`: rnn (with `nonlinearity` tanh, relu or sigmoid), gru or lstm."""
+    if kind == "rnn" and nonlinearity == "sigmoid":
+        return SigmoidCell()
     return {"rnn": lambda: SimpleCell(nonlinearity), "gru": GRUCell, "lstm": LSTMCell}[kind]()
 
 
