@@ -212,3 +212,22 @@ def test_evaluation_makes_no_gradients(context: Callable[[], torch.no_grad], mon
     with context():
         loss, _ = linear_cross_entropy(torch.randn(2, 4), weight, torch.zeros(3), torch.tensor([0, 1]))
     assert not loss.requires_grad
+
+
+@pytest.mark.parametrize("consistency", [0.5, 5.0])
+def test_consistency_of_two_passes(consistency: float) -> None:
+    torch.manual_seed(0)
+    hidden = torch.randn(2, 7, 5, requires_grad=True)
+    weight, bias = torch.randn(11, 5, requires_grad=True), torch.randn(11, requires_grad=True)
+    target = torch.randint(11, (7,))
+    log_p, log_q = torch.log_softmax(hidden @ weight.t() + bias, -1)
+    both = torch.cat([log_p, log_q])
+    plain = F.cross_entropy(both, target.repeat(2), reduction="sum", label_smoothing=0.1)
+    divergence = F.kl_div(log_p, log_q, log_target=True, reduction="sum")
+    divergence = divergence + F.kl_div(log_q, log_p, log_target=True, reduction="sum")
+    expected = plain + consistency / 2 * divergence
+    expected_grads = torch.autograd.grad(expected, [hidden, weight, bias])
+    loss, nll = linear_cross_entropy(hidden, weight, bias, target, 0.1, consistency)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(nll, F.nll_loss(both, target.repeat(2), reduction="sum"))
+    torch.testing.assert_close(torch.autograd.grad(loss, [hidden, weight, bias]), expected_grads)

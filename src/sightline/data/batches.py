@@ -165,6 +165,13 @@ class PairBatch:
             pieces.append(PairBatch(**rows, num_source_tokens=sums[0], num_target_tokens=sums[1]))
         return pieces
 
+    def twice(self) -> PairBatch:
+        """The rows, and all of them once more."""
+        doubled = {name: torch.cat([getattr(self, name)] * 2) for name in _TENSORS}
+        return PairBatch(
+            **doubled, num_source_tokens=2 * self.num_source_tokens, num_target_tokens=2 * self.num_target_tokens
+        )
+
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> PairBatch:
         """The same batch on another device; `indices` stay where they are."""
         tensors = {

@@ -113,26 +113,33 @@ def _sweep(parent: Path) -> None:
 
 
 class SequenceWriter:
-    """Appends sequences of token ids to the two files `read_sequences` maps: flat tokens, and offsets."""
+    """Appends sequences of token ids to the two files `read_sequences` maps: flat tokens, and offsets.
 
-    def __init__(self, folder: Path, name: str, vocab_size: int) -> None:
+    With `whole` they are one sequence, of which only the end is kept as an offset.
+    """
+
+    def __init__(self, folder: Path, name: str, vocab_size: int, whole: bool = False) -> None:
         self.dtype = "uint16" if vocab_size < 1 << 16 else "uint32"
         self.written = 0  # tokens
         self._tokens = (folder / f"{name}.tokens").open("wb")
         self._offsets = (folder / f"{name}.offsets").open("wb")
+        self._whole = whole
         np.zeros(1, np.int64).tofile(self._offsets)
 
     def write(self, sequences: Sequence[Sequence[int]]) -> None:
         ends = self.written + np.cumsum([len(ids) for ids in sequences], dtype=np.int64)
         total = sum(map(len, sequences))
         np.fromiter(chain.from_iterable(sequences), self.dtype, total).tofile(self._tokens)
-        ends.tofile(self._offsets)
+        if not self._whole:
+            ends.tofile(self._offsets)
         self.written += total
 
     def __enter__(self) -> SequenceWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._whole:
+            np.array([self.written], np.int64).tofile(self._offsets)
         for file in (self._tokens, self._offsets):
             file.flush()
             os.fsync(file.fileno())

@@ -40,6 +40,30 @@ def read_stream_lines(stream: BinaryIO, name: str) -> Iterator[str]:
     return _texts(iter(lambda: stream.read1(1 << 16), b""), Path(name))  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def read_text_pieces(path: Path, size: int = 1 << 20) -> Iterator[str]:
+    """A whole text, line ends and all, in pieces of about `size` characters; joined, they are the text.
+
+    A piece ends before a line feed that follows no white space. There byte-level and character tokenizers cut as well,
+    so the tokens of the pieces are those of the text. Raises as `read_text_lines` does.
+    """
+    piece: list[str] = []
+    length, start = 0, 0
+    for number, (line, ended) in enumerate(_split_lines(_blocks(path)), start=1):
+        marked = number == 1 and line.startswith(_BYTE_ORDER_MARK)
+        text = _decoded(line[3:] if marked else line.removesuffix(b"\r") if ended else line, path, number, start)
+        start += len(line) + ended
+        piece.append(text)
+        length += len(text) + ended
+        if length >= size and text and not text[-1].isspace():
+            yield "".join(piece)
+            piece, length = [], 0
+        if ended:
+            piece.append("\n")
+    if not start:
+        raise DataError(f"{path}: the file is empty; give a file with text")
+    yield "".join(piece)
+
+
 def _texts(blocks: Iterator[bytes], path: Path) -> Iterator[str]:
     start = 0
     for number, (line, ended) in enumerate(_split_lines(blocks), start=1):

@@ -44,6 +44,9 @@ def _rules() -> dict[str, Rules]:
     chars = pre_tokenizers.Split(Regex(ANY_CHARACTER), "isolated")
     # An unknown word swallows the space before it; shown as text it gets one.
     known_or_not = decoders.Sequence([decoders.Replace(UNK, mark + UNK), *to_spaces])
+    # The word-piece decoder joins by spaces; no text holds the mark it is told for pieces inside words, and nothing of
+    # English is cleaned up.
+    joined_by_spaces = decoders.WordPiece(prefix="\0", cleanup=False)
     return {
         "bpe": Rules(vocabulary.train_bpe, byte_level, decoders.ByteLevel()),
         "byte": Rules(vocabulary.train_byte, byte_level, decoders.ByteLevel()),
@@ -55,11 +58,12 @@ def _rules() -> dict[str, Rules]:
         ),
         "wordpiece": Rules(vocabulary.train_wordpiece, pre_tokenizers.BertPreTokenizer(), decoders.WordPiece()),
         "word": Rules(vocabulary.train_word, words, known_or_not, marks_spaces=True),
+        "space": Rules(vocabulary.train_word, pre_tokenizers.WhitespaceSplit(), joined_by_spaces),
         "char": Rules(vocabulary.train_word, chars, decoders.Fuse()),
     }
 
 
-KINDS = ("bpe", "unigram", "wordpiece", "word", "char", "byte")
+KINDS = ("bpe", "unigram", "wordpiece", "word", "space", "char", "byte")
 
 
 class Tokenizer:
@@ -74,6 +78,8 @@ class Tokenizer:
     - `unigram`: `text`, but U+2581 comes back as a space; characters not in the vocabulary are spelled in bytes.
     - `word`: `text` where all its words are known, but U+2581 comes back as a space; an unknown word, with the
       space before it, becomes "<unk>".
+    - `space`: words as white space divides them, joined by single spaces, for text that is cut into words already; a
+      word spelled "<unk>" is the unknown token.
     - `char`: `text` where all its characters are known.
     - `wordpiece` (as BERT's, Devlin et al. 2019): words joined by single spaces. Runs of white space, spaces at the
       ends and the spaces around punctuation are lost; unknown words become "<unk>".
@@ -190,6 +196,11 @@ class Tokenizer:
         if not text.isprintable() or "\ufffd" in text:
             text = "".join(chr(byte) if 0x20 <= byte < 0x7F else vocabulary.BYTE_PIECES[byte] for byte in raw)
         return text.replace(" ", SPACE_MARK)
+
+    @property
+    def reads_pieces(self) -> bool:
+        """Whether a text cut before a line feed that follows no white space has the tokens of the whole."""
+        return not self._prepends_mark
 
     def surely_longer(self, text: str, limit: int) -> bool:
         """True where `text` is so long that it must have more than `limit` tokens: no need to encode it.

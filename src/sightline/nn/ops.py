@@ -100,48 +100,62 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     d loss / d logits = p - (1 - ε) onehot - ε / V. The last term is the same for every row and token, so its part
     of the two products is a sum over the weight's rows and one over the features; so is the mean logit it needs.
+    Where there are two passes over the same targets, p and q, α / 2 · (KL(p‖q) + KL(q‖p)) is added; its gradient by p's
+    logits is α / 2 · (p (ln p - ln q - KL(p‖q)) + p - q).
     """
 
     @staticmethod
     def forward(
-        ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, target_N: Tensor, smoothing: float
+        ctx: Any,
+        hidden_PND: Tensor,
+        weight_VD: Tensor,
+        bias_V: Tensor | None,
+        target_N: Tensor,
+        smoothing: float,
+        consistency: float,
     ) -> tuple[Tensor, Tensor]:
         need_grad = any(ctx.needs_input_grad[:3])
         vocab, width = weight_VD.shape
-        device, dtype = hidden_ND.device, hidden_ND.dtype
+        passes, count = hidden_PND.shape[:2]
+        device, dtype = hidden_PND.device, hidden_PND.dtype
         mean_weight_D = weight_VD.mean(0, dtype=torch.float32)
         mean_bias = 0.0 if bias_V is None else bias_V.float().mean()
-        grad_hidden = torch.empty_like(hidden_ND)
+        grad_hidden = torch.empty_like(hidden_PND)
         grad_weight = torch.zeros(vocab, width, device=device)
         grad_bias = torch.zeros(vocab, device=device)
         loss, nll = torch.zeros((), device=device), torch.zeros((), device=device)
-        large = max(1, _LARGE_CHUNK // vocab)
-        for start in range(0, hidden_ND.shape[0], large):
-            hidden_CD, target_C = hidden_ND[start : start + large], target_N[start : start + large]
-            error_CV = torch.empty(hidden_CD.shape[0], vocab, dtype=dtype, device=device)
-            small = max(1, _SMALL_CHUNK // vocab)
-            for low in range(0, hidden_CD.shape[0], small):
+        large = max(1, _LARGE_CHUNK // vocab // passes)
+        for start in range(0, count, large):
+            hidden_PCD, target_C = hidden_PND[:, start : start + large], target_N[start : start + large]
+            error_PCV = torch.empty(*hidden_PCD.shape[:2], vocab, dtype=dtype, device=device)
+            small = max(1, _SMALL_CHUNK // vocab // passes)
+            for low in range(0, hidden_PCD.shape[1], small):
                 rows = slice(low, low + small)
-                target = target_C[rows, None]
-                logits = linear(hidden_CD[rows], weight_VD, bias_V)
-                probability = torch.softmax(logits, 1, dtype=torch.float32)
+                hidden, target = hidden_PCD[:, rows], target_C[rows].expand(passes, -1)[:, :, None]
+                logits = linear(hidden.reshape(-1, width), weight_VD, bias_V).view(*hidden.shape[:2], vocab)
+                probability = torch.softmax(logits, -1, dtype=torch.float32)
                 # the largest probability is at least 1 / V: its logarithm is safe where the target's may not be
-                normaliser = logits.amax(1).float() - probability.amax(1).log()
-                chunk_nll = (normaliser - logits.gather(1, target)[:, 0]).sum()
-                mean_logit = hidden_CD[rows].float() @ mean_weight_D + mean_bias
+                normaliser = logits.amax(-1).float() - probability.amax(-1).log()
+                chunk_nll = (normaliser - logits.gather(-1, target)[:, :, 0]).sum()
+                mean_logit = hidden.float() @ mean_weight_D + mean_bias
                 nll += chunk_nll
                 loss += (1 - smoothing) * chunk_nll + smoothing * (normaliser - mean_logit).sum()
-                probability.scatter_add_(1, target, torch.full_like(target, smoothing - 1, dtype=torch.float32))
-                error_CV[rows] = probability
+                error = probability
+                if consistency:
+                    divergence, error = _divergence(logits, normaliser, probability, consistency)
+                    loss += divergence
+                error.scatter_add_(-1, target, torch.full_like(target, smoothing - 1, dtype=torch.float32))
+                error_PCV[:, rows] = error
             if need_grad:
-                torch.mm(error_CV, weight_VD, out=grad_hidden[start : start + large])
-                grad_weight += error_CV.t() @ hidden_CD
+                error_NV, hidden_ND = error_PCV.flatten(0, 1), hidden_PCD.reshape(-1, width)
+                grad_hidden[:, start : start + large] = (error_NV @ weight_VD).view_as(hidden_PCD)
+                grad_weight += error_NV.t() @ hidden_ND
                 if bias_V is not None:
-                    grad_bias += error_CV.new_ones(1, error_CV.shape[0]).mm(error_CV)[0]
+                    grad_bias += error_NV.new_ones(1, error_NV.shape[0]).mm(error_NV)[0]
         if need_grad:
             grad_hidden -= (smoothing * mean_weight_D).to(dtype)
-            grad_weight -= smoothing / vocab * hidden_ND.sum(0, dtype=torch.float32)
-            grad_bias -= smoothing / vocab * hidden_ND.shape[0]
+            grad_weight -= smoothing / vocab * hidden_PND.sum((0, 1), dtype=torch.float32)
+            grad_bias -= smoothing / vocab * passes * count
             ctx.save_for_backward(grad_hidden, grad_weight.to(dtype), None if bias_V is None else grad_bias.to(dtype))
         ctx.mark_non_differentiable(nll)
         return loss, nll
@@ -150,11 +164,31 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias = ctx.saved_tensors
         scale = grads[0].to(hidden.dtype)
-        return hidden * scale, weight * scale, None if bias is None else bias * scale, None, None
+        return hidden * scale, weight * scale, None if bias is None else bias * scale, None, None, None
+
+
+def _divergence(
+    logits_2CV: Tensor, normaliser_2C: Tensor, probability_2CV: Tensor, weight: float
+) -> tuple[Tensor, Tensor]:
+    """weight / 2 · (KL(p‖q) + KL(q‖p)) summed over the rows, and p and q plus its gradients by their logits."""
+    p, q = probability_2CV
+    # ln p - ln q
+    ratio_CV = (logits_2CV[0] - logits_2CV[1]).float() - (normaliser_2C[0] - normaliser_2C[1])[:, None]
+    forwards_C1, backwards_C1 = (p * ratio_CV).sum(-1, keepdim=True), -(q * ratio_CV).sum(-1, keepdim=True)
+    half = weight / 2
+    gap_CV = (p - q).mul_(half)
+    error_p = p + gap_CV + half * p * (ratio_CV - forwards_C1)
+    error_q = q - gap_CV - half * q * (ratio_CV + backwards_C1)
+    return half * (forwards_C1 + backwards_C1).sum(), torch.stack([error_p, error_q])
 
 
 def linear_cross_entropy(
-    hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, target_N: Tensor, smoothing: float = 0.0
+    hidden_ND: Tensor,
+    weight_VD: Tensor,
+    bias_V: Tensor | None,
+    target_N: Tensor,
+    smoothing: float = 0.0,
+    consistency: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Label-smoothed cross-entropy of softmax(hidden Wᵀ + b) against `target`, without ever holding all logits.
 
@@ -162,18 +196,24 @@ def linear_cross_entropy(
     The softmax and the sums run in fp32 whatever the width of the products.
 
     Args:
-        hidden_ND: N rows of features; rows of padding are to be left out by the caller.
+        hidden_ND: N rows of features; rows of padding are to be left out by the caller. With `consistency` (2, N, D):
+            two passes over the same rows, each with a dropout of its own.
         weight_VD: the vocabulary projection; `bias_V` its bias or None.
         target_N: int64 token ids.
         smoothing: ε in [0, 1).
+        consistency: α of R-Drop (Liang et al. 2021, eq. 4): the two passes' symmetric divergence, times α, is added.
 
     Returns:
-        (loss, nll): sums over the rows in nats; only the first carries a gradient.
+        (loss, nll): sums over the rows in nats, over both passes where there are two; only the first carries a
+        gradient.
     """
     if not torch.is_grad_enabled():  # the function itself cannot tell, and would make gradients nobody asked for
         hidden_ND, weight_VD = hidden_ND.detach(), weight_VD.detach()
         bias_V = None if bias_V is None else bias_V.detach()
-    return _LinearCrossEntropy.apply(hidden_ND, weight_VD, bias_V, target_N, smoothing)  # pyright: ignore
+    hidden_PND = hidden_ND if consistency else hidden_ND[None]
+    return _LinearCrossEntropy.apply(  # pyright: ignore[reportReturnType]
+        hidden_PND, weight_VD, bias_V, target_N, smoothing, consistency
+    )
 
 
 def to_precision(model: torch.nn.Module, dtype: torch.dtype) -> None:

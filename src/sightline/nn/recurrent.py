@@ -183,11 +183,15 @@ INTERNALS = (
 
 
 class Recurrent(nn.Module):
-    """One layer of a recurrent network in one direction."""
+    """One layer of a recurrent network in one direction.
 
-    def __init__(self, cell: Cell, input_width: int, width: int) -> None:
+    `weight_dropout` is the rate at which a training pass leaves out entries of the matrix from state to state, the
+    same ones at every position (Merity et al. 2018, section 2).
+    """
+
+    def __init__(self, cell: Cell, input_width: int, width: int, weight_dropout: float = 0.0) -> None:
         super().__init__()
-        self.cell, self.width = cell, width
+        self.cell, self.width, self.weight_dropout = cell, width, weight_dropout
         bound = 1.0 / math.sqrt(width)
         self.weight_input = nn.Parameter(torch.empty(cell.gates * width, input_width).uniform_(-bound, bound))
         self.weight_hidden = nn.Parameter(torch.empty(cell.gates * width, width).uniform_(-bound, bound))
@@ -229,13 +233,15 @@ class Recurrent(nn.Module):
         """
         if forward.wants(*INTERNALS):
             return self._slow(x_BTI, state, lengths_B, forward)
+        weights = self.weights
+        weights[1] = forward.dropout(weights[1], self.weight_dropout)
         if lengths_B is None or bool((lengths_B == x_BTI.shape[1]).all()):
-            return self.cell.layer(x_BTI, state, self.weights)
+            return self.cell.layer(x_BTI, state, weights)
         packed = pack_padded_sequence(x_BTI, lengths_B.cpu(), batch_first=True, enforce_sorted=False)
         assert packed.sorted_indices is not None
         assert packed.unsorted_indices is not None
         sorted_state = tuple(part[packed.sorted_indices] for part in state)
-        output, last = self.cell.packed(packed, sorted_state, self.weights)
+        output, last = self.cell.packed(packed, sorted_state, weights)
         output_BTW, _ = pad_packed_sequence(packed._replace(data=output), batch_first=True, total_length=x_BTI.shape[1])
         return output_BTW, tuple(part[packed.unsorted_indices] for part in last)
 

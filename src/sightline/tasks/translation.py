@@ -60,8 +60,8 @@ class DataSettings(Frozen):
 class TokenizerSettings(Frozen):
     """How text becomes tokens."""
 
-    kind: Literal["bpe", "unigram", "wordpiece", "word", "char", "byte"] = Field(
-        "bpe", description="bpe (byte level), unigram, wordpiece, word, char or byte"
+    kind: Literal["bpe", "unigram", "wordpiece", "word", "space", "char", "byte"] = Field(
+        "bpe", description="bpe (byte level), unigram, wordpiece, word, space (words cut already), char or byte"
     )
     vocab_size: int = Field(8000, ge=8, description="tokens in the vocabulary, specials included, at most")
     shared: bool = Field(True, description="one vocabulary for both sides")
@@ -84,6 +84,12 @@ class TranslationSettings(Frozen):
     tokenizer: TokenizerSettings = TokenizerSettings.model_validate({})
     model: EncoderDecoderSizes = Field(default_factory=lambda: TransformerSizes.model_validate({}))
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="probability spread over the whole vocabulary")
+    consistency: float = Field(
+        0.0,
+        ge=0,
+        description="R-Drop (Liang et al. 2021): weight of the divergence of two passes with different dropout; each "
+        "batch is then read twice, and 5 is usual. 0 is off",
+    )
     training: TrainSettings = TrainSettings.model_validate({})
     validation: ValidationSettings = ValidationSettings.model_validate({})
     search: SearchOptions = SearchOptions.model_validate({})
@@ -198,19 +204,38 @@ class TranslationTask:
         return other
 
     def loss(self, batch: PairBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
-        """Label-smoothed cross-entropy summed over target tokens (nats), and how many tokens those are."""
-        loss, nll = self._loss_sums(batch, self.settings.label_smoothing, Forward(generator=generator))
-        return loss, batch.num_target_tokens, {"nll": float(nll)}
+        """Label-smoothed cross-entropy summed over target tokens (nats), and how many tokens those are.
 
-    def _loss_sums(self, batch: PairBatch, smoothing: float, forward: Forward) -> tuple[Tensor, Tensor]:
+        With `consistency` it is the mean of two passes', plus half their weighted divergence.
+        """
+        settings, forward = self.settings, Forward(generator=generator)
+        if not settings.consistency:
+            loss, nll = self._loss_sums(batch, settings.label_smoothing, forward)
+            return loss, batch.num_target_tokens, {"nll": float(nll)}
+        loss, nll = self._loss_sums(batch.twice(), settings.label_smoothing, forward, settings.consistency)
+        return loss / 2, batch.num_target_tokens, {"nll": float(nll) / 2}
+
+    def _loss_sums(
+        self, batch: PairBatch, smoothing: float, forward: Forward, consistency: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         model: Any = self.model
         features_BTD = model.features(
             batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT, forward
         )
         real = batch.target_mask_BT
+        features_ND, targets_N = features_BTD[real], batch.target_out_BT[real]
+        if consistency:
+            features_ND, targets_N = features_ND.view(2, -1, features_ND.shape[-1]), targets_N[: len(targets_N) // 2]
         return linear_cross_entropy(
-            features_BTD[real], model.output_weight, model.output_bias, batch.target_out_BT[real], smoothing
+            features_ND, model.output_weight, model.output_bias, targets_N, smoothing, consistency
         )
+
+    def carried(self) -> dict[str, Tensor]:
+        """Nothing: every pair stands alone."""
+        return {}
+
+    def carry(self, tensors: dict[str, Tensor]) -> None:
+        """Nothing to take over."""
 
     def describe(self, batch: PairBatch) -> str:
         """Names a batch in an error message: its pairs and its first sentence."""

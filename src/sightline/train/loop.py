@@ -46,7 +46,7 @@ def train(task: Task, settings: TrainSettings, run_dir: Path, log: TrainLog) -> 
         SightlineError: a loss or gradient that is not finite; the weights are those of the update before.
         CheckpointError: a checkpoint cannot be written, or none of those there can be read.
     """
-    session = Session(task.model, settings, run_dir, log)
+    session = Session(task, settings, run_dir, log)
     optimizer, progress = session.optimizer, session.progress
     schedule = schedules.from_settings(settings)
     batches = task.batches(progress.position)

@@ -18,17 +18,19 @@ from sightline.train.optim import MasterAdamW
 from sightline.train.progress import Progress
 from sightline.train.randomness import Randomness
 from sightline.train.settings import TrainSettings
+from sightline.train.task import Task
 
 # Files of a checkpoint.
-WEIGHTS, OPTIMIZER, AVERAGE, GENERATORS = "weights", "optimizer", "average", "generators"
+WEIGHTS, OPTIMIZER, AVERAGE, GENERATORS, CARRIED = "weights", "optimizer", "average", "generators", "carried"
 
 
 class Session:
     """Weights, optimizer, moving average, random state and progress, as new or from the newest good checkpoint."""
 
-    def __init__(self, model: torch.nn.Module, settings: TrainSettings, run_dir: Path, log: TrainLog) -> None:
+    def __init__(self, task: Task, settings: TrainSettings, run_dir: Path, log: TrainLog) -> None:
         """Raises CheckpointError where no checkpoint can be read, or it belongs to another model."""
-        self._model, self._settings, self._log = model, settings, log
+        model = task.model
+        self._task, self._model, self._settings, self._log = task, model, settings, log
         self.optimizer = MasterAdamW(model, betas=settings.betas, eps=settings.eps, weight_decay=settings.weight_decay)
         self.randomness = Randomness(settings.seed, self.optimizer.device)
         self.average = MovingAverage(self.optimizer.masters, settings.ema) if settings.ema else None
@@ -75,6 +77,8 @@ class Session:
         }
         if self.average is not None:
             tensors[AVERAGE] = self.average.tensors
+        if carried := self._task.carried():
+            tensors[CARRIED] = carried
         self._checkpoints.save(update, tensors, self.progress.to_json())
         protected = [] if self.progress.best_update is None else [self.progress.best_update]
         self._checkpoints.prune(update, self.is_periodic, protected)
@@ -89,6 +93,8 @@ class Session:
             storage.copy_tensors(checkpoint.tensors(AVERAGE), self.average.tensors, checkpoint.file(AVERAGE))
         generators = checkpoint.tensors(GENERATORS)
         self.randomness.load_state_dict(generators, str(checkpoint.file(GENERATORS)))
+        if checkpoint.has(CARRIED):
+            self._task.carry(checkpoint.tensors(CARRIED))
         self._log.message(f"going on from {checkpoint.path}")
 
 

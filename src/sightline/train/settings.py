@@ -10,7 +10,18 @@ DEFAULT_UPDATES = 20_000
 
 # Figures of merit that are better when lower; of all others more is better.
 LOWER_IS_BETTER = frozenset(
-    {"loss", "nll", "perplexity", "bits_per_character", "bits_per_token", "error_rate", "cer", "wer", "ter"}
+    {
+        "loss",
+        "nll",
+        "perplexity",
+        "bits_per_character",
+        "bits_per_byte",
+        "bits_per_token",
+        "error_rate",
+        "cer",
+        "wer",
+        "ter",
+    }
 )
 
 

@@ -14,9 +14,10 @@ from sightline.data.batches import DataPosition
 class Task(Protocol):
     """Joins a model with its data. The loop knows nothing else about either.
 
-    What a task does may depend on the model's parameters and buffers, on the batch, on the generator it is given and
-    on torch's global generators; all of these are saved and restored. A task that keeps other state between batches
-    cannot be resumed exactly, nor can one that draws from a global generator while several workers do.
+    What a task does may depend on the model's parameters and buffers, on the batch, on the generator it is given, on
+    torch's global generators and on what `carried` tells; all of these are saved and restored. A task that keeps other
+    state between batches cannot be resumed exactly, nor can one that draws from a global generator while several
+    workers do.
     """
 
     @property
@@ -44,6 +45,14 @@ class Task(Protocol):
 
         The further sums are logged per token, under their names.
         """
+        ...
+
+    def carried(self) -> dict[str, Tensor]:
+        """What goes on from one batch to the next, such as recurrent states, by name; empty for most tasks."""
+        ...
+
+    def carry(self, tensors: dict[str, Tensor]) -> None:
+        """Takes over what `carried` told."""
         ...
 
     def describe(self, batch: Any) -> str:

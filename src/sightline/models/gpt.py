@@ -1,0 +1,171 @@
+"""GPT: a Transformer's decoder alone. GPT-1 (Radford et al. 2018) and GPT-2 (Radford et al. 2019) are sizes of it.
+
+Shapes: B rows, T positions, S positions seen so far (the past and the present), D d_model, V vocabulary, H heads.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from sightline.nn.attention import Memory
+from sightline.nn.blocks import Block, BlockSizes
+from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.masks import causal_mask
+from sightline.nn.norms import NORMS
+from sightline.nn.ops import linear
+from sightline.nn.positions import Place, make_positions
+from sightline.nn.state import rows
+
+
+class GPTSizes(BaseModel):
+    """The arguments of `GPT`. Defaults are the smallest GPT-2's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["gpt"] = "gpt"
+    d_model: int = Field(768, ge=1, description="width of the residual stream")
+    num_layers: int = Field(12, ge=1, description="blocks")
+    num_heads: int = Field(12, ge=1, description="attention heads; divides d_model")
+    num_kv_heads: int | None = Field(None, ge=1, description="heads of keys and values; num_heads if not set")
+    d_ff: int = Field(3072, ge=1, description="width inside the feed-forward network")
+    max_length: int = Field(1024, ge=2, description="the longest context in tokens")
+    positions: Literal["learned", "sinusoidal", "triangle", "square", "rotary", "none"] = Field(
+        "learned", description="how positions enter"
+    )
+    norm: Literal["layer", "rms"] = Field("layer", description="normalisation")
+    pre_norm: bool = Field(True, description="normalise before each sublayer (GPT-2) instead of after it (GPT-1)")
+    activation: Literal["relu", "gelu", "gelu_tanh", "swiglu"] = Field(
+        "gelu_tanh", description="of the feed-forward network"
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="rate on embeddings and on every sublayer's output")
+    attention_dropout: float = Field(0.1, ge=0, lt=1, description="rate on attention weights")
+    tied: bool = Field(True, description="one matrix for embeddings and output")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> GPTSizes:
+        if self.d_model % self.num_heads or self.num_heads % (self.num_kv_heads or self.num_heads):
+            raise ValueError(f"num_heads {self.num_heads} must divide d_model {self.d_model}, num_kv_heads num_heads")
+        if self.positions == "rotary" and self.d_model // self.num_heads % 2:
+            raise ValueError(f"rotary positions need heads of an even width, not {self.d_model // self.num_heads}")
+        return self
+
+    def block(self) -> BlockSizes:
+        return BlockSizes(**self.model_dump(include=set(BlockSizes.__dataclass_fields__)))
+
+
+@dataclass(frozen=True)
+class GPTState:
+    """What is carried between steps: per block the keys and values of the past; which of its columns are padding."""
+
+    past: tuple[Memory | None, ...]
+    real_BS: Tensor | None = None  # None where no row has padding
+    length: int = 0  # columns of the past
+
+    def reorder(self, index: Tensor) -> GPTState:
+        past = tuple(None if memory is None else memory.reorder(index) for memory in self.past)
+        return replace(self, past=past, real_BS=None if self.real_BS is None else rows(self.real_BS, index))
+
+
+class GPT(nn.Module):
+    """Embeddings, blocks of causal self-attention, a projection to the vocabulary."""
+
+    carries_state = False  # between batches of training: each block of text is read on its own
+
+    def __init__(self, vocab_size: int, sizes: GPTSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.d_model))
+        self.output_weight = self.embedding if sizes.tied else nn.Parameter(torch.empty(vocab_size, sizes.d_model))
+        self.output_bias = None
+        self.positions = make_positions(sizes.positions, sizes.d_model, sizes.max_length)
+        self.blocks = nn.ModuleList(Block(sizes.block(), self.positions) for _ in range(sizes.num_layers))
+        # a pre-norm stack leaves its last residual sum unnormalised
+        self.norm = NORMS[sizes.norm](sizes.d_model) if sizes.pre_norm else None
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """N(0, 0.02) for matrices, zero for biases; in a pre-norm stack what each sublayer adds to the residual is
+        scaled by 1 / √(number of sublayers) (Radford et al. 2019, section 2.3)."""
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2:
+                adds = name.endswith(("output.weight", "outer.weight")) and self.sizes.pre_norm
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * self.sizes.num_layers) if adds else 0.02)
+
+    @property
+    def context(self) -> int:
+        """The most tokens it can look at."""
+        return self.sizes.max_length
+
+    def start(self, rows: int) -> GPTState:
+        """The state before the first token."""
+        return GPTState((None,) * len(self.blocks))
+
+    def decode(
+        self,
+        tokens_BT: Tensor,
+        state: GPTState,
+        forward: Forward = INFERENCE,
+        real_BT: Tensor | None = None,
+        document_BT: Tensor | None = None,
+    ) -> tuple[Tensor, GPTState]:
+        """T more tokens → features (B, T, D) that predict each one's successor, and the state after them.
+
+        Args:
+            real_BT: which tokens are no padding, wherever it stands; features at padding mean nothing.
+            document_BT: a number for each token's document: nothing is seen of another one, and each begins at
+                position 0. Without a past only.
+        """
+        place, mask, real_BS = self._sees(tokens_BT, state, real_BT, document_BT)
+        x_BTD = self.positions.embed(F.embedding(tokens_BT, self.embedding), place)
+        forward.record("embedding", x_BTD)
+        x_BTD = forward.dropout(x_BTD, self.sizes.dropout)
+        past: list[Memory | None] = []
+        for number, block in enumerate(self.blocks):
+            inner = forward.at("blocks").at(number)
+            x_BTD, memory = block(x_BTD, mask, past=state.past[number], place=place, forward=inner)
+            past.append(memory)
+        if self.norm is not None:
+            x_BTD = self.norm(x_BTD, None, forward)
+        return x_BTD, GPTState(tuple(past), real_BS, state.length + tokens_BT.shape[1])
+
+    def _sees(
+        self, tokens_BT: Tensor, state: GPTState, real_BT: Tensor | None, document_BT: Tensor | None
+    ) -> tuple[Place, Tensor | None, Tensor | None]:
+        """Where the tokens lie, what each may attend to (… T, S), and which of the S columns are real."""
+        count, length = tokens_BT.shape
+        seen = state.length + length
+        mask = None if length == 1 else causal_mask(length, seen, tokens_BT.device)
+        if document_BT is not None:
+            same_BTT = document_BT[:, :, None] == document_BT[:, None, :]
+            begins_BT = torch.ones_like(document_BT, dtype=torch.bool)
+            begins_BT[:, 1:] = document_BT[:, 1:] != document_BT[:, :-1]
+            column = torch.arange(length, device=tokens_BT.device).expand_as(document_BT)
+            place = column - column.masked_fill(~begins_BT, 0).cummax(1).values
+            return place, (same_BTT if mask is None else same_BTT & mask)[:, None], None
+        if real_BT is None and state.real_BS is None:
+            return state.length, mask, None
+        before_BS = state.real_BS
+        if before_BS is None:
+            before_BS = torch.ones(count, state.length, dtype=torch.bool, device=tokens_BT.device)
+        real_BS = torch.cat(
+            [before_BS, torch.ones_like(tokens_BT, dtype=torch.bool) if real_BT is None else real_BT], 1
+        )
+        place = (real_BS.cumsum(1) - 1).clamp(min=0)[:, state.length :]
+        visible = real_BS[:, None, None, :]
+        return place, visible if mask is None else visible & mask, real_BS
+
+    def project(self, features: Tensor) -> Tensor:
+        """Features (…, D) → logits (…, V)."""
+        return linear(features, self.output_weight)
+
+    def step(self, tokens_B: Tensor, state: GPTState, forward: Forward = INFERENCE) -> tuple[Tensor, GPTState]:
+        """One token a row → logits (B, V) of the next one, and the state after it."""
+        features_BTD, state = self.decode(tokens_B[:, None], state, forward)
+        return self.project(features_BTD[:, 0]), state

@@ -1,0 +1,134 @@
+"""Recurrent language models: a latent state that sums up the past; RNN, LSTM and GRU (Mikolov et al. 2010).
+
+Shapes: B rows, T positions, E embedding width, W hidden width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.ops import linear
+from sightline.nn.padding import to_left, to_places
+from sightline.nn.recurrent import Hidden, Recurrent, make_cell
+from sightline.nn.state import rows
+
+
+class RecurrentSizes(BaseModel):
+    """The arguments of `RecurrentLM`. Defaults follow the medium LSTM of Zaremba et al. 2014, tied."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["recurrent"] = "recurrent"
+    cell: Literal["rnn", "gru", "lstm"] = Field("lstm", description="recurrent cell")
+    nonlinearity: Literal["tanh", "relu", "sigmoid"] = Field("tanh", description="of the rnn cell")
+    embedding_width: int = Field(650, ge=1, description="width of token embeddings, and of the last layer where tied")
+    width: int = Field(650, ge=1, description="width of hidden states")
+    num_layers: int = Field(2, ge=1, description="recurrent layers")
+    dropout: float = Field(0.5, ge=0, lt=1, description="rate between layers and before the output")
+    input_dropout: float = Field(0.5, ge=0, lt=1, description="rate on the embeddings")
+    variational: bool = Field(
+        False, description="drop the same units at every position (Gal & Ghahramani 2016) instead of others at each"
+    )
+    weight_dropout: float = Field(
+        0.0, ge=0, lt=1, description="rate on the matrices from state to state (Merity et al. 2018)"
+    )
+    tied: bool = Field(True, description="one matrix for embeddings and output (Inan et al. 2017; Press & Wolf 2017)")
+
+
+@dataclass(frozen=True)
+class RecurrentState:
+    """The hidden state of each layer."""
+
+    hidden: tuple[Hidden, ...]
+
+    def reorder(self, index: Tensor) -> RecurrentState:
+        return RecurrentState(tuple(tuple(rows(part, index) for part in layer) for layer in self.hidden))
+
+    def tensors(self) -> list[Tensor]:
+        """All it holds, rows first."""
+        return [part for layer in self.hidden for part in layer]
+
+    def with_tensors(self, tensors: Sequence[Tensor]) -> RecurrentState:
+        """A state of this shape that holds others."""
+        given = iter(tensors)
+        return RecurrentState(tuple(tuple(next(given) for _ in layer) for layer in self.hidden))
+
+
+class RecurrentLM(nn.Module):
+    """Embeddings, recurrent layers, a projection to the vocabulary."""
+
+    carries_state = True  # between batches of training: truncated back-propagation through time
+    context = None  # however long the past, it is all in the state
+
+    def __init__(self, vocab_size: int, sizes: RecurrentSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        last = sizes.embedding_width if sizes.tied else sizes.width
+        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
+        self.output_weight = self.embedding
+        if not sizes.tied:
+            self.output_weight = nn.Parameter(torch.empty(vocab_size, last).uniform_(-0.1, 0.1))
+        self.output_bias = nn.Parameter(torch.zeros(vocab_size))
+        widths = [sizes.embedding_width, *[sizes.width] * (sizes.num_layers - 1), last]
+        cell = make_cell(sizes.cell, sizes.nonlinearity)
+        self.layers = nn.ModuleList(
+            Recurrent(cell, inner, outer, sizes.weight_dropout) for inner, outer in itertools.pairwise(widths)
+        )
+
+    def start(self, rows: int) -> RecurrentState:
+        """The state before the first token: zeros."""
+        like = self.embedding.new_zeros(rows, 1)
+        return RecurrentState(tuple(layer.start(like) for layer in self.layers))  # pyright: ignore
+
+    def _dropout(self, x_BTW: Tensor, rate: float, forward: Forward) -> Tensor:
+        if not self.sizes.variational or not forward.training:
+            return forward.dropout(x_BTW, rate)
+        return x_BTW * forward.dropout(torch.ones_like(x_BTW[:, :1]), rate)
+
+    def decode(
+        self,
+        tokens_BT: Tensor,
+        state: RecurrentState,
+        forward: Forward = INFERENCE,
+        real_BT: Tensor | None = None,
+    ) -> tuple[Tensor, RecurrentState]:
+        """T more tokens → features (B, T, W) that predict each one's successor, and the state after them.
+
+        Args:
+            real_BT: which tokens are no padding, wherever it stands, at least one a row; features at padding mean
+                nothing.
+        """
+        lengths_B = places_BT = None
+        if real_BT is not None:
+            tokens_BT, lengths_B, places_BT = to_left(tokens_BT, real_BT)
+        x_BTW = F.embedding(tokens_BT, self.embedding)
+        forward.record("embedding", x_BTW)
+        x_BTW = self._dropout(x_BTW, self.sizes.input_dropout, forward)
+        hidden: list[Hidden] = []
+        for number, layer in enumerate(self.layers):
+            x_BTW, last = layer(x_BTW, state.hidden[number], lengths_B, forward.at("layers").at(number))
+            x_BTW = self._dropout(x_BTW, self.sizes.dropout, forward)
+            hidden.append(last)
+        if places_BT is not None:
+            x_BTW = to_places(x_BTW, places_BT)
+        return x_BTW, RecurrentState(tuple(hidden))
+
+    def project(self, features: Tensor) -> Tensor:
+        """Features (…, W) → logits (…, V)."""
+        return linear(features, self.output_weight, self.output_bias)
+
+    def step(
+        self, tokens_B: Tensor, state: RecurrentState, forward: Forward = INFERENCE
+    ) -> tuple[Tensor, RecurrentState]:
+        """One token a row → logits (B, V) of the next one, and the state after it."""
+        features_BTW, state = self.decode(tokens_B[:, None], state, forward)
+        return self.project(features_BTW[:, 0]), state

@@ -1,0 +1,111 @@
+"""The neural language model of a fixed window (Bengio et al. 2003): an autoregressive model with a fixed past.
+
+Shapes: B rows, T positions, N tokens of the window, E embedding width, W hidden width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.ops import Linear, linear
+from sightline.nn.padding import to_left, to_places
+from sightline.nn.state import rows
+
+EOS = 2  # before the first token there is the end of what came before
+
+
+class WindowSizes(BaseModel):
+    """The arguments of `WindowLM`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["window"] = "window"
+    window: int = Field(4, ge=1, description="tokens that the next one is predicted from")
+    embedding_width: int = Field(256, ge=1, description="width of token embeddings, and of the output where tied")
+    width: int = Field(512, ge=1, description="width of the hidden layer")
+    dropout: float = Field(0.2, ge=0, lt=1, description="rate on embeddings and on the hidden layer")
+    tied: bool = Field(True, description="one matrix for embeddings and output")
+
+
+@dataclass(frozen=True)
+class WindowState:
+    """The tokens of the past that are still in sight (B, N - 1); together with the next one they fill the window."""
+
+    tokens_BN: Tensor
+
+    def reorder(self, index: Tensor) -> WindowState:
+        return WindowState(rows(self.tokens_BN, index))
+
+    def tensors(self) -> list[Tensor]:
+        """All it holds, rows first."""
+        return [self.tokens_BN]
+
+    def with_tensors(self, tensors: Sequence[Tensor]) -> WindowState:
+        """A state of this shape that holds others."""
+        return WindowState(tensors[0])
+
+
+class WindowLM(nn.Module):
+    """y = U tanh(d + H x) + b over x, the embeddings of the window's tokens side by side (eq. 1, without the direct
+    connections). Where tied the hidden layer is projected to the width of the embeddings first."""
+
+    carries_state = True
+    context = None
+
+    def __init__(self, vocab_size: int, sizes: WindowSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
+        self.hidden = Linear(sizes.window * sizes.embedding_width, sizes.width)
+        self.bridge = Linear(sizes.width, sizes.embedding_width, bias=False) if sizes.tied else None
+        self.output_weight = self.embedding
+        if not sizes.tied:
+            self.output_weight = nn.Parameter(torch.empty(vocab_size, sizes.width).uniform_(-0.1, 0.1))
+        self.output_bias = nn.Parameter(torch.zeros(vocab_size))
+
+    def start(self, rows: int) -> WindowState:
+        """The state before the first token."""
+        device = self.embedding.device
+        return WindowState(torch.full((rows, self.sizes.window - 1), EOS, dtype=torch.int64, device=device))
+
+    def decode(
+        self, tokens_BT: Tensor, state: WindowState, forward: Forward = INFERENCE, real_BT: Tensor | None = None
+    ) -> tuple[Tensor, WindowState]:
+        """T more tokens → features (B, T, E or W) that predict each one's successor, and the state after them.
+
+        Args:
+            real_BT: which tokens are no padding, wherever it stands; features at padding mean nothing.
+        """
+        lengths_B, places_BT = tokens_BT.new_full(tokens_BT.shape[:1], tokens_BT.shape[1]), None
+        if real_BT is not None:
+            tokens_BT, lengths_B, places_BT = to_left(tokens_BT, real_BT)
+        past = self.sizes.window - 1
+        seen_BS = torch.cat([state.tokens_BN, tokens_BT], 1)
+        x_BSE = forward.dropout(F.embedding(seen_BS, self.embedding), self.sizes.dropout)
+        window_BTX = x_BSE.unfold(1, self.sizes.window, 1).transpose(2, 3).flatten(2)
+        hidden_BTW = torch.tanh(self.hidden(window_BTX))
+        forward.record("hidden", hidden_BTW)
+        features = forward.dropout(hidden_BTW, self.sizes.dropout)
+        features = features if self.bridge is None else self.bridge(features)
+        last_BN = lengths_B[:, None] + torch.arange(past, device=tokens_BT.device)
+        return (
+            features if places_BT is None else to_places(features, places_BT),
+            WindowState(seen_BS.gather(1, last_BN)),
+        )
+
+    def project(self, features: Tensor) -> Tensor:
+        """Features (…, E or W) → logits (…, V)."""
+        return linear(features, self.output_weight, self.output_bias)
+
+    def step(self, tokens_B: Tensor, state: WindowState, forward: Forward = INFERENCE) -> tuple[Tensor, WindowState]:
+        """One token a row → logits (B, V) of the next one, and the state after it."""
+        features_BTE, state = self.decode(tokens_B[:, None], state, forward)
+        return self.project(features_BTE[:, 0]), state
