@@ -1,0 +1,1 @@
+"""Formats that other toolkits read and write."""
