@@ -11,7 +11,7 @@ import io
 import math
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -142,7 +142,8 @@ class _Reader:
             if text != f"\\{n}-grams:":
                 self.fail(f'"{text[:80]}" stands where "\\{n}-grams:" should; after {expected[n - 2]} n-grams')
             grams, logs, numbers = self._section(lines, n, rows, len(expected))
-            tables.append(self._unigrams(grams, logs) if n == 1 else self._table(tables, grams, logs, numbers))
+            table = self._unigrams(grams, logs) if n == 1 else self._table(tables, grams, logs, numbers)
+            tables.append(table if n < len(expected) else replace(table, log_backoff=np.zeros(0)))
             text = self._next(lines, "\\end\\")
         if text != "\\end\\":
             self.fail(f'"{text[:80]}" stands where "\\end\\" should; there are more n-grams than announced')

@@ -8,7 +8,7 @@ seen after a context lie next to each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -27,10 +27,20 @@ MISSING = -1  # in place of a row, where there is none
 
 @dataclass(frozen=True)
 class Counts:
-    """The n-grams of one order: `keys` (N,) int64, ascending; how often each occurs, `counts` (N,) int64."""
+    """The n-grams of one order: `keys` (N,) int64, ascending; how often each occurs, `counts` (N,) int32 or int64."""
 
     keys: Ints
     counts: Ints
+
+
+def narrowest(most: int) -> type[np.signedinteger[Any]]:
+    """The integers that hold -1 to `most` in the least memory."""
+    return np.int32 if most < 1 << 31 else np.int64
+
+
+def pieces(size: int, each: int = 1 << 22) -> Iterator[slice]:
+    """0 to `size` in slices, so that what is computed on the way from array to array stays small."""
+    return (slice(start, start + each) for start in range(0, size, each))
 
 
 def find(keys: Ints, wanted: Ints) -> Ints:
@@ -47,9 +57,8 @@ def check_documents(tokens: Ints, offsets: Ints, vocab_size: int, specials: tupl
     """Raises DataError unless the documents hold ids of the vocabulary alone, and none of `specials`."""
     if not len(offsets) or (np.diff(offsets) < 0).any() or offsets[0] < 0 or offsets[-1] > len(tokens):
         raise DataError(f"offsets: they must rise from 0 or more to at most {len(tokens)}, the tokens there are")
-    step = 1 << 24
-    for start in range(int(offsets[0]), int(offsets[-1]), step):
-        part = tokens[start : min(start + step, int(offsets[-1]))]
+    inside = tokens[int(offsets[0]) : int(offsets[-1])]
+    for part in map(inside.__getitem__, pieces(len(inside))):
         if int(part.max()) >= vocab_size or int(part.min()) < 0:
             raise DataError(f"tokens: an id outside 0..{vocab_size - 1}; use the tokenizer the documents were cut with")
         for special in specials:
@@ -99,9 +108,12 @@ def count(
         raise DataError("documents: there are none to count; give at least one")
     check_documents(tokens, offsets, vocab_size, (PAD, bos_id, eos_id))
     ids, is_bos = stream(tokens, offsets, bos_id, eos_id)
-    unigrams = np.bincount(ids[~is_bos], minlength=vocab_size)
+    narrow = narrowest(max(len(ids), vocab_size))
+    unigrams = np.zeros(vocab_size, narrow)
+    for part in pieces(len(ids)):
+        unigrams += np.bincount(ids[part][~is_bos[part]], minlength=vocab_size).astype(narrow)
     tables = [Counts(np.arange(vocab_size), unigrams)]
-    rows = ids.astype(np.int32 if max(len(ids), vocab_size) < 1 << 31 else np.int64)
+    rows = ids.astype(narrow)
     for n in range(2, order + 1):
         last = n == order
         parts: list[Counts] = []
@@ -122,10 +134,10 @@ def count(
             if progress is not None:
                 progress((n - 2 + min(1.0, (start + chunk) / len(ids))) / (order - 1))
         merged = _merge([part.keys for part in parts])
-        total = np.zeros(len(merged), np.int64)
+        total = np.zeros(len(merged), narrow)
         for number, part in enumerate(parts):
             places = np.searchsorted(merged, part.keys)
-            total[places] += part.counts
+            total[places] += part.counts.astype(narrow)
             if not last:
                 local = rows[number * chunk : (number + 1) * chunk]
                 valid = local >= 0
@@ -150,10 +162,13 @@ def suffixes(tables: list[Ints], vocab_size: int) -> list[Ints]:
 
     Where words were seen all their windows were, so every suffix has a row.
     """
-    found = [np.zeros(len(tables[0]), np.int64)]
+    found: list[Ints] = [np.zeros(len(tables[0]), np.int32)]
     for below, keys in pairwise(tables):
-        prefixes, words = np.divmod(keys, vocab_size)
-        found.append(np.searchsorted(below, found[-1][prefixes] * vocab_size + words))
+        rows = np.empty(len(keys), narrowest(len(below)))
+        for part in pieces(len(keys)):
+            prefixes, words = np.divmod(keys[part], vocab_size)
+            rows[part] = np.searchsorted(below, found[-1][prefixes].astype(np.int64) * vocab_size + words)
+        found.append(rows)
     return found
 
 

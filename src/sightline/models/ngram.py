@@ -161,7 +161,7 @@ class NGram:
         return torch.from_numpy(log_p_BV.astype(np.float32)).to(tokens_B.device), NGramState(contexts_BN)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that is needed to make it anew: `order_k.keys` int64, `.log_p` and `.log_backoff` float64."""
+        """All it consists of: `order_k.keys` int64, `.log_p` and, below the highest order, `.log_backoff` float64."""
         named = {}
         for n, table in enumerate(self.tables, 1):
             named[f"order_{n}.keys"] = torch.from_numpy(table.keys)
@@ -191,10 +191,11 @@ class NGram:
         for n in range(1, order + 1):
             try:
                 keys, log_p = (tensors[f"order_{n}.{name}"].numpy() for name in ("keys", "log_p"))
-                log_backoff = tensors[f"order_{n}.log_backoff"].numpy() if n < order else np.zeros(len(keys))
+                log_backoff = tensors[f"order_{n}.log_backoff"].numpy() if n < order else np.zeros(0)
             except KeyError as missing:
                 raise CheckpointError(f"n-grams: {missing} is not there; train the model again") from None
-            if not len(keys) == len(log_p) == len(log_backoff) or (n == 1 and len(keys) != vocab_size):
+            sizes_fit = len(keys) == len(log_p) and len(log_backoff) == (len(keys) if n < order else 0)
+            if not sizes_fit or (n == 1 and len(keys) != vocab_size):
                 raise CheckpointError(f"n-grams: order {n} does not fit {vocab_size} tokens; train the model again")
             tables.append(Table(keys, log_p, log_backoff))
         return cls(tables, vocab_size, sizes, bos_id, eos_id)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.models.counting import PAD, Counts, Floats, Ints, starts_with, suffixes
+from sightline.models.counting import PAD, Counts, Floats, Ints, pieces, starts_with, suffixes
 
 Smoothing = Literal["kneser_ney", "add_k", "none"]
 
@@ -21,7 +21,7 @@ Smoothing = Literal["kneser_ney", "add_k", "none"]
 class Table:
     """The n-grams of one order. keys (N,) int64 as in `counting`; ln p and ln back-off weight (N,) float64.
 
-    The weight of an n-gram after which nothing was seen is 1 (ln 0); so it is throughout the highest order.
+    The weight is 1 (ln 1 = 0) where nothing was seen after an n-gram. The highest order has none: (0,).
     """
 
     keys: Ints
@@ -35,16 +35,27 @@ def estimate(counts: list[Counts], vocab_size: int, smoothing: Smoothing, k: flo
     predictable[[PAD, bos_id]] = False
     tables = _ESTIMATORS[smoothing](counts, vocab_size, k, bos_id, predictable)
     with np.errstate(divide="ignore"):  # ln 0 = -inf: what cannot be predicted, and fallbacks without weight
-        return [Table(keys, np.log(p), np.log(backoff)) for keys, p, backoff in tables]
+        return [Table(keys, np.log(p, out=p), np.log(backoff, out=backoff)) for keys, p, backoff in tables]
 
 
 # keys, p and the weight of the fallback of each order
 _Linear = list[tuple[Ints, Floats, Floats]]
 
 
+def _sums(keys: Ints, vocab_size: int, contexts: int, counts: Ints, worth: Floats | None = None) -> Floats:
+    """Σ_w c(h w), or where `worth` is given Σ_w worth[c(h w)], for each of the `contexts` h: (contexts,)."""
+    sums = np.zeros(contexts)
+    for part in pieces(len(keys)):
+        prefixes = keys[part] // vocab_size
+        values = counts[part] if worth is None else worth[counts[part]]
+        found = np.bincount(prefixes - prefixes[0], values)  # prefixes ascend
+        sums[prefixes[0] : prefixes[0] + len(found)] += found
+    return sums
+
+
 def _with_weights(p: list[tuple[Ints, Floats]], weights: list[Floats]) -> _Linear:
     """Weights were found while the n-grams that extend a context were; they belong to the context, an order below."""
-    following = [*weights[1:], np.ones(len(p[-1][0]))]
+    following = [*weights[1:], np.zeros(0)]
     return [(keys, each, weight) for (keys, each), weight in zip(p, following, strict=True)]
 
 
@@ -71,11 +82,14 @@ def _kneser_ney(
         adjusted = table.counts
         if n + 1 < len(counts):
             adjusted = np.where(from_bos[n], adjusted, np.bincount(below[n + 1], minlength=len(adjusted)))
-        discounts = discounts_of(adjusted)[np.minimum(adjusted, 3)]
-        prefixes = table.keys // vocab_size
-        total = np.bincount(prefixes, adjusted, len(p_lower))
-        gamma = _ratio(np.bincount(prefixes, discounts, len(p_lower)), total, 1.0)
-        p_here = _ratio(adjusted - discounts, total[prefixes], 0.0) + gamma[prefixes] * p_lower[below[n]]
+        discounts, up_to_3 = discounts_of(adjusted), np.minimum(adjusted, 3).astype(np.int8)
+        total = _sums(table.keys, vocab_size, len(p_lower), adjusted)
+        gamma = _ratio(_sums(table.keys, vocab_size, len(p_lower), up_to_3, discounts), total, 1.0)
+        p_here = np.empty(len(table.keys))
+        for part in pieces(len(p_here)):
+            prefixes = table.keys[part] // vocab_size
+            own = _ratio(adjusted[part] - discounts[up_to_3[part]], total[prefixes], 0.0)
+            p_here[part] = own + gamma[prefixes] * p_lower[below[n][part]]
         if n == 0:
             p_here[~predictable] = 0.0
         p.append((table.keys, p_here))
@@ -112,9 +126,12 @@ def _add_k(counts: list[Counts], vocab_size: int, k: float, bos_id: int, predict
     weights: list[Floats] = []
     whole = np.array([len(counts) == 1])
     for n, table in enumerate(counts):
-        prefixes = table.keys // vocab_size
-        total = np.bincount(prefixes, table.counts, len(whole))
-        p_here = np.where(whole[prefixes], (table.counts + k) / (total[prefixes] + k * words), 1.0 / words)
+        total = _sums(table.keys, vocab_size, len(whole), table.counts)
+        p_here = np.empty(len(table.keys))
+        for part in pieces(len(p_here)):
+            prefixes = table.keys[part] // vocab_size
+            added = (table.counts[part] + k) / (total[prefixes] + k * words)
+            p_here[part] = np.where(whole[prefixes], added, 1.0 / words)
         if n == 0:
             p_here[~predictable] = 0.0
         p.append((table.keys, p_here))
@@ -129,9 +146,11 @@ def _relative(counts: list[Counts], vocab_size: int, k: float, bos_id: int, pred
     weights: list[Floats] = []
     contexts = 1
     for table in counts:
-        prefixes = table.keys // vocab_size
-        total = np.bincount(prefixes, table.counts, contexts)
-        p.append((table.keys, table.counts / total[prefixes]))
+        total = _sums(table.keys, vocab_size, contexts, table.counts)
+        p_here = np.empty(len(table.keys))
+        for part in pieces(len(p_here)):
+            p_here[part] = table.counts[part] / total[table.keys[part] // vocab_size]
+        p.append((table.keys, p_here))
         weights.append(np.where(total > 0, 0.0, 1.0))
         contexts = len(table.keys)
     return _with_weights(p, weights)
