@@ -72,6 +72,12 @@ class RegressionTask:
         error = self.model(batch.x_NI, generator) - batch.y_N
         return error.square().sum(), len(error), {"absolute": float(error.detach().abs().sum())}
 
+    def carried(self) -> dict[str, Tensor]:
+        return {}
+
+    def carry(self, tensors: dict[str, Tensor]) -> None:
+        raise AssertionError("nothing was carried")
+
     def describe(self, batch: Batch) -> str:
         return f"number {batch.number}"
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sightline.language_model import LanguageModel as LanguageModel
+    from sightline.loading import load as load
     from sightline.translator import Translator as Translator
-    from sightline.translator import load as load
 
 __version__ = "0.1.0"
-__all__ = ["Translator", "__version__", "load"]
+__all__ = ["LanguageModel", "Translator", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
     # importing torch takes seconds that `sightline --help` should not
-    if name in ("load", "Translator"):
-        from sightline import translator
+    if name in ("load", "LanguageModel", "Translator"):
+        from sightline import loading
 
-        return getattr(translator, name)
+        return getattr(loading, name)
     raise AttributeError(f"module 'sightline' has no attribute {name!r}")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import torch
 
-from sightline.models import make_encoder_decoder
-from sightline.tasks.translation import TranslationSettings
 from sightline.train.settings import TrainSettings
+from sightline.training import KINDS
 
 # of Adam's two averages and the gradient, in fp32
 _FP32_COPIES = 3
 
 
-def describe(settings: TranslationSettings) -> list[str]:
+def describe(settings: Any) -> list[str]:
     """One line each on parameters, memory, updates and disk. Nothing is read or written.
 
     The vocabulary is taken to be as large as allowed; activations are estimated from what one token keeps for the
@@ -20,7 +22,9 @@ def describe(settings: TranslationSettings) -> list[str]:
     """
     vocab = settings.tokenizer.vocab_size
     with torch.device("meta"):
-        model = make_encoder_decoder(vocab, vocab, settings.model)
+        # all that a model asks of tokenizers is how large they are
+        sized: Any = dict.fromkeys(("source", "target", "text"), SimpleNamespace(vocab_size=vocab))
+        model = KINDS[settings.task].make_model(settings, sized)
     count = sum(parameter.numel() for parameter in model.parameters())
     training = settings.training
     width = 2 if training.precision == "bf16" else 4
@@ -31,18 +35,25 @@ def describe(settings: TranslationSettings) -> list[str]:
     return [
         f"model: {settings.model.kind}, {count:,} parameters with a vocabulary of {vocab:,}",
         f"memory: about {_size(weights + activations)} ({_size(weights)} weights and optimizer, the rest activations)",
-        f"updates: {_ending(training)}, each of {training.accumulate} × {training.tokens_per_batch:,} target tokens",
+        f"updates: {_ending(training)}, each of {training.accumulate} × {training.tokens_per_batch:,} tokens",
         f"disk: {_size(checkpoint)} a checkpoint, up to {kept} of them, {_size(count * 4)} for the final weights",
     ]
 
 
-def _activations_per_token(settings: TranslationSettings) -> int:
-    """Numbers kept for the backward pass for one source and one target token, roughly."""
+def _activations_per_token(settings: Any) -> int:
+    """Numbers kept for the backward pass for one token (of a translation: one of each side), roughly."""
     sizes = settings.model
-    if sizes.kind == "transformer":
-        layers = sizes.num_layers + (sizes.num_decoder_layers or sizes.num_layers)
-        return layers * (12 * sizes.d_model + 3 * sizes.d_ff)
-    return (sizes.num_layers * 2 * 10 + 8) * sizes.width + 4 * sizes.embedding_width
+    return {
+        "transformer": lambda: (
+            (sizes.num_layers + (sizes.num_decoder_layers or sizes.num_layers)) * (12 * sizes.d_model + 3 * sizes.d_ff)
+        ),
+        "seq2seq": lambda: (sizes.num_layers * 2 * 10 + 8) * sizes.width + 4 * sizes.embedding_width,
+        "gpt": lambda: (
+            sizes.num_layers * (12 * sizes.d_model + 3 * sizes.d_ff + 2 * sizes.num_heads * settings.data.block)
+        ),
+        "recurrent": lambda: sizes.num_layers * 10 * sizes.width + 3 * sizes.embedding_width,
+        "window": lambda: (sizes.window + 2) * sizes.embedding_width + 3 * sizes.width,
+    }[sizes.kind]()
 
 
 def _ending(training: TrainSettings) -> str:

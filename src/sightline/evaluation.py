@@ -1,4 +1,4 @@
-"""A run measured on pairs of sentences: corpus scores with signatures, perplexity, speed, BLEU by source length."""
+"""A run measured: translations by corpus scores with signatures, language models by perplexity and bits per byte."""
 
 from __future__ import annotations
 
@@ -6,15 +6,37 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sightline.data.readers import PairSource, read_pairs
 from sightline.decode import SearchOptions
+from sightline.language_model import LanguageModel
+from sightline.run import Run
+from sightline.tasks.language import TextFiles, encode, figures, measure
 from sightline.tasks.metrics import Measured, bleu, chrf, ter
 from sightline.translator import Translator
 
 # upper bounds of source length in words
 BUCKETS = (8, 11, 14, 17, 21, 1_000_000)
+
+
+class Report(Protocol):
+    """What was measured on one set."""
+
+    @property
+    def name(self) -> str: ...
+
+    def lines(self) -> list[str]:
+        """The report as text."""
+        ...
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """(score, value, signature) for a table."""
+        ...
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain values."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -50,12 +72,25 @@ class Evaluation:
             ]
         return lines
 
+    def rows(self) -> list[tuple[str, str, str]]:
+        """(score, value, signature) for a table."""
+        rows = [(one.name, f"{one.score:.2f}", f"`{one.signature}`") for one in self.scores]
+        return [*rows, ("perplexity per token", f"{self.perplexity:.3f}", "")]
+
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, without the texts."""
         values = asdict(self)
         for name in ("hypotheses", "sources", "references"):
             del values[name]
         return {**values, "sentences_per_second": self.sentences_per_second}
+
+
+def evaluate_translation(run: Run) -> list[Report]:
+    """Every test set of a trained translation run, in fp32, with and without case."""
+    translator = Translator(run.path)
+    sets = translator.settings.data.test.items()
+    options = translator.settings.search
+    return [evaluate_pairs(translator, name, files.pair_source(), options, lowercase=True) for name, files in sets]
 
 
 def evaluate_pairs(
@@ -109,3 +144,52 @@ def _by_length(sources: list[str], references: list[str], hypotheses: list[str])
             buckets.append((f"{low}-{high}" if high < BUCKETS[-1] else f"{low}+", len(rows), score))
         low = high + 1
     return buckets
+
+
+@dataclass(frozen=True)
+class TextEvaluation:
+    """How well a language model predicts one set."""
+
+    name: str
+    tokens: int
+    words: int
+    scores: dict[str, float]  # loss (nats a token), perplexity, bits_per_byte, bits_per_character, word_perplexity
+    seconds: float
+
+    def lines(self) -> list[str]:
+        """The report as text."""
+        speed = self.tokens / max(self.seconds, 1e-9)
+        lines = [f"{self.name}: {self.tokens:,} tokens, {self.words:,} words, {speed:,.0f} tokens a second"]
+        return lines + [f"  {label} {value}" for label, value, _ in self.rows()]
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """(score, value, signature) for a table."""
+        labels = {
+            "perplexity": "perplexity per token",
+            "word_perplexity": "perplexity per word",
+            "bits_per_byte": "bits per byte",
+            "bits_per_character": "bits per character",
+        }
+        return [(label, f"{self.scores[key]:.4f}", "") for key, label in labels.items()]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return asdict(self)
+
+
+def evaluate_language(run: Run) -> list[Report]:
+    """Every test set of a trained language model, in fp32."""
+    model = LanguageModel(run.path)
+    return [evaluate_text(model, name, files) for name, files in model.settings.data.test.items()]
+
+
+def evaluate_text(model: LanguageModel, name: str, files: TextFiles) -> TextEvaluation:
+    """Every token of a text but the very first is predicted, as in validation."""
+    start = time.perf_counter()
+    text = encode(model.settings, model.tokenizer, [files])
+    nats = measure(model.model, text.stream, model.settings)
+    found = figures(nats, text)
+    # a document's end counts as a word, as it does in word-level corpora
+    words = text.words + text.documents
+    scores = {**found, "word_perplexity": math.exp(min(nats / max(words, 1), 700.0))}
+    return TextEvaluation(name, len(text.stream) - 1, text.words, scores, time.perf_counter() - start)

@@ -15,10 +15,14 @@ from safetensors import safe_open
 from torch import Tensor
 
 from sightline import config
-from sightline.errors import CheckpointError, SightlineError, UsageError
+from sightline.data.tokenizer import Tokenizer
+from sightline.errors import CheckpointError, SightlineError, UsageError, nearest
+from sightline.nn.ops import to_precision
 from sightline.train import storage
+from sightline.train.precision import resolve_device
 
 Settings = TypeVar("Settings", bound=BaseModel)
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Run:
@@ -93,13 +97,34 @@ class Run:
         with safe_open(self.weights, framework="pt") as file:
             return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
+    def read_weights(self) -> dict[str, Tensor]:
+        """The weights to use, by name."""
+        return storage.read_tensors(self.weights)
+
     def load_weights(self, model: torch.nn.Module) -> None:
         """Copies the weights into a model of the run's configuration, in fp32; tied ones are stored once."""
         names = model.state_dict(keep_vars=True).keys()
         buffers = {name: buffer for name, buffer in model.named_buffers() if name in names}
-        storage.copy_tensors(
-            storage.read_tensors(self.weights), {**dict(model.named_parameters()), **buffers}, self.weights
-        )
+        storage.copy_tensors(self.read_weights(), {**dict(model.named_parameters()), **buffers}, self.weights)
+
+    @property
+    def task(self) -> str:
+        """What the model of the run has learned: "translation" or "language"."""
+        return str(self.read_config().get("task", "translation"))
+
+    def load_tokenizers(self) -> dict[str, Tokenizer]:
+        """The tokenizers of the run by name."""
+        return {file.stem: Tokenizer.load(file) for file in sorted(self.tokenizers.glob("*.json"))}
+
+    def ready_model(self, model: torch.nn.Module, precision: str, device: str) -> None:
+        """Gives a model of the run's configuration the run's weights, for use in `precision` on `device`.
+
+        Raises UsageError for a precision that there is not.
+        """
+        if precision not in PRECISIONS:
+            raise UsageError(f'precision: no such choice: "{precision}"{nearest(precision, PRECISIONS)}')
+        self.load_weights(model)
+        to_precision(model.to(resolve_device(device)), PRECISIONS[precision])
 
     def write_card(self, text: str) -> None:
         self._write(self.card, text)
@@ -125,7 +150,7 @@ class Run:
                 "give it again, choose another --run, or start over with --fresh"
             )
 
-    def save_tokenizers(self, tokenizers: Mapping[str, Any]) -> None:
+    def save_tokenizers(self, tokenizers: Mapping[str, Tokenizer]) -> None:
         for name, tokenizer in tokenizers.items():
             try:
                 self.tokenizers.mkdir(parents=True, exist_ok=True)

@@ -1,30 +1,74 @@
-"""A translation run from configuration to model card: tokenizers, task, loop, final weights, evaluation."""
+"""A run from configuration to model card: tokenizers, task, loop, final weights, evaluation."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 
 from sightline import __version__
-from sightline.errors import UsageError
-from sightline.evaluation import Evaluation, evaluate_pairs
+from sightline.data.tokenizer import Tokenizer
+from sightline.errors import UsageError, nearest
+from sightline.evaluation import Report, evaluate_language, evaluate_translation
 from sightline.nn.ops import to_precision
-from sightline.run import Run
-from sightline.tasks.translation import TranslationSettings, TranslationTask, make_model, train_tokenizers
+from sightline.run import PRECISIONS, Run
+from sightline.tasks import language, translation
 from sightline.train import machine, precision
 from sightline.train.final import final_weights
 from sightline.train.log import TrainLog
 from sightline.train.loop import Outcome, train
-from sightline.translator import PRECISIONS, Translator, load_tokenizers
+from sightline.train.task import Task
 
-Report = Callable[[str], None]
+Say = Callable[[str], None]
 
 
-def prepare(settings: TranslationSettings, path: str | Path, *, fresh: bool, report: Report) -> TranslationSettings:
+@dataclass(frozen=True)
+class Kind:
+    """What makes one task a run: each a function of that task's settings."""
+
+    settings: type[BaseModel]
+    train_tokenizers: Callable[[Any], dict[str, Tokenizer]]
+    make_model: Callable[[Any, dict[str, Tokenizer]], torch.nn.Module]
+    task: Callable[..., Task]
+    evaluate: Callable[[Run], list[Report]]
+
+
+KINDS = {
+    "translation": Kind(
+        translation.TranslationSettings,
+        translation.train_tokenizers,
+        translation.make_model,
+        translation.TranslationTask,
+        evaluate_translation,
+    ),
+    "language": Kind(
+        language.LanguageSettings,
+        language.train_tokenizers,
+        language.make_model,
+        language.LanguageTask,
+        evaluate_language,
+    ),
+}
+
+
+def schema(values: Mapping[str, Any], where: str) -> type[BaseModel]:
+    """The settings of the task that a configuration names; translation where it names none.
+
+    Raises UsageError for a task that there is not.
+    """
+    task = values.get("task", "translation")
+    if task not in KINDS:
+        raise UsageError(f'{where}: task: there is no "{task}"{nearest(str(task), KINDS)}')
+    return KINDS[task].settings
+
+
+def prepare(settings: Any, path: str | Path, *, fresh: bool, report: Say) -> Any:
     """Makes the run directory, or checks that the one there was started with the same configuration.
 
     Returns:
@@ -42,7 +86,7 @@ def prepare(settings: TranslationSettings, path: str | Path, *, fresh: bool, rep
     if not run.exists and run.path.is_dir() and any(run.path.iterdir()):
         raise UsageError(f"{path}: a folder with other things in it; choose another --run")
     if run.exists:
-        kept = run.settings(TranslationSettings)
+        kept = run.settings(type(settings))
         settings = _resolved(settings, kept.training.precision, kept.training.device, kept.training.threads)
         run.refuse_changes(settings)
         return settings
@@ -51,12 +95,12 @@ def prepare(settings: TranslationSettings, path: str | Path, *, fresh: bool, rep
     settings = _resolved(settings, width, device, torch.get_num_threads())
     report(f"precision {settings.training.precision}; learning the vocabulary")
     # tokenizers first and the configuration last: a run directory with one is complete
-    run.save_tokenizers(train_tokenizers(settings))
+    run.save_tokenizers(KINDS[settings.task].train_tokenizers(settings))
     run.write_config(settings)
     return settings
 
 
-def _resolved(settings: TranslationSettings, width: str, device: str, threads: int | None) -> TranslationSettings:
+def _resolved(settings: Any, width: str, device: str, threads: int | None) -> Any:
     """What was left to the machine filled in; all of it decides the last bits of the weights."""
     training = settings.training
     filled = {
@@ -67,25 +111,26 @@ def _resolved(settings: TranslationSettings, width: str, device: str, threads: i
     return settings.model_copy(update={"training": training.model_copy(update=filled)})
 
 
-def build(settings: TranslationSettings, path: str | Path, report: Report) -> TranslationTask:
+def build(settings: Any, path: str | Path, report: Say) -> Task:
     """The task of a prepared run, its model freshly initialised in the run's precision."""
-    tokenizers = load_tokenizers(Run(path))
-    model = make_model(settings, tokenizers)
+    kind = KINDS[settings.task]
+    tokenizers = Run(path).load_tokenizers()
+    model = kind.make_model(settings, tokenizers)
     count = sum(parameter.numel() for parameter in model.parameters())
     report(f"model: {settings.model.kind}, {count:,} parameters, {settings.training.precision}")
     device = precision.resolve_device(settings.training.device)
     to_precision(model.to(device), PRECISIONS[settings.training.precision])
-    return TranslationTask(settings, tokenizers, model, device=device, report=report)
+    return kind.task(settings, tokenizers, model, device=device, report=report)
 
 
 def train_run(
-    settings: TranslationSettings,
+    settings: Any,
     path: str | Path,
     *,
     fresh: bool = False,
-    report: Report,
+    report: Say,
     log: Callable[..., TrainLog],
-) -> tuple[Outcome, list[Evaluation]]:
+) -> tuple[Outcome, list[Report]]:
     """Trains a run to its end, or goes on with it; exports the weights, measures the test sets, writes the card.
 
     A run that has ended and been measured is only read.
@@ -93,46 +138,46 @@ def train_run(
     machine.setup(settings.training.threads)
     settings = prepare(settings, path, fresh=fresh, report=report)
     run = Run(path)
-    task = build(settings, path, report)
-    with log(run.path) as training_log:
-        outcome = train(task, settings.training, run.path, training_log)
-    weights, origin = final_weights(run.path, settings.training)
-    run.save_weights(weights)
-    report(f"final weights: {origin}")
-    evaluations = evaluate_run(run)
-    run.write_card(model_card(settings, outcome, evaluations, task.model))
+    if settings.model.kind == language.COUNTED:
+        outcome, count = _count(settings, run, report)
+    else:
+        task = build(settings, path, report)
+        with log(run.path) as training_log:
+            outcome = train(task, settings.training, run.path, training_log)
+        weights, origin = final_weights(run.path, settings.training)
+        run.save_weights(weights)
+        report(f"final weights: {origin}")
+        count = sum(parameter.numel() for parameter in task.model.parameters())
+    evaluations = KINDS[settings.task].evaluate(run)
+    run.write_card(model_card(settings, outcome, evaluations, count))
     return outcome, evaluations
 
 
-def evaluate_run(run: Run) -> list[Evaluation]:
-    """Every test set of a trained run, in fp32, with and without case."""
-    translator = Translator(run.path)
-    sets = translator.settings.data.test.items()
-    options = translator.settings.search
-    return [evaluate_pairs(translator, name, files.pair_source(), options, lowercase=True) for name, files in sets]
+def _count(settings: language.LanguageSettings, run: Run, report: Say) -> tuple[Outcome, int]:
+    """A model that is counted, saved; and how many numbers it holds."""
+    start = time.monotonic()
+    model, figures = language.count_model(settings, run.load_tokenizers(), report)
+    run.save_weights(model.tensors())
+    report(f"validation perplexity {figures['perplexity']:.3f}, bits per byte {figures['bits_per_byte']:.4f}")
+    numbers = sum(tensor.numel() for name, tensor in model.tensors().items() if not name.endswith("keys"))
+    return Outcome("all text counted", 1, figures["loss"], 1, time.monotonic() - start), numbers
 
 
-def model_card(
-    settings: TranslationSettings, outcome: Outcome, evaluations: list[Evaluation], model: torch.nn.Module
-) -> str:
-    """The README of a run: how the model was made and how good it is."""
-    data: Any = settings.data
-    count = sum(parameter.numel() for parameter in model.parameters())
+def model_card(settings: Any, outcome: Outcome, evaluations: list[Report], count: int) -> str:
+    """The README of a run: how the model, of `count` parameters, was made and how good it is."""
     lines = [
-        f"# {data.source_language} → {data.target_language}, {settings.model.kind}",
+        f"# {settings.title}, {settings.model.kind}",
         "",
         f"Trained by Sightline {__version__} with PyTorch {torch.__version__}: {outcome.update:,} updates "
         f"({outcome.reason}), {count:,} parameters, {settings.training.precision}.",
         f"Best validation {settings.training.metric}: {outcome.best} at update {outcome.best_update}.",
         "",
-        "Training text: " + ", ".join(files.source for files in data.train),
+        "Training text: " + ", ".join(files.source for files in settings.data.train),
         "",
         "| set | score | value | signature |",
         "| --- | --- | --- | --- |",
     ]
     for evaluation in evaluations:
-        for one in evaluation.scores:
-            lines.append(f"| {evaluation.name} | {one.name} | {one.score:.2f} | `{one.signature}` |")
-        lines.append(f"| {evaluation.name} | perplexity per token | {evaluation.perplexity:.3f} | |")
+        lines += [f"| {evaluation.name} | {' | '.join(row)} |" for row in evaluation.rows()]
     lines += ["", "Everything it was made from is in `config.toml`; `metrics.jsonl` tells how training went.", ""]
     return "\n".join(lines)

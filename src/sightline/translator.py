@@ -10,19 +10,13 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-import torch
 
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode import Hypothesis, SearchOptions
-from sightline.errors import UsageError, nearest
-from sightline.nn.ops import to_precision
+from sightline.errors import UsageError
 from sightline.run import Run
 from sightline.tasks.translating import attention_ids, score_ids, translate_ids
 from sightline.tasks.translation import TranslationSettings, make_model
-from sightline.train.precision import resolve_device
-
-END = "</s>"
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -105,15 +99,16 @@ class Translator:
     """
 
     def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
-        if precision not in PRECISIONS:
-            raise UsageError(f'precision: no such choice: "{precision}"{nearest(precision, PRECISIONS)}')
         self.run = Run(run)
+        if self.run.task != "translation":
+            raise UsageError(
+                f"{run}: a run of task {self.run.task}, which does not translate; try `sightline generate`"
+            )
         self.settings = self.run.settings(TranslationSettings)
         self.run.verify()
-        self.tokenizers = load_tokenizers(self.run)
+        self.tokenizers = self.run.load_tokenizers()
         self.model: Any = make_model(self.settings, self.tokenizers)
-        self.run.load_weights(self.model)
-        to_precision(self.model.to(resolve_device(device)), PRECISIONS[precision])
+        self.run.ready_model(self.model, precision, device)
 
     @overload
     def translate(
@@ -234,15 +229,5 @@ class Translator:
         tokens = tokenizer.tokens(ids)
         words = list(accumulate(int(number > 0 and token.startswith("▁")) for number, token in enumerate(tokens)))
         groups = [[one for one, word in zip(ids, words, strict=True) if word == number] for number in sorted({*words})]
-        names = (*(tokenizer.decode(group).strip() for group in groups), END)
-        return (*tokens, END), names, (*words, len(groups))
-
-
-def load_tokenizers(run: Run) -> dict[str, Tokenizer]:
-    """The tokenizers of a run by side."""
-    return {side: Tokenizer.load(run.tokenizers / f"{side}.json") for side in ("source", "target")}
-
-
-def load(run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> Translator:
-    """A trained run as a `Translator`; see its arguments."""
-    return Translator(run, precision=precision, device=device)
+        names = (*(tokenizer.decode(group).strip() for group in groups), Tokenizer.END)
+        return (*tokens, Tokenizer.END), names, (*words, len(groups))

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sightline.cli.common import say
+
+# What to do with a run that has been trained, by task.
+NEXT = {
+    "translation": "sightline translate {run} --text '…' --attention",
+    "language": "sightline generate {run} --prompt '…'",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -32,11 +38,11 @@ def train(
     sightline train my.toml training.max_minutes=30 --run runs/first
     """
     from sightline import config
-    from sightline.tasks.translation import TranslationSettings
+    from sightline.training import schema
 
     where, text = config.read(recipe)
     values = config.override(config.parse(where, text), overrides or [])
-    settings = config.validate(TranslationSettings, values, where, text)
+    settings: Any = config.validate(schema(values, where), values, where, text)
     path = Path(run or f"runs/{Path(recipe).stem}")
     if dry_run:
         from sightline.dryrun import describe
@@ -61,38 +67,43 @@ def train(
     say(f"trained: {outcome.reason}; best {settings.training.metric} {outcome.best} at update {outcome.best_update}")
     for evaluation in evaluations:
         print("\n".join(evaluation.lines()))
-    say(f"next: sightline translate {path} --text '…' --attention")
+    say(f"next: {NEXT[settings.task].format(run=path)}")
 
 
 def init(
     path: Annotated[str, typer.Argument(help="The file to write, as in my.toml.")],
     source: Annotated[str, typer.Option(help="Your source sentences, or one file with both sides.")] = "train.source",
     target: Annotated[str | None, typer.Option(help="Your target sentences, line by line.")] = None,
-    model: Annotated[str, typer.Option(help="transformer or seq2seq.")] = "transformer",
+    task: Annotated[str, typer.Option(help="translation or language.")] = "translation",
+    model: Annotated[str | None, typer.Option(help="transformer or seq2seq; gpt, recurrent or window.")] = None,
 ) -> None:
     """Write a configuration with every setting explained, to be edited and trained.
 
     sightline init my.toml --source train.ko --target train.en
 
-    sightline init rnn.toml --source pairs.tsv --model seq2seq
+    sightline init gpt.toml --source novels.txt --task language
     """
     from sightline import config
     from sightline.errors import UsageError
-    from sightline.tasks.translation import TranslationSettings
+    from sightline.training import schema
 
     file = Path(path)
     if file.exists():
         raise UsageError(f"{path}: is there already; choose another name, or remove it first")
-    files = {"source": source} | ({"target": target} if target else {})
-    values = {"data": {"train": [files], "validation": files}, "model": {"kind": model}}
-    settings = config.validate(TranslationSettings, values, path)
+    if task == "language":
+        values: dict[str, Any] = {"data": {"train": [{"source": source}], "validation": [{"source": source}]}}
+    else:
+        files = {"source": source} | ({"target": target} if target else {})
+        values = {"data": {"train": [files], "validation": files}}
+    values |= {"task": task} | ({"model": {"kind": model}} if model else {})
+    settings = config.validate(schema(values, "--task"), values, path)
     file.write_text(
         f"# Train with: sightline train {path}\n"
-        "# data.validation must be other sentences than data.train: put a file of its own there.\n\n"
+        "# data.validation must be other text than data.train: put a file of its own there.\n\n"
         + config.commented(settings),
         encoding="utf-8",
     )
-    say(f"written: {path}; set data.validation to sentences that are not trained on")
+    say(f"written: {path}; set data.validation to text that is not trained on")
     say(f"next: sightline train {path} --dry-run")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -113,8 +114,16 @@ class BatchOrder:
         return batches
 
 
-def iterate(order: BatchOrder, position: DataPosition) -> Iterator[tuple[DataPosition, np.ndarray]]:
-    """Batches from `position` on, epoch after epoch for ever: (the position after the batch, its pair indices).
+class Order(Protocol):
+    """The batches of every epoch, each an array of what is in it; a pure function of the seed and the epoch."""
+
+    seed: int
+
+    def epoch(self, epoch: int) -> list[np.ndarray]: ...
+
+
+def iterate(order: Order, position: DataPosition) -> Iterator[tuple[DataPosition, np.ndarray]]:
+    """Batches from `position` on, epoch after epoch for ever: (the position after the batch, what is in it).
 
     Raises CheckpointError where the position cannot belong to this order.
     """

@@ -31,14 +31,18 @@ class TextSource:
     - With `column` the file is TSV (columns counted from 0, or named by the first line), JSON Lines (a key) or the
       embedded corpus ("ko", "en"), and every record is a document.
 
-    Any file may be compressed (.gz, .zst) or a catalogue's: "wikitext-2:train.txt.gz".
+    Any file may be compressed (.gz, .zst) or a catalogue's: "wikitext-2:train.txt.gz". `part` takes what lies between
+    two fractions of the source: of its characters where it is running text, of its documents otherwise.
     """
 
     source: str
     documents: Literal["line", "block", "file", "running"] = "line"
     column: Column | None = None
+    part: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.part[0] < self.part[1] <= 1:
+            raise UsageError(f"{self.source}: part {list(self.part)} must be two rising fractions between 0 and 1")
         if self.column is not None and self.documents != "line":
             raise UsageError(f'{self.source}: with a column every record is a document; leave documents = "line"')
         if self.column is None and self.source.startswith(EMBEDDED):
@@ -62,6 +66,34 @@ def read_pieces(source: TextSource) -> Iterator[Piece]:
 
     Raises DataError where a file cannot be read or is not what the source says.
     """
+    if source.part == (0.0, 1.0):
+        return _all_pieces(source)
+    running = source.documents == "running"
+    # a document is a unit, whatever its length
+    sizes = (len(text) if running else ended for text, ended in _all_pieces(source))
+    total = sum(sizes)
+    low, high = (int(total * fraction) for fraction in source.part)
+    return (_characters if running else _documents)(_all_pieces(source), low, high)
+
+
+def _characters(pieces: Iterator[Piece], low: int, high: int) -> Iterator[Piece]:
+    start = 0
+    for text, ended in pieces:
+        cut = text[max(low - start, 0) : max(high - start, 0)]
+        start += len(text)
+        if cut:
+            yield cut, ended
+
+
+def _documents(pieces: Iterator[Piece], low: int, high: int) -> Iterator[Piece]:
+    number = 0
+    for text, ended in pieces:
+        if low <= number < high:
+            yield text, ended
+        number += ended
+
+
+def _all_pieces(source: TextSource) -> Iterator[Piece]:
     if source.column is not None:
         records = read_pairs(PairSource(source.source, None, source.column, source.column))
         yield from ((text, True) for text, _ in records)
@@ -119,16 +151,17 @@ class EncodedText:
             f"skipped: {reasons or 'none'}"
         )
 
-    def split(self, eos_id: int = 2) -> tuple[np.ndarray, np.ndarray]:
-        """(tokens without ends, int64 offsets): document i is tokens[offsets[i]:offsets[i + 1]].
 
-        Running text is one document.
-        """
-        ends = np.flatnonzero(self.stream == eos_id)
-        if not len(ends):
-            return np.asarray(self.stream), np.array([0, len(self.stream)], np.int64)
-        # the n-th end (from 0) has n ends before it
-        return np.asarray(self.stream)[self.stream != eos_id], ends.astype(np.int64) - np.arange(len(ends))
+def split_documents(stream: np.ndarray, eos_id: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """(the tokens of a stream without ends, int64 offsets): document i is tokens[offsets[i]:offsets[i + 1]].
+
+    Running text is one document.
+    """
+    ends = np.flatnonzero(stream == eos_id)
+    if not len(ends):
+        return np.asarray(stream), np.array([0, len(stream)], np.int64)
+    # the n-th end (from 0) has n ends before it
+    return np.asarray(stream)[stream != eos_id], ends.astype(np.int64) - np.arange(len(ends))
 
 
 def encode_text(
@@ -174,7 +207,7 @@ def _identity(source: TextSource) -> list[Any]:
     digests = [store.file_digest(path) for path in source.files()] or [source.source]
     # the suffix chooses the reader of records
     suffixes = [path.suffixes[-2:] for path in source.files()] if source.column is not None else []
-    return [digests, suffixes, source.documents, source.column]
+    return [digests, suffixes, source.documents, source.column, list(source.part)]
 
 
 def _write(

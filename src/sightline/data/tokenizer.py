@@ -30,6 +30,7 @@ class Rules:
     pre_tokenizer: pre_tokenizers.PreTokenizer
     decoder: decoders.Decoder
     marks_spaces: bool = False
+    hides_specials: bool = False
 
 
 def _rules() -> dict[str, Rules]:
@@ -58,7 +59,7 @@ def _rules() -> dict[str, Rules]:
         ),
         "wordpiece": Rules(vocabulary.train_wordpiece, pre_tokenizers.BertPreTokenizer(), decoders.WordPiece()),
         "word": Rules(vocabulary.train_word, words, known_or_not, marks_spaces=True),
-        "space": Rules(vocabulary.train_word, pre_tokenizers.WhitespaceSplit(), joined_by_spaces),
+        "space": Rules(vocabulary.train_word, pre_tokenizers.WhitespaceSplit(), joined_by_spaces, hides_specials=True),
         "char": Rules(vocabulary.train_word, chars, decoders.Fuse()),
     }
 
@@ -79,7 +80,7 @@ class Tokenizer:
     - `word`: `text` where all its words are known, but U+2581 comes back as a space; an unknown word, with the
       space before it, becomes "<unk>".
     - `space`: words as white space divides them, joined by single spaces, for text that is cut into words already; a
-      word spelled "<unk>" is the unknown token.
+      word spelled like a special token is the unknown one.
     - `char`: `text` where all its characters are known.
     - `wordpiece` (as BERT's, Devlin et al. 2019): words joined by single spaces. Runs of white space, spaces at the
       ends and the spaces around punctuation are lost; unknown words become "<unk>".
@@ -88,6 +89,7 @@ class Tokenizer:
     """
 
     pad_id, bos_id, eos_id = 0, 1, 2
+    END = EOS  # how the end of a sentence is spelled
 
     def __init__(self, backend: tokenizers.Tokenizer, *, where: str = "tokenizer") -> None:
         """Wraps a `tokenizers` object. Raises DataError where its special tokens do not have the ids above."""
@@ -139,6 +141,8 @@ class Tokenizer:
             steps.append(unicode_forms[normalization]())
         if lowercase:
             steps.append(normalizers.Lowercase())
+        if rules.hides_specials:  # a whole word spelled like one would be taken for it
+            steps.append(normalizers.Replace(Regex(rf"(?<!\S)(?:{PAD}|{BOS}|{EOS})(?!\S)"), UNK))
         if rules.marks_spaces:
             steps += [normalizers.Replace(" ", SPACE_MARK), normalizers.Prepend(SPACE_MARK)]
         normalizer = normalizers.Sequence(steps)

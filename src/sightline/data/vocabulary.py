@@ -67,8 +67,10 @@ def train_byte(words: Mapping[str, int], vocab_size: int, min_frequency: int) ->
 def train_word(words: Mapping[str, int], vocab_size: int, min_frequency: int) -> models.Model:
     """The most frequent words as they are; words of the same frequency in the order of their characters."""
     _require("word or char", vocab_size, 5)
-    kept = [word for word, count in _ranked(words) if count >= min_frequency][: vocab_size - 4]
-    return models.WordLevel({word: i for i, word in enumerate([PAD, BOS, EOS, UNK, *kept])}, unk_token=UNK)
+    specials = [PAD, BOS, EOS, UNK]
+    kept = [word for word, count in _ranked(words) if count >= min_frequency and word not in specials]
+    names = [*specials, *kept[: vocab_size - len(specials)]]
+    return models.WordLevel({word: i for i, word in enumerate(names)}, unk_token=UNK)
 
 
 def train_wordpiece(words: Mapping[str, int], vocab_size: int, min_frequency: int) -> models.Model:

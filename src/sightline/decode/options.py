@@ -29,6 +29,9 @@ class SearchOptions(BaseModel):
     top_k: int = Field(0, ge=0, description="sample among the k likeliest tokens; 0 among all")
     top_p: float = Field(1.0, gt=0, le=1, description="sample among the likeliest tokens that hold this much")
     min_p: float = Field(0.0, ge=0, lt=1, description="sample among tokens with this share of the likeliest's")
+    repetition_penalty: float = Field(
+        1.0, ge=1, description="logits of tokens read or written before are divided by it, or multiplied where negative"
+    )
     seed: int = Field(1, ge=0, description="of sampling")
 
     def with_changes(self, **changes: Any) -> SearchOptions:

@@ -15,6 +15,19 @@ def log_probabilities(logits: Tensor) -> Tensor:
     return torch.log_softmax(logits, -1, dtype=torch.float32)
 
 
+def discouraged(logits_BV: Tensor, before_BT: Tensor, penalty: float) -> Tensor:
+    """Logits with those of the tokens in `before_BT` made less likely (Keskar et al. 2019, section 4.1).
+
+    Positive ones are divided by `penalty`, negative ones multiplied. A negative id stands for no token.
+    """
+    if penalty == 1.0:
+        return logits_BV
+    known_BT = before_BT.clamp(min=0)
+    seen_BT = logits_BV.gather(1, known_BT)
+    less_BT = torch.where(seen_BT > 0, seen_BT / penalty, seen_BT * penalty)
+    return logits_BV.scatter(1, known_BT, torch.where(before_BT < 0, seen_BT, less_BT))
+
+
 def filtered(log_probability_BV: Tensor, options: SearchOptions) -> Tensor:
     """Probabilities (B, V) to draw from: tempered, then cut by top-k, top-p (Holtzman et al. 2020) and min-p.
 

@@ -6,19 +6,24 @@ Shapes: N sentences, K rows (hypotheses) a sentence, V vocabulary, t tokens so f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
 from sightline.decode.options import Hypothesis, SearchOptions
-from sightline.decode.probabilities import filtered, log_probabilities
+from sightline.decode.probabilities import discouraged, filtered, log_probabilities
 from sightline.errors import UsageError
 
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
 Penalty = Callable[[Any], Tensor]
+Stop = Callable[[Sequence[int]], bool]
+# After each step: the number of each sentence that goes on, and what its best hypothesis has written so far.
+Written = list[tuple[int, Tensor]]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass
@@ -36,27 +41,32 @@ class _Sentence:
         del self.finished[most:]
 
 
-def search(
+def searching(
     step: Step,
     state: Any,
     options: SearchOptions,
     *,
     source_lengths: Sequence[int],
-    bos_id: int,
+    bos_id: int | Sequence[int],
     eos_id: int,
     forbidden: Sequence[int] = (),
     prefixes: Sequence[Sequence[int]] | None = None,
+    read: Sequence[Sequence[int]] | None = None,
+    stop: Stop | None = None,
     coverage_penalty: Penalty | None = None,
     seeds: Sequence[int] | None = None,
     device: torch.device | str = "cpu",
-) -> list[list[Hypothesis]]:
-    """The `n_best` hypotheses of each sentence, best first.
+) -> Generator[Written, None, list[list[Hypothesis]]]:
+    """Searches step by step; returns the `n_best` hypotheses of each sentence, best first, as `search` does at once.
 
     Args:
         step: (tokens (B,), state) → (logits (B, V) of the next token, state after it). Nothing else is known of the
             model. state: for one row a sentence, before the first token.
         source_lengths: of each sentence in tokens; they set the longest output.
+        bos_id: the token that the first step reads, one for all or one a sentence.
         forbidden: ids that are never written. prefixes: what each output must begin with.
+        read: what each sentence has read before, for the repetition penalty.
+        stop: ends a hypothesis of these tokens as end-of-sentence does; the token that brought it about stays.
         coverage_penalty: of each row of a state (B,), at most 0; needed where `coverage_beta` is not 0.
         seeds: of each sentence's own random numbers when sampling; the results of a sentence depend on nothing else.
         device: where the state is. The search itself computes on the CPU, where its small steps are fastest.
@@ -87,11 +97,16 @@ def search(
         return results
     choose = _Sampler(options, seeds or [options.seed] * len(sentences)) if sampling else _Beam()
     state = state.reorder(torch.arange(len(sentences), device=device).repeat_interleave(width))
-    tokens_NKt = torch.full((len(sentences), width, 1), bos_id)
+    first = [bos_id] * len(sentences) if type(bos_id) is int else list(bos_id)  # pyright: ignore
+    tokens_NKt = torch.tensor(first)[:, None, None].repeat(1, width, 1)
+    read_NR = _padded(read or [[]] * len(sentences))
     each_NKt = torch.zeros(len(sentences), width, 0)
     total_NK = choose.start(len(sentences), width)
     for length in range(1, max(one.max_length for one in sentences) + 1):
         logits, state = step(tokens_NKt[:, :, -1].flatten().to(device), state)
+        if options.repetition_penalty > 1:
+            before_NKR = torch.cat([read_NR[:, None].expand(-1, width, -1), tokens_NKt[:, :, 1:]], -1)
+            logits = discouraged(logits.cpu(), before_NKR.flatten(0, 1), options.repetition_penalty)
         log_p = log_probabilities(logits).cpu()
         log_p[:, list(forbidden)] = -math.inf
         log_p = _force(log_p, sentences, width, length)
@@ -103,22 +118,30 @@ def search(
         total_NC = before_NC + log_p_NC
         coverage = coverage_penalty(state).cpu().view(len(sentences), width) if options.coverage_beta else None  # pyright: ignore[reportOptionalCall]
 
-        ends_NC = ids_NC == eos_id
-        ends_NC[:, width:] = False  # only what would have stayed in the beam may finish
-        for n, c in ends_NC.nonzero().tolist():
+        ended_NC = ids_NC == eos_id
+        if stop is not None:
+            written = [[(*history_NCt[n, c, 1:].tolist(), int(one)) for c, one in enumerate(ids)]
+                       for n, ids in enumerate(ids_NC)]  # fmt: skip
+            ended_NC |= torch.tensor([[stop(tokens) for tokens in row] for row in written])
+        finished_NC = ended_NC.clone()
+        finished_NC[:, width:] = False  # only what would have stayed in the beam may finish
+        for n, c in finished_NC.nonzero().tolist():
             if total_NC[n, c] > -math.inf:
                 extra = 0.0 if coverage is None else options.coverage_beta * float(coverage[n, rows_NC[n, c]])
                 each = [*each_NCt[n, c].tolist(), float(log_p_NC[n, c])]
-                sentences[n].add(_hypothesis(history_NCt[n, c, 1:], each, options, extra, True), options.n_best)
+                tokens = history_NCt[n, c, 1:]
+                if ids_NC[n, c] != eos_id:
+                    tokens = torch.cat([tokens, ids_NC[n, c, None]])
+                sentences[n].add(_hypothesis(tokens, each, options, extra, True), options.n_best)
 
         # the best `width` that go on: a stable sort keeps the order of scores among them
-        going = choose.go_on(ids_NC == eos_id, width)
+        going = choose.go_on(ended_NC, width)
         rows_NK = rows_NC.gather(1, going)
         tokens_NKt = torch.cat([history_NCt, ids_NC[:, :, None]], -1).gather(
             1, going[:, :, None].expand(-1, -1, length + 1)
         )
         each_NKt = torch.cat([each_NCt, log_p_NC[:, :, None]], -1).gather(1, going[:, :, None].expand(-1, -1, length))
-        total_NK = total_NC.gather(1, going).masked_fill(ids_NC.gather(1, going) == eos_id, -math.inf)
+        total_NK = total_NC.gather(1, going).masked_fill(ended_NC.gather(1, going), -math.inf)
 
         keep = []
         for n, sentence in enumerate(sentences):
@@ -131,12 +154,38 @@ def search(
             break
         kept = torch.tensor(keep)
         index = (kept[:, None] * width + rows_NK[kept]).flatten()
-        tokens_NKt, each_NKt, total_NK = tokens_NKt[kept], each_NKt[kept], total_NK[kept]
+        tokens_NKt, each_NKt, total_NK, read_NR = tokens_NKt[kept], each_NKt[kept], total_NK[kept], read_NR[kept]
         everything = len(keep) == len(sentences) and bool((index == torch.arange(len(index))).all())
         if not everything:
             state = state.reorder(index.to(device))
         sentences = [sentences[n] for n in keep]
+        yield [(one.index, tokens_NKt[n, 0, 1:]) for n, one in enumerate(sentences)]
     return results
+
+
+def to_the_end(steps: Generator[Any, None, R]) -> R:
+    """What a search returns once all its steps are taken."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def _at_once(steps: Callable[P, Generator[Any, None, R]]) -> Callable[P, R]:
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        return to_the_end(steps(*args, **kwargs))
+
+    return run
+
+
+search = _at_once(searching)
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Rows of ids side by side, -1 where one is shorter than the longest."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[-1] * (longest - len(row))] for row in rows], dtype=torch.int64).view(len(rows), -1)
 
 
 class _Beam:

@@ -80,7 +80,7 @@ class GPT(nn.Module):
 
     def __init__(self, vocab_size: int, sizes: GPTSizes) -> None:
         super().__init__()
-        self.sizes = sizes
+        self.vocab_size, self.sizes = vocab_size, sizes
         self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.d_model))
         self.output_weight = self.embedding if sizes.tied else nn.Parameter(torch.empty(vocab_size, sizes.d_model))
         self.output_bias = None
@@ -102,6 +102,11 @@ class GPT(nn.Module):
     def context(self) -> int:
         """The most tokens it can look at."""
         return self.sizes.max_length
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are, and its states are to be."""
+        return self.output_weight.device
 
     def start(self, rows: int) -> GPTState:
         """The state before the first token."""

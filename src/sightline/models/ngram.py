@@ -17,6 +17,8 @@ from torch import Tensor
 from sightline.errors import CheckpointError, DataError
 from sightline.models.counting import MISSING, PAD, Floats, Ints, check_documents, count, find, stream
 from sightline.models.smoothing import Smoothing, Table, estimate
+from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.padding import to_left, to_places
 from sightline.nn.state import rows
 
 
@@ -46,8 +48,11 @@ class NGramState:
 class NGram:
     """p(word | the n - 1 words before), exactly normalised over the vocabulary without pad and bos.
 
+    What other language models compute from features, this one looks up: its features are the n - 1 words themselves.
     `sizes` says how it was estimated; it is None where that is not known, as of a model read from an ARPA file.
     """
+
+    context = None  # it forgets by itself
 
     def __init__(
         self, tables: Sequence[Table], vocab_size: int, sizes: NGramSizes | None, bos_id: int = 1, eos_id: int = 2
@@ -57,6 +62,11 @@ class NGram:
         self.sizes = sizes
         self.bos_id = bos_id
         self.eos_id = eos_id
+
+    @property
+    def device(self) -> torch.device:
+        """Where its states are to be."""
+        return torch.device("cpu")
 
     @classmethod
     def count(
@@ -153,12 +163,36 @@ class NGram:
         """The state before the first token, bos, is read, of `rows` rows."""
         return NGramState(torch.full((rows, self.order - 1), self.bos_id, device=device))
 
-    def step(self, tokens_B: Tensor, state: NGramState) -> tuple[Tensor, NGramState]:
-        """One more token of each row → ln p of the next (B, V), float32, -inf where p is 0; the state after it."""
-        contexts_BN = torch.cat([state.contexts_BN, tokens_B[:, None].to(state.contexts_BN)], 1)[:, 1:]
+    def decode(
+        self, tokens_BT: Tensor, state: NGramState, forward: Forward = INFERENCE, real_BT: Tensor | None = None
+    ) -> tuple[Tensor, NGramState]:
+        """T more tokens → the contexts (B, T, n - 1) that predict each one's successor, and the state after them.
+
+        `real_BT` says which tokens are no padding, wherever it stands; contexts at padding mean nothing.
+        """
+        past = self.order - 1
+        lengths_B, places_BT = tokens_BT.new_full(tokens_BT.shape[:1], tokens_BT.shape[1]), None
+        if real_BT is not None:
+            tokens_BT, lengths_B, places_BT = to_left(tokens_BT, real_BT)
+        if past == 0:
+            return tokens_BT.new_zeros(*tokens_BT.shape, 0), state
+        seen_BS = torch.cat([state.contexts_BN, tokens_BT], 1)
+        contexts_BTN = seen_BS[:, 1:].unfold(1, past, 1)
+        last_BN = lengths_B[:, None] + torch.arange(past)
+        if places_BT is not None:
+            contexts_BTN = to_places(contexts_BTN, places_BT)
+        return contexts_BTN, NGramState(seen_BS.gather(1, last_BN))
+
+    def project(self, contexts: Tensor) -> Tensor:
+        """Contexts (…, n - 1) → ln p of the next word (…, V), float32, -inf where p is 0."""
         with np.errstate(divide="ignore"):
-            log_p_BV = np.log(self.distribution(contexts_BN.cpu().numpy()))
-        return torch.from_numpy(log_p_BV.astype(np.float32)).to(tokens_B.device), NGramState(contexts_BN)
+            log_p_NV = np.log(self.distribution(contexts.reshape(-1, self.order - 1).numpy()))
+        return torch.from_numpy(log_p_NV.astype(np.float32)).view(*contexts.shape[:-1], self.vocab_size)
+
+    def step(self, tokens_B: Tensor, state: NGramState, forward: Forward = INFERENCE) -> tuple[Tensor, NGramState]:
+        """One more token of each row → ln p of the next (B, V), float32, -inf where p is 0; the state after it."""
+        contexts_B1N, state = self.decode(tokens_B[:, None], state, forward)
+        return self.project(contexts_B1N[:, 0]), state
 
     def tensors(self) -> dict[str, Tensor]:
         """All it consists of: `order_k.keys` int64, `.log_p` and, below the highest order, `.log_backoff` float64."""

@@ -71,7 +71,7 @@ class RecurrentLM(nn.Module):
 
     def __init__(self, vocab_size: int, sizes: RecurrentSizes) -> None:
         super().__init__()
-        self.sizes = sizes
+        self.vocab_size, self.sizes = vocab_size, sizes
         last = sizes.embedding_width if sizes.tied else sizes.width
         self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
         self.output_weight = self.embedding
@@ -83,6 +83,11 @@ class RecurrentLM(nn.Module):
         self.layers = nn.ModuleList(
             Recurrent(cell, inner, outer, sizes.weight_dropout) for inner, outer in itertools.pairwise(widths)
         )
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are, and its states are to be."""
+        return self.output_weight.device
 
     def start(self, rows: int) -> RecurrentState:
         """The state before the first token: zeros."""

@@ -62,7 +62,7 @@ class WindowLM(nn.Module):
 
     def __init__(self, vocab_size: int, sizes: WindowSizes) -> None:
         super().__init__()
-        self.sizes = sizes
+        self.vocab_size, self.sizes = vocab_size, sizes
         self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
         self.hidden = Linear(sizes.window * sizes.embedding_width, sizes.width)
         self.bridge = Linear(sizes.width, sizes.embedding_width, bias=False) if sizes.tied else None
@@ -70,6 +70,11 @@ class WindowLM(nn.Module):
         if not sizes.tied:
             self.output_weight = nn.Parameter(torch.empty(vocab_size, sizes.width).uniform_(-0.1, 0.1))
         self.output_bias = nn.Parameter(torch.zeros(vocab_size))
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are, and its states are to be."""
+        return self.output_weight.device
 
     def start(self, rows: int) -> WindowState:
         """The state before the first token."""

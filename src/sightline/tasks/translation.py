@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from sightline.data.batches import BatchOrder, DataPosition, PairBatch, collate, iterate
@@ -20,14 +20,11 @@ from sightline.decode import SearchOptions
 from sightline.models import EncoderDecoderSizes, TransformerSizes, make_encoder_decoder
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.ops import linear_cross_entropy
+from sightline.tasks.settings import Frozen, TokenizerSettings
 from sightline.tasks.translating import translate_ids
 from sightline.train.settings import TrainSettings
 
 SIDES = ("source", "target")
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class PairFiles(Frozen):
@@ -57,16 +54,10 @@ class DataSettings(Frozen):
     max_target_tokens: int = Field(256, ge=1, description="longer pairs are skipped, and counted")
 
 
-class TokenizerSettings(Frozen):
-    """How text becomes tokens."""
+class PairTokenizerSettings(TokenizerSettings):
+    """How the text of both sides becomes tokens."""
 
-    kind: Literal["bpe", "unigram", "wordpiece", "word", "space", "char", "byte"] = Field(
-        "bpe", description="bpe (byte level), unigram, wordpiece, word, space (words cut already), char or byte"
-    )
-    vocab_size: int = Field(8000, ge=8, description="tokens in the vocabulary, specials included, at most")
     shared: bool = Field(True, description="one vocabulary for both sides")
-    lowercase: bool = Field(False, description="fold case; the model then writes lower case only")
-    min_frequency: int = Field(2, ge=1, description="rarer pieces or words are left out")
 
 
 class ValidationSettings(Frozen):
@@ -81,7 +72,7 @@ class TranslationSettings(Frozen):
 
     task: Literal["translation"] = Field("translation", description="what the model learns")
     data: DataSettings
-    tokenizer: TokenizerSettings = TokenizerSettings.model_validate({})
+    tokenizer: PairTokenizerSettings = PairTokenizerSettings.model_validate({})
     model: EncoderDecoderSizes = Field(default_factory=lambda: TransformerSizes.model_validate({}))
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="probability spread over the whole vocabulary")
     consistency: float = Field(
@@ -93,6 +84,11 @@ class TranslationSettings(Frozen):
     training: TrainSettings = TrainSettings.model_validate({})
     validation: ValidationSettings = ValidationSettings.model_validate({})
     search: SearchOptions = SearchOptions.model_validate({})
+
+    @property
+    def title(self) -> str:
+        """What a run of it is called on its card."""
+        return f"{self.data.source_language} → {self.data.target_language}"
 
     @field_validator("model", mode="before")
     @classmethod

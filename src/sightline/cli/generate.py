@@ -1,0 +1,141 @@
+"""`sightline generate`: text that goes on from a prompt, as it comes; `sightline score`: how probable text is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from sightline.cli.common import RunArgument, say
+
+
+def register(app: typer.Typer) -> None:
+    app.command(name="generate")(generate)
+    app.command(name="score")(score)
+
+
+def generate(
+    run: RunArgument,
+    prompt: Annotated[str, typer.Option(help="What the text begins with; \\n is a new line.")] = "",
+    max_tokens: Annotated[int, typer.Option(min=1, help="The longest output in tokens.")] = 200,
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many texts.")] = 1,
+    temperature: Annotated[float | None, typer.Option(help="Below 1 safer, above 1 wilder.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Only the k likeliest tokens.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Only the likeliest tokens that hold this probability.")] = None,
+    min_p: Annotated[float | None, typer.Option(help="Only tokens with this share of the likeliest's.")] = None,
+    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1: fewer repetitions.")] = None,
+    beam: Annotated[
+        int | None, typer.Option(min=1, help="Beam search of this width instead of sampling; 1: greedy.")
+    ] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="End before this string; may be given again.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of sampling.")] = None,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a text, with probabilities.")] = False,
+) -> None:
+    """Let a language model go on from a prompt.
+
+    sightline generate runs/shakespeare --prompt "ROMEO:" --max-tokens 300
+
+    sightline generate runs/shakespeare --prompt "To be" -n 3 --temperature 0.8 --json
+    """
+    from sightline.language_model import LanguageModel
+    from sightline.train.machine import setup
+
+    setup(threads)
+    model = LanguageModel(run, precision=precision, device=device)
+    given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "seed": seed}
+    given |= {"repetition_penalty": repetition_penalty, "beam": beam}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if beam is not None:
+        changes["strategy"] = "beam"
+    text, stops = prompt.replace("\\n", "\n"), stop or []
+    if n == 1 and not as_json and (beam is None or beam == 1):
+        sys.stdout.write(text)
+        for piece in model.stream(text, max_tokens=max_tokens, stop=stops, **changes):
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+        print()
+        return
+    first = model.generate(text, max_tokens=max_tokens, n=n, stop=stops, **changes)
+    for number, one in enumerate((first, *first.alternatives)):
+        if as_json:
+            fields = ("prompt", "text", "tokens", "log_probability", "token_log_probabilities", "finished")
+            print(json.dumps({name: getattr(one, name) for name in fields}, ensure_ascii=False))
+        else:
+            print(("\n" if number else "") + text + one.text)
+
+
+def score(
+    run: RunArgument,
+    file: Annotated[str, typer.Argument(help="A text file; - for standard input.")] = "-",
+    text: Annotated[str | None, typer.Option(help="Score this text instead of a file.")] = None,
+    documents: Annotated[str, typer.Option(help="line, block, file or running: what counts as one text.")] = "line",
+    stride: Annotated[int | None, typer.Option(min=1, help="New tokens per window of a limited context.")] = None,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a text, token by token.")] = False,
+) -> None:
+    """How probable text is: per line and in all, by token, word, byte and character.
+
+    sightline score runs/shakespeare play.txt
+
+    sightline score runs/shakespeare --text "To be, or not to be" --json
+    """
+    import math
+    from itertools import islice
+
+    from sightline.language_model import LanguageModel
+    from sightline.train.machine import setup
+
+    setup(threads)
+    model = LanguageModel(run, precision=precision, device=device)
+    texts = iter([text]) if text is not None else _texts(file, documents)
+    totals = {"nats": 0.0, "tokens": 0, "words": 0, "utf8_bytes": 0, "characters": 0}
+    while chunk := list(islice(texts, 64)):
+        for one in model.score(chunk, stride=stride):
+            totals["nats"] -= one.log_probability
+            totals["tokens"] += one.predicted
+            totals["words"] += one.words + (one.tokens[-1:] == (model.tokenizer.END,))
+            totals["utf8_bytes"] += one.utf8_bytes
+            totals["characters"] += one.characters
+            if as_json:
+                values = {"text": one.text, "log_probability": one.log_probability, "perplexity": one.perplexity}
+                values |= {"tokens": one.tokens, "token_log_probabilities": one.token_log_probabilities}
+                print(json.dumps(values, ensure_ascii=False), flush=True)
+            else:
+                print(f"{one.log_probability:.4f}\t{one.perplexity:.3f}\t{one.text.replace(chr(10), ' ')}", flush=True)
+    if totals["tokens"]:
+        by_token, by_word = totals["nats"] / totals["tokens"], totals["nats"] / max(1, totals["words"])
+        bits = totals["nats"] / math.log(2)
+        say(
+            f"{totals['tokens']:,} tokens: perplexity {math.exp(min(700, by_token)):.3f} a token, "
+            f"{math.exp(min(700, by_word)):.3f} a word; "
+            f"{bits / totals['utf8_bytes']:.4f} bits a byte, {bits / totals['characters']:.4f} a character"
+        )
+
+
+def _texts(file: str, documents: str):
+    from sightline.data.documents import TextSource, read_pieces
+    from sightline.data.text import read_stream_lines
+    from sightline.errors import UsageError, nearest
+
+    kinds = ("line", "block", "file", "running")
+    if documents not in kinds:
+        raise UsageError(f'--documents: no "{documents}"{nearest(documents, kinds)}')
+    if file == "-":
+        lines = read_stream_lines(sys.stdin.buffer, "standard input")
+        yield from lines if documents == "line" else iter(["\n".join(lines)])
+        return
+    whole: list[str] = []
+    for piece, ended in read_pieces(TextSource(file, documents)):  # pyright: ignore[reportArgumentType]
+        whole.append(piece)
+        if ended:
+            yield "".join(whole)
+            whole = []
+    if whole:
+        yield "".join(whole)

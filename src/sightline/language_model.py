@@ -1,0 +1,256 @@
+"""A trained language model, ready for use: text goes on, text is scored; small typed records come out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, overload
+
+from sightline.data.tokenizer import Tokenizer
+from sightline.decode import Hypothesis, SearchOptions
+from sightline.errors import UsageError
+from sightline.models import NGram
+from sightline.run import Run
+from sightline.tasks.generating import BOS, EOS, PAD, generate_ids, generating, score_ids
+from sightline.tasks.language import COUNTED, SIDE, LanguageSettings, make_model
+
+# A character that a byte-level piece may still be in the middle of.
+INCOMPLETE = "\ufffd"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a model wrote after a prompt.
+
+    Attributes:
+        text: without the prompt, and without the string that stopped it. tokens: its pieces.
+        log_probability: ln p of what was written given the prompt, in nats; token_log_probabilities: token by token.
+        finished: whether the model or a stop string ended it; False where the length limit did.
+        alternatives: further ones, where more than one was asked for.
+    """
+
+    prompt: str
+    text: str
+    tokens: tuple[str, ...]
+    log_probability: float
+    token_log_probabilities: tuple[float, ...]
+    finished: bool
+    alternatives: tuple[Generation, ...] = ()
+
+
+@dataclass(frozen=True)
+class ScoredText:
+    """How probable a text is.
+
+    Attributes:
+        tokens: its pieces, "</s>" last where the model learned ends of documents.
+        token_log_probabilities: ln p of each; None for a first token that nothing predicts.
+        characters, utf8_bytes, words: of the text; an end counts as one character, one byte and no word.
+    """
+
+    text: str
+    tokens: tuple[str, ...]
+    token_log_probabilities: tuple[float | None, ...]
+    characters: int
+    utf8_bytes: int
+    words: int
+
+    @property
+    def predicted(self) -> int:
+        """How many tokens have a probability."""
+        return sum(one is not None for one in self.token_log_probabilities)
+
+    @property
+    def log_probability(self) -> float:
+        """ln p of the text, in nats."""
+        return math.fsum(one for one in self.token_log_probabilities if one is not None)
+
+    @property
+    def perplexity(self) -> float:
+        """Per token."""
+        return _exp(-self.log_probability / max(self.predicted, 1))
+
+    @property
+    def word_perplexity(self) -> float:
+        """Per word, the end of a document counted as one."""
+        ended = self.tokens[-1:] == (Tokenizer.END,)
+        return _exp(-self.log_probability / max(self.words + ended, 1))
+
+    @property
+    def bits_per_byte(self) -> float:
+        return -self.log_probability / math.log(2) / max(self.utf8_bytes, 1)
+
+    @property
+    def bits_per_character(self) -> float:
+        return -self.log_probability / math.log(2) / max(self.characters, 1)
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf
+
+
+class LanguageModel:
+    """Writes and scores text with the weights of a run.
+
+    Args:
+        run: path of a run directory.
+        precision: "fp32" or "bf16", the width of the arithmetic.
+        device: where the model runs: cpu, cuda, mps, or auto for the fastest that is there.
+
+    Raises:
+        SightlineError: where the run is missing, damaged, does not belong together or learned something else.
+    """
+
+    def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
+        self.run = Run(run)
+        if self.run.task != "language":
+            raise UsageError(f"{run}: a run of task {self.run.task}, not a language model; try `sightline translate`")
+        self.settings = self.run.settings(LanguageSettings)
+        self.run.verify()
+        self.tokenizer = self.run.load_tokenizers()[SIDE]
+        self.model: Any = load_model(self.run, self.settings, self.tokenizer, precision, device)
+
+    @property
+    def _never(self) -> tuple[int, ...]:
+        """Tokens that are never written: those the model has not learned to end with among them."""
+        return (PAD, BOS) if self.settings.has_documents else (PAD, BOS, EOS)
+
+    @property
+    def _begin(self) -> list[int]:
+        """What a text begins after: the end of the one before, where the model learned of ends."""
+        return [EOS] if self.settings.has_documents else []
+
+    def encode_prompt(self, prompt: str) -> list[int]:
+        """The ids a prompt is read as. Raises UsageError for an empty one that the model cannot begin from."""
+        ids = self._begin + self.tokenizer.encode(prompt)
+        if not ids:
+            raise UsageError("the prompt is empty, and this model learned no beginning of a text; give a prompt")
+        return ids
+
+    def options(self, max_tokens: int, n: int = 1, **changes: Any) -> SearchOptions:
+        """The run's search settings with a limit on what is written, and `changes`."""
+        limits = {"max_length_factor": 0.0, "max_length_offset": max_tokens, "n_best": n}
+        return self.settings.search.with_changes(**limits, **changes)
+
+    @overload
+    def generate(
+        self, prompt: str = ..., *, max_tokens: int = ..., n: int = ..., stop: Sequence[str] = ..., **changes: Any
+    ) -> Generation: ...
+
+    @overload
+    def generate(
+        self, prompt: Sequence[str], *, max_tokens: int = ..., n: int = ..., stop: Sequence[str] = ..., **changes: Any
+    ) -> list[Generation]: ...
+
+    def generate(
+        self,
+        prompt: str | Sequence[str] = "",
+        *,
+        max_tokens: int = 200,
+        n: int = 1,
+        stop: Sequence[str] = (),
+        **changes: Any,
+    ) -> Generation | list[Generation]:
+        """One `Generation` of a prompt, or a list of them for a list of prompts.
+
+        Args:
+            max_tokens: the longest output. n: how many of each prompt, the further ones as `alternatives`.
+            stop: strings that end the output, and are not part of it.
+            changes: of the run's search settings, such as strategy, temperature, top_k, top_p, min_p, beam,
+                repetition_penalty, seed.
+        """
+        alone = type(prompt) is str
+        prompts = [str(prompt)] if alone else list(prompt)
+        read = [self.encode_prompt(one) for one in prompts]
+        options = self.options(max_tokens, n, **changes)
+        found = generate_ids(self.model, read, options, stop=self._stopper(stop), forbidden=self._never)
+        results = []
+        for text, ids, hypotheses in zip(prompts, read, found, strict=True):
+            records = [self._record(text, ids, one, stop) for one in hypotheses]
+            results.append(replace(records[0], alternatives=tuple(records[1:])))
+        return results[0] if alone else results
+
+    def stream(
+        self, prompt: str = "", *, max_tokens: int = 200, stop: Sequence[str] = (), **changes: Any
+    ) -> Iterator[str]:
+        """What `generate` writes, in pieces as they come; joined, they are its text."""
+        options = self.options(max_tokens, **changes)
+        if options.strategy == "beam" and options.beam > 1:
+            raise UsageError(f"beam: {options.beam} hypotheses cannot be shown while they compete; set it to 1")
+        read = self.encode_prompt(prompt)
+        steps = generating(self.model, [read], options, stop=self._stopper(stop), forbidden=self._never)
+        shown = ""
+        held = max(map(len, stop), default=1) - 1  # characters that may still turn out to begin a stop string
+        while True:
+            try:
+                written = next(steps)
+            except StopIteration as end:
+                whole = self._record(prompt, read, end.value[0][0], stop).text
+                yield whole[len(shown) :]
+                return
+            for _, tokens in written:
+                text = self._after(read, tokens.tolist()).rstrip(INCOMPLETE)
+                text = text[: len(text) - held]
+                # a decoder may take back what it showed only where later pieces change it; those are held back
+                if text.startswith(shown) and len(text) > len(shown):
+                    yield text[len(shown) :]
+                    shown = text
+
+    def score(self, texts: Sequence[str], *, stride: int | None = None) -> list[ScoredText]:
+        """How probable each text is, as one document.
+
+        A model of limited context sees at least context - `stride` tokens of what came before, once there are so many
+        (half the context by default; 1 is exact and slow).
+        """
+        ends = [EOS] if self.settings.has_documents else []
+        encoded = [self.tokenizer.encode(text) + ends for text in texts]
+        scored = score_ids(self.model, [self._begin + ids for ids in encoded], stride=stride)
+        results = []
+        for text, ids, found in zip(texts, encoded, scored, strict=True):
+            first = [None] * (len(ids) - len(found))
+            results.append(
+                ScoredText(
+                    text,
+                    tuple(self.tokenizer.tokens(ids)),
+                    (*first, *found),
+                    len(text) + len(ends),
+                    len(text.encode()) + len(ends),
+                    len(text.split()),
+                )
+            )
+        return results
+
+    def _stopper(self, stop: Sequence[str]):
+        if not stop:
+            return None
+        longest = max(len(one.encode()) for one in stop)
+        # the newest token has brought the string about, so it lies in the last few
+        return lambda ids: any(one in self.tokenizer.decode(ids[-longest - 4 :]) for one in stop)
+
+    def _after(self, read: Sequence[int], written: Sequence[int]) -> str:
+        """The text of tokens after others: a first word may bring the space before it."""
+        before, whole = self.tokenizer.decode(read), self.tokenizer.decode([*read, *written])
+        return whole[len(before) :] if whole.startswith(before) else self.tokenizer.decode(written)
+
+    def _record(self, prompt: str, read: Sequence[int], hypothesis: Hypothesis, stop: Sequence[str]) -> Generation:
+        text = self._after(read, hypothesis.tokens)
+        cut = min((text.index(one) for one in stop if one in text), default=len(text))
+        return Generation(
+            prompt,
+            text[:cut],
+            tuple(self.tokenizer.tokens(hypothesis.tokens)),
+            hypothesis.log_probability,
+            hypothesis.token_log_probabilities,
+            hypothesis.finished,
+        )
+
+
+def load_model(run: Run, settings: LanguageSettings, tokenizer: Tokenizer, precision: str, device: str) -> Any:
+    """The model of a run with the run's weights, for use."""
+    if settings.model.kind == COUNTED:
+        return NGram.from_tensors(run.read_weights(), tokenizer.vocab_size, settings.model)  # pyright: ignore
+    model = make_model(settings, {SIDE: tokenizer})
+    run.ready_model(model, precision, device)
+    return model

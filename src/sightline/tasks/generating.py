@@ -1,0 +1,195 @@
+"""Token ids that go on from others, and how probable given ones are, for any language model.
+
+Shapes: B rows, T positions, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sightline.decode import Hypothesis, SearchOptions, log_probabilities, searching
+from sightline.decode.search import Stop, Written, to_the_end
+from sightline.nn.state import rows
+
+PAD, BOS, EOS = 0, 1, 2
+MOST_LOGITS = 1 << 27
+SPAN = 512  # tokens that a model of unlimited context reads at once
+Ids = Sequence[int]
+
+
+@dataclass(frozen=True)
+class Windowed:
+    """A state that can look at `context` tokens at most, with the tokens it has read: (B, T), and which are real."""
+
+    state: Any
+    tokens_BT: Tensor
+    real_BT: Tensor
+
+    def reorder(self, index: Tensor) -> Windowed:
+        return Windowed(self.state.reorder(index), rows(self.tokens_BT, index), rows(self.real_BT, index))
+
+
+def padded(sequences: Sequence[Ids], device: torch.device, left: bool = False) -> tuple[Tensor, Tensor]:
+    """Tokens (B, T), padded on the right or the left, and the mask of real ones (B, T)."""
+    longest = max(map(len, sequences))
+    tokens_BT = torch.full((len(sequences), longest), PAD)
+    real_BT = torch.zeros(len(sequences), longest, dtype=torch.bool)
+    for row, ids in enumerate(sequences):
+        place = slice(longest - len(ids), longest) if left else slice(0, len(ids))
+        tokens_BT[row, place], real_BT[row, place] = torch.tensor(ids, dtype=torch.int64), True
+    return tokens_BT.to(device), real_BT.to(device)
+
+
+def read(model: Any, sequences: Sequence[Ids], left: bool = False) -> Any:
+    """The state after these tokens, for `stepping(model)`. Either all sequences are empty or none is."""
+    tokens_BT, real_BT = padded(sequences, model.device, left)
+    state = model.start(len(sequences))
+    if tokens_BT.shape[1] == 0:
+        return state if model.context is None else Windowed(state, tokens_BT, real_BT)
+    if model.context is None:
+        return model.decode(tokens_BT, state, real_BT=None if bool(real_BT.all()) else real_BT)[1]
+    if tokens_BT.shape[1] >= model.context:
+        return _reread(model, Windowed(state, tokens_BT, real_BT))
+    return Windowed(model.decode(tokens_BT, state, real_BT=real_BT)[1], tokens_BT, real_BT)
+
+
+def _reread(model: Any, window: Windowed) -> Windowed:
+    """The window read anew, without padding between tokens; of rows that fill the context only the later half."""
+    kept = [
+        tokens[real].tolist()[-(model.context // 2) :] if int(real.sum()) >= model.context else tokens[real].tolist()
+        for tokens, real in zip(window.tokens_BT, window.real_BT, strict=True)
+    ]
+    tokens_BT, real_BT = padded(kept, window.tokens_BT.device)
+    state = model.decode(tokens_BT, model.start(len(kept)), real_BT=None if bool(real_BT.all()) else real_BT)[1]
+    return Windowed(state, tokens_BT, real_BT)
+
+
+def stepping(model: Any) -> Callable[[Tensor, Any], tuple[Tensor, Any]]:
+    """The model's step. A model of limited context forgets the earlier half of it whenever a row has filled it."""
+    if model.context is None:
+        return model.step
+
+    def step(tokens_B: Tensor, window: Windowed) -> tuple[Tensor, Windowed]:
+        if window.tokens_BT.shape[1] >= model.context:
+            window = _reread(model, window)
+        logits_BV, state = model.step(tokens_B, window.state)
+        real_B1 = window.real_BT.new_ones(len(tokens_B), 1)
+        return logits_BV, replace(
+            window,
+            state=state,
+            tokens_BT=torch.cat([window.tokens_BT, tokens_B[:, None]], 1),
+            real_BT=torch.cat([window.real_BT, real_B1], 1),
+        )
+
+    return step
+
+
+@torch.inference_mode()
+def generating(
+    model: Any,
+    prompts: Sequence[Ids],
+    options: SearchOptions,
+    *,
+    stop: Stop | None = None,
+    forbidden: Sequence[int] = (PAD, BOS),
+    left: bool = False,
+) -> Generator[Written, None, list[list[Hypothesis]]]:
+    """What follows each prompt, step by step; returns the n best of each, without the prompt.
+
+    Args:
+        prompts: at least one id each; either all have one or all have more.
+        stop: see `sightline.decode.search`. left: pad prompts on the left, which changes nothing.
+    """
+    state = read(model, [prompt[:-1] for prompt in prompts], left)
+    return (
+        yield from searching(
+            stepping(model),
+            state,
+            options,
+            source_lengths=[0] * len(prompts),
+            bos_id=[prompt[-1] for prompt in prompts],
+            eos_id=EOS,
+            forbidden=forbidden,
+            read=prompts,
+            stop=stop,
+            seeds=[zlib.crc32(repr((options.seed, list(prompt))).encode()) for prompt in prompts],
+            device=model.device,
+        )
+    )
+
+
+def generate_ids(
+    model: Any,
+    prompts: Sequence[Ids],
+    options: SearchOptions,
+    *,
+    batch_size: int = 16,
+    stop: Stop | None = None,
+    forbidden: Sequence[int] = (PAD, BOS),
+) -> list[list[Hypothesis]]:
+    """What follows each prompt (at least one id): the n best, in the order of the prompts.
+
+    `batch_size` prompts are searched together, which does not change the results.
+    """
+    results: list[list[Hypothesis]] = [[] for _ in prompts]
+    order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
+    alone = [index for index in order if len(prompts[index]) == 1]
+    for group in ([index for index in order if len(prompts[index]) > 1], alone):
+        for low in range(0, len(group), batch_size):
+            indices = group[low : low + batch_size]
+            steps = generating(model, [prompts[i] for i in indices], options, stop=stop, forbidden=forbidden)
+            for index, hypotheses in zip(indices, to_the_end(steps), strict=True):
+                results[index] = hypotheses
+    return results
+
+
+@torch.inference_mode()
+def score_ids(
+    model: Any, sequences: Sequence[Ids], *, batch_size: int = 16, stride: int | None = None
+) -> list[list[float]]:
+    """ln p of every token of each sequence but its first, given those before it.
+
+    A model of limited context sees at least context - stride of them (half of it by default), once there are so many.
+    Fewer than `batch_size` sequences are read together where their logits would not fit into memory.
+    """
+    results: list[list[float]] = [[] for _ in sequences]
+    order = sorted((i for i, ids in enumerate(sequences) if len(ids) > 1), key=lambda index: -len(sequences[index]))
+    low = 0
+    while low < len(order):
+        columns = min(len(sequences[order[low]]), model.context or SPAN)
+        count = max(1, min(batch_size, MOST_LOGITS // (columns * model.vocab_size)))
+        indices = order[low : low + count]
+        low += count
+        for index, found in zip(indices, _scores(model, [sequences[i] for i in indices], stride), strict=True):
+            results[index] = found
+    return results
+
+
+def _scores(model: Any, sequences: Sequence[Ids], stride: int | None) -> list[list[float]]:
+    """The same for one batch: in spans that a limited context can hold, or one after the other with a state."""
+    found: list[list[float]] = [[] for _ in sequences]
+    longest = max(map(len, sequences)) - 1
+    span = model.context or SPAN
+    fresh = model.context is not None
+    state = model.start(len(sequences))
+    reach = 0  # targets scored so far
+    while reach < longest:
+        forward = min(longest - reach, span if reach == 0 or not fresh else stride or max(1, span // 2))
+        begin = max(0, reach + forward - span) if fresh else reach
+        window = [list(ids[begin : reach + forward + 1]) for ids in sequences]
+        tokens_BT, _ = padded(window, model.device)
+        if fresh:
+            state = model.start(len(sequences))
+        features, state = model.decode(tokens_BT[:, :-1], state)
+        features, targets_BT = features[:, reach - begin :], tokens_BT[:, 1 + reach - begin :]
+        picked = log_probabilities(model.project(features)).gather(-1, targets_BT[..., None])[..., 0]
+        for row, ids in enumerate(sequences):
+            found[row] += picked[row, : max(0, min(len(ids) - 1, reach + forward) - reach)].tolist()
+        reach += forward
+    return found

@@ -1,0 +1,290 @@
+"""Language modelling: a model of the next token, plain text, cross-entropy, perplexity and bits per byte."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor, nn
+
+from sightline.data.batches import DataPosition, iterate
+from sightline.data.documents import EncodedText, TextSource, encode_text, read_pieces, split_documents
+from sightline.data.tokenizer import Tokenizer
+from sightline.data.windows import BlockOrder, StreamOrder, TextBatch, collate_windows, strided
+from sightline.decode import SearchOptions
+from sightline.models import GPTSizes, LanguageModelSizes, NGram, make_language_model
+from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.ops import linear_cross_entropy
+from sightline.tasks.settings import Frozen, TokenizerSettings
+from sightline.train.settings import TrainSettings
+
+SIDE = "text"  # the name of the one tokenizer
+COUNTED = "ngram"  # the kind of model that is counted and not trained
+
+
+class TextFiles(Frozen):
+    """Where plain text lies; see `sightline.data.documents.TextSource`."""
+
+    source: str
+    documents: Literal["line", "block", "file", "running"] = "line"
+    column: int | str | None = None
+    part: tuple[float, float] = (0.0, 1.0)
+
+    def text_source(self) -> TextSource:
+        return TextSource(**self.model_dump())
+
+
+class DataSettings(Frozen):
+    """The text a model learns from and is measured on."""
+
+    train: tuple[TextFiles, ...] = Field(
+        min_length=1,
+        description="files of text; documents = line, block (up to a blank line), file or running; column of a TSV or "
+        "JSON Lines file; part = [from, to] as fractions",
+    )
+    validation: tuple[TextFiles, ...] = Field(min_length=1, description="text that chooses the best checkpoint")
+    test: dict[str, TextFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    keep_empty: bool = Field(False, description="count empty documents as text, as word-level corpora do")
+    block: int = Field(
+        256, ge=1, description="tokens read at once: the length of a GPT's blocks, or of truncated back-propagation"
+    )
+    separate: bool = Field(False, description="GPT only: attention does not cross from one document to another")
+
+
+class ValidationSettings(Frozen):
+    """What is measured during training."""
+
+    stride: int = Field(
+        0, ge=0, description="GPT only: new tokens per block of validation, the rest being context; 0 is a whole block"
+    )
+    tokens: int = Field(0, ge=0, description="only the first so many tokens; 0 takes all")
+
+
+class LanguageSettings(Frozen):
+    """Everything a language model is made from."""
+
+    task: Literal["language"] = Field("language", description="what the model learns")
+    data: DataSettings
+    tokenizer: TokenizerSettings = TokenizerSettings.model_validate({})
+    model: LanguageModelSizes = Field(default_factory=lambda: GPTSizes.model_validate({}))
+    training: TrainSettings = TrainSettings.model_validate({})
+    validation: ValidationSettings = ValidationSettings.model_validate({})
+    search: SearchOptions = Field(
+        default_factory=lambda: SearchOptions.model_validate({"strategy": "sample"}),
+        description="how `sightline generate` writes",
+    )
+
+    @property
+    def title(self) -> str:
+        """What a run of it is called on its card."""
+        return "Language model"
+
+    @property
+    def has_documents(self) -> bool:
+        """Whether the model learned where documents begin and end."""
+        return any(files.documents != "running" for files in self.data.train)
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _gpt_unless_said(cls, model: Any) -> Any:
+        return {"kind": "gpt", **model} if type(model) is dict else model
+
+    @model_validator(mode="after")
+    def _fits(self) -> LanguageSettings:
+        longest = getattr(self.model, "max_length", None)
+        if longest is not None and self.data.block > longest:
+            raise ValueError(f"data.block {self.data.block} is more than model.max_length {longest}")
+        if self.data.separate and longest is None:
+            raise ValueError(f"data.separate is for attention; a {self.model.kind} model reads documents in a row")
+        if self.validation.stride > self.data.block:
+            raise ValueError(f"validation.stride {self.validation.stride} is more than data.block {self.data.block}")
+        return self
+
+
+def train_tokenizers(settings: LanguageSettings) -> dict[str, Tokenizer]:
+    """The tokenizer, learned from the training text."""
+    pieces = (text for files in settings.data.train for text, _ in read_pieces(files.text_source()))
+    return {SIDE: Tokenizer.train(pieces, **settings.tokenizer.model_dump())}
+
+
+def count_model(
+    settings: LanguageSettings,
+    tokenizers: dict[str, Tokenizer],
+    report: Callable[[str], None],
+    cache_dir: Path | None = None,
+) -> tuple[NGram, dict[str, float]]:
+    """A model of the kind that is counted, and its figures on the validation text."""
+    text = encode(settings, tokenizers[SIDE], settings.data.train, cache_dir)
+    report(f"training text: {text.summary()}")
+    model = NGram.count(*split_documents(text.stream), tokenizers[SIDE].vocab_size, settings.model)  # pyright: ignore
+    report("n-grams: " + ", ".join(f"{count:,}" for count in model.ngram_counts))
+    validation = encode(settings, tokenizers[SIDE], settings.data.validation, cache_dir)
+    return model, figures(measure(model, validation.stream, settings), validation)
+
+
+def make_model(settings: LanguageSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+    """The model, its weights drawn from a generator seeded by the run's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.training.seed)
+        return make_language_model(tokenizers[SIDE].vocab_size, settings.model)
+
+
+class LanguageTask:
+    """Joins a model with a stream of tokens for the training loop.
+
+    Models that carry a state read parallel streams from end to end, each batch going on from the states of the batch
+    before it (truncated back-propagation through time); others read blocks in random order.
+
+    Args:
+        settings, tokenizers, model: what belongs together in a run.
+        report: where one-line messages about the data go.
+        cache_dir: where encoded text is kept; the user's cache folder by default.
+    """
+
+    def __init__(
+        self,
+        settings: LanguageSettings,
+        tokenizers: dict[str, Tokenizer],
+        model: nn.Module,
+        *,
+        device: torch.device | str = "cpu",
+        report: Callable[[str], None] = lambda line: None,
+        cache_dir: Path | None = None,
+    ) -> None:
+        self.settings, self.tokenizers, self.model = settings, tokenizers, model
+        self.device = torch.device(device)
+        self._train = encode(settings, tokenizers[SIDE], settings.data.train, cache_dir)
+        self._validation = encode(settings, tokenizers[SIDE], settings.data.validation, cache_dir)
+        self._separator = Tokenizer.eos_id if settings.data.separate else None
+        block, training = settings.data.block, settings.training
+        self._carries = bool(model.carries_state)
+        length, budget = len(self._train.stream), training.tokens_per_batch
+        if self._carries:
+            self._order = StreamOrder(length, max(1, budget // block), block, seed=training.seed)
+        else:
+            self._order = BlockOrder(length, block, budget, seed=training.seed)
+        self._carried: list[Tensor] = []
+        report(f"training text: {self._train.summary()}")
+        report(f"validation text: {self._validation.summary()}")
+        report(f"batches: {len(self._order.epoch(0)):,} per epoch of {budget // block} × {block} tokens")
+
+    def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, TextBatch]]:
+        """Batches from `position` on, for ever, each with the position after it."""
+        for after, windows in iterate(self._order, position):
+            fresh = not self._carries or position.batch == 0
+            batch = collate_windows(self._train.stream, windows, fresh=fresh, separator=self._separator)
+            if self._carries and fresh:
+                start: Any = self.model
+                self._carried[:] = start.start(len(windows)).tensors()
+            yield after, batch.to(self.device)
+            position = after
+
+    def split(self, batch: TextBatch, parts: int) -> list[TextBatch]:
+        """The batch in at most `parts` pieces, for workers side by side."""
+        return batch.split(parts)
+
+    def replica(self, model: nn.Module) -> LanguageTask:
+        """The same task for another copy of the model; what is carried they share, each its own rows."""
+        other = copy.copy(self)
+        other.model = model
+        return other
+
+    def loss(self, batch: TextBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
+        """Cross-entropy summed over tokens (nats), and how many tokens those are."""
+        model: Any = self.model
+        state = model.start(len(batch.windows))
+        forward = Forward(generator=generator)
+        if not self._carries:
+            documents = {} if batch.document_BT is None else {"document_BT": batch.document_BT}
+            features, _ = model.decode(batch.tokens_BT, state, forward, **documents)
+            return _loss_sum(model, features, batch), batch.num_tokens, {}
+        state = state.with_tensors([part[batch.rows].clone() for part in self._carried])
+        features, state = model.decode(batch.tokens_BT, state, forward)
+        for part, last in zip(self._carried, state.tensors(), strict=True):
+            part[batch.rows] = last.detach()
+        return _loss_sum(model, features, batch), batch.num_tokens, {}
+
+    def carried(self) -> dict[str, Tensor]:
+        """The recurrent states after the latest batch, by number."""
+        return {str(number): part for number, part in enumerate(self._carried)}
+
+    def carry(self, tensors: dict[str, Tensor]) -> None:
+        """Takes over what `carried` told."""
+        self._carried[:] = [tensors[str(number)].to(self.device) for number in range(len(tensors))]
+
+    def describe(self, batch: TextBatch) -> str:
+        """Names a batch in an error message: where it lies and how it begins."""
+        first = self.tokenizers[SIDE].decode(batch.tokens_BT[0, :20].tolist())
+        return f"of tokens {batch.windows[0, 0]:,} to {batch.windows[0, 1]:,} and others, beginning {first[:80]!r}"
+
+    def validate(self) -> dict[str, float]:
+        """Every token's loss (nats a token), perplexity, bits per byte and per character."""
+        text, limit = self._validation, self.settings.validation.tokens
+        tokens = min(limit or len(text.stream), len(text.stream))
+        return figures(measure(self.model, text.stream[:tokens], self.settings), text, tokens)
+
+
+def encode(
+    settings: LanguageSettings, tokenizer: Tokenizer, files: Sequence[TextFiles], cache_dir: Path | None = None
+) -> EncodedText:
+    """The text of these files as the run reads it."""
+    sources = [one.text_source() for one in files]
+    return encode_text(sources, tokenizer, keep_empty=settings.data.keep_empty, cache_dir=cache_dir)
+
+
+def _loss_sum(model: Any, features_BTD: Tensor, batch: TextBatch) -> Tensor:
+    real = batch.real_BT
+    return linear_cross_entropy(features_BTD[real], model.output_weight, model.output_bias, batch.targets_BT[real])[0]
+
+
+@torch.inference_mode()
+def measure(model: Any, stream: np.ndarray, settings: LanguageSettings) -> float:
+    """The sum of -ln p (nats) over the tokens of `stream` but the very first, which nothing predicts.
+
+    Models that carry a state read it in up to 16 parts side by side; others in blocks, each of which may see what
+    lies before its new tokens where `validation.stride` is less than a block.
+    """
+    if settings.model.kind == COUNTED:
+        log_p = model.log_probabilities(*split_documents(stream))
+        # running text has neither a predicted beginning nor an end
+        return -float(log_p.sum() if settings.has_documents else log_p[1:-1].sum())
+    block, budget, total = settings.data.block, settings.training.tokens_per_batch, 0.0
+    if not model.carries_state:
+        separator = Tokenizer.eos_id if settings.data.separate else None
+        stride = settings.validation.stride or block
+        for windows, first in strided(len(stream), block, stride, max(1, budget // block)):
+            batch = collate_windows(stream, windows, first_scored=first, separator=separator).to(model.device)
+            documents = {} if batch.document_BT is None else {"document_BT": batch.document_BT}
+            features, _ = model.decode(batch.tokens_BT, model.start(len(windows)), INFERENCE, **documents)
+            total += float(_loss_sum(model, features, batch))
+        return total
+    rows = max(1, min(16, (len(stream) - 1) // (4 * block)))
+    state = model.start(rows)
+    for windows in StreamOrder(len(stream), rows, block).epoch(0):
+        batch = collate_windows(stream, windows).to(model.device)
+        features, state = model.decode(batch.tokens_BT, state, INFERENCE)
+        total += float(_loss_sum(model, features, batch))
+    return total
+
+
+def figures(nats: float, text: EncodedText, tokens: int | None = None) -> dict[str, float]:
+    """What a sum of -ln p over the tokens of a text (or its first `tokens`) comes to.
+
+    loss: nats a token. bits_per_byte, bits_per_character: over UTF-8 bytes and characters of the text as it was kept,
+    the end of a document counted as one; with `tokens` these are taken to be spread evenly.
+    """
+    count = len(text.stream) if tokens is None else tokens
+    share = count / len(text.stream)
+    loss = nats / (count - 1)
+    return {
+        "loss": loss,
+        "perplexity": math.exp(min(loss, 700.0)),
+        "bits_per_byte": nats / math.log(2) / (text.utf8_bytes * share),
+        "bits_per_character": nats / math.log(2) / (text.characters * share),
+    }
