@@ -236,6 +236,10 @@ class Tokenizer:
         """SHA-256 of the tokenizer's JSON, in hexadecimal: the same for tokenizers that do the same."""
         return hashlib.sha256(self._json.encode()).hexdigest()
 
+    def to_json(self) -> str:
+        """The tokenizer as the `tokenizers` library writes it."""
+        return self._json
+
     def save(self, path: str | Path) -> Path:
         """Writes the tokenizer as JSON to `path`, or into it as tokenizer.json where it is a directory."""
         path = _file_of(Path(path))

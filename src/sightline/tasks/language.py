@@ -18,6 +18,7 @@ from sightline.data.documents import EncodedText, TextSource, encode_text, read_
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.windows import BlockOrder, StreamOrder, TextBatch, collate_windows, strided
 from sightline.decode import SearchOptions
+from sightline.errors import UsageError
 from sightline.models import GPTSizes, LanguageModelSizes, NGram, make_language_model
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.ops import linear_cross_entropy
@@ -44,11 +45,10 @@ class DataSettings(Frozen):
     """The text a model learns from and is measured on."""
 
     train: tuple[TextFiles, ...] = Field(
-        min_length=1,
         description="files of text; documents = line, block (up to a blank line), file or running; column of a TSV or "
         "JSON Lines file; part = [from, to] as fractions",
     )
-    validation: tuple[TextFiles, ...] = Field(min_length=1, description="text that chooses the best checkpoint")
+    validation: tuple[TextFiles, ...] = Field(description="text that chooses the best checkpoint")
     test: dict[str, TextFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
     keep_empty: bool = Field(False, description="count empty documents as text, as word-level corpora do")
     block: int = Field(
@@ -87,8 +87,9 @@ class LanguageSettings(Frozen):
 
     @property
     def has_documents(self) -> bool:
-        """Whether the model learned where documents begin and end."""
-        return any(files.documents != "running" for files in self.data.train)
+        """Whether the model learned where documents begin and end; one that was imported did."""
+        files = self.data.train
+        return not files or any(one.documents != "running" for one in files)
 
     @field_validator("model", mode="before")
     @classmethod
@@ -108,7 +109,10 @@ class LanguageSettings(Frozen):
 
 
 def train_tokenizers(settings: LanguageSettings) -> dict[str, Tokenizer]:
-    """The tokenizer, learned from the training text."""
+    """The tokenizer, learned from the training text. Raises UsageError where no text is named."""
+    for name in ("train", "validation"):
+        if not getattr(settings.data, name):
+            raise UsageError(f"data.{name}: no text is named, so there is nothing to learn from; name a file")
     pieces = (text for files in settings.data.train for text, _ in read_pieces(files.text_source()))
     return {SIDE: Tokenizer.train(pieces, **settings.tokenizer.model_dump())}
 

@@ -35,12 +35,14 @@ DTYPE_NAMES = {
 }
 
 
-def safetensors_blocks(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
-    """The bytes of a safetensors file, one tensor at a time.
+def safetensors_blocks(
+    tensors: Mapping[str, Tensor], notes: Mapping[str, str] | None = None
+) -> Iterator[bytes | memoryview]:
+    """The bytes of a safetensors file, one tensor at a time; `notes` go into its header.
 
     The library's own writer wants all bytes of all tensors in memory first, on top of the tensors themselves.
     """
-    header: dict[str, Any] = {}
+    header: dict[str, Any] = {"__metadata__": dict(notes)} if notes else {}
     end = 0
     for name, tensor in tensors.items():
         start, end = end, end + tensor.numel() * tensor.element_size()
