@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sightline.decode import Hypothesis, SearchOptions, log_probabilities, search
-from sightline.decode.probabilities import filtered
+from sightline.decode import Hypothesis, SearchOptions, log_probabilities, search, searching
+from sightline.decode.probabilities import discouraged, filtered
 from sightline.errors import UsageError
 
 PAD, BOS, EOS = 0, 1, 2
@@ -94,7 +94,7 @@ def test_wide_beam_finds_the_n_best_of_all_outputs(seed: int, penalty: str, n_be
         assert all(one.finished for one in found)
 
 
-@given(st.integers(0, 10_000), st.sampled_from(["none", "average", "gnmt"]), st.integers(1, 4))
+@given(st.integers(0, 10_000), st.sampled_from(["none", "average", "gnmt"]), st.integers(2, 4))
 @settings(max_examples=40, deadline=None)
 def test_early_stop_changes_nothing(seed: int, penalty: str, beam: int) -> None:
     """The same search with a bound that never stops anything."""
@@ -106,11 +106,11 @@ def test_early_stop_changes_nothing(seed: int, penalty: str, beam: int) -> None:
         assert run(chain, chosen) == stopped
 
 
-@given(st.integers(0, 10_000))
+@given(st.integers(0, 10_000), st.sampled_from(["none", "average", "gnmt"]))
 @settings(max_examples=25, deadline=None)
-def test_beam_of_one_is_greedy(seed: int) -> None:
+def test_beam_of_one_is_greedy(seed: int, penalty: str) -> None:
     chain = Chain(seed)
-    (found,) = run(chain, options(beam=1, length_penalty="none", max_length_offset=9), sentences=(1,))
+    (found,) = run(chain, options(beam=1, length_penalty=penalty, max_length_offset=9), sentences=(1,))
     before, last, tokens = 0, BOS, []
     while len(tokens) < 9:
         scores = chain.table[1, before, last].clone()
@@ -211,3 +211,38 @@ def test_options_out_of_range_are_named() -> None:
     with pytest.raises(UsageError, match="beam"):
         options(beam=0)
     assert options(n_best=7, beam=2).beam == 7
+
+
+def test_stop_ends_a_hypothesis_and_keeps_its_last_token() -> None:
+    chain = Chain(3)
+    whole = run(chain, options(beam=1, max_length_offset=9), sentences=(1,))[0][0]
+    assert len(whole.tokens) > 2
+    last = whole.tokens[1]
+    cut = run(chain, options(beam=1, max_length_offset=9), sentences=(1,), stop=lambda ids: ids[-1] == last)[0][0]
+    assert cut.tokens == whole.tokens[: whole.tokens.index(last) + 1]
+    assert cut.finished
+    assert cut.token_log_probabilities == whole.token_log_probabilities[: len(cut.tokens)]
+
+
+def test_repetition_penalty_by_hand() -> None:
+    logits = torch.tensor([[2.0, -1.0, 4.0, 0.5]])
+    found = discouraged(logits, torch.tensor([[2, 1, 2, -1]]), 2.0)
+    assert found.tolist() == [[2.0, -2.0, 2.0, 0.5]]
+    assert discouraged(logits, torch.tensor([[0]]), 1.0) is logits
+
+
+def test_repetition_penalty_counts_what_was_read() -> None:
+    chain, chosen = Chain(3), options(beam=1, max_length_offset=6, repetition_penalty=50.0)
+    free = run(chain, chosen, sentences=(1,))[0][0]
+    read = run(chain, chosen, sentences=(1,), read=[[free.tokens[0]]])[0][0]
+    assert read.tokens[:1] != free.tokens[:1]
+
+
+def test_steps_show_what_is_being_written() -> None:
+    chain, chosen = Chain(3), options(beam=1, max_length_offset=9)
+    steps = searching(chain.step, chain.start([1]), chosen, source_lengths=[1], bos_id=BOS, eos_id=EOS,
+                      forbidden=(PAD, BOS))  # fmt: skip
+    shown = [written[0][1].tolist() for written in steps]
+    whole = list(run(chain, chosen, sentences=(1,))[0][0].tokens)
+    assert shown == [whole[: length + 1] for length in range(len(shown))]
+    assert shown

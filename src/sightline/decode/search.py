@@ -76,7 +76,8 @@ def searching(
     that do not end go on. A sentence ends only when no unfinished hypothesis can still enter its n best: ln p only
     falls as tokens are added, the length penalty is largest for the longest output, and the coverage penalty is never
     above 0, so ln p / penalty(longest) bounds every score that can come of a hypothesis. With no penalty the bound is
-    ln p itself. The result is therefore the same as without stopping early.
+    ln p itself. The result is therefore the same as without stopping early. A beam of one is greedy search: it has
+    ended where the likeliest token is the end.
 
     Raises:
         UsageError: where `coverage_beta` is asked for and the model has no attention to take coverage from.
@@ -213,6 +214,8 @@ class _Beam:
             return True
         if len(sentence.finished) < options.n_best:
             return False
+        if options.beam == 1:  # greedy search takes the likeliest token, and has ended where that is the end
+            return True
         return best / options.penalty(sentence.max_length) <= sentence.finished[-1].score
 
 

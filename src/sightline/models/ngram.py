@@ -186,7 +186,7 @@ class NGram:
     def project(self, contexts: Tensor) -> Tensor:
         """Contexts (…, n - 1) → ln p of the next word (…, V), float32, -inf where p is 0."""
         with np.errstate(divide="ignore"):
-            log_p_NV = np.log(self.distribution(contexts.reshape(-1, self.order - 1).numpy()))
+            log_p_NV = np.log(self.distribution(contexts.flatten(0, -2).numpy()))
         return torch.from_numpy(log_p_NV.astype(np.float32)).view(*contexts.shape[:-1], self.vocab_size)
 
     def step(self, tokens_B: Tensor, state: NGramState, forward: Forward = INFERENCE) -> tuple[Tensor, NGramState]:
