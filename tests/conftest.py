@@ -14,10 +14,19 @@ from sightline.cli import main
 torch.set_num_threads(1)
 
 WORDS = {"rot": "red", "blau": "blue", "haus": "house", "hund": "dog", "alt": "old", "sieht": "sees", "ein": "a"}
+# The models of each task that are trained in tests, and the keys that make them small.
 MODELS = {
     "transformer": ["model.kind=transformer", "model.d_model=16", "model.num_layers=1", "model.num_heads=2",
                     "model.d_ff=32"],
     "seq2seq": ["model.kind=seq2seq", "model.width=16", "model.embedding_width=16"],
+}  # fmt: skip
+
+LANGUAGE_MODELS = {
+    "gpt": ["model.kind=gpt", "model.d_model=16", "model.num_layers=1", "model.num_heads=2", "model.d_ff=32",
+            "model.max_length=16", "model.attention_dropout=0"],
+    "recurrent": ["model.kind=recurrent", "model.width=16", "model.embedding_width=16"],
+    "window": ["model.kind=window", "model.width=16", "model.embedding_width=16"],
+    "ngram": ["model.kind=ngram", "model.order=3"],
 }  # fmt: skip
 
 
@@ -74,6 +83,35 @@ def config_file(texts: Path) -> Path:
     return file
 
 
+def language_text(texts: Path) -> str:
+    return f"""
+task = "language"
+[data]
+train = [{{ source = "{texts}/train.en" }}]
+validation = [{{ source = "{texts}/val.en" }}]
+test.test = {{ source = "{texts}/test.en" }}
+block = 16
+[tokenizer]
+vocab_size = 300
+[training]
+max_updates = 60
+learning_rate = 0.01
+tokens_per_batch = 128
+warmup = 2
+validate_every = 30
+save_every = 20
+precision = "fp32"
+threads = 1
+"""
+
+
+@pytest.fixture(scope="session")
+def language_file(texts: Path) -> Path:
+    file = texts / "language.toml"
+    file.write_text(language_text(texts), encoding="utf-8")
+    return file
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     import os
@@ -88,3 +126,12 @@ def runs(config_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     for name, overrides in MODELS.items():
         assert sightline("train", config_file, "--run", folder / name, *overrides) == 0
     return {name: folder / name for name in MODELS}
+
+
+@pytest.fixture(scope="session")
+def language_runs(language_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One trained run of each kind of language model."""
+    folder = tmp_path_factory.mktemp("language-runs")
+    for name, overrides in LANGUAGE_MODELS.items():
+        assert sightline("train", language_file, "--run", folder / name, *overrides) == 0
+    return {name: folder / name for name in LANGUAGE_MODELS}

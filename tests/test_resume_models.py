@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MODELS
+from conftest import LANGUAGE_MODELS, MODELS
 
 from sightline.cli import main
 
@@ -22,15 +22,23 @@ UPDATES = 80
 # Two workers, bf16, micro-batches, a moving average, several epochs, a save every few updates.
 SETTINGS = (
     f"training.max_updates={UPDATES}", "training.threads=2", "training.precision=bf16", "training.accumulate=2",
-    "training.ema=0.9", "training.save_every=5", "training.validate_every=30", "validation.sentences=2",
-    "search.max_length_factor=0", "search.max_length_offset=5", "search.beam=1",
+    "training.ema=0.9", "training.save_every=5", "training.validate_every=30", "model.dropout=0.2",
 )  # fmt: skip
+TRANSLATION = (
+    "validation.sentences=2", "search.max_length_factor=0", "search.max_length_offset=5", "search.beam=1",
+)  # fmt: skip
+# Every model that is trained, with its keys. A recurrent one carries its state from batch to batch.
+KINDS = {
+    **{kind: (*keys, *TRANSLATION) for kind, keys in MODELS.items()},
+    "gpt": (*LANGUAGE_MODELS["gpt"], "data.separate=true"),
+    "recurrent": (*LANGUAGE_MODELS["recurrent"], "model.weight_dropout=0.1"),
+}
 
 
 def start(config_file: Path, run: Path, kind: str) -> Any:
     context: Any = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch._dynamo", "sightline.training", "sightline.cli.train"])
-    words = ["train", str(config_file), "--run", str(run), *MODELS[kind], "model.dropout=0.2", *SETTINGS]
+    words = ["train", str(config_file), "--run", str(run), *KINDS[kind], *SETTINGS]
     process = context.Process(target=main, args=(words,))
     process.start()
     return process
@@ -40,8 +48,9 @@ def saved(run: Path) -> int:
     return max((int(path.name.removeprefix("step-")) for path in (run / "checkpoints").glob("step-*")), default=0)
 
 
-@pytest.mark.parametrize("kind", MODELS)
-def test_ten_kills_at_random_instants(kind: str, config_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_ten_kills_at_random_instants(kind: str, config_file: Path, language_file: Path, tmp_path: Path) -> None:
+    config_file = config_file if kind in MODELS else language_file
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     process = start(config_file, whole, kind)
     process.join(120)
@@ -60,7 +69,7 @@ def test_ten_kills_at_random_instants(kind: str, config_file: Path, tmp_path: Pa
     process = start(config_file, killed, kind)
     process.join(120)
     assert process.exitcode == 0
-    names = ["average", "generators", "optimizer", "weights"]
+    names = ["average", "generators", "optimizer", "weights", *["carried"] * (kind == "recurrent")]
     last = [whole / "checkpoints" / f"step-{UPDATES}" / f"{name}.safetensors" for name in names]
     for file in (*last, whole / "model.safetensors"):
         assert (killed / file.relative_to(whole)).read_bytes() == file.read_bytes(), file.name

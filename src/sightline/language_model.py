@@ -114,13 +114,14 @@ class LanguageModel:
 
     @property
     def _never(self) -> tuple[int, ...]:
-        """Tokens that are never written: those the model has not learned to end with among them."""
-        return (PAD, BOS) if self.settings.has_documents else (PAD, BOS, EOS)
+        """Tokens that are never written: unknown ones, and ends that the model has not learned."""
+        unknown = [] if self.tokenizer.unk_id is None else [self.tokenizer.unk_id]
+        return (PAD, BOS, *unknown, *(() if self.settings.has_documents else (EOS,)))
 
     @property
     def _begin(self) -> list[int]:
-        """What a text begins after: the end of the one before, where the model learned of ends."""
-        return [EOS] if self.settings.has_documents else []
+        """What a text begins after, where the model learned of beginnings."""
+        return [self.model.begin_id] if self.settings.has_documents else []
 
     def encode_prompt(self, prompt: str) -> list[int]:
         """The ids a prompt is read as. Raises UsageError for an empty one that the model cannot begin from."""

@@ -1,13 +1,16 @@
-"""`sightline evaluate`: BLEU, chrF, TER and perplexity of a run on its test sets or on given files."""
+"""`sightline evaluate`: a run measured on its test sets or on given files."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 
 from sightline.cli.common import RunArgument, progress, say
+
+NEXT = {"translation": "translate", "language": "score"}
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     run: RunArgument,
-    source: Annotated[str | None, typer.Argument(help="Source sentences; the run's test sets by default.")] = None,
+    source: Annotated[str | None, typer.Argument(help="Sources, or text; the run's test sets by default.")] = None,
     reference: Annotated[str | None, typer.Argument(help="Their translations, line by line.")] = None,
     lowercase: Annotated[bool, typer.Option(help="Compare without regard to case, too.")] = False,
     beam: Annotated[int | None, typer.Option(min=1, help="Beam width.")] = None,
@@ -27,19 +30,39 @@ def evaluate(
     by_length: Annotated[bool, typer.Option(help="BLEU by the length of the source, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Measure a run: BLEU, chrF and TER with sacrebleu's signatures, and perplexity.
+    """Measure a run: BLEU, chrF and TER with sacrebleu's signatures, and perplexity; of a language model perplexity
+    and bits per byte.
 
     sightline evaluate runs/demo-transformer
 
     sightline evaluate runs/multi30k-transformer test.en test.de --lowercase
     """
+    from sightline.run import Run
+    from sightline.train.machine import setup
+
+    setup(threads)
+    task = Run(run).task
+    if task == "translation":
+        reports = _translation(run, source, reference, lowercase, beam, batch_size, precision, device)
+    else:
+        reports = _language(run, source, precision, device)
+    found = []
+    for report in reports:
+        found.append(report.as_dict())
+        if not as_json:
+            print("\n".join(report.lines(by_length) if by_length else report.lines()), flush=True)
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False, indent=2))
+    else:
+        say(f"next: sightline {NEXT[task]} {run} FILE")
+
+
+def _translation(run, source, reference, lowercase, beam, batch_size, precision, device) -> Iterator[Any]:
     from sightline.data.readers import PairSource
     from sightline.errors import UsageError
     from sightline.evaluation import evaluate_pairs
-    from sightline.train.machine import setup
     from sightline.translator import Translator
 
-    setup(threads)
     translator = Translator(run, precision=precision, device=device)
     sets = {name: files.pair_source() for name, files in translator.settings.data.test.items()}
     if source is not None:
@@ -48,16 +71,24 @@ def evaluate(
         raise UsageError(f"{run}: the run names no test sets; give a source and a reference file")
     changes = {} if beam is None else {"beam": beam}
     options = translator.settings.search.with_changes(**changes)
-    reports = []
     for name, pairs in sets.items():
         with progress(f"translating {name}") as advance:
-            report = evaluate_pairs(
+            yield evaluate_pairs(
                 translator, name, pairs, options, lowercase=lowercase, batch_size=batch_size, done=advance
             )
-        reports.append(report)
-        if not as_json:
-            print("\n".join(report.lines(by_length)))
-    if as_json:
-        print(json.dumps([report.as_dict() for report in reports], ensure_ascii=False, indent=2))
-    else:
-        say(f"next: sightline translate {run} FILE")
+
+
+def _language(run, source, precision, device) -> Iterator[Any]:
+    from sightline.errors import UsageError
+    from sightline.evaluation import evaluate_text
+    from sightline.language_model import LanguageModel
+
+    model = LanguageModel(run, precision=precision, device=device)
+    sets = model.settings.data.test
+    if source is not None:
+        # read as the training text was
+        sets = {source: model.settings.data.train[0].model_copy(update={"source": source, "part": (0.0, 1.0)})}
+    if not sets:
+        raise UsageError(f"{run}: the run names no test sets; give a file")
+    for name, files in sets.items():
+        yield evaluate_text(model, name, files)

@@ -21,7 +21,10 @@ from sightline.nn.masks import causal_mask
 from sightline.nn.norms import NORMS
 from sightline.nn.ops import linear
 from sightline.nn.positions import Place, make_positions
-from sightline.nn.state import rows
+from sightline.nn.state import EOS, rows
+
+NEVER = (0, 1)  # padding, beginning of sentence
+IMPOSSIBLE = -1e4  # a logit so low that its probability is 0, in any precision
 
 
 class GPTSizes(BaseModel):
@@ -76,6 +79,8 @@ class GPTState:
 class GPT(nn.Module):
     """Embeddings, blocks of causal self-attention, a projection to the vocabulary."""
 
+    never_V: Tensor
+    begin_id = EOS  # a document begins after the end of the one before
     carries_state = False  # between batches of training: each block of text is read on its own
 
     def __init__(self, vocab_size: int, sizes: GPTSizes) -> None:
@@ -83,7 +88,9 @@ class GPT(nn.Module):
         self.vocab_size, self.sizes = vocab_size, sizes
         self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.d_model))
         self.output_weight = self.embedding if sizes.tied else nn.Parameter(torch.empty(vocab_size, sizes.d_model))
-        self.output_bias = None
+        # padding and beginning-of-sentence are never predicted: GPT-2 does not know them
+        never_V = torch.zeros(vocab_size).index_fill(0, torch.tensor(NEVER), IMPOSSIBLE)
+        self.register_buffer("never_V", never_V, persistent=False)
         self.positions = make_positions(sizes.positions, sizes.d_model, sizes.max_length)
         self.blocks = nn.ModuleList(Block(sizes.block(), self.positions) for _ in range(sizes.num_layers))
         # a pre-norm stack leaves its last residual sum unnormalised
@@ -97,6 +104,11 @@ class GPT(nn.Module):
             if parameter.dim() == 2:
                 adds = name.endswith(("output.weight", "outer.weight")) and self.sizes.pre_norm
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * self.sizes.num_layers) if adds else 0.02)
+
+    @property
+    def output_bias(self) -> Tensor:
+        """What is added to the logits (V): nothing, but for what is never predicted. Not learned."""
+        return self.never_V.to(self.output_weight.dtype)
 
     @property
     def context(self) -> int:
@@ -168,7 +180,7 @@ class GPT(nn.Module):
 
     def project(self, features: Tensor) -> Tensor:
         """Features (…, D) → logits (…, V)."""
-        return linear(features, self.output_weight)
+        return linear(features, self.output_weight, self.output_bias)
 
     def step(self, tokens_B: Tensor, state: GPTState, forward: Forward = INFERENCE) -> tuple[Tensor, GPTState]:
         """One token a row → logits (B, V) of the next one, and the state after it."""

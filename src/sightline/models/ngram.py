@@ -60,7 +60,7 @@ class NGram:
         self.tables = tuple(tables)
         self.vocab_size = vocab_size
         self.sizes = sizes
-        self.bos_id = bos_id
+        self.bos_id = self.begin_id = bos_id
         self.eos_id = eos_id
 
     @property

@@ -19,7 +19,7 @@ from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.ops import linear
 from sightline.nn.padding import to_left, to_places
 from sightline.nn.recurrent import Hidden, Recurrent, make_cell
-from sightline.nn.state import rows
+from sightline.nn.state import EOS, rows
 
 
 class RecurrentSizes(BaseModel):
@@ -66,6 +66,7 @@ class RecurrentState:
 class RecurrentLM(nn.Module):
     """Embeddings, recurrent layers, a projection to the vocabulary."""
 
+    begin_id = EOS  # a document begins after the end of the one before
     carries_state = True  # between batches of training: truncated back-propagation through time
     context = None  # however long the past, it is all in the state
 

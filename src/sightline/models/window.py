@@ -17,9 +17,7 @@ from torch import Tensor, nn
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.ops import Linear, linear
 from sightline.nn.padding import to_left, to_places
-from sightline.nn.state import rows
-
-EOS = 2  # before the first token there is the end of what came before
+from sightline.nn.state import EOS, rows
 
 
 class WindowSizes(BaseModel):
@@ -57,6 +55,7 @@ class WindowLM(nn.Module):
     """y = U tanh(d + H x) + b over x, the embeddings of the window's tokens side by side (eq. 1, without the direct
     connections). Where tied the hidden layer is projected to the width of the embeddings first."""
 
+    begin_id = EOS
     carries_state = True
     context = None
 
@@ -77,7 +76,7 @@ class WindowLM(nn.Module):
         return self.output_weight.device
 
     def start(self, rows: int) -> WindowState:
-        """The state before the first token."""
+        """The state before the first token: there is the end of what came before."""
         device = self.embedding.device
         return WindowState(torch.full((rows, self.sizes.window - 1), EOS, dtype=torch.int64, device=device))
 

@@ -6,6 +6,9 @@ from typing import Protocol, Self
 
 from torch import Tensor
 
+# What every tokenizer of ours calls the end of a sentence or document.
+EOS = 2
+
 
 class State(Protocol):
     """What a decoder carries from one step to the next. Never changed in place."""
