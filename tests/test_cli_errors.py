@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import sightline
+from conftest import LANGUAGE_MODELS, sightline
 
 
 @pytest.fixture
@@ -38,30 +38,49 @@ TEXTS: dict[str, tuple[bytes | None, str]] = {
     "UTF-16": ("haus\n".encode("utf-16") * 300, "UTF-16"),
     "NUL": (b"haus\nhu\0nd\n" + b"haus\n" * 298, ":2: NUL"),
     "too few lines": (b"haus\n" * 299, "299"),
-    "only empty lines": (b"\n" * 300, "skipped"),
+    "only empty lines": (b"\n" * 300, "check"),
 }
 
 
+@pytest.fixture
+def trained_on(config_file: Path, language_file: Path, texts: Path, tmp_path: Path) -> Callable[[str, Path], list]:
+    """The words that train a model of a task on one given file."""
+
+    def words(task: str, source: Path) -> list:
+        run = ("--run", tmp_path / "run")
+        if task == "translation":
+            return ["train", config_file, *run, *train_on(source, texts / "train.en")]
+        return ["train", language_file, *run, *train_on(source), *LANGUAGE_MODELS["gpt"]]
+
+    return words
+
+
+both_tasks = pytest.mark.parametrize("task", ["translation", "language"])
+
+
+@both_tasks
 @pytest.mark.parametrize("what", TEXTS)
-def test_malformed_text(what: str, refused, config_file: Path, texts: Path, tmp_path: Path) -> None:
+def test_malformed_text(task: str, what: str, refused, trained_on, tmp_path: Path) -> None:
     content, says = TEXTS[what]
+    if (task, what) == ("language", "too few lines"):
+        pytest.skip("there are no lines to be paired")
     source = tmp_path / "source.txt"
     if content is not None:
         source.write_bytes(content)
-    refused("train", config_file, "--run", tmp_path / "run", *train_on(source, texts / "train.en"), code=1, says=says)
+    refused(*trained_on(task, source), code=1, says=says)
     assert not (tmp_path / "run" / "config.toml").exists() or what == "only empty lines"
 
 
-def test_directory_as_text(refused, config_file: Path, texts: Path, tmp_path: Path) -> None:
-    words = train_on(tmp_path, texts / "train.en")
-    refused("train", config_file, "--run", tmp_path / "run", *words, code=1, says="is a directory")
+@both_tasks
+def test_directory_as_text(task: str, refused, trained_on, tmp_path: Path) -> None:
+    refused(*trained_on(task, tmp_path), code=1, says="is a directory")
 
 
-def test_damaged_gzip(refused, config_file: Path, texts: Path, tmp_path: Path) -> None:
+@both_tasks
+def test_damaged_gzip(task: str, refused, trained_on, tmp_path: Path) -> None:
     source = tmp_path / "source.gz"
     source.write_bytes(b"\x1f\x8b\x08\x00 not really")
-    words = train_on(source, texts / "train.en")
-    refused("train", config_file, "--run", tmp_path / "run", *words, code=1, says="damaged or cut short")
+    refused(*trained_on(task, source), code=1, says="damaged or cut short")
 
 
 def test_tsv_without_the_column(refused, config_file: Path, tmp_path: Path) -> None:
@@ -113,6 +132,32 @@ CONFIGS = {
 def test_malformed_configuration(what: str, refused, config_file: Path, tmp_path: Path) -> None:
     overrides, says = CONFIGS[what]
     refused("train", config_file, "--run", tmp_path / "run", *overrides, code=2, says=says)
+
+
+LANGUAGE_CONFIGS = {
+    "unknown task": (["task=langauge"], "did you mean \"language\"?"),
+    "unknown key": (["data.blok=8"], "data.blok: unknown key; did you mean \"block\"?"),
+    "unknown model": (["model.kind=recurent"], "did you mean \"recurrent\"?"),
+    "block over the context": (["model.max_length=8"], "toml: data.block 16 is more than model.max_length 8"),
+    "block over the budget": (["training.tokens_per_batch=8"], "tokens_per_batch: 8 is less than one block"),
+    "block over the text": (
+        ["data.block=9000", "training.tokens_per_batch=9000", "model.max_length=9000"], "make it shorter",
+    ),
+    "grouped heads": (["model.num_heads=4", "model.num_kv_heads=3", "model.d_model=16"], "num_kv_heads"),
+    "separate without attention": (["model.kind=window", "data.separate=true"], "data.separate is for attention"),
+    "order too high": (["model.kind=ngram", "model.order=8"], "model.order"),
+    "no text": (["data.train=[]"], "data.train: no text is named"),
+    "part": (["data.train=[{ source = 'x', part = [0.5, 0.5] }]"], "two rising fractions"),
+    "column of running text": (["data.train=[{ source = 'x', documents = 'running', column = 1 }]"], "with a column"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", LANGUAGE_CONFIGS)
+def test_malformed_language_configuration(what: str, refused, language_file: Path, tmp_path: Path) -> None:
+    overrides, says = LANGUAGE_CONFIGS[what]
+    # keys of a GPT would be unknown ones to another kind of model
+    keys = [] if any(one.startswith("model.kind") for one in overrides) else LANGUAGE_MODELS["gpt"]
+    refused("train", language_file, "--run", tmp_path / "run", *keys, *overrides, code=2, says=says)
 
 
 def test_configuration_errors_name_file_and_line(refused, tmp_path: Path, texts: Path, config_file: Path) -> None:

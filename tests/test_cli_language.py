@@ -59,7 +59,7 @@ def test_streamed_is_generated(kind: str, language_runs: dict[str, Path]) -> Non
     model: Any = package.load(language_runs[kind])
     pieces = list(model.stream("a dog", max_tokens=40, seed=3, top_k=5, temperature=1.5))
     assert "".join(pieces) == model.generate("a dog", max_tokens=40, seed=3, top_k=5, temperature=1.5).text
-    assert len(pieces) > 3
+    assert len(pieces) > 1
 
 
 @each_model

@@ -90,12 +90,12 @@ def validate(schema: type[Settings], values: Mapping[str, Any], where: str, text
 
 def _explain(schema: type[BaseModel], problem: Any, where: str, text: str) -> str:
     path = [str(part) for part in problem["loc"]]
-    # a union's location names the member that was tried; the user's file has no such key
-    shown = [part for part in path if part not in ("seq2seq", "transformer")]
+    fields, shown = _fields_at(schema, path[:-1])
+    shown += path[-1:]
     line = line_of(text, shown)
-    place = f"{where}:{line}: {'.'.join(shown)}" if line else f"{where}: {'.'.join(shown)}"
+    place = ": ".join([f"{where}:{line}" if line else where, *filter(None, [".".join(shown)])])
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{place}: unknown key{nearest(path[-1], _fields_at(schema, path[:-1]))}"
+        return f"{place}: unknown key{nearest(path[-1], fields)}"
     if problem["type"] in ("missing", "missing_argument"):
         return f"{place}: is missing"
     if problem["type"] == "literal_error":
@@ -111,8 +111,12 @@ def _explain(schema: type[BaseModel], problem: Any, where: str, text: str) -> st
     return f"{place}: {problem['msg'][0].lower()}{problem['msg'][1:]}, not {problem['input']!r}"
 
 
-def _fields_at(schema: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """Names of the keys allowed at `path` of the schema's JSON form."""
+def _fields_at(schema: type[BaseModel], path: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(the keys allowed at `path` of the schema's JSON form, the path as the user's file has it).
+
+    A union's location names the member that was tried; a file has no such key.
+    """
+    shown: list[str] = []
     document = schema.model_json_schema()
     node: Any = document
 
@@ -126,13 +130,15 @@ def _fields_at(schema: type[BaseModel], path: Sequence[str]) -> list[str]:
         variants = node.get("discriminator", {}).get("mapping", {})
         if part in variants:
             node = {"$ref": variants[part]}
-        elif part.isdigit():
+            continue
+        shown.append(part)
+        if part.isdigit():
             node = node.get("items", {})
         else:
             node = node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
             options = [option for option in node.get("anyOf", []) if option.get("type") != "null"]
             node = options[0] if options else node
-    return list(resolve(node).get("properties", {}))
+    return list(resolve(node).get("properties", {})), shown
 
 
 def line_of(text: str, path: Sequence[str]) -> int | None:
