@@ -17,6 +17,7 @@ import sightline as package
 from sightline import config
 from sightline.dryrun import describe
 from sightline.tasks.translation import TranslationSettings
+from sightline.training import schema
 
 
 @pytest.fixture
@@ -33,7 +34,21 @@ def out(capsys: pytest.CaptureFixture[str]):
 
 def test_help_needs_no_torch_and_every_verb_has_examples() -> None:
     code = "import sys; from sightline.cli import main\ntry: main(sys.argv[1:])\nfinally: print('torch' in sys.modules)"
-    for verb in ("train", "translate", "evaluate", "init", "recipes", "demo", "data list", "data get", "data check"):
+    for verb in (
+        "train",
+        "translate",
+        "generate",
+        "score",
+        "evaluate",
+        "export",
+        "import",
+        "init",
+        "recipes",
+        "demo",
+        "data list",
+        "data get",
+        "data check",
+    ):
         ran = subprocess.run(
             [sys.executable, "-c", code, *verb.split(), "--help"], capture_output=True, text=True, check=True
         )
@@ -154,7 +169,8 @@ def test_init_writes_what_train_accepts(texts: Path, tmp_path: Path, out) -> Non
 def test_every_recipe_is_valid_and_described(out) -> None:
     listed = out("recipes")
     for name, text in config.recipes().items():
-        settings = config.validate(TranslationSettings, config.parse(name, text), name, text)
+        values = config.parse(name, text)
+        settings = config.validate(schema(values, name), values, name, text)
         assert text.startswith("# ")
         assert name in listed
         assert len(describe(settings)) == 4

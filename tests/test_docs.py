@@ -14,7 +14,9 @@ from sightline import config
 ROOT = Path(__file__).parent.parent
 DOCS = [ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Small enough for a test: what a command trains is made tiny, the command stays as it stands.
-TINY = ("training.max_updates=2", "validation.sentences=2", "training.tokens_per_batch=512", "training.threads=1")
+TINY = ("training.max_updates=2", "training.tokens_per_batch=512", "training.threads=1")
+TINY_TRANSLATION = (*TINY, "validation.sentences=2")
+TINY_MODEL = ("model.d_model=16", "model.num_heads=2", "model.num_layers=1")
 
 
 def commands(file: Path, language: str) -> list[str]:
@@ -59,24 +61,25 @@ def test_readme_commands_run(
     for seed, name in enumerate(("train", "test")):
         write_pairs(tmp_path, name, 60, seed)
         (tmp_path / f"{name}.de").rename(tmp_path / f"{name}.ko")
+    (tmp_path / "novels.txt").write_bytes((tmp_path / "train.en").read_bytes())
     for line in commands(ROOT / "README.md", "sh"):
         words = shlex.split(line)
         assert words[0] == "sightline", line
         if words[1] == "train" and "--dry-run" not in words:
-            words = [*words, *TINY]
-            if words[2] == "my.toml":
-                # the file says that validation needs sentences of its own
-                written = (tmp_path / "my.toml").read_text(encoding="utf-8")
-                (tmp_path / "my.toml").write_text(written.replace("vocab_size = 8000", "vocab_size = 300"), "utf-8")
-                words += ["model.d_model=16", "model.num_heads=2", "model.num_layers=1"]
+            words += TINY if words[2] == "novels.toml" else TINY_TRANSLATION
+            if words[2] in ("my.toml", "novels.toml"):
+                # the file says that validation needs text of its own
+                written = (tmp_path / words[2]).read_text(encoding="utf-8")
+                (tmp_path / words[2]).write_text(written.replace("vocab_size = 8000", "vocab_size = 300"), "utf-8")
+                words += TINY_MODEL
         assert sightline(*words[1:]) == 0, (line, capsys.readouterr().err)
         if words[1:3] == ["train", "gru-ko-en"]:
-            assert sightline("train", "transformer-ko-en", *TINY) == 0  # the run that the next lines use
+            assert sightline("train", "transformer-ko-en", *TINY_TRANSLATION) == 0  # the run that the next lines use
 
 
 def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert sightline("train", "transformer-ko-en", *TINY) == 0
+    assert sightline("train", "transformer-ko-en", *TINY_TRANSLATION) == 0
     code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     for block in code:
         exec(compile(block, "README.md", "exec"), {})

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from sightline.tasks.language import COUNTED
 from sightline.train.settings import TrainSettings
 from sightline.training import KINDS
 
@@ -21,6 +22,13 @@ def describe(settings: Any) -> list[str]:
     backward pass.
     """
     vocab = settings.tokenizer.vocab_size
+    if settings.model.kind == COUNTED:
+        return [
+            f"model: n-grams of up to {settings.model.order} tokens, with a vocabulary of {vocab:,}",
+            "memory: about 40 bytes for each different n-gram of the text, while they are counted",
+            "updates: none; all text is counted once",
+            "disk: 24 bytes for each different n-gram, 16 for those of the highest order",
+        ]
     with torch.device("meta"):
         # all that a model asks of tokenizers is how large they are
         sized: Any = dict.fromkeys(("source", "target", "text"), SimpleNamespace(vocab_size=vocab))
