@@ -13,6 +13,7 @@ from sightline.cli import main
 # Small tensors: a second thread only waits, most of all on a machine that does other things too.
 torch.set_num_threads(1)
 
+SPLITS = ("train", "val", "test")
 WORDS = {"rot": "red", "blau": "blue", "haus": "house", "hund": "dog", "alt": "old", "sieht": "sees", "ein": "a"}
 # The models of each task that are trained in tests, and the keys that make them small.
 MODELS = {
@@ -28,6 +29,18 @@ LANGUAGE_MODELS = {
     "window": ["model.kind=window", "model.width=16", "model.embedding_width=16"],
     "ngram": ["model.kind=ngram", "model.order=3"],
 }  # fmt: skip
+
+# The forms of fine-tuning, and the columns that each reads of the table in `labelled_text`.
+FORMS = {
+    "single": ('["a"]', "dog", []),
+    "pair": ('["a", "b"]', "both", []),
+    "similarity": (
+        '["a", "b"]',
+        "shared",
+        ["data.numbers=true", "training.metric=pearson", "training.max_updates=500"],
+    ),
+    "choice": ('["a", "b", "c"]', "right", []),
+}
 
 
 def sightline(*words: object) -> int:
@@ -112,6 +125,21 @@ def language_file(texts: Path) -> Path:
     return file
 
 
+def write_labelled(path: Path, count: int, seed: int) -> None:
+    """Texts a, b and c, and: whether a has a dog; whether a and b have; how much a and b share; which has a dog."""
+    draw = random.Random(seed)
+    lines = ["a\tb\tc\tdog\tboth\tshared\tright"]
+    for _ in range(count):
+        a = draw.choices(list(WORDS.values()), k=draw.randint(2, 6))
+        right = draw.randrange(2)
+        others = [[word for word in draw.choices(list(WORDS.values()), k=4) if word != "dog"] for _ in range(2)]
+        others[right].insert(draw.randint(0, 1), "dog")
+        both, shared = "dog" in a and right == 0, sum(word in a + others[0] for word in ("dog", "red", "old"))
+        values = ["yes" if "dog" in a else "no", str(both), str(shared), str(right)]
+        lines.append("\t".join([*map(" ".join, (a, *others)), *values]))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     import os
@@ -135,3 +163,57 @@ def language_runs(language_file: Path, tmp_path_factory: pytest.TempPathFactory)
     for name, overrides in LANGUAGE_MODELS.items():
         assert sightline("train", language_file, "--run", folder / name, *overrides) == 0
     return {name: folder / name for name in LANGUAGE_MODELS}
+
+
+def labelled_text(texts: Path, form: str) -> str:
+    columns, label, _ = FORMS[form]
+    files = {name: f'{{ source = "{texts}/{name}.tsv", texts = {columns}, label = "{label}" }}' for name in SPLITS}
+    return f"""
+task = "classification"
+[data]
+train = [{files["train"]}]
+validation = {files["val"]}
+test.test = {files["test"]}
+form = "{form}"
+max_tokens = 32
+[tokenizer]
+kind = "word"
+min_frequency = 1
+[model]
+d_model = 16
+num_layers = 1
+num_heads = 2
+d_ff = 32
+max_length = 40
+dropout = 0.0
+attention_dropout = 0.0
+[training]
+max_updates = 250
+learning_rate = 0.01
+tokens_per_batch = 512
+warmup = 20
+validate_every = 50
+save_every = 20
+metric = "accuracy"
+precision = "fp32"
+threads = 1
+"""
+
+
+@pytest.fixture(scope="session")
+def labelled_files(texts: Path) -> dict[str, Path]:
+    """A configuration of each form of fine-tuning."""
+    for seed, (name, count) in enumerate((("train", 600), ("val", 100), ("test", 100))):
+        write_labelled(texts / f"{name}.tsv", count, seed)
+    for form in FORMS:
+        (texts / f"{form}.toml").write_text(labelled_text(texts, form), encoding="utf-8")
+    return {form: texts / f"{form}.toml" for form in FORMS}
+
+
+@pytest.fixture(scope="session")
+def classifiers(labelled_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One trained run of each form of fine-tuning."""
+    folder = tmp_path_factory.mktemp("classifiers")
+    for form, (_, _, keys) in FORMS.items():
+        assert sightline("train", labelled_files[form], "--run", folder / form, *keys) == 0
+    return {form: folder / form for form in FORMS}

@@ -43,26 +43,31 @@ TEXTS: dict[str, tuple[bytes | None, str]] = {
 
 
 @pytest.fixture
-def trained_on(config_file: Path, language_file: Path, texts: Path, tmp_path: Path) -> Callable[[str, Path], list]:
+def trained_on(
+    config_file: Path, language_file: Path, labelled_files: dict[str, Path], texts: Path, tmp_path: Path
+) -> Callable[[str, Path], list]:
     """The words that train a model of a task on one given file."""
 
     def words(task: str, source: Path) -> list:
         run = ("--run", tmp_path / "run")
         if task == "translation":
             return ["train", config_file, *run, *train_on(source, texts / "train.en")]
+        if task == "classification":
+            files = f'data.train=[{{ source = "{source}", texts = [0], label = 0 }}]'
+            return ["train", labelled_files["single"], *run, files]
         return ["train", language_file, *run, *train_on(source), *LANGUAGE_MODELS["gpt"]]
 
     return words
 
 
-both_tasks = pytest.mark.parametrize("task", ["translation", "language"])
+every_task = pytest.mark.parametrize("task", ["translation", "language", "classification"])
 
 
-@both_tasks
+@every_task
 @pytest.mark.parametrize("what", TEXTS)
 def test_malformed_text(task: str, what: str, refused, trained_on, tmp_path: Path) -> None:
     content, says = TEXTS[what]
-    if (task, what) == ("language", "too few lines"):
+    if task != "translation" and what == "too few lines":
         pytest.skip("there are no lines to be paired")
     source = tmp_path / "source.txt"
     if content is not None:
@@ -71,12 +76,12 @@ def test_malformed_text(task: str, what: str, refused, trained_on, tmp_path: Pat
     assert not (tmp_path / "run" / "config.toml").exists() or what == "only empty lines"
 
 
-@both_tasks
+@every_task
 def test_directory_as_text(task: str, refused, trained_on, tmp_path: Path) -> None:
     refused(*trained_on(task, tmp_path), code=1, says="is a directory")
 
 
-@both_tasks
+@every_task
 def test_damaged_gzip(task: str, refused, trained_on, tmp_path: Path) -> None:
     source = tmp_path / "source.gz"
     source.write_bytes(b"\x1f\x8b\x08\x00 not really")
@@ -158,6 +163,27 @@ def test_malformed_language_configuration(what: str, refused, language_file: Pat
     # keys of a GPT would be unknown ones to another kind of model
     keys = [] if any(one.startswith("model.kind") for one in overrides) else LANGUAGE_MODELS["gpt"]
     refused("train", language_file, "--run", tmp_path / "run", *keys, *overrides, code=2, says=says)
+
+
+LABEL_CONFIGS = {
+    "unknown form": (["data.form=singel"], 2, "did you mean \"single\"?"),
+    "unknown part of the model": (["tuning.weights=haed"], 2, "did you mean \"head\"?"),
+    "too few texts": (["data.form=pair"], 2, "names 1 texts; 2 are read"),
+    "longer than the model reads": (["data.max_tokens=41"], 2, "data.max_tokens 41 is more than model.max_length 40"),
+    "nothing pretrained": (["tuning.weights=head"], 2, "no run is pretrained"),
+    "labels that are no numbers": (["data.numbers=true"], 1, "record 1: the label"),
+    "a label that training has not": (["data.labels=['yes']"], 1, 'no training record has the label "no"'),
+    "no such column": (["data.validation.label=ratig"], 2, "did you mean \"right\"?"),
+    "a number per record": (["data.train=[{ source = 'numbers.txt', texts = [0], label = 0 }]"], 1, "different labels"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", LABEL_CONFIGS)
+def test_malformed_labels(what: str, refused, labelled_files: dict[str, Path], tmp_path: Path, monkeypatch) -> None:
+    overrides, code, says = LABEL_CONFIGS[what]
+    monkeypatch.chdir(tmp_path)
+    Path("numbers.txt").write_text("".join(f"{number}\n" for number in range(1200)), encoding="utf-8")
+    refused("train", labelled_files["single"], "--run", tmp_path / "run", *overrides, code=code, says=says)
 
 
 def test_configuration_errors_name_file_and_line(refused, tmp_path: Path, texts: Path, config_file: Path) -> None:
@@ -265,3 +291,17 @@ def test_picture_of_an_unknown_kind(refused, runs: dict[str, Path], tmp_path: Pa
     refused(
         "translate", runs["transformer"], "--text", "haus", "--picture", tmp_path / "x.bmp", code=2, says=".svg or .png"
     )
+
+
+def test_a_start_that_failed_can_be_mended(refused, labelled_files: dict[str, Path], tmp_path: Path) -> None:
+    """Nothing is trained yet, so that another configuration, or a kill half-way, is no reason to refuse."""
+    words = ("train", labelled_files["single"], "--run", tmp_path / "run", "training.max_updates=2")
+    refused(*words, "data.validation.label=ratig", code=2, says="no column")
+    (tmp_path / "run" / "tokenizer" / "other.json").write_text("{}", encoding="utf-8")
+    assert sightline(*words) == 0
+    assert [file.name for file in (tmp_path / "run" / "tokenizer").iterdir()] == ["text.json"]
+    refused(*words, "training.seed=3", code=2, says="training.seed: 1 → 3")
+    for name in ("config.toml", "model.safetensors", "manifest.json", "metrics.jsonl", "README.md"):
+        (tmp_path / "run" / name).unlink()
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    assert sightline(*words) == 0

@@ -32,6 +32,8 @@ KINDS = {
     **{kind: (*keys, *TRANSLATION) for kind, keys in MODELS.items()},
     "gpt": (*LANGUAGE_MODELS["gpt"], "data.separate=true"),
     "recurrent": (*LANGUAGE_MODELS["recurrent"], "model.weight_dropout=0.1"),
+    "classification": (),
+    "lora": ("tuning.weights=lora",),
 }
 
 
@@ -48,9 +50,21 @@ def saved(run: Path) -> int:
     return max((int(path.name.removeprefix("step-")) for path in (run / "checkpoints").glob("step-*")), default=0)
 
 
+@pytest.fixture
+def configurations(config_file, language_file, labelled_files, language_runs, tmp_path: Path) -> dict[str, Path]:
+    """The configuration of each kind; that of LoRA goes on from a pretrained run."""
+    text = labelled_files["single"].read_text(encoding="utf-8")
+    begin, end = text.index("[tokenizer]"), text.index("[training]")
+    text = text[:begin].replace("max_tokens = 32", "max_tokens = 16") + text[end:]
+    lora = tmp_path / "lora.toml"
+    lora.write_text(f'pretrained = "{language_runs["gpt"]}"\n' + text, encoding="utf-8")
+    language = dict.fromkeys(LANGUAGE_MODELS, language_file)
+    return {**dict.fromkeys(MODELS, config_file), **language, "classification": labelled_files["single"], "lora": lora}
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_ten_kills_at_random_instants(kind: str, config_file: Path, language_file: Path, tmp_path: Path) -> None:
-    config_file = config_file if kind in MODELS else language_file
+def test_ten_kills_at_random_instants(kind: str, configurations: dict[str, Path], tmp_path: Path) -> None:
+    config_file = configurations[kind]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     process = start(config_file, whole, kind)
     process.join(120)

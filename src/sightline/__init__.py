@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sightline.classifier import Classifier as Classifier
     from sightline.language_model import LanguageModel as LanguageModel
     from sightline.loading import load as load
     from sightline.translator import Translator as Translator
 
 __version__ = "0.1.0"
-__all__ = ["LanguageModel", "Translator", "__version__", "load"]
+__all__ = ["Classifier", "LanguageModel", "Translator", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
     # importing torch takes seconds that `sightline --help` should not
-    if name in ("load", "LanguageModel", "Translator"):
+    if name in ("load", "Classifier", "LanguageModel", "Translator"):
         from sightline import loading
 
         return getattr(loading, name)

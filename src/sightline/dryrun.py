@@ -16,7 +16,7 @@ _FP32_COPIES = 3
 
 
 def describe(settings: Any) -> list[str]:
-    """One line each on parameters, memory, updates and disk. Nothing is read or written.
+    """One line each on parameters, memory, updates and disk. Nothing is written.
 
     The vocabulary is taken to be as large as allowed; activations are estimated from what one token keeps for the
     backward pass.
@@ -56,9 +56,7 @@ def _activations_per_token(settings: Any) -> int:
             (sizes.num_layers + (sizes.num_decoder_layers or sizes.num_layers)) * (12 * sizes.d_model + 3 * sizes.d_ff)
         ),
         "seq2seq": lambda: (sizes.num_layers * 2 * 10 + 8) * sizes.width + 4 * sizes.embedding_width,
-        "gpt": lambda: (
-            sizes.num_layers * (12 * sizes.d_model + 3 * sizes.d_ff + 2 * sizes.num_heads * settings.data.block)
-        ),
+        "gpt": lambda: sizes.num_layers * (12 * sizes.d_model + 3 * sizes.d_ff + 2 * sizes.num_heads * settings.span),
         "recurrent": lambda: sizes.num_layers * 10 * sizes.width + 3 * sizes.embedding_width,
         "window": lambda: (sizes.window + 2) * sizes.embedding_width + 3 * sizes.width,
     }[sizes.kind]()

@@ -1,4 +1,4 @@
-"""A run measured: translations by corpus scores with signatures, language models by perplexity and bits per byte."""
+"""A run measured: translations by corpus scores, language models by perplexity, classifiers by what they get right."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from sightline.classifier import Classifier
 from sightline.data.readers import PairSource, read_pairs
 from sightline.decode import SearchOptions
 from sightline.language_model import LanguageModel
 from sightline.run import Run
+from sightline.tasks import classification
+from sightline.tasks.classification import LabelledFiles, encode_files
 from sightline.tasks.language import TextFiles, encode, figures, measure
 from sightline.tasks.metrics import Measured, bleu, chrf, ter
 from sightline.translator import Translator
@@ -193,3 +196,43 @@ def evaluate_text(model: LanguageModel, name: str, files: TextFiles) -> TextEval
     words = text.words + text.documents
     scores = {**found, "word_perplexity": math.exp(min(nats / max(words, 1), 700.0))}
     return TextEvaluation(name, len(text.stream) - 1, text.words, scores, time.perf_counter() - start)
+
+
+@dataclass(frozen=True)
+class LabelEvaluation:
+    """How often a classifier is right on one set."""
+
+    name: str
+    records: int
+    scores: dict[str, float]  # those of `sightline.tasks.classification.figures`
+    seconds: float
+
+    def lines(self) -> list[str]:
+        """The report as text."""
+        lines = [f"{self.name}: {self.records:,} records, {self.records / max(self.seconds, 1e-9):,.0f} a second"]
+        return lines + [f"  {label} {value}" for label, value, _ in self.rows()]
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """(score, value, signature) for a table."""
+        units = {"accuracy": " %", "macro_f1": " %"}
+        return [
+            (name.replace("_", " "), f"{value:.4f}{units.get(name, '')}", "") for name, value in self.scores.items()
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return asdict(self)
+
+
+def evaluate_classification(run: Run) -> list[Report]:
+    """Every test set of a fine-tuned classifier, in fp32."""
+    model = Classifier(run.path)
+    return [evaluate_labels(model, name, files) for name, files in model.settings.data.test.items()]
+
+
+def evaluate_labels(model: Classifier, name: str, files: LabelledFiles) -> LabelEvaluation:
+    """Every record counts; texts that are too long are cut."""
+    start = time.perf_counter()
+    examples = encode_files(model.settings, model.tokenizer, files)
+    found = classification.figures(model.settings, model.scores(examples), examples)
+    return LabelEvaluation(name, len(examples), found, time.perf_counter() - start)

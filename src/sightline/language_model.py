@@ -105,8 +105,7 @@ class LanguageModel:
 
     def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
         self.run = Run(run)
-        if self.run.task != "language":
-            raise UsageError(f"{run}: a run of task {self.run.task}, not a language model; try `sightline translate`")
+        self.run.require_task("language")
         self.settings = self.run.settings(LanguageSettings)
         self.run.verify()
         self.tokenizer = self.run.load_tokenizers()[SIDE]

@@ -22,6 +22,8 @@ from sightline.train import storage
 from sightline.train.precision import resolve_device
 
 Settings = TypeVar("Settings", bound=BaseModel)
+# What a run that has learned a task is used with.
+VERBS = {"translation": "translate", "language": "generate", "classification": "predict"}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -47,6 +49,11 @@ class Run:
     def exists(self) -> bool:
         return self.config.exists()
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is something that training has made."""
+        return self.exists and (self.weights.exists() or any(self.checkpoints.glob("step-*")))
+
     def require(self) -> None:
         """Raises a one-line error where this is no run directory."""
         if self.exists:
@@ -71,7 +78,12 @@ class Run:
         self._write(self.config, config.to_toml(settings))
 
     def save_weights(self, tensors: Mapping[str, Tensor]) -> None:
-        """Writes the weights to use, and the manifest that proves them, the tokenizers and the configuration."""
+        """Writes the weights to use, and the manifest that proves them, the tokenizers and the configuration.
+
+        Those that were trained in bf16 and have no fp32 masters become fp32.
+        """
+        low = PRECISIONS["bf16"]
+        tensors = {name: tensor.float() if tensor.dtype == low else tensor for name, tensor in tensors.items()}
         whole = self.weights.with_name(self.weights.name + ".new")
         try:
             storage.write_file(whole, storage.safetensors_blocks(tensors))
@@ -109,8 +121,14 @@ class Run:
 
     @property
     def task(self) -> str:
-        """What the model of the run has learned: "translation" or "language"."""
+        """What the model of the run has learned, a key of `VERBS`."""
         return str(self.read_config().get("task", "translation"))
+
+    def require_task(self, task: str) -> None:
+        """Raises UsageError, with the verb to use instead, where the run has learned another task."""
+        if self.task != task:
+            verb = VERBS.get(self.task, "evaluate")
+            raise UsageError(f"{self.path}: a run of task {self.task}, not {task}; try `sightline {verb}`")
 
     def load_tokenizers(self) -> dict[str, Tokenizer]:
         """The tokenizers of the run by name."""
@@ -151,6 +169,9 @@ class Run:
             )
 
     def save_tokenizers(self, tokenizers: Mapping[str, Tokenizer]) -> None:
+        """Writes the tokenizers of the run in place of any that are there."""
+        for file in self.tokenizers.glob("*.json"):
+            file.unlink()
         for name, tokenizer in tokenizers.items():
             try:
                 self.tokenizers.mkdir(parents=True, exist_ok=True)

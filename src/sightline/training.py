@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from sightline import __version__
+from sightline import __version__, fine_tuning
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError, nearest
-from sightline.evaluation import Report, evaluate_language, evaluate_translation
+from sightline.evaluation import Report, evaluate_classification, evaluate_language, evaluate_translation
 from sightline.nn.ops import to_precision
 from sightline.run import PRECISIONS, Run
-from sightline.tasks import language, translation
+from sightline.tasks import classification, language, translation
 from sightline.train import machine, precision
 from sightline.train.final import final_weights
 from sightline.train.log import TrainLog
@@ -30,13 +30,19 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Kind:
-    """What makes one task a run: each a function of that task's settings."""
+    """What makes one task a run: each a function of that task's settings.
+
+    Attributes:
+        complete: fills in what the settings leave to other files. initialise: changes a new model's first weights.
+    """
 
     settings: type[BaseModel]
     train_tokenizers: Callable[[Any], dict[str, Tokenizer]]
     make_model: Callable[[Any, dict[str, Tokenizer]], torch.nn.Module]
     task: Callable[..., Task]
     evaluate: Callable[[Run], list[Report]]
+    complete: Callable[[Any], Any] = lambda settings: settings
+    initialise: Callable[[Any, torch.nn.Module], None] = lambda settings, model: None
 
 
 KINDS = {
@@ -54,6 +60,15 @@ KINDS = {
         language.LanguageTask,
         evaluate_language,
     ),
+    "classification": Kind(
+        classification.ClassificationSettings,
+        fine_tuning.train_tokenizers,
+        classification.make_model,
+        classification.ClassificationTask,
+        evaluate_classification,
+        fine_tuning.complete,
+        fine_tuning.initialise,
+    ),
 }
 
 
@@ -69,7 +84,7 @@ def schema(values: Mapping[str, Any], where: str) -> type[BaseModel]:
 
 
 def prepare(settings: Any, path: str | Path, *, fresh: bool, report: Say) -> Any:
-    """Makes the run directory, or checks that the one there was started with the same configuration.
+    """Makes the run directory, or checks that what is trained there was started with the same configuration.
 
     Returns:
         The resolved configuration: "auto" for precision and device becomes what this machine computes fastest, and
@@ -83,9 +98,10 @@ def prepare(settings: Any, path: str | Path, *, fresh: bool, report: Say) -> Any
         raise UsageError(f"{path}: is a file; choose another --run")
     if fresh and run.exists:
         shutil.rmtree(run.path)
-    if not run.exists and run.path.is_dir() and any(run.path.iterdir()):
+    # a start that was killed leaves tokenizers and no configuration
+    if not run.exists and run.path.is_dir() and any(path != run.tokenizers for path in run.path.iterdir()):
         raise UsageError(f"{path}: a folder with other things in it; choose another --run")
-    if run.exists:
+    if run.begun:
         kept = run.settings(type(settings))
         settings = _resolved(settings, kept.training.precision, kept.training.device, kept.training.threads)
         run.refuse_changes(settings)
@@ -116,8 +132,11 @@ def build(settings: Any, path: str | Path, report: Say) -> Task:
     kind = KINDS[settings.task]
     tokenizers = Run(path).load_tokenizers()
     model = kind.make_model(settings, tokenizers)
+    kind.initialise(settings, model)
     count = sum(parameter.numel() for parameter in model.parameters())
-    report(f"model: {settings.model.kind}, {count:,} parameters, {settings.training.precision}")
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    part = "" if trained == count else f" ({trained:,} of them trained)"
+    report(f"model: {settings.model.kind}, {count:,} parameters{part}, {settings.training.precision}")
     device = precision.resolve_device(settings.training.device)
     to_precision(model.to(device), PRECISIONS[settings.training.precision])
     return kind.task(settings, tokenizers, model, device=device, report=report)
@@ -136,7 +155,7 @@ def train_run(
     A run that has ended and been measured is only read.
     """
     machine.setup(settings.training.threads)
-    settings = prepare(settings, path, fresh=fresh, report=report)
+    settings = prepare(KINDS[settings.task].complete(settings), path, fresh=fresh, report=report)
     run = Run(path)
     if settings.model.kind == language.COUNTED:
         outcome, count = _count(settings, run, report)

@@ -100,10 +100,7 @@ class Translator:
 
     def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
         self.run = Run(run)
-        if self.run.task != "translation":
-            raise UsageError(
-                f"{run}: a run of task {self.run.task}, which does not translate; try `sightline generate`"
-            )
+        self.run.require_task("translation")
         self.settings = self.run.settings(TranslationSettings)
         self.run.verify()
         self.tokenizers = self.run.load_tokenizers()

@@ -10,7 +10,7 @@ import typer
 
 from sightline.cli.common import RunArgument, progress, say
 
-NEXT = {"translation": "translate", "language": "score"}
+NEXT = {"translation": "translate", "language": "score", "classification": "predict"}
 
 
 def register(app: typer.Typer) -> None:
@@ -31,12 +31,13 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Measure a run: BLEU, chrF and TER with sacrebleu's signatures, and perplexity; of a language model perplexity
-    and bits per byte.
+    and bits per byte; of a classifier accuracy and F1.
 
     sightline evaluate runs/demo-transformer
 
     sightline evaluate runs/multi30k-transformer test.en test.de --lowercase
     """
+    from sightline.evaluation import evaluate_labels, evaluate_text
     from sightline.run import Run
     from sightline.train.machine import setup
 
@@ -45,7 +46,8 @@ def evaluate(
     if task == "translation":
         reports = _translation(run, source, reference, lowercase, beam, batch_size, precision, device)
     else:
-        reports = _language(run, source, precision, device)
+        measure = {"language": evaluate_text, "classification": evaluate_labels}[task]
+        reports = _own_sets(measure, run, source, precision, device)
     found = []
     for report in reports:
         found.append(report.as_dict())
@@ -78,12 +80,11 @@ def _translation(run, source, reference, lowercase, beam, batch_size, precision,
             )
 
 
-def _language(run, source, precision, device) -> Iterator[Any]:
+def _own_sets(measure, run, source, precision, device) -> Iterator[Any]:
     from sightline.errors import UsageError
-    from sightline.evaluation import evaluate_text
-    from sightline.language_model import LanguageModel
+    from sightline.loading import load
 
-    model = LanguageModel(run, precision=precision, device=device)
+    model: Any = load(run, precision=precision, device=device)
     sets = model.settings.data.test
     if source is not None:
         # read as the training text was
@@ -91,4 +92,4 @@ def _language(run, source, precision, device) -> Iterator[Any]:
     if not sets:
         raise UsageError(f"{run}: the run names no test sets; give a file")
     for name, files in sets.items():
-        yield evaluate_text(model, name, files)
+        yield measure(model, name, files)

@@ -14,6 +14,7 @@ from sightline.cli.common import say
 NEXT = {
     "translation": "sightline translate {run} --text '…' --attention",
     "language": "sightline generate {run} --prompt '…'",
+    "classification": "sightline predict {run} --text '…'",
 }
 
 
@@ -46,7 +47,9 @@ def train(
     path = Path(run or f"runs/{Path(recipe).stem}")
     if dry_run:
         from sightline.dryrun import describe
+        from sightline.training import KINDS
 
+        settings = KINDS[settings.task].complete(settings)
         print(config.to_toml(settings))
         for line in describe(settings):
             say(line)
@@ -74,7 +77,7 @@ def init(
     path: Annotated[str, typer.Argument(help="The file to write, as in my.toml.")],
     source: Annotated[str, typer.Option(help="Your source sentences, or one file with both sides.")] = "train.source",
     target: Annotated[str | None, typer.Option(help="Your target sentences, line by line.")] = None,
-    task: Annotated[str, typer.Option(help="translation or language.")] = "translation",
+    task: Annotated[str, typer.Option(help="translation, language or classification.")] = "translation",
     model: Annotated[str | None, typer.Option(help="transformer or seq2seq; gpt, recurrent or window.")] = None,
 ) -> None:
     """Write a configuration with every setting explained, to be edited and trained.
@@ -82,6 +85,8 @@ def init(
     sightline init my.toml --source train.ko --target train.en
 
     sightline init gpt.toml --source novels.txt --task language
+
+    sightline init labels.toml --source reviews.tsv --task classification
     """
     from sightline import config
     from sightline.errors import UsageError
@@ -90,11 +95,10 @@ def init(
     file = Path(path)
     if file.exists():
         raise UsageError(f"{path}: is there already; choose another name, or remove it first")
-    if task == "language":
-        values: dict[str, Any] = {"data": {"train": [{"source": source}], "validation": [{"source": source}]}}
-    else:
-        files = {"source": source} | ({"target": target} if target else {})
-        values = {"data": {"train": [files], "validation": files}}
+    files: dict[str, Any] = {"source": source} | ({"target": target} if target else {})
+    if task == "classification":
+        files |= {"texts": [0], "label": 1}
+    values: dict[str, Any] = {"data": {"train": [files], "validation": [files] if task == "language" else files}}
     values |= {"task": task} | ({"model": {"kind": model}} if model else {})
     settings = config.validate(schema(values, "--task"), values, path)
     file.write_text(

@@ -11,7 +11,7 @@ import numpy as np
 
 from sightline.data import store
 from sightline.data.encoded import EncodedSide
-from sightline.data.readers import EMBEDDED, Column, PairSource, read_lines, read_pairs, resolve
+from sightline.data.readers import EMBEDDED, Column, PairSource, check_part, read_lines, read_pairs, resolve
 from sightline.data.text import read_text_pieces
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, UsageError
@@ -41,8 +41,7 @@ class TextSource:
     part: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.part[0] < self.part[1] <= 1:
-            raise UsageError(f"{self.source}: part {list(self.part)} must be two rising fractions between 0 and 1")
+        check_part(self.source, self.part)
         if self.column is not None and self.documents != "line":
             raise UsageError(f'{self.source}: with a column every record is a document; leave documents = "line"')
         if self.column is None and self.source.startswith(EMBEDDED):

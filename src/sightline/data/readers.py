@@ -92,10 +92,11 @@ def read_numbered_pairs(source: PairSource) -> Iterator[tuple[int, tuple[str, st
     files = source.files()
     if len(files) == 2:
         yield from _aligned(*files)
-    elif _format_suffix(files[0]) in _JSON_SUFFIXES:
-        yield from _json_lines(files[0], source)
     else:
-        yield from _columns(files[0], source)
+        usual = ("source", "target") if _format_suffix(files[0]) in _JSON_SUFFIXES else (0, 1)
+        given = (source.source_column, source.target_column)
+        columns = [default if column is None else column for column, default in zip(given, usual, strict=True)]
+        yield from read_records(files[0], columns)  # pyright: ignore[reportReturnType]
 
 
 def read_mixed(sources: Sequence[PairSource]) -> Iterator[tuple[str, str]]:
@@ -130,25 +131,36 @@ def _unequal(source: Path, target: Path, source_count: int, target_count: int) -
     )
 
 
-def _columns(path: Path, source: PairSource) -> Iterator[tuple[int, tuple[str, str]]]:
-    wanted = [
-        0 if source.source_column is None else source.source_column,
-        1 if source.target_column is None else source.target_column,
-    ]
+def check_part(source: str, part: tuple[float, float]) -> None:
+    """Raises UsageError where these are no two fractions of a source between which something lies."""
+    if not 0 <= part[0] < part[1] <= 1:
+        raise UsageError(f"{source}: part {list(part)} must be two rising fractions between 0 and 1")
+
+
+def read_records(path: Path, columns: Sequence[Column]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """(line number, the wanted columns) of each record of a TSV or JSON Lines file; an empty line has empty columns.
+
+    Raises DataError (file:line) where a line is not a record with these columns.
+    """
+    return (_json_lines if _format_suffix(path) in _JSON_SUFFIXES else _table)(path, columns)
+
+
+def _table(path: Path, columns: Sequence[Column]) -> Iterator[tuple[int, tuple[str, ...]]]:
     numbered = enumerate(read_text_lines(path), start=1)
+    wanted = list(columns)
     if any(type(column) is str for column in wanted):
         header = next(numbered)[1].split("\t")
         wanted = [_place_of(column, header, path) for column in wanted]
-    source_place, target_place = (int(column) for column in wanted)
-    if min(source_place, target_place) < 0:
-        raise UsageError(f"{path}: column {min(source_place, target_place)} is negative; columns count from 0")
-    needed = max(source_place, target_place) + 1
+    places = [int(column) for column in wanted]
+    if min(places) < 0:
+        raise UsageError(f"{path}: column {min(places)} is negative; columns count from 0")
+    needed = max(places) + 1
     for number, line in numbered:
         fields = line.split("\t")
         if len(fields) >= needed:
-            yield number, (fields[source_place], fields[target_place])
+            yield number, tuple(fields[place] for place in places)
         elif not line:
-            yield number, ("", "")
+            yield number, ("",) * len(places)
         else:
             raise DataError(
                 f"{path}:{number}: {len(fields)} tab-separated columns, column {needed - 1} wanted (counted from 0); "
@@ -164,19 +176,17 @@ def _place_of(column: Column, header: list[str], path: Path) -> Column:
     return header.index(str(column))
 
 
-def _json_lines(path: Path, source: PairSource) -> Iterator[tuple[int, tuple[str, str]]]:
-    source_key = str("source" if source.source_column is None else source.source_column)
-    target_key = str("target" if source.target_column is None else source.target_column)
+def _json_lines(path: Path, columns: Sequence[Column]) -> Iterator[tuple[int, tuple[str, ...]]]:
     for number, line in enumerate(read_text_lines(path), start=1):
         if not line.strip():
-            yield number, ("", "")
+            yield number, ("",) * len(columns)
             continue
         where = f"{path}:{number}"
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{where}: not JSON ({error}); each line must be one object") from error
-        yield number, (_text_at(record, source_key, where), _text_at(record, target_key, where))
+        yield number, tuple(_text_at(record, str(column), where) for column in columns)
 
 
 def _text_at(record: Any, key: str, where: str) -> str:

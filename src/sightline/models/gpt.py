@@ -131,6 +131,7 @@ class GPT(nn.Module):
         forward: Forward = INFERENCE,
         real_BT: Tensor | None = None,
         document_BT: Tensor | None = None,
+        more_KD: Tensor | None = None,
     ) -> tuple[Tensor, GPTState]:
         """T more tokens → features (B, T, D) that predict each one's successor, and the state after them.
 
@@ -138,9 +139,11 @@ class GPT(nn.Module):
             real_BT: which tokens are no padding, wherever it stands; features at padding mean nothing.
             document_BT: a number for each token's document: nothing is seen of another one, and each begins at
                 position 0. Without a past only.
+            more_KD: embeddings of tokens beyond the vocabulary, V … V + K - 1, which are read and never predicted.
         """
+        table = self.embedding if more_KD is None else torch.cat([self.embedding, more_KD])
         place, mask, real_BS = self._sees(tokens_BT, state, real_BT, document_BT)
-        x_BTD = self.positions.embed(F.embedding(tokens_BT, self.embedding), place)
+        x_BTD = self.positions.embed(F.embedding(tokens_BT, table), place)
         forward.record("embedding", x_BTD)
         x_BTD = forward.dropout(x_BTD, self.sizes.dropout)
         past: list[Memory | None] = []

@@ -86,6 +86,11 @@ class LanguageSettings(Frozen):
         return "Language model"
 
     @property
+    def span(self) -> int:
+        """The most tokens that attend to each other in training."""
+        return self.data.block
+
+    @property
     def has_documents(self) -> bool:
         """Whether the model learned where documents begin and end; one that was imported did."""
         files = self.data.train

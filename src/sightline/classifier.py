@@ -1,0 +1,88 @@
+"""A fine-tuned classifier, ready for use: texts in, labels with their probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sightline.data.labelled import Examples
+from sightline.errors import UsageError
+from sightline.nn.lora import merge
+from sightline.run import Run
+from sightline.tasks.classification import SIDE, ClassificationSettings, all_scores, make_model, read_as_sequences
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one record.
+
+    Attributes:
+        texts: the record. label: the likeliest class, or, for a choice, the number of the likeliest text, as a string.
+        probabilities: of every class, or of every text to choose from by its number; empty where numbers are predicted.
+        value: the number that was predicted; None elsewhere.
+    """
+
+    texts: tuple[str, ...]
+    label: str
+    probabilities: dict[str, float]
+    value: float | None = None
+
+    @property
+    def probability(self) -> float | None:
+        """Of the label; None where numbers are predicted."""
+        return self.probabilities.get(self.label)
+
+
+class Classifier:
+    """Labels texts with the weights of a run.
+
+    Args:
+        run: path of a run directory.
+        precision: "fp32" or "bf16", the width of the arithmetic.
+        device: where the model runs: cpu, cuda, mps, or auto for the fastest that is there.
+
+    Raises:
+        SightlineError: where the run is missing, damaged, does not belong together or learned something else.
+    """
+
+    def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
+        self.run = Run(run)
+        self.run.require_task("classification")
+        self.settings = self.run.settings(ClassificationSettings)
+        self.run.verify()
+        self.tokenizer = self.run.load_tokenizers()[SIDE]
+        self.model: Any = make_model(self.settings, {SIDE: self.tokenizer})
+        self.run.ready_model(self.model, precision, device)
+        merge(self.model)
+
+    def predict(self, texts: Sequence[str | Sequence[str]]) -> list[Prediction]:
+        """The label of each text; where a record has several texts (pairs, choices), each is a sequence of them.
+
+        Longer texts than the model was trained on are cut. Raises UsageError for a record of too few or many texts.
+        """
+        records = [(one,) if type(one) is str else tuple(one) for one in texts]
+        for number, record in enumerate(records, 1):
+            if len(record) != self.settings.texts:
+                raise UsageError(f"record {number}: {len(record)} texts; the model reads {self.settings.texts}")
+        if not records:
+            return []
+        read = [one for one, _ in read_as_sequences(self.settings, self.tokenizer, records)]
+        examples = Examples([ids for one in read for ids in one], len(read[0]), np.zeros(len(read), dtype=np.int64))
+        return [self._prediction(*pair) for pair in zip(records, self.scores(examples), strict=True)]
+
+    def scores(self, examples: Examples) -> torch.Tensor:
+        """(examples, C) in fp32: logits of the classes or choices, or one number."""
+        return all_scores(self.settings, self.model, examples)
+
+    def _prediction(self, record: tuple[str, ...], scores_C: torch.Tensor) -> Prediction:
+        if self.settings.data.numbers:
+            value = float(scores_C[0])
+            return Prediction(record, f"{value:.4f}", {}, value)
+        names = self.settings.data.labels or [str(number) for number in range(len(scores_C))]
+        probabilities = dict(zip(names, scores_C.softmax(0).tolist(), strict=True))
+        return Prediction(record, max(probabilities, key=lambda name: probabilities[name]), probabilities)

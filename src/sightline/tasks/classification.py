@@ -1,0 +1,379 @@
+"""Fine-tuning a GPT to label texts, number them or choose among them (Radford et al. 2018, section 3)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from bisect import bisect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from sightline.data.batches import BatchOrder, DataPosition, iterate
+from sightline.data.labelled import ExampleBatch, Examples, LabelledSource, collate_examples, read_labelled
+from sightline.data.tokenizer import Tokenizer
+from sightline.errors import DataError, nearest
+from sightline.models import GPTSizes
+from sightline.models.classifier import GPTClassifier, Tuning
+from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.ops import linear_cross_entropy
+from sightline.tasks.settings import Frozen, TokenizerSettings
+from sightline.train.settings import TrainSettings
+
+SIDE = "text"  # the name of the one tokenizer
+Texts = Sequence[list[int]]  # tokens of each text of a record
+
+
+class LabelledFiles(Frozen):
+    """Where labelled texts lie; see `sightline.data.labelled.LabelledSource`."""
+
+    source: str
+    texts: tuple[int | str, ...] = Field(min_length=1)
+    label: int | str
+    part: tuple[float, float] = (0.0, 1.0)
+
+    def labelled_source(self) -> LabelledSource:
+        return LabelledSource(**self.model_dump())
+
+
+class DataSettings(Frozen):
+    """What is learned and measured."""
+
+    train: tuple[LabelledFiles, ...] = Field(
+        min_length=1,
+        description="TSV or JSON Lines files; texts = names or numbers of their columns, label = that of the label, "
+        "part = [from, to] as fractions",
+    )
+    validation: LabelledFiles = Field(description="records that choose the best checkpoint")
+    test: dict[str, LabelledFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    form: Literal["single", "pair", "similarity", "choice"] = Field(
+        "single",
+        description="single: one text; pair: two in order (entailment); similarity: two in both orders; choice: a "
+        "context, then the texts to choose from, the label being the number of the right one from 0",
+    )
+    labels: tuple[str, ...] = Field((), description="the classes; those of the training records where not given")
+    numbers: bool = Field(False, description="labels are numbers to be predicted (regression), not classes")
+    first: int = Field(0, ge=0, description="use only the first so many training records; 0 takes all")
+    max_tokens: int = Field(128, ge=4, description="the texts of longer sequences are cut; how many is told")
+
+
+class ClassificationSettings(Frozen):
+    """Everything a fine-tuned classifier is made from."""
+
+    task: Literal["classification"] = Field("classification", description="what the model learns")
+    pretrained: str | None = Field(
+        None, description="the run of a GPT whose weights, sizes and tokenizer are taken; from scratch where not given"
+    )
+    data: DataSettings
+    tokenizer: TokenizerSettings = TokenizerSettings.model_validate({})
+    model: GPTSizes = GPTSizes.model_validate({})
+    tuning: Tuning = Tuning.model_validate({})
+    auxiliary: float = Field(
+        0.5, ge=0, description="weight of the language-model loss beside the label's (Radford et al. 2018, eq. 5)"
+    )
+    training: TrainSettings = TrainSettings.model_validate({})
+
+    @property
+    def title(self) -> str:
+        """What a run of it is called on its card."""
+        return "Classifier"
+
+    @property
+    def span(self) -> int:
+        """The most tokens that attend to each other."""
+        return self.data.max_tokens
+
+    @property
+    def texts(self) -> int:
+        """How many texts a record has."""
+        counts = {"single": 1, "pair": 2, "similarity": 2, "choice": len(self.data.train[0].texts)}
+        return counts[self.data.form]
+
+    @property
+    def by_number(self) -> bool:
+        """Whether labels are numbers: to be predicted, or of the right text."""
+        return self.data.numbers or self.data.form == "choice"
+
+    @model_validator(mode="after")
+    def _fits(self) -> ClassificationSettings:
+        data, length = self.data, self.model.max_length
+        for files in (*data.train, data.validation, *data.test.values()):
+            if data.form == "choice" and len(files.texts) < 3:
+                raise ValueError(f"data.form choice reads a context and at least two texts; {files.source} has fewer")
+            if len(files.texts) != self.texts:
+                raise ValueError(f"{files.source} names {len(files.texts)} texts; {self.texts} are read")
+        if data.max_tokens > length:
+            raise ValueError(f"data.max_tokens {data.max_tokens} is more than model.max_length {length}")
+        if data.numbers and (data.form == "choice" or data.labels):
+            raise ValueError("data.numbers goes with neither classes nor a choice")
+        if len(set(data.labels)) != len(data.labels):
+            raise ValueError(f"data.labels has one twice: {', '.join(data.labels)}")
+        if self.tuning.weights != "full" and self.pretrained is None:
+            raise ValueError(
+                f"tuning.weights {self.tuning.weights} leaves weights as they are, and no run is pretrained"
+            )
+        return self
+
+
+def sequences(form: str, texts: Texts, start: int) -> list[list[int]]:
+    """Tokens of one example as the model reads them (Radford et al. 2018, figure 1).
+
+    single: start a extract; pair: start a delimiter b extract; similarity: that in both orders; choice: one pair of
+    the context and each of the others. The three special tokens are `start`, `start` + 1 and `start` + 2.
+    """
+    delimiter, extract = start + 1, start + 2
+
+    def joined(*parts: list[int]) -> list[int]:
+        ids = [start]
+        for number, part in enumerate(parts):
+            ids += [delimiter] * (number > 0) + part
+        return [*ids, extract]
+
+    if form == "similarity":
+        return [joined(texts[0], texts[1]), joined(texts[1], texts[0])]
+    if form == "choice":
+        return [joined(texts[0], other) for other in texts[1:]]
+    return [joined(*texts)]
+
+
+def cut(texts: Texts, limit: int, form: str) -> Texts:
+    """The texts, or, where their sequences are longer than `limit`, those cut to one greatest length."""
+
+    def capped(cap: int | None) -> Texts:
+        return [ids[:cap] for ids in texts]
+
+    def fits(cap: int | None) -> bool:
+        return max(map(len, sequences(form, capped(cap), 0))) <= limit
+
+    return texts if fits(None) else capped(bisect(range(limit), False, key=lambda cap: not fits(cap)) - 1)
+
+
+def target(label: str, settings: ClassificationSettings, where: str) -> float:
+    """A label as a class's number or as a number. Raises DataError for one that is neither."""
+    if not settings.by_number:
+        labels = settings.data.labels
+        if label not in labels:
+            raise DataError(f'{where}: no training record has the label "{label}"{nearest(label, labels)}')
+        return labels.index(label)
+    try:
+        value = float(label)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f'{where}: the label "{label}" is not a number')
+    if not settings.data.numbers and value not in range(settings.texts - 1):
+        raise DataError(f'{where}: the label "{label}" is not the number of a text, 0 to {settings.texts - 2}')
+    return value
+
+
+def find_labels(settings: ClassificationSettings) -> tuple[str, ...]:
+    """The classes of the training records, in order; none where labels are numbers.
+
+    Raises DataError where they are no classes: one only, or more than a thousand.
+    """
+    if settings.data.labels or settings.by_number:
+        return settings.data.labels
+    found = sorted({label for _, label in read_training(settings)})
+    where = settings.data.train[0].source
+    if len(found) < 2:
+        raise DataError(f"{where}: {len(found)} different labels in the training records; a classifier needs two")
+    if len(found) > 1000:
+        raise DataError(f"{where}: {len(found):,} different labels; set data.numbers, or choose another column")
+    return tuple(found)
+
+
+def read_training(settings: ClassificationSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(texts, label) of the training records, the first `data.first` of them."""
+    records = chain.from_iterable(read_labelled(files.labelled_source()) for files in settings.data.train)
+    return islice(records, settings.data.first or None)
+
+
+def train_tokenizers(settings: ClassificationSettings) -> dict[str, Tokenizer]:
+    """The tokenizer, learned from the training texts."""
+    texts = (text for record, _ in read_training(settings) for text in record)
+    return {SIDE: Tokenizer.train(texts, **settings.tokenizer.model_dump())}
+
+
+def make_model(settings: ClassificationSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+    """The model, its weights drawn from a generator seeded by the run's seed."""
+    outputs = 1 if settings.by_number else len(settings.data.labels)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.training.seed)
+        return GPTClassifier(tokenizers[SIDE].vocab_size, settings.model, outputs, settings.tuning)
+
+
+class ClassificationTask:
+    """Joins a model with labelled texts for the training loop; a "token" of its losses is an example."""
+
+    def __init__(
+        self,
+        settings: ClassificationSettings,
+        tokenizers: dict[str, Tokenizer],
+        model: nn.Module,
+        *,
+        device: torch.device | str = "cpu",
+        report: Callable[[str], None] = lambda line: None,
+        cache_dir: Path | None = None,
+    ) -> None:
+        self.settings, self.tokenizers, self.model = settings, tokenizers, model
+        self.device = torch.device(device)
+        texts = settings.data.train[0].source
+        self._train = encode(settings, tokenizers[SIDE], read_training(settings), texts, report)
+        self._validation = encode_files(settings, tokenizers[SIDE], settings.data.validation, report)
+        self._order = batch_order(self._train, settings, settings.training.seed)
+        report(f"batches: {len(self._order.epoch(0)):,} per epoch")
+
+    def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, ExampleBatch]]:
+        """Batches from `position` on, for ever, each with the position after it."""
+        for after, indices in iterate(self._order, position):
+            yield after, collate_examples(self._train, indices).to(self.device)
+
+    def split(self, batch: ExampleBatch, parts: int) -> list[ExampleBatch]:
+        """The batch in at most `parts` pieces, for workers side by side."""
+        return batch.split(parts)
+
+    def replica(self, model: nn.Module) -> ClassificationTask:
+        """The same task for another copy of the model."""
+        other = copy.copy(self)
+        other.model = model
+        return other
+
+    def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
+        """The label's loss plus `auxiliary` times the language model's, summed over examples; how many those are.
+
+        The language model's loss of an example is the mean over the tokens of its sequences.
+        """
+        model: Any = self.model
+        forward = Forward(generator=generator)
+        features_NTD, last_ND = model.read(batch.tokens_NT, batch.real_NT, forward)
+        loss = label_loss(self.settings, scores(self.settings, model, last_ND, batch.each, forward), batch.targets_B)
+        extras = {"label_loss": float(loss.detach())}
+        if self.settings.auxiliary:
+            targets_NT = batch.tokens_NT[:, 1:]
+            spoken = batch.real_NT[:, 1:] & (targets_NT < model.vocab_size)
+            gpt = model.gpt
+            nats, _ = linear_cross_entropy(
+                features_NTD[:, :-1][spoken], gpt.output_weight, gpt.output_bias, targets_NT[spoken]
+            )
+            share = len(batch.targets_B) / max(int(spoken.sum()), 1)
+            loss = loss + self.settings.auxiliary * share * nats
+        return loss, len(batch.targets_B), extras
+
+    def carried(self) -> dict[str, Tensor]:
+        """Nothing: every example stands alone."""
+        return {}
+
+    def carry(self, tensors: dict[str, Tensor]) -> None:
+        """Nothing to take over."""
+
+    def describe(self, batch: ExampleBatch) -> str:
+        """Names a batch in an error message: its records and its first text."""
+        first = self.tokenizers[SIDE].decode(
+            i for i in batch.tokens_NT[0].tolist() if i < self.tokenizers[SIDE].vocab_size
+        )
+        return f"records {batch.indices[:5].tolist()}…, the first one {first[:80]!r}"
+
+    def validate(self) -> dict[str, float]:
+        """See `figures`."""
+        return figures(self.settings, all_scores(self.settings, self.model, self._validation), self._validation)
+
+
+def batch_order(examples: Examples, settings: ClassificationSettings, seed: int) -> BatchOrder:
+    """Batches by tokens, all sequences of an example counted."""
+    lengths = examples.lengths * examples.each
+    return BatchOrder(lengths, lengths, max(settings.training.tokens_per_batch, int(lengths.max()) + 1), seed=seed)
+
+
+def encode_files(
+    settings: ClassificationSettings,
+    tokenizer: Tokenizer,
+    files: LabelledFiles,
+    report: Callable[[str], None] = lambda line: None,
+) -> Examples:
+    """The records of a file as examples; those that are too long are cut."""
+    return encode(settings, tokenizer, read_labelled(files.labelled_source()), files.source, report)
+
+
+def encode(
+    settings: ClassificationSettings,
+    tokenizer: Tokenizer,
+    labelled: Iterable[tuple[tuple[str, ...], str]],
+    where: str,
+    report: Callable[[str], None] = lambda line: None,
+) -> Examples:
+    """(texts, label) of records, which lie at `where`, as examples. Raises DataError where there is no record."""
+    records = list(labelled)
+    if not records:
+        raise DataError(f"{where}: no records; check the file")
+    read = list(read_as_sequences(settings, tokenizer, [texts for texts, _ in records]))
+    targets = [target(label, settings, f"{where}, record {number}") for number, (_, label) in enumerate(records, 1)]
+    long = sum(was_cut for _, was_cut in read)
+    report(f"{where}: {len(records):,} records; {long:,} of more than {settings.data.max_tokens} tokens cut")
+    dtype = np.float32 if settings.data.numbers else np.int64
+    return Examples([ids for one, _ in read for ids in one], len(read[0][0]), np.array(targets, dtype=dtype))
+
+
+def read_as_sequences(
+    settings: ClassificationSettings, tokenizer: Tokenizer, records: Sequence[tuple[str, ...]]
+) -> Iterator[tuple[list[list[int]], bool]]:
+    """For each record the sequences that the model reads, and whether its texts had to be cut for them."""
+    form, limit = settings.data.form, settings.data.max_tokens
+    for texts in zip(*(tokenizer.encode_batch(side) for side in zip(*records, strict=True)), strict=True):
+        fitting = cut(texts, limit, form)
+        yield sequences(form, fitting, tokenizer.vocab_size), fitting is not texts
+
+
+def scores(
+    settings: ClassificationSettings, model: Any, last_ND: Tensor, each: int, forward: Forward = INFERENCE
+) -> Tensor:
+    """Features at extract tokens → (B, C) in fp32: logits of the classes or choices, or one number.
+
+    The features of both orders of a similarity are added; each text of a choice has one output.
+    """
+    if settings.data.form == "similarity":
+        last_ND = last_ND.unflatten(0, (-1, each)).sum(1)
+    outputs = model.outputs(last_ND, forward).float()
+    return outputs.view(-1, each) if settings.data.form == "choice" else outputs
+
+
+def label_loss(settings: ClassificationSettings, scores_BC: Tensor, targets_B: Tensor) -> Tensor:
+    """Cross-entropy (nats), or the squared error of numbers, summed over the examples."""
+    if settings.data.numbers:
+        return (scores_BC[:, 0] - targets_B).square().sum()
+    return F.cross_entropy(scores_BC, targets_B, reduction="sum")
+
+
+@torch.inference_mode()
+def all_scores(settings: ClassificationSettings, model: Any, examples: Examples) -> Tensor:
+    """(examples, C): the scores of every example, in order."""
+    found: dict[int, Tensor] = {}
+    for indices in batch_order(examples, settings, 0).epoch(0):
+        batch = collate_examples(examples, indices).to(model.special.device)
+        _, last_ND = model.read(batch.tokens_NT, batch.real_NT)
+        found |= zip(indices.tolist(), scores(settings, model, last_ND, batch.each).cpu(), strict=True)
+    return torch.stack([found[number] for number in range(len(examples))])
+
+
+def figures(settings: ClassificationSettings, scores_BC: Tensor, examples: Examples) -> dict[str, float]:
+    """What the scores of examples come to.
+
+    loss: mean of the label's. Of classes and choices accuracy, the share that is right, and macro_f1, the mean over
+    classes of the harmonic mean of precision and recall, both in per cent; of numbers Pearson's correlation.
+    """
+    targets = torch.from_numpy(examples.targets)
+    found = {"loss": float(label_loss(settings, scores_BC, targets)) / len(targets)}
+    if settings.data.numbers:
+        pair = torch.stack([scores_BC[:, 0], targets])
+        return {**found, "pearson": float(torch.corrcoef(pair)[0, 1]) if len(targets) > 1 else math.nan}
+    predicted, count = scores_BC.argmax(1), scores_BC.shape[1]
+    right = torch.bincount(targets[predicted == targets], minlength=count)
+    either = torch.bincount(targets, minlength=count) + torch.bincount(predicted, minlength=count)
+    f1 = (2 * right / either)[either > 0]
+    return {**found, "accuracy": 100 * float(right.sum()) / len(targets), "macro_f1": 100 * float(f1.mean())}
