@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sightline.data.merges import MergeDropout
 from sightline.data.tokenizer import KINDS, Tokenizer
 from sightline.data.vocabulary import BYTE_OF_CHAR
 from sightline.errors import DataError, UsageError
@@ -201,3 +203,26 @@ def test_bad_requests():
         Tokenizer.train([])
     with pytest.raises(UsageError, match="no normalization"):
         Tokenizer.train(LINES, normalization="NFX")
+
+
+def test_undone_merges_are_the_same_text() -> None:
+    lines = ["lower lowest newer newest wider widest", "바다 바닥 바람 하늘"] * 20
+    tokenizer = Tokenizer.train(lines, kind="bpe", vocab_size=300)
+    undo = MergeDropout(tokenizer.merged_from(), 0.3)
+    ids = tokenizer.encode_batch(["lowest and newest", "", "바다와 하늘"] * 300)
+    tokens, lengths = np.array([i for row in ids for i in row]), np.array([len(row) for row in ids])
+    changed, longer = undo(tokens, lengths, np.random.default_rng(1))
+    assert (longer >= lengths).all()
+    assert longer.sum() == len(changed)
+    rows = np.split(changed, np.cumsum(longer)[:-1])
+    assert [tokenizer.decode(row.tolist()) for row in rows] == ["lowest and newest", "", "바다와 하늘"] * 300
+    assert len({tuple(row.tolist()) for row in rows[::3]}) > 10
+    again, _ = undo(tokens, lengths, np.random.default_rng(1))
+    assert (again == changed).all()
+    # a merge of two tokens that are no merges themselves stays whole with probability 0.7
+    parts = tokenizer.merged_from()
+    pair = next(i for i, (left, right) in enumerate(parts) if left >= 0 and (parts[[left, right]] < 0).all())
+    many, _ = undo(np.full(20_000, pair), np.array([20_000]), np.random.default_rng(2))
+    assert len(many) == pytest.approx(26_000, rel=0.02)
+    with pytest.raises(UsageError, match="no merges"):
+        Tokenizer.train(lines, kind="word").merged_from()

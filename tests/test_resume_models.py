@@ -29,7 +29,7 @@ TRANSLATION = (
 )  # fmt: skip
 # Every model that is trained, with its keys. A recurrent one carries its state from batch to batch.
 KINDS = {
-    **{kind: (*keys, *TRANSLATION) for kind, keys in MODELS.items()},
+    **{kind: (*keys, *TRANSLATION, "tokenizer.merge_dropout=0.2") for kind, keys in MODELS.items()},
     "gpt": (*LANGUAGE_MODELS["gpt"], "data.separate=true"),
     "recurrent": (*LANGUAGE_MODELS["recurrent"], "model.weight_dropout=0.1"),
     "classification": (),

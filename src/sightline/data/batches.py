@@ -5,14 +5,14 @@ Shape suffixes: `B` pairs of the batch, `S` source positions, `T` target positio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from sightline.data.encoded import EncodedPairs, EncodedSide
+from sightline.data.encoded import EncodedPairs, Gathered
 from sightline.data.mixing import SHUFFLING, Mixing, generator
 from sightline.errors import CheckpointError, UsageError
 
@@ -207,15 +207,18 @@ def collate(
     bos_id: int = 1,
     eos_id: int = 2,
     pad_to_multiple: int = 1,
+    change: Callable[[int, Gathered], Gathered] = lambda side, gathered: gathered,
 ) -> PairBatch:
     """The tensors of the pairs `indices`: int64 tokens and boolean masks.
 
     S and T are the longest lengths with end-of-sentence, rounded up to a multiple of `pad_to_multiple`, which fused
-    kernels may like; the token budget of BatchOrder does not count that rounding.
+    kernels may like; the token budget of BatchOrder does not count that rounding. `change` is given the tokens of the
+    rows one after the other and the rows' lengths, of side 0 (sources) and of side 1, and may return others.
     """
     indices = np.asarray(indices, dtype=np.int64)
-    source_BS, source_mask_BS = _padded(encoded.sources, indices, pad_id, eos_id, pad_to_multiple)
-    target_out_BT, target_mask_BT = _padded(encoded.targets, indices, pad_id, eos_id, pad_to_multiple)
+    sources, targets = change(0, encoded.sources.gather(indices)), change(1, encoded.targets.gather(indices))
+    source_BS, source_mask_BS = _padded(sources, pad_id, eos_id, pad_to_multiple)
+    target_out_BT, target_mask_BT = _padded(targets, pad_id, eos_id, pad_to_multiple)
     target_in_BT = np.full_like(target_out_BT, pad_id)
     target_in_BT[:, 0] = bos_id
     # One step later, and without the end: what is real after it was real before it.
@@ -232,13 +235,11 @@ def collate(
     )
 
 
-def _padded(
-    side: EncodedSide, indices: np.ndarray, pad_id: int, eos_id: int, multiple: int
-) -> tuple[np.ndarray, np.ndarray]:
-    tokens, lengths = side.gather(indices)
+def _padded(gathered: Gathered, pad_id: int, eos_id: int, multiple: int) -> tuple[np.ndarray, np.ndarray]:
+    tokens, lengths = gathered
     width = -(-(int(lengths.max()) + 1) // multiple) * multiple
     places = np.arange(width)
-    padded = np.full((len(indices), width), pad_id, dtype=np.int64)
+    padded = np.full((len(lengths), width), pad_id, dtype=np.int64)
     padded[places < lengths[:, None]] = tokens
-    padded[np.arange(len(indices)), lengths] = eos_id
+    padded[np.arange(len(lengths)), lengths] = eos_id
     return padded, places <= lengths[:, None]

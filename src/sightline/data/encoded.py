@@ -10,6 +10,9 @@ import numpy as np
 
 from sightline.data.mixing import Mixing
 
+# The tokens of some sentences one after the other (int64), and the length of each (int64).
+Gathered = tuple[np.ndarray, np.ndarray]
+
 
 @dataclass(frozen=True)
 class EncodedSide:
@@ -23,7 +26,7 @@ class EncodedSide:
         """Tokens per sentence (int32)."""
         return np.diff(self.offsets).astype(np.int32)
 
-    def gather(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def gather(self, indices: np.ndarray) -> Gathered:
         """The tokens of these sentences one after the other (int64), and the length of each (int64)."""
         starts = np.asarray(self.offsets[indices], dtype=np.int64)
         lengths = np.asarray(self.offsets[indices + 1], dtype=np.int64) - starts

@@ -9,7 +9,7 @@ import numpy as np
 from sightline.errors import UsageError
 
 # Keep the random numbers of different purposes apart.
-SHUFFLING, MIXING = 0, 1
+SHUFFLING, MIXING, UNDOING = 0, 1, 2
 
 
 def generator(purpose: int, *numbers: int) -> np.random.Generator:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
@@ -225,6 +226,20 @@ class Tokenizer:
             return None
         # Normal forms may make one character of up to four.
         return 4 * max(map(len, self._backend.get_vocab()))
+
+    def merged_from(self) -> np.ndarray:
+        """(V, 2) int64: the two tokens that each was merged from; -1 where it is no merge.
+
+        Raises UsageError for a kind without merges.
+        """
+        model = json.loads(self._json)["model"]
+        if not model.get("merges"):
+            raise UsageError("tokenizer: this kind has no merges that could be undone; merge_dropout is for bpe")
+        parts = np.full((self.vocab_size, 2), -1, dtype=np.int64)
+        ids = model["vocab"]
+        for left, right in reversed(model["merges"]):  # of several ways to one token the first is taken
+            parts[ids[left + right]] = ids[left], ids[right]
+        return parts
 
     @property
     def vocab_size(self) -> int:

@@ -248,8 +248,12 @@ def encode(
 
 
 def _loss_sum(model: Any, features_BTD: Tensor, batch: TextBatch) -> Tensor:
-    real = batch.real_BT
-    return linear_cross_entropy(features_BTD[real], model.output_weight, model.output_bias, batch.targets_BT[real])[0]
+    targets_BT, real = batch.targets_BT, batch.real_BT
+    if batch.num_tokens == targets_BT.numel():  # most batches: choosing all rows would copy them
+        features, targets = features_BTD.flatten(0, 1), targets_BT.flatten()
+    else:
+        features, targets = features_BTD[real], targets_BT[real]
+    return linear_cross_entropy(features, model.output_weight, model.output_bias, targets)[0]
 
 
 @torch.inference_mode()

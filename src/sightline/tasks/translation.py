@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from sightline.data.batches import BatchOrder, DataPosition, PairBatch, collate, iterate
 from sightline.data.cache import encode_pairs
-from sightline.data.encoded import EncodedPairs
+from sightline.data.encoded import EncodedPairs, Gathered
+from sightline.data.merges import MergeDropout
+from sightline.data.mixing import UNDOING, generator
 from sightline.data.readers import PairSource, read_pairs
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode import SearchOptions
@@ -58,6 +60,13 @@ class PairTokenizerSettings(TokenizerSettings):
     """How the text of both sides becomes tokens."""
 
     shared: bool = Field(True, description="one vocabulary for both sides")
+    merge_dropout: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="bpe only: in training merges are undone at this rate, so that words come in other pieces each time "
+        "(as in BPE-dropout, Provilkov et al. 2020); batches grow by about that share",
+    )
 
 
 class ValidationSettings(Frozen):
@@ -104,7 +113,7 @@ class TranslationSettings(Frozen):
 
 def train_tokenizers(settings: TranslationSettings) -> dict[str, Tokenizer]:
     """The tokenizers of both sides, learned from the training text; the same object twice where shared."""
-    options = settings.tokenizer.model_dump(exclude={"shared"})
+    options = settings.tokenizer.model_dump(exclude={"shared", "merge_dropout"})
     sources = [files.pair_source() for files in settings.data.train]
 
     def lines(*sides: int) -> Iterator[str]:
@@ -151,6 +160,8 @@ class TranslationTask:
         self._train = self._encode(settings.data.train)
         self._validation = self._encode([settings.data.validation])
         training = settings.training
+        rate = settings.tokenizer.merge_dropout
+        self._merge_dropout = [MergeDropout(tokenizers[side].merged_from(), rate) for side in SIDES] if rate else []
         self._order = self._batch_order(self._train, training.seed)
         self._validation_order = self._batch_order(self._validation, 0)
         report(f"training pairs: {self._train.summary()}")
@@ -187,7 +198,12 @@ class TranslationTask:
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, PairBatch]]:
         """Batches from `position` on, for ever, each with the position after it."""
         for after, indices in iterate(self._order, position):
-            yield after, collate(self._train, indices).to(self.device)
+            yield after, collate(self._train, indices, change=self._undoing(after)).to(self.device)
+
+    def _undoing(self, after: DataPosition) -> Callable[[int, Gathered], Gathered]:
+        """What undoes merges in the batch before a position."""
+        random = generator(UNDOING, after.seed, after.epoch, after.batch)
+        return lambda side, gathered: self._merge_dropout[side](*gathered, random) if self._merge_dropout else gathered
 
     def split(self, batch: PairBatch, parts: int) -> list[PairBatch]:
         """The batch in at most `parts` pieces, for workers side by side."""
