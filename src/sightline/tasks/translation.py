@@ -64,8 +64,8 @@ class PairTokenizerSettings(TokenizerSettings):
         0.0,
         ge=0,
         le=0.5,
-        description="bpe only: in training merges are undone at this rate, so that words come in other pieces each time "
-        "(as in BPE-dropout, Provilkov et al. 2020); batches grow by about that share",
+        description="bpe only: in training merges are undone at this rate, so that words come in other pieces every "
+        "time (as in BPE-dropout, Provilkov et al. 2020); batches grow by about that share",
     )
 
 
