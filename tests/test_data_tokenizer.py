@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sightline.data import vocabulary
 from sightline.data.merges import MergeDropout
 from sightline.data.tokenizer import KINDS, Tokenizer
 from sightline.data.vocabulary import BYTE_OF_CHAR
@@ -226,3 +227,11 @@ def test_undone_merges_are_the_same_text() -> None:
     assert len(many) == pytest.approx(26_000, rel=0.02)
     with pytest.raises(UsageError, match="no merges"):
         Tokenizer.train(lines, kind="word").merged_from()
+
+
+def test_of_very_many_words_the_frequent_ones_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f"common rare{number} usual" for number in range(500)]
+    whole = Tokenizer.train(lines, kind="word", vocab_size=6)
+    monkeypatch.setattr(vocabulary, "_MOST_WORDS", 50)
+    assert Tokenizer.train(lines, kind="word", vocab_size=6).to_json() == whole.to_json()
+    assert Tokenizer.train(lines, kind="word", vocab_size=900).vocab_size < 60

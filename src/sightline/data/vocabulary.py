@@ -14,6 +14,8 @@ from sightline.errors import UsageError
 PAD, BOS, EOS, UNK = "<pad>", "<s>", "</s>", "<unk>"
 BYTE_PIECES = [f"<0x{byte:02X}>" for byte in range(256)]
 
+# Distinct words that are counted at once.
+_MOST_WORDS = 2_000_000
 # Nothing this long is a word of a language; learning from it would only cost time.
 _LONGEST_WORD = 256
 # Separates words on their way to the library's trainers; no text holds it, as readers refuse NUL.
@@ -38,10 +40,18 @@ BYTE_OF_CHAR = _byte_alphabet()
 def count_words(
     lines: Iterable[str], normalizer: normalizers.Normalizer, pre_tokenizer: pre_tokenizers.PreTokenizer
 ) -> Counter[str]:
-    """How often each word (what `pre_tokenizer` cuts) occurs; memory grows with distinct words, not with lines."""
+    """How often each word (what `pre_tokenizer` cuts) occurs.
+
+    Memory grows neither with lines nor, beyond a few hundred MB, with distinct words: of more than `_MOST_WORDS` the
+    rarest so far are forgotten, as in lossy counting (Manku & Motwani 2002).
+    """
     words: Counter[str] = Counter()
+    rare = 0
     for line in lines:
         words.update(word for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(line)))
+        while len(words) > _MOST_WORDS:
+            rare += 1
+            words = Counter({word: count for word, count in words.items() if count > rare})
     return Counter({w: n for w, n in words.items() if len(w) <= _LONGEST_WORD and _SEPARATOR not in w})
 
 
