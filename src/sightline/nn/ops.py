@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# `linear_cross_entropy` makes logits in small chunks that stay in cache and multiplies their errors in large ones
-# that keep the matrix units busy; both counted in elements.
-_SMALL_CHUNK = 2 * 1024 * 1024
-_LARGE_CHUNK = 8 * 1024 * 1024
+# `linear_cross_entropy` multiplies in large chunks, which keep the matrix units busy (so many elements or, where the
+# vocabulary is large, so many rows), and turns logits into errors in small ones that stay in cache.
+_LARGE_CHUNK, _LARGE_ROWS = 8 * 1024 * 1024, 1024
+_SMALL_CHUNK = 512 * 1024
 
 
 @functools.cache
@@ -96,7 +96,7 @@ def dropout(x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """Cross-entropy of a projection, chunk by chunk, with the gradients made while the logits are still in cache.
+    """Cross-entropy of a projection, chunk by chunk; the gradients are made at once, in the place of the logits.
 
     d loss / d logits = p - (1 - ε) onehot - ε / V. The last term is the same for every row and token, so its part
     of the two products is a sum over the weight's rows and one over the features; so is the mean logit it needs.
@@ -118,44 +118,50 @@ class _LinearCrossEntropy(torch.autograd.Function):
         vocab, width = weight_VD.shape
         passes, count = hidden_PND.shape[:2]
         device, dtype = hidden_PND.device, hidden_PND.dtype
-        mean_weight_D = weight_VD.mean(0, dtype=torch.float32)
+        mean_weight_D = weight_VD.mean(0, dtype=torch.float32) if smoothing else None
         mean_bias = 0.0 if bias_V is None else bias_V.float().mean()
         grad_hidden = torch.empty_like(hidden_PND)
-        grad_weight = torch.zeros(vocab, width, device=device)
+        grad_weight: Tensor | None = None
         grad_bias = torch.zeros(vocab, device=device)
         loss, nll = torch.zeros((), device=device), torch.zeros((), device=device)
-        large = max(1, _LARGE_CHUNK // vocab // passes)
+        large = max(1, max(_LARGE_CHUNK // vocab, _LARGE_ROWS) // passes)
+        small = max(1, _SMALL_CHUNK // vocab // passes)
         for start in range(0, count, large):
             hidden_PCD, target_C = hidden_PND[:, start : start + large], target_N[start : start + large]
-            error_PCV = torch.empty(*hidden_PCD.shape[:2], vocab, dtype=dtype, device=device)
-            small = max(1, _SMALL_CHUNK // vocab // passes)
-            for low in range(0, hidden_PCD.shape[1], small):
+            logits_PCV = linear(hidden_PCD.reshape(-1, width), weight_VD, bias_V).view(*hidden_PCD.shape[:2], vocab)
+            for low in range(0, logits_PCV.shape[1], small):
                 rows = slice(low, low + small)
-                hidden, target = hidden_PCD[:, rows], target_C[rows].expand(passes, -1)[:, :, None]
-                logits = linear(hidden.reshape(-1, width), weight_VD, bias_V).view(*hidden.shape[:2], vocab)
+                logits, target = logits_PCV[:, rows], target_C[rows].expand(passes, -1)[:, :, None]
                 probability = torch.softmax(logits, -1, dtype=torch.float32)
                 # the largest probability is at least 1 / V: its logarithm is safe where the target's may not be
                 normaliser = logits.amax(-1).float() - probability.amax(-1).log()
                 chunk_nll = (normaliser - logits.gather(-1, target)[:, :, 0]).sum()
-                mean_logit = hidden.float() @ mean_weight_D + mean_bias
                 nll += chunk_nll
-                loss += (1 - smoothing) * chunk_nll + smoothing * (normaliser - mean_logit).sum()
+                loss += (1 - smoothing) * chunk_nll
+                if mean_weight_D is not None:
+                    mean_logit = hidden_PCD[:, rows].float() @ mean_weight_D + mean_bias
+                    loss += smoothing * (normaliser - mean_logit).sum()
                 error = probability
                 if consistency:
                     divergence, error = _divergence(logits, normaliser, probability, consistency)
                     loss += divergence
-                error.scatter_add_(-1, target, torch.full_like(target, smoothing - 1, dtype=torch.float32))
-                error_PCV[:, rows] = error
+                if need_grad:
+                    error.scatter_add_(-1, target, torch.full_like(target, smoothing - 1, dtype=torch.float32))
+                    logits_PCV[:, rows] = error  # in the place of logits, which are not needed again
             if need_grad:
-                error_NV, hidden_ND = error_PCV.flatten(0, 1), hidden_PCD.reshape(-1, width)
+                error_NV, hidden_ND = logits_PCV.flatten(0, 1), hidden_PCD.reshape(-1, width)
                 grad_hidden[:, start : start + large] = (error_NV @ weight_VD).view_as(hidden_PCD)
-                grad_weight += error_NV.t() @ hidden_ND
+                product = error_NV.t() @ hidden_ND
+                # sums of several chunks in fp32; most often there is one
+                grad_weight = product if grad_weight is None else grad_weight.float().add_(product)
                 if bias_V is not None:
                     grad_bias += error_NV.new_ones(1, error_NV.shape[0]).mm(error_NV)[0]
         if need_grad:
-            grad_hidden -= (smoothing * mean_weight_D).to(dtype)
-            grad_weight -= smoothing / vocab * hidden_PND.sum((0, 1), dtype=torch.float32)
-            grad_bias -= smoothing / vocab * passes * count
+            grad_weight = torch.zeros_like(weight_VD) if grad_weight is None else grad_weight
+            if mean_weight_D is not None:
+                grad_hidden -= (smoothing * mean_weight_D).to(dtype)
+                grad_weight -= (smoothing / vocab * hidden_PND.sum((0, 1), dtype=torch.float32)).to(grad_weight.dtype)
+                grad_bias -= smoothing / vocab * passes * count
             ctx.save_for_backward(grad_hidden, grad_weight.to(dtype), None if bias_V is None else grad_bias.to(dtype))
         ctx.mark_non_differentiable(nll)
         return loss, nll
