@@ -62,11 +62,14 @@ def test_readme_commands_run(
         write_pairs(tmp_path, name, 60, seed)
         (tmp_path / f"{name}.de").rename(tmp_path / f"{name}.ko")
     (tmp_path / "novels.txt").write_bytes((tmp_path / "train.en").read_bytes())
+    lines = (tmp_path / "train.en").read_text(encoding="utf-8").splitlines()
+    labelled = "".join(f"{line}\t{'dog' in line}\n" for line in lines)
+    (tmp_path / "reviews.tsv").write_text(labelled, encoding="utf-8")
     for line in commands(ROOT / "README.md", "sh"):
         words = shlex.split(line)
         assert words[0] == "sightline", line
         if words[1] == "train" and "--dry-run" not in words:
-            words += TINY if words[2] == "novels.toml" else TINY_TRANSLATION
+            words += TINY if words[2] in ("novels.toml", "reviews.toml") else TINY_TRANSLATION
             if words[2] in ("my.toml", "novels.toml"):
                 # the file says that validation needs text of its own
                 written = (tmp_path / words[2]).read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -161,15 +161,17 @@ def to_toml(settings: BaseModel) -> str:
     return tomli_w.dumps(_without_none(settings.model_dump(mode="json")))
 
 
-def commented(settings: BaseModel) -> str:
-    """The same with each field's description above it, for a user to edit."""
-    return "\n".join(_commented(settings, [])).strip() + "\n"
+def commented(settings: BaseModel, without: Collection[str] = ()) -> str:
+    """The same with each field's description above it, for a user to edit; `without` these tables."""
+    return "\n".join(_commented(settings, [], without)).strip() + "\n"
 
 
-def _commented(settings: BaseModel, path: list[str]) -> list[str]:
+def _commented(settings: BaseModel, path: list[str], without: Collection[str] = ()) -> list[str]:
     lines: list[str] = []
     tables: list[str] = []
     for name, field in type(settings).model_fields.items():
+        if name in without:
+            continue
         value = getattr(settings, name)
         if isinstance(value, BaseModel):
             inner = [*path, name]

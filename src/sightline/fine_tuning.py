@@ -28,14 +28,28 @@ def complete(settings: ClassificationSettings) -> ClassificationSettings:
         UsageError: where the run is not a GPT's, or the settings contradict it.
         DataError: where the labels are no classes.
     """
-    changes: dict[str, Any] = {}
-    if settings.pretrained is not None:
-        _, theirs = _pretrained(settings.pretrained)
-        changes["model"] = _taken(settings.model, theirs.model, settings.pretrained, "model", FREE)
-        changes["tokenizer"] = _taken(settings.tokenizer, theirs.tokenizer, settings.pretrained, "tokenizer")
-    values = {**settings.model_dump(), **changes}
-    values["data"]["labels"] = classification.find_labels(settings)
-    return config.validate(ClassificationSettings, values, settings.pretrained or "configuration")
+    settings = adopt(settings)
+    labels = classification.find_labels(settings)
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"labels": labels})})
+
+
+def adopt(settings: ClassificationSettings) -> ClassificationSettings:
+    """The settings with the pretrained run's sizes and tokenizer, and no longer sequences than it reads.
+
+    Raises UsageError where the run is not a GPT's, or the settings contradict it.
+    """
+    where = settings.pretrained
+    if where is None:
+        return settings
+    _, theirs = _pretrained(where)
+    values = {
+        **settings.model_dump(),
+        "model": _taken(settings.model, theirs.model, where, "model", FREE),
+        "tokenizer": _taken(settings.tokenizer, theirs.tokenizer, where, "tokenizer"),
+    }
+    if "max_tokens" not in settings.data.model_fields_set:
+        values["data"]["max_tokens"] = min(settings.data.max_tokens, values["model"]["max_length"])
+    return config.validate(ClassificationSettings, values, where)
 
 
 def train_tokenizers(settings: ClassificationSettings) -> dict[str, Tokenizer]:
@@ -48,7 +62,7 @@ def train_tokenizers(settings: ClassificationSettings) -> dict[str, Tokenizer]:
 @torch.no_grad()
 def initialise(settings: ClassificationSettings, model: torch.nn.Module) -> None:
     """Gives a new classifier the pretrained run's weights; the head and the special tokens stay as they are."""
-    if settings.pretrained is None:
+    if settings.pretrained is None or settings.scratch:
         return
     run, _ = _pretrained(settings.pretrained)
     run.verify()

@@ -79,6 +79,7 @@ def init(
     target: Annotated[str | None, typer.Option(help="Your target sentences, line by line.")] = None,
     task: Annotated[str, typer.Option(help="translation, language or classification.")] = "translation",
     model: Annotated[str | None, typer.Option(help="transformer or seq2seq; gpt, recurrent or window.")] = None,
+    pretrained: Annotated[str | None, typer.Option(help="classification: the run of a GPT to go on from.")] = None,
 ) -> None:
     """Write a configuration with every setting explained, to be edited and trained.
 
@@ -86,7 +87,7 @@ def init(
 
     sightline init gpt.toml --source novels.txt --task language
 
-    sightline init labels.toml --source reviews.tsv --task classification
+    sightline init reviews.toml --source reviews.tsv --task classification --pretrained runs/gpt
     """
     from sightline import config
     from sightline.errors import UsageError
@@ -100,11 +101,17 @@ def init(
         files |= {"texts": [0], "label": 1}
     values: dict[str, Any] = {"data": {"train": [files], "validation": [files] if task == "language" else files}}
     values |= {"task": task} | ({"model": {"kind": model}} if model else {})
-    settings = config.validate(schema(values, "--task"), values, path)
+    values |= {"pretrained": pretrained} if pretrained else {}
+    settings: Any = config.validate(schema(values, "--task"), values, path)
+    if pretrained:
+        from sightline.fine_tuning import adopt
+
+        settings = adopt(settings)
     file.write_text(
         f"# Train with: sightline train {path}\n"
         "# data.validation must be other text than data.train: put a file of its own there.\n\n"
-        + config.commented(settings),
+        # what a pretrained run decides
+        + config.commented(settings, without=("model", "tokenizer") if pretrained else ()),
         encoding="utf-8",
     )
     say(f"written: {path}; set data.validation to text that is not trained on")

@@ -16,6 +16,9 @@ from sightline.data.encoded import EncodedPairs, Gathered
 from sightline.data.mixing import SHUFFLING, Mixing, generator
 from sightline.errors import CheckpointError, UsageError
 
+# Kernels are made for every shape, and the latest thousand are kept: the fewer shapes, the fewer are made anew.
+ROWS = 8
+
 
 @dataclass(frozen=True)
 class DataPosition:
@@ -99,7 +102,10 @@ class BatchOrder:
         return np.lexsort((np.where(upwards, blurred, -blurred), first[drawn]))
 
     def _cut(self, order: np.ndarray, random: np.random.Generator) -> list[np.ndarray]:
-        """The longest runs of the order within the budget; the first is cut short at random, so that all shift."""
+        """The longest runs of the order within the budget; the first is cut short at random, so that all shift.
+
+        Where there are more than `ROWS` rows their number is a multiple of it.
+        """
         cost = self._cost[order]
         batches: list[np.ndarray] = []
         start, share = 0, random.uniform(0.5, 1.0)
@@ -109,6 +115,8 @@ class BatchOrder:
             rows = int(np.count_nonzero(longest * np.arange(1, len(longest) + 1) <= self.tokens_per_batch))
             if rows < len(order):
                 rows = max(1, int(rows * share))
+            if rows > ROWS:
+                rows -= rows % ROWS
             batches.append(order[start : start + rows])
             start, share = start + rows, 1.0
         return batches

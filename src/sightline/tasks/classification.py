@@ -71,6 +71,10 @@ class ClassificationSettings(Frozen):
     pretrained: str | None = Field(
         None, description="the run of a GPT whose weights, sizes and tokenizer are taken; from scratch where not given"
     )
+    scratch: bool = Field(
+        False,
+        description="take the pretrained run's sizes and tokenizer but not its weights, to see what those are worth",
+    )
     data: DataSettings
     tokenizer: TokenizerSettings = TokenizerSettings.model_validate({})
     model: GPTSizes = GPTSizes.model_validate({})
@@ -115,10 +119,9 @@ class ClassificationSettings(Frozen):
             raise ValueError("data.numbers goes with neither classes nor a choice")
         if len(set(data.labels)) != len(data.labels):
             raise ValueError(f"data.labels has one twice: {', '.join(data.labels)}")
-        if self.tuning.weights != "full" and self.pretrained is None:
-            raise ValueError(
-                f"tuning.weights {self.tuning.weights} leaves weights as they are, and no run is pretrained"
-            )
+        if self.pretrained is None and (self.tuning.weights != "full" or self.scratch):
+            what = "scratch" if self.scratch else f"tuning.weights {self.tuning.weights}"
+            raise ValueError(f"{what} is for a pretrained run, and none is named")
         return self
 
 

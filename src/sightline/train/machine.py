@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 
 import torch
 
@@ -29,15 +28,6 @@ def keep_memory() -> bool:
     return all([mallopt(parameter, value) == 1 for parameter, value in wanted.items()])
 
 
-def keep_kernels() -> None:
-    """Lets oneDNN remember the kernels of many shapes; a setting of the user's own stays.
-
-    It makes a kernel for every size of matrix, in 0.2 to 0.5 ms, and forgets all but the last 1,024. Batches bucketed
-    by length have more sizes than that: remembering them made epochs after the first 7 % faster.
-    """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
-
-
 def setup(threads: int | None = None) -> int:
     """Prepares this process for training, before the first large tensor; returns the CPU threads in use.
 
@@ -45,7 +35,6 @@ def setup(threads: int | None = None) -> int:
     be resumed exactly needs the number it began with.
     """
     keep_memory()
-    keep_kernels()
     if threads is not None:
         torch.set_num_threads(threads)
     return torch.get_num_threads()
