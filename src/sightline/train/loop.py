@@ -14,7 +14,7 @@ import torch
 
 from sightline.data.batches import DataPosition
 from sightline.errors import SightlineError, UsageError
-from sightline.train import schedules
+from sightline.train import machine, schedules
 from sightline.train.log import TrainLog
 from sightline.train.progress import Progress
 from sightline.train.session import Session
@@ -70,6 +70,7 @@ def train(task: Task, settings: TrainSettings, run_dir: Path, log: TrainLog) -> 
                 figures = {"epoch": progress.position.epoch, **progress.meter.take()}
                 figures |= {"learning_rate": learning_rate, "gradient_norm": norm, "tokens": progress.tokens}
                 log.train(update, figures, session.seconds_left())
+                machine.return_memory()
             best = False
             if settings.validate_every and (ended or update % settings.validate_every == 0):
                 with workers.resting():

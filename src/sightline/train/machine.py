@@ -10,6 +10,15 @@ import torch
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 
 
+def _glibc() -> ctypes.CDLL | None:
+    try:
+        libc = ctypes.CDLL(None)
+        libc.gnu_get_libc_version  # noqa: B018 - only glibc has it, and other mallopts mean other things
+    except (OSError, AttributeError, TypeError):
+        return None
+    return libc
+
+
 def keep_memory() -> bool:
     """Tells glibc to reuse large blocks instead of returning them to the system; False where there is no glibc.
 
@@ -17,15 +26,24 @@ def keep_memory() -> bool:
     in and cleared again. One update of a small model with 8000 outputs and 2048 tokens took 64,700 page faults and
     340 ms on one core; with these settings it takes none and 300 ms, for 60 % more resident memory.
     """
-    try:
-        libc = ctypes.CDLL(None)
-        libc.gnu_get_libc_version  # noqa: B018 - only glibc has it, and other mallopts mean other things
-        mallopt = libc.mallopt
-    except (OSError, AttributeError, TypeError):
+    libc = _glibc()
+    if libc is None:
         return False
+    mallopt = libc.mallopt
     mallopt.argtypes, mallopt.restype = [ctypes.c_int, ctypes.c_int], ctypes.c_int
     wanted = {M_MMAP_THRESHOLD: 1 << 30, M_TRIM_THRESHOLD: (1 << 31) - 1, M_TOP_PAD: 64 << 20}
     return all([mallopt(parameter, value) == 1 for parameter, value in wanted.items()])
+
+
+def return_memory() -> None:
+    """Gives the system back what glibc keeps and does not use, now and then.
+
+    Batches of many shapes leave holes of many sizes: what `keep_memory` keeps grew by 20 MB an update. Returned every
+    50 updates it stays below twice what one update needs, for 0.1 s.
+    """
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(ctypes.c_size_t(0))
 
 
 def setup(threads: int | None = None) -> int:
