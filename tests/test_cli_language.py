@@ -12,6 +12,7 @@ import torch
 from conftest import LANGUAGE_MODELS, sightline
 
 import sightline as package
+from sightline.data import ticker
 
 each_model = pytest.mark.parametrize("kind", LANGUAGE_MODELS)
 
@@ -129,6 +130,18 @@ def test_a_commented_configuration(texts: Path, tmp_path: Path, out) -> None:
     out("init", file, "--source", texts / "train.en", "--task", "language")
     assert "# tokens read at once" in file.read_text(encoding="utf-8")
     assert "parameters with a vocabulary of 8,000" in _told(file)
+
+
+def test_long_readings_are_told(texts: Path, language_file: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(ticker, "EVERY", 0.0)
+    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "cache"))
+    keys = [*LANGUAGE_MODELS["gpt"], "training.max_updates=1"]
+    assert sightline("train", language_file, "--run", tmp_path / "run", *keys) == 0
+    told = capsys.readouterr().err
+    size = len((texts / "train.en").read_text(encoding="utf-8"))
+    lines = (texts / "train.en").read_text(encoding="utf-8").count("\n")
+    assert f"learning the vocabulary: {size - lines:,} characters" in told
+    assert f"encoding: {size:,} characters" in told
 
 
 def _told(file: Path) -> str:

@@ -182,8 +182,10 @@ def test_memory_set_up_without_glibc_is_nothing(monkeypatch) -> None:
 
     monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: Other())
     assert machine.keep_memory() is False
+    machine.return_memory()
     monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: (_ for _ in ()).throw(OSError()))
     assert machine.keep_memory() is False
+    machine.return_memory()
 
 
 PAGE_FAULTS = """

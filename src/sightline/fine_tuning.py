@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -52,10 +53,10 @@ def adopt(settings: ClassificationSettings) -> ClassificationSettings:
     return config.validate(ClassificationSettings, values, where)
 
 
-def train_tokenizers(settings: ClassificationSettings) -> dict[str, Tokenizer]:
+def train_tokenizers(settings: ClassificationSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The pretrained run's tokenizer, or one learned from the training texts."""
     if settings.pretrained is None:
-        return classification.train_tokenizers(settings)
+        return classification.train_tokenizers(settings, report)
     return _pretrained(settings.pretrained)[0].load_tokenizers()
 
 

@@ -37,7 +37,7 @@ class Kind:
     """
 
     settings: type[BaseModel]
-    train_tokenizers: Callable[[Any], dict[str, Tokenizer]]
+    train_tokenizers: Callable[[Any, Say], dict[str, Tokenizer]]
     make_model: Callable[[Any, dict[str, Tokenizer]], torch.nn.Module]
     task: Callable[..., Task]
     evaluate: Callable[[Run], list[Report]]
@@ -111,7 +111,7 @@ def prepare(settings: Any, path: str | Path, *, fresh: bool, report: Say) -> Any
     settings = _resolved(settings, width, device, torch.get_num_threads())
     report(f"precision {settings.training.precision}; learning the vocabulary")
     # tokenizers first and the configuration last: a run directory with one is complete
-    run.save_tokenizers(KINDS[settings.task].train_tokenizers(settings))
+    run.save_tokenizers(KINDS[settings.task].train_tokenizers(settings, report))
     run.write_config(settings)
     return settings
 

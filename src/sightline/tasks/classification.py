@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sightline.data.batches import BatchOrder, DataPosition, iterate
 from sightline.data.labelled import ExampleBatch, Examples, LabelledSource, collate_examples, read_labelled
+from sightline.data.ticker import VOCABULARY, Ticker
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, nearest
 from sightline.models import GPTSizes
@@ -198,9 +199,10 @@ def read_training(settings: ClassificationSettings) -> Iterator[tuple[tuple[str,
     return islice(records, settings.data.first or None)
 
 
-def train_tokenizers(settings: ClassificationSettings) -> dict[str, Tokenizer]:
+def train_tokenizers(settings: ClassificationSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training texts."""
     texts = (text for record, _ in read_training(settings) for text in record)
+    texts = Ticker(report, VOCABULARY).over(texts)
     return {SIDE: Tokenizer.train(texts, **settings.tokenizer.model_dump())}
 
 

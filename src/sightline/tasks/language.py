@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sightline.data.batches import DataPosition, iterate
 from sightline.data.documents import EncodedText, TextSource, encode_text, read_pieces, split_documents
+from sightline.data.ticker import ENCODING, VOCABULARY, Ticker
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.windows import BlockOrder, StreamOrder, TextBatch, collate_windows, strided
 from sightline.decode import SearchOptions
@@ -113,12 +114,13 @@ class LanguageSettings(Frozen):
         return self
 
 
-def train_tokenizers(settings: LanguageSettings) -> dict[str, Tokenizer]:
+def train_tokenizers(settings: LanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training text. Raises UsageError where no text is named."""
     for name in ("train", "validation"):
         if not getattr(settings.data, name):
             raise UsageError(f"data.{name}: no text is named, so there is nothing to learn from; name a file")
     pieces = (text for files in settings.data.train for text, _ in read_pieces(files.text_source()))
+    pieces = Ticker(report, VOCABULARY).over(pieces)
     return {SIDE: Tokenizer.train(pieces, **settings.tokenizer.model_dump())}
 
 
@@ -129,7 +131,7 @@ def count_model(
     cache_dir: Path | None = None,
 ) -> tuple[NGram, dict[str, float]]:
     """A model of the kind that is counted, and its figures on the validation text."""
-    text = encode(settings, tokenizers[SIDE], settings.data.train, cache_dir)
+    text = encode(settings, tokenizers[SIDE], settings.data.train, cache_dir, report)
     report(f"training text: {text.summary()}")
     model = NGram.count(*split_documents(text.stream), tokenizers[SIDE].vocab_size, settings.model)  # pyright: ignore
     report("n-grams: " + ", ".join(f"{count:,}" for count in model.ngram_counts))
@@ -168,7 +170,7 @@ class LanguageTask:
     ) -> None:
         self.settings, self.tokenizers, self.model = settings, tokenizers, model
         self.device = torch.device(device)
-        self._train = encode(settings, tokenizers[SIDE], settings.data.train, cache_dir)
+        self._train = encode(settings, tokenizers[SIDE], settings.data.train, cache_dir, report)
         self._validation = encode(settings, tokenizers[SIDE], settings.data.validation, cache_dir)
         self._separator = Tokenizer.eos_id if settings.data.separate else None
         block, training = settings.data.block, settings.training
@@ -240,11 +242,17 @@ class LanguageTask:
 
 
 def encode(
-    settings: LanguageSettings, tokenizer: Tokenizer, files: Sequence[TextFiles], cache_dir: Path | None = None
+    settings: LanguageSettings,
+    tokenizer: Tokenizer,
+    files: Sequence[TextFiles],
+    cache_dir: Path | None = None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> EncodedText:
     """The text of these files as the run reads it."""
     sources = [one.text_source() for one in files]
-    return encode_text(sources, tokenizer, keep_empty=settings.data.keep_empty, cache_dir=cache_dir)
+    return encode_text(
+        sources, tokenizer, keep_empty=settings.data.keep_empty, cache_dir=cache_dir, progress=Ticker(report, ENCODING)
+    )
 
 
 def _loss_sum(model: Any, features_BTD: Tensor, batch: TextBatch) -> Tensor:

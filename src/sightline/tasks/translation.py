@@ -17,6 +17,7 @@ from sightline.data.encoded import EncodedPairs, Gathered
 from sightline.data.merges import MergeDropout
 from sightline.data.mixing import UNDOING, generator
 from sightline.data.readers import PairSource, read_pairs
+from sightline.data.ticker import ENCODING, VOCABULARY, Ticker
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode import SearchOptions
 from sightline.models import EncoderDecoderSizes, TransformerSizes, make_encoder_decoder
@@ -111,7 +112,7 @@ class TranslationSettings(Frozen):
         return self
 
 
-def train_tokenizers(settings: TranslationSettings) -> dict[str, Tokenizer]:
+def train_tokenizers(settings: TranslationSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizers of both sides, learned from the training text; the same object twice where shared."""
     options = settings.tokenizer.model_dump(exclude={"shared", "merge_dropout"})
     sources = [files.pair_source() for files in settings.data.train]
@@ -123,9 +124,12 @@ def train_tokenizers(settings: TranslationSettings) -> dict[str, Tokenizer]:
                     yield pair[side]
 
     if settings.tokenizer.shared:
-        both = Tokenizer.train(lines(0, 1), **options)
+        both = Tokenizer.train(Ticker(report, VOCABULARY).over(lines(0, 1)), **options)
         return dict.fromkeys(SIDES, both)
-    return {name: Tokenizer.train(lines(side), **options) for side, name in enumerate(SIDES)}
+    return {
+        name: Tokenizer.train(Ticker(report, VOCABULARY).over(lines(side)), **options)
+        for side, name in enumerate(SIDES)
+    }
 
 
 def make_model(settings: TranslationSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
@@ -156,7 +160,7 @@ class TranslationTask:
     ) -> None:
         self.settings, self.tokenizers, self.model = settings, tokenizers, model
         self.device = torch.device(device)
-        self._cache_dir = cache_dir
+        self._cache_dir, self._report = cache_dir, report
         self._train = self._encode(settings.data.train)
         self._validation = self._encode([settings.data.validation])
         training = settings.training
@@ -180,6 +184,7 @@ class TranslationTask:
             max_source_tokens=data.max_source_tokens,
             max_target_tokens=data.max_target_tokens,
             cache_dir=self._cache_dir,
+            progress=Ticker(self._report, ENCODING, "pairs"),
         )
 
     def _batch_order(self, pairs: EncodedPairs, seed: int) -> BatchOrder:
