@@ -125,6 +125,65 @@ def language_file(texts: Path) -> Path:
     return file
 
 
+def masked_text(texts: Path) -> str:
+    files = {
+        name: f'{{ source = "{texts}/{name}.stories", documents = "block", sentences = "line" }}' for name in SPLITS
+    }
+    return f"""
+task = "masked_language"
+[data]
+train = [{files["train"]}]
+validation = [{files["val"]}]
+test.test = {files["test"]}
+max_tokens = 32
+[tokenizer]
+vocab_size = 300
+[model]
+d_model = 32
+num_layers = 2
+num_heads = 2
+d_ff = 64
+max_length = 40
+dropout = 0.0
+attention_dropout = 0.0
+[training]
+max_updates = 800
+learning_rate = 0.005
+tokens_per_batch = 512
+warmup = 100
+validate_every = 200
+save_every = 100
+precision = "fp32"
+threads = 1
+"""
+
+
+@pytest.fixture(scope="session")
+def masked_file(texts: Path) -> Path:
+    """A configuration of BERT on stories: each has a word of its own, which all its sentences begin and end with."""
+    for seed, (name, count) in enumerate((("train", 600), ("val", 150), ("test", 60))):
+        draw = random.Random(seed)
+        stories = []
+        for _ in range(count):
+            own = draw.choice(list(WORDS.values()))
+            inner = [
+                " ".join(draw.choices(list(WORDS.values()), k=draw.randint(1, 3))) for _ in range(draw.randint(2, 5))
+            ]
+            stories.append("".join(f"{own} {one} {own}\n" for one in inner))
+        (texts / f"{name}.stories").write_text("\n".join(stories), encoding="utf-8")
+    file = texts / "masked.toml"
+    file.write_text(masked_text(texts), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def bert(masked_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pretrained run of BERT."""
+    folder = tmp_path_factory.mktemp("bert")
+    assert sightline("train", masked_file, "--run", folder / "run") == 0
+    return folder / "run"
+
+
 def write_labelled(path: Path, count: int, seed: int) -> None:
     """Texts a, b and c, and: whether a has a dog; whether a and b have; how much a and b share; which has a dog."""
     draw = random.Random(seed)

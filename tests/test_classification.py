@@ -16,8 +16,8 @@ import sightline as package
 from sightline.data.labelled import Examples, collate_examples
 from sightline.errors import UsageError
 from sightline.interop.gpt2 import names
-from sightline.models import GPTSizes
-from sightline.models.classifier import GPTClassifier, Tuning
+from sightline.models import BertSizes, GPTSizes
+from sightline.models.classifier import GPTClassifier, Tuning, segments
 from sightline.nn.lora import merge
 from sightline.tasks.classification import (
     ClassificationSettings,
@@ -30,6 +30,8 @@ from sightline.tasks.classification import (
 )
 
 SIZES = GPTSizes(d_model=16, num_layers=2, num_heads=2, d_ff=32, max_length=24, dropout=0.0, attention_dropout=0.0)
+
+COUNTS = {"single": 1, "pair": 2, "similarity": 2, "choice": 3}  # of texts
 
 
 def settings(form: str = "single", texts: int = 1, **more: Any) -> ClassificationSettings:
@@ -59,22 +61,38 @@ def out(capsys: pytest.CaptureFixture[str]):
 )
 def test_input_transformations(form: str, expected: list[list[int]]) -> None:
     """Figure 1 of Radford et al. 2018, with start 9, delimiter 10 and extract 11."""
-    texts = [[1, 2], [3], [4, 4]][: {"single": 1, "choice": 3}.get(form, 2)]
-    assert sequences(form, texts, 9) == expected
+    texts = [[1, 2], [3], [4, 4]][: COUNTS[form]]
+    assert sequences(settings(form, COUNTS[form]), texts, 9) == expected
+
+
+def test_input_transformations_for_bert() -> None:
+    """Figure 4 of Devlin et al. 2019, with [CLS] 1 and [SEP] 2."""
+    bert = BertSizes(d_model=16, num_heads=2, max_length=24)
+    found = {form: sequences(settings(form, COUNTS[form], model=bert), [[5, 6], [7], [8]][: COUNTS[form]], 9)
+             for form in COUNTS}  # fmt: skip
+    assert found["single"] == [[1, 5, 6, 2]]
+    assert found["pair"] == [[1, 5, 6, 2, 7, 2]]
+    assert found["similarity"] == [[1, 5, 6, 2, 7, 2], [1, 7, 2, 5, 6, 2]]
+    assert found["choice"] == [[1, 5, 6, 2, 7, 2], [1, 5, 6, 2, 8, 2]]
+    tokens = torch.tensor([[1, 5, 6, 2, 7, 2, 0], [1, 5, 2, 0, 0, 0, 0]])
+    assert segments(tokens, 2)[0].tolist() == [0, 0, 0, 0, 1, 1, 1]
+    assert segments(tokens, 2)[1, :3].tolist() == [0, 0, 0]
+    assert segments(tokens, 1).sum() == 0
 
 
 @pytest.mark.parametrize("form", ["single", "pair", "similarity", "choice"])
 @pytest.mark.parametrize("limit", [4, 5, 8, 13, 100])
 def test_texts_are_cut_until_they_fit(form: str, limit: int) -> None:
-    texts = [list(range(12)), [1, 2], [5, 6, 7]][: {"single": 1, "choice": 3}.get(form, 2)]
-    kept = cut(texts, limit, form)
-    assert max(map(len, sequences(form, kept, 90))) <= limit
+    texts = [list(range(12)), [1, 2], [5, 6, 7]][: COUNTS[form]]
+    one = settings(form, COUNTS[form], data={"max_tokens": limit}, model=SIZES.model_copy(update={"max_length": 100}))
+    kept = cut(one, texts)
+    assert max(map(len, sequences(one, kept, 90))) <= limit
     assert all(whole[: len(part)] == part for whole, part in zip(texts, kept, strict=True))
     if limit == 100:
         assert kept is texts
     else:  # one token more of the longest would be too many
         more = [whole[: max(map(len, kept)) + 1] for whole in texts]
-        assert max(map(len, sequences(form, more, 90))) > limit
+        assert max(map(len, sequences(one, more, 90))) > limit
 
 
 def test_logits_are_those_of_transformers() -> None:
@@ -87,8 +105,8 @@ def test_logits_are_those_of_transformers() -> None:
     found = dict(theirs.transformer.named_parameters())
     with torch.no_grad():
         for our, their, transposed in names(layers=2):
-            ours.gpt.get_parameter(our).copy_(found[their].T if transposed else found[their])
-        ours.gpt.embedding.copy_(found["wte.weight"][:30])
+            ours.body.get_parameter(our).copy_(found[their].T if transposed else found[their])
+        ours.body.embedding.copy_(found["wte.weight"][:30])
         ours.special.copy_(found["wte.weight"][30:])
         ours.head.weight.copy_(theirs.score.weight)
     rows = [[30, 5, 6, 32], [30, 7, 8, 9, 10, 31, 4, 32], [30, 32]]
@@ -104,14 +122,14 @@ def test_loss_is_the_labels_plus_a_share_of_the_language_models() -> None:
     one = settings(data={"labels": ("a", "b")}, auxiliary=0.5)
     torch.manual_seed(6)
     model = GPTClassifier(30, SIZES, 2, Tuning(head_dropout=0.0))
-    torch.nn.init.normal_(model.gpt.embedding, std=0.5)
+    torch.nn.init.normal_(model.body.embedding, std=0.5)
     batch = collate_examples(Examples([[30, 5, 6, 7, 32], [30, 8, 9, 4, 32]], 1, torch.tensor([1, 0]).numpy()),
                              torch.arange(2).numpy())  # fmt: skip
     task = ClassificationTask.__new__(ClassificationTask)
     task.settings, task.model = one, model
     loss, count, _ = task.loss(batch, torch.Generator())
     features, last = model.read(batch.tokens_NT, batch.real_NT)
-    spoken = F.cross_entropy(model.gpt.project(features)[:, :3].flatten(0, 1), batch.tokens_NT[:, 1:4].flatten())
+    spoken = F.cross_entropy(model.body.project(features)[:, :3].flatten(0, 1), batch.tokens_NT[:, 1:4].flatten())
     expected = F.cross_entropy(model.outputs(last), torch.tensor([1, 0]), reduction="sum") + 0.5 * 2 * spoken
     torch.testing.assert_close(loss, expected)
     assert count == 2
@@ -188,7 +206,7 @@ def test_what_stays_frozen(weights: Any) -> None:
 def test_lora_adds_its_product() -> None:
     torch.manual_seed(5)
     model = GPTClassifier(30, SIZES, 2, Tuning(weights="lora", rank=2, alpha=6.0))
-    block: Any = model.gpt.blocks[0]
+    block: Any = model.body.blocks[0]
     adapter = block.feed_forward.inner.parametrizations.weight
     with torch.no_grad():
         adapter[0].up.normal_()
@@ -263,16 +281,19 @@ def test_from_a_pretrained_run(weights: str, language_runs, labelled_files, tmp_
     assert ("of them trained" in told) == (weights != "full")
     before, after = (package.load(run) for run in (language_runs["gpt"], tmp_path / "run"))
     assert after.tokenizer.vocab_size == before.tokenizer.vocab_size
-    same = torch.equal(before.model.embedding.bfloat16(), after.model.gpt.embedding.bfloat16())  # pyright: ignore
+    same = torch.equal(before.model.embedding.bfloat16(), after.model.body.embedding.bfloat16())  # pyright: ignore
     assert same == (weights != "full")
-    near = (before.model.embedding - after.model.gpt.embedding).abs().max()  # pyright: ignore
+    near = (before.model.embedding - after.model.body.embedding).abs().max()  # pyright: ignore
     assert near < 0.06  # four updates from where it was
     assert sightline(*words) == 0  # has ended: only read
     assert sightline(*words[:3], tmp_path / "scratch", *words[4:5], "scratch=true", *words[6:]) == 0
     scratch: Any = package.load(tmp_path / "scratch")
     assert scratch.tokenizer.fingerprint == before.tokenizer.fingerprint
-    assert (before.model.embedding - scratch.model.gpt.embedding).abs().max() > 0.1  # pyright: ignore
-    refused = {"recurrent": "a recurrent model; a GPT is wanted", "none": "no such run"}
+    assert (before.model.embedding - scratch.model.body.embedding).abs().max() > 0.1  # pyright: ignore
+    refused = {
+        "recurrent": "a recurrent model of task language; the run of a GPT or a BERT is wanted",
+        "none": "no such run",
+    }
     for name, says in refused.items():
         capsys.readouterr()
         pretrained = language_runs.get(name, tmp_path / "nothing")

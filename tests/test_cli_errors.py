@@ -44,7 +44,12 @@ TEXTS: dict[str, tuple[bytes | None, str]] = {
 
 @pytest.fixture
 def trained_on(
-    config_file: Path, language_file: Path, labelled_files: dict[str, Path], texts: Path, tmp_path: Path
+    config_file: Path,
+    language_file: Path,
+    masked_file: Path,
+    labelled_files: dict[str, Path],
+    texts: Path,
+    tmp_path: Path,
 ) -> Callable[[str, Path], list]:
     """The words that train a model of a task on one given file."""
 
@@ -55,12 +60,14 @@ def trained_on(
         if task == "classification":
             files = f'data.train=[{{ source = "{source}", texts = [0], label = 0 }}]'
             return ["train", labelled_files["single"], *run, files]
+        if task == "masked_language":
+            return ["train", masked_file, *run, *train_on(source)]
         return ["train", language_file, *run, *train_on(source), *LANGUAGE_MODELS["gpt"]]
 
     return words
 
 
-every_task = pytest.mark.parametrize("task", ["translation", "language", "classification"])
+every_task = pytest.mark.parametrize("task", ["translation", "language", "masked_language", "classification"])
 
 
 @every_task

@@ -144,6 +144,51 @@ def test_damaged_directories(tokenizer: Tokenizer, tmp_path: Path) -> None:
     with pytest.raises(SightlineError, match=r"lack h\.2\.ln_1\.weight"):
         read_gpt2(deeper)
     jumbled = fresh("jumbled")
-    (jumbled / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"a": 5}, "merges": []}}))
+    (jumbled / "tokenizer.json").write_text(
+        json.dumps({"model": {"vocab": {"a": 5, "<|endoftext|>": 6}, "merges": []}})
+    )
     with pytest.raises(SightlineError, match="others run from 0"):
         read_gpt2(jumbled)
+    nameless = fresh("nameless")
+    whole_json = json.loads((nameless / "tokenizer.json").read_text())
+    del whole_json["model"]["vocab"]["<|endoftext|>"]
+    whole_json["added_tokens"] = []
+    (nameless / "tokenizer.json").write_text(json.dumps(whole_json))
+    with pytest.raises(SightlineError, match=r"has no <.endoftext.>"):
+        read_gpt2(nameless)
+    merged = fresh("merged")
+    whole_json = json.loads((merged / "tokenizer.json").read_text())
+    for damaged in (["a b c"], [["nope", "never"]]):
+        whole_json["model"]["merges"] = damaged
+        (merged / "tokenizer.json").write_text(json.dumps(whole_json))
+        with pytest.raises(SightlineError, match="merges are damaged"):
+            read_gpt2(merged)
+    sharded = fresh("sharded")
+    (sharded / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(SightlineError, match="no weight_map"):
+        read_gpt2(sharded)
+    for change, says in (({"n_embd": 0}, "d_model"), ({"n_positions": 99}, "do not belong together"),
+                         ({"n_head": 3}, "must divide")):  # fmt: skip
+        odd = fresh(f"odd-{says[:3]}")
+        (odd / "config.json").write_text(json.dumps({**config, **change}))
+        with pytest.raises(SightlineError, match=says) as told:
+            read_gpt2(odd)
+        assert "\n" not in str(told.value)
+    del config["n_layer"]
+    (odd / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SightlineError, match="has no 'n_layer'"):
+        read_gpt2(odd)
+
+
+def test_another_epsilon_and_lower_case(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    model = ours(tokenizer, norm_epsilon=1e-2)
+    write_gpt2(tmp_path / "wide", model.sizes, tokenizer, weights(model))
+    assert read_gpt2(tmp_path / "wide").sizes.norm_epsilon == 1e-2
+    theirs = GPT2LMHeadModel.from_pretrained(tmp_path / "wide").eval()
+    ids = torch.tensor([[5, 9, 12]])
+    with torch.inference_mode():
+        got = model.project(model.decode(ids, model.start(1))[0])
+        torch.testing.assert_close(got[0, :, SPECIALS:], theirs(ids - SPECIALS).logits[0, :, :-1], atol=1e-4, rtol=1e-4)
+    lower = Tokenizer.train(TEXT, kind="bpe", vocab_size=300, lowercase=True)
+    with pytest.raises(SightlineError, match=r"tokenizer\.lowercase"):
+        write_gpt2(tmp_path / "lower", ours(lower).sizes, lower, weights(ours(lower)))

@@ -32,7 +32,9 @@ KINDS = {
     **{kind: (*keys, *TRANSLATION, "tokenizer.merge_dropout=0.2") for kind, keys in MODELS.items()},
     "gpt": (*LANGUAGE_MODELS["gpt"], "data.separate=true"),
     "recurrent": (*LANGUAGE_MODELS["recurrent"], "model.weight_dropout=0.1"),
+    "bert": ("masking.whole_words=true",),
     "classification": (),
+    "bert-classification": (),
     "lora": ("tuning.weights=lora",),
 }
 
@@ -51,15 +53,20 @@ def saved(run: Path) -> int:
 
 
 @pytest.fixture
-def configurations(config_file, language_file, labelled_files, language_runs, tmp_path: Path) -> dict[str, Path]:
-    """The configuration of each kind; that of LoRA goes on from a pretrained run."""
+def configurations(
+    config_file, language_file, masked_file, labelled_files, language_runs, bert, tmp_path: Path
+) -> dict[str, Path]:
+    """The configuration of each kind; two of them go on from a pretrained run."""
     text = labelled_files["single"].read_text(encoding="utf-8")
     begin, end = text.index("[tokenizer]"), text.index("[training]")
     text = text[:begin].replace("max_tokens = 32", "max_tokens = 16") + text[end:]
-    lora = tmp_path / "lora.toml"
-    lora.write_text(f'pretrained = "{language_runs["gpt"]}"\n' + text, encoding="utf-8")
+    fine_tuned = {}
+    for name, pretrained in (("lora", language_runs["gpt"]), ("bert-classification", bert)):
+        fine_tuned[name] = tmp_path / f"{name}.toml"
+        fine_tuned[name].write_text(f'pretrained = "{pretrained}"\n' + text, encoding="utf-8")
     language = dict.fromkeys(LANGUAGE_MODELS, language_file)
-    return {**dict.fromkeys(MODELS, config_file), **language, "classification": labelled_files["single"], "lora": lora}
+    labelled = {"classification": labelled_files["single"], **fine_tuned}
+    return {**dict.fromkeys(MODELS, config_file), **language, "bert": masked_file, **labelled}
 
 
 @pytest.mark.parametrize("kind", KINDS)

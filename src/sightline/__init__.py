@@ -8,15 +8,16 @@ if TYPE_CHECKING:
     from sightline.classifier import Classifier as Classifier
     from sightline.language_model import LanguageModel as LanguageModel
     from sightline.loading import load as load
+    from sightline.masked_language_model import MaskedLanguageModel as MaskedLanguageModel
     from sightline.translator import Translator as Translator
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "LanguageModel", "Translator", "__version__", "load"]
+__all__ = ["Classifier", "LanguageModel", "MaskedLanguageModel", "Translator", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
     # importing torch takes seconds that `sightline --help` should not
-    if name in ("load", "Classifier", "LanguageModel", "Translator"):
+    if name in __all__:
         from sightline import loading
 
         return getattr(loading, name)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 
 from sightline.data.labelled import Examples
+from sightline.data.text import given
 from sightline.errors import UsageError
 from sightline.nn.lora import merge
 from sightline.run import Run
@@ -60,12 +61,20 @@ class Classifier:
         self.run.ready_model(self.model, precision, device)
         merge(self.model)
 
-    def predict(self, texts: Sequence[str | Sequence[str]]) -> list[Prediction]:
-        """The label of each text; where a record has several texts (pairs, choices), each is a sequence of them.
+    @overload
+    def predict(self, texts: str) -> Prediction: ...
+
+    @overload
+    def predict(self, texts: Sequence[str | Sequence[str]]) -> list[Prediction]: ...
+
+    def predict(self, texts: str | Sequence[str | Sequence[str]]) -> Prediction | list[Prediction]:
+        """The label of each text, or of one; where a record has several (pairs, choices), each is a sequence of them.
 
         Longer texts than the model was trained on are cut. Raises UsageError for a record of too few or many texts.
         """
-        records = [(one,) if type(one) is str else tuple(one) for one in texts]
+        if type(texts) is str:
+            return self.predict([texts])[0]
+        records = [tuple(map(given, [one] if type(one) is str else one)) for one in texts]
         for number, record in enumerate(records, 1):
             if len(record) != self.settings.texts:
                 raise UsageError(f"record {number}: {len(record)} texts; the model reads {self.settings.texts}")

@@ -57,6 +57,7 @@ def _activations_per_token(settings: Any) -> int:
         ),
         "seq2seq": lambda: (sizes.num_layers * 2 * 10 + 8) * sizes.width + 4 * sizes.embedding_width,
         "gpt": lambda: sizes.num_layers * (12 * sizes.d_model + 3 * sizes.d_ff + 2 * sizes.num_heads * settings.span),
+        "bert": lambda: sizes.num_layers * (12 * sizes.d_model + 3 * sizes.d_ff + 2 * sizes.num_heads * settings.span),
         "recurrent": lambda: sizes.num_layers * 10 * sizes.width + 3 * sizes.embedding_width,
         "window": lambda: (sizes.window + 2) * sizes.embedding_width + 3 * sizes.width,
     }[sizes.kind]()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -12,11 +11,13 @@ from sightline.classifier import Classifier
 from sightline.data.readers import PairSource, read_pairs
 from sightline.decode import SearchOptions
 from sightline.language_model import LanguageModel
+from sightline.masked_language_model import MaskedLanguageModel
 from sightline.run import Run
-from sightline.tasks import classification
+from sightline.tasks import classification, masked_language
 from sightline.tasks.classification import LabelledFiles, encode_files
 from sightline.tasks.language import TextFiles, encode, figures, measure
-from sightline.tasks.metrics import Measured, bleu, chrf, ter
+from sightline.tasks.masked_language import SentenceFiles
+from sightline.tasks.metrics import Measured, bleu, chrf, exponential, ter
 from sightline.translator import Translator
 
 # upper bounds of source length in words
@@ -124,7 +125,7 @@ def evaluate_pairs(
         scores.append(bleu(hypotheses, references, lowercase=True))
     scored = translator.score(sources, references)
     tokens = sum(len(one.token_log_probabilities) for one in scored)
-    perplexity = math.exp(-sum(one.log_probability for one in scored) / tokens)
+    perplexity = exponential(-sum(one.log_probability for one in scored) / tokens)
     return Evaluation(
         name,
         len(read),
@@ -194,29 +195,30 @@ def evaluate_text(model: LanguageModel, name: str, files: TextFiles) -> TextEval
     found = figures(nats, text)
     # a document's end counts as a word, as it does in word-level corpora
     words = text.words + text.documents
-    scores = {**found, "word_perplexity": math.exp(min(nats / max(words, 1), 700.0))}
+    scores = {**found, "word_perplexity": exponential(nats / max(words, 1))}
     return TextEvaluation(name, len(text.stream) - 1, text.words, scores, time.perf_counter() - start)
 
 
 @dataclass(frozen=True)
-class LabelEvaluation:
-    """How often a classifier is right on one set."""
+class Figures:
+    """What a model's answers on one set come to."""
 
     name: str
-    records: int
-    scores: dict[str, float]  # those of `sightline.tasks.classification.figures`
+    count: int
+    unit: str  # what is counted
+    scores: dict[str, float]  # accuracy, F1 and their like in per cent
     seconds: float
 
     def lines(self) -> list[str]:
         """The report as text."""
-        lines = [f"{self.name}: {self.records:,} records, {self.records / max(self.seconds, 1e-9):,.0f} a second"]
+        lines = [f"{self.name}: {self.count:,} {self.unit}, {self.count / max(self.seconds, 1e-9):,.0f} a second"]
         return lines + [f"  {label} {value}" for label, value, _ in self.rows()]
 
     def rows(self) -> list[tuple[str, str, str]]:
         """(score, value, signature) for a table."""
-        units = {"accuracy": " %", "macro_f1": " %"}
         return [
-            (name.replace("_", " "), f"{value:.4f}{units.get(name, '')}", "") for name, value in self.scores.items()
+            (name.replace("_", " "), f"{value:.4f}{' %' if name.endswith(('accuracy', 'f1')) else ''}", "")
+            for name, value in self.scores.items()
         ]
 
     def as_dict(self) -> dict[str, Any]:
@@ -230,9 +232,23 @@ def evaluate_classification(run: Run) -> list[Report]:
     return [evaluate_labels(model, name, files) for name, files in model.settings.data.test.items()]
 
 
-def evaluate_labels(model: Classifier, name: str, files: LabelledFiles) -> LabelEvaluation:
+def evaluate_labels(model: Classifier, name: str, files: LabelledFiles) -> Figures:
     """Every record counts; texts that are too long are cut."""
     start = time.perf_counter()
     examples = encode_files(model.settings, model.tokenizer, files)
     found = classification.figures(model.settings, model.scores(examples), examples)
-    return LabelEvaluation(name, len(examples), found, time.perf_counter() - start)
+    return Figures(name, len(examples), "records", found, time.perf_counter() - start)
+
+
+def evaluate_masked_language(run: Run) -> list[Report]:
+    """Every test set of a pretrained BERT, in fp32."""
+    model = MaskedLanguageModel(run.path)
+    return [evaluate_masked(model, name, files) for name, files in model.settings.data.test.items()]
+
+
+def evaluate_masked(model: MaskedLanguageModel, name: str, files: SentenceFiles) -> Figures:
+    """Masks and pairs are drawn as in validation, the same each time."""
+    start = time.perf_counter()
+    documents = masked_language.encode([files], model.tokenizer)
+    found = masked_language.measure(model.settings, model.model, model.tokenizer, documents)
+    return Figures(name, len(documents.sentences.tokens), "tokens", found, time.perf_counter() - start)

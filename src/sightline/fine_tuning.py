@@ -1,32 +1,40 @@
-"""What a classifier takes from the run it is fine-tuned from: sizes, tokenizer, weights."""
+"""What a run takes from the pretrained run it goes on from: sizes, tokenizer, weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import torch
+from pydantic import BaseModel
+from torch import Tensor
 
 from sightline import config
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError
-from sightline.models import GPTSizes
 from sightline.nn.lora import plain_name
 from sightline.run import Run
-from sightline.tasks import classification
+from sightline.tasks import classification, masked_language
 from sightline.tasks.classification import ClassificationSettings
 from sightline.tasks.language import LanguageSettings
+from sightline.tasks.masked_language import MaskedLanguageSettings
 from sightline.train import storage
+
+Settings = TypeVar("Settings", ClassificationSettings, MaskedLanguageSettings)
 
 # What may differ from the pretrained model.
 FREE = ("dropout", "attention_dropout")
+# The kinds of models that can be gone on from, and the settings of their pretraining.
+PRETRAINING: dict[str, type[BaseModel]] = {"gpt": LanguageSettings, "bert": MaskedLanguageSettings}
+# By the kind of model, what all names of its weights begin with that a classifier takes over.
+BODIES = {"gpt": "", "bert": "bert."}
 
 
 def complete(settings: ClassificationSettings) -> ClassificationSettings:
     """The settings with what they leave to the data and to the pretrained run: classes, sizes, tokenizer.
 
     Raises:
-        UsageError: where the run is not a GPT's, or the settings contradict it.
+        UsageError: where the run is not of a pretrained model, or the settings contradict it.
         DataError: where the labels are no classes.
     """
     settings = adopt(settings)
@@ -34,15 +42,15 @@ def complete(settings: ClassificationSettings) -> ClassificationSettings:
     return settings.model_copy(update={"data": settings.data.model_copy(update={"labels": labels})})
 
 
-def adopt(settings: ClassificationSettings) -> ClassificationSettings:
+def adopt(settings: Settings) -> Settings:
     """The settings with the pretrained run's sizes and tokenizer, and no longer sequences than it reads.
 
-    Raises UsageError where the run is not a GPT's, or the settings contradict it.
+    Raises UsageError where the run is not of a pretrained model, or the settings contradict it.
     """
     where = settings.pretrained
     if where is None:
         return settings
-    _, theirs = _pretrained(where)
+    theirs = _pretrained(where, settings)[1]
     values = {
         **settings.model_dump(),
         "model": _taken(settings.model, theirs.model, where, "model", FREE),
@@ -50,36 +58,62 @@ def adopt(settings: ClassificationSettings) -> ClassificationSettings:
     }
     if "max_tokens" not in settings.data.model_fields_set:
         values["data"]["max_tokens"] = min(settings.data.max_tokens, values["model"]["max_length"])
-    return config.validate(ClassificationSettings, values, where)
+    return config.validate(type(settings), values, where)
 
 
 def train_tokenizers(settings: ClassificationSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The pretrained run's tokenizer, or one learned from the training texts."""
     if settings.pretrained is None:
         return classification.train_tokenizers(settings, report)
-    return _pretrained(settings.pretrained)[0].load_tokenizers()
+    return Run(settings.pretrained).load_tokenizers()
 
 
-@torch.no_grad()
+def train_masked_tokenizers(settings: MaskedLanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
+    """The pretrained run's tokenizer, or one learned from the training text."""
+    if settings.pretrained is None:
+        return masked_language.train_tokenizers(settings, report)
+    return Run(settings.pretrained).load_tokenizers()
+
+
 def initialise(settings: ClassificationSettings, model: torch.nn.Module) -> None:
     """Gives a new classifier the pretrained run's weights; the head and the special tokens stay as they are."""
     if settings.pretrained is None or settings.scratch:
         return
-    run, _ = _pretrained(settings.pretrained)
+    run, theirs = _pretrained(settings.pretrained, settings)
+    body: Any = model.get_submodule("body")
+    own = {plain: parameter for name, parameter in body.named_parameters() if (plain := plain_name(name))}
+    prefix = BODIES[theirs.model.kind]
+    weights = {name.removeprefix(prefix): tensor for name, tensor in _weights(run).items() if name.startswith(prefix)}
+    _copy(weights, own, run)
+
+
+def initialise_masked(settings: MaskedLanguageSettings, model: torch.nn.Module) -> None:
+    """Gives a new BERT the weights, heads included, of the run it goes on from."""
+    if settings.pretrained is not None:
+        run, _ = _pretrained(settings.pretrained, settings)
+        _copy(_weights(run), dict(model.named_parameters()), run)
+
+
+def _weights(run: Run) -> dict[str, Tensor]:
     run.verify()
-    gpt: Any = model.get_submodule("gpt")
-    own = {plain: parameter for name, parameter in gpt.named_parameters() if (plain := plain_name(name))}
-    storage.copy_tensors(run.read_weights(), own, run.weights)
+    return run.read_weights()
 
 
-def _pretrained(path: str) -> tuple[Run, LanguageSettings]:
+@torch.no_grad()
+def _copy(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], run: Run) -> None:
+    storage.copy_tensors(dict(weights), dict(own), run.weights)
+
+
+def _pretrained(path: str, settings: BaseModel) -> tuple[Run, Any]:
+    """The run, and its settings. Raises UsageError where one of these settings cannot go on from it."""
     run = Run(path)
-    if run.task != "language":
-        raise UsageError(f"pretrained: {path} is a run of task {run.task}, not a language model")
-    settings = run.settings(LanguageSettings)
-    if type(settings.model) is not GPTSizes:
-        raise UsageError(f"pretrained: {path} is a {settings.model.kind} model; a GPT is wanted")
-    return run, settings
+    kind = str(run.read_config().get("model", {}).get("kind"))
+    wanted = ("bert",) if type(settings) is MaskedLanguageSettings else tuple(PRETRAINING)
+    schema = PRETRAINING.get(kind)
+    if kind not in wanted or schema is None or run.task != schema.model_fields["task"].default:
+        names = " or a ".join(one.upper() for one in wanted)
+        raise UsageError(f"pretrained: {path} is a {kind} model of task {run.task}; the run of a {names} is wanted")
+    return run, run.settings(schema)
 
 
 def _taken(given: Any, theirs: Any, where: str, name: str, free: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -89,6 +123,7 @@ def _taken(given: Any, theirs: Any, where: str, name: str, free: tuple[str, ...]
         value = getattr(given, field)
         if field in free:
             values[field] = value
-        elif value != values[field]:
-            raise UsageError(f"{name}.{field}: {value!r}, but {where} has {values[field]!r}; leave it out")
+        # a kind that was not said is a GPT's
+        elif (field, value) != ("kind", "gpt") and value != values.get(field):
+            raise UsageError(f"{name}.{field}: {value!r}, but {where} has {values.get(field)!r}; leave it out")
     return values

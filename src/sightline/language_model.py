@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
+from sightline.data.text import given
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode import Hypothesis, SearchOptions
 from sightline.errors import UsageError
@@ -15,6 +16,7 @@ from sightline.models import NGram
 from sightline.run import Run
 from sightline.tasks.generating import BOS, EOS, PAD, generate_ids, generating, score_ids
 from sightline.tasks.language import COUNTED, SIDE, LanguageSettings, make_model
+from sightline.tasks.metrics import exponential
 
 # A character that a byte-level piece may still be in the middle of.
 INCOMPLETE = "\ufffd"
@@ -26,7 +28,8 @@ class Generation:
 
     Attributes:
         text: without the prompt, and without the string that stopped it. tokens: its pieces.
-        log_probability: ln p of what was written given the prompt, in nats; token_log_probabilities: token by token.
+        log_probability: ln p of what was written given the prompt, in nats, under the repetition penalty if there was
+            one and under no temperature; token_log_probabilities: token by token.
         finished: whether the model or a stop string ended it; False where the length limit did.
         alternatives: further ones, where more than one was asked for.
     """
@@ -70,13 +73,13 @@ class ScoredText:
     @property
     def perplexity(self) -> float:
         """Per token."""
-        return _exp(-self.log_probability / max(self.predicted, 1))
+        return exponential(-self.log_probability / max(self.predicted, 1))
 
     @property
     def word_perplexity(self) -> float:
         """Per word, the end of a document counted as one."""
         ended = self.tokens[-1:] == (Tokenizer.END,)
-        return _exp(-self.log_probability / max(self.words + ended, 1))
+        return exponential(-self.log_probability / max(self.words + ended, 1))
 
     @property
     def bits_per_byte(self) -> float:
@@ -85,10 +88,6 @@ class ScoredText:
     @property
     def bits_per_character(self) -> float:
         return -self.log_probability / math.log(2) / max(self.characters, 1)
-
-
-def _exp(value: float) -> float:
-    return math.exp(value) if value < 700 else math.inf
 
 
 class LanguageModel:
@@ -124,24 +123,38 @@ class LanguageModel:
 
     def encode_prompt(self, prompt: str) -> list[int]:
         """The ids a prompt is read as. Raises UsageError for an empty one that the model cannot begin from."""
-        ids = self._begin + self.tokenizer.encode(prompt)
+        ids = self._begin + self.tokenizer.encode(given(prompt))
         if not ids:
             raise UsageError("the prompt is empty, and this model learned no beginning of a text; give a prompt")
         return ids
 
     def options(self, max_tokens: int, n: int = 1, **changes: Any) -> SearchOptions:
-        """The run's search settings with a limit on what is written, and `changes`."""
+        """The run's search settings with a limit on what is written, and `changes`; a beam asked for is searched.
+
+        Raises UsageError for what is out of range.
+        """
+        for name, value in (("max_tokens", max_tokens), ("n", n)):
+            if value < 1:
+                raise UsageError(f"{name}: must be at least 1, not {value}")
+        if "beam" in changes:
+            changes = {"strategy": "beam", **changes}
         limits = {"max_length_factor": 0.0, "max_length_offset": max_tokens, "n_best": n}
         return self.settings.search.with_changes(**limits, **changes)
 
     @overload
     def generate(
-        self, prompt: str = ..., *, max_tokens: int = ..., n: int = ..., stop: Sequence[str] = ..., **changes: Any
+        self, prompt: str = ..., *, max_tokens: int = ..., n: int = ..., stop: str | Sequence[str] = ..., **changes: Any
     ) -> Generation: ...
 
     @overload
     def generate(
-        self, prompt: Sequence[str], *, max_tokens: int = ..., n: int = ..., stop: Sequence[str] = ..., **changes: Any
+        self,
+        prompt: Sequence[str],
+        *,
+        max_tokens: int = ...,
+        n: int = ...,
+        stop: str | Sequence[str] = ...,
+        **changes: Any,
     ) -> list[Generation]: ...
 
     def generate(
@@ -150,20 +163,20 @@ class LanguageModel:
         *,
         max_tokens: int = 200,
         n: int = 1,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
         **changes: Any,
     ) -> Generation | list[Generation]:
         """One `Generation` of a prompt, or a list of them for a list of prompts.
 
         Args:
             max_tokens: the longest output. n: how many of each prompt, the further ones as `alternatives`.
-            stop: strings that end the output, and are not part of it.
+            stop: a string, or several, that end the output and are not part of it.
             changes: of the run's search settings, such as strategy, temperature, top_k, top_p, min_p, beam,
                 repetition_penalty, seed.
         """
         alone = type(prompt) is str
         prompts = [str(prompt)] if alone else list(prompt)
-        read = [self.encode_prompt(one) for one in prompts]
+        read, stop = [self.encode_prompt(one) for one in prompts], _stops(stop)
         options = self.options(max_tokens, n, **changes)
         found = generate_ids(self.model, read, options, stop=self._stopper(stop), forbidden=self._never)
         results = []
@@ -173,13 +186,13 @@ class LanguageModel:
         return results[0] if alone else results
 
     def stream(
-        self, prompt: str = "", *, max_tokens: int = 200, stop: Sequence[str] = (), **changes: Any
+        self, prompt: str = "", *, max_tokens: int = 200, stop: str | Sequence[str] = (), **changes: Any
     ) -> Iterator[str]:
         """What `generate` writes, in pieces as they come; joined, they are its text."""
         options = self.options(max_tokens, **changes)
         if options.strategy == "beam" and options.beam > 1:
             raise UsageError(f"beam: {options.beam} hypotheses cannot be shown while they compete; set it to 1")
-        read = self.encode_prompt(prompt)
+        read, stop = self.encode_prompt(prompt), _stops(stop)
         steps = generating(self.model, [read], options, stop=self._stopper(stop), forbidden=self._never)
         shown = ""
         held = max(map(len, stop), default=1) - 1  # characters that may still turn out to begin a stop string
@@ -192,19 +205,28 @@ class LanguageModel:
                 return
             for _, tokens in written:
                 text = self._after(read, tokens.tolist()).rstrip(INCOMPLETE)
-                text = text[: len(text) - held]
+                text = text[: max(0, len(text) - held)]
                 # a decoder may take back what it showed only where later pieces change it; those are held back
                 if text.startswith(shown) and len(text) > len(shown):
                     yield text[len(shown) :]
                     shown = text
 
-    def score(self, texts: Sequence[str], *, stride: int | None = None) -> list[ScoredText]:
-        """How probable each text is, as one document.
+    @overload
+    def score(self, texts: str, *, stride: int | None = ...) -> ScoredText: ...
+
+    @overload
+    def score(self, texts: Sequence[str], *, stride: int | None = ...) -> list[ScoredText]: ...
+
+    def score(self, texts: str | Sequence[str], *, stride: int | None = None) -> ScoredText | list[ScoredText]:
+        """How probable each text is, as one document; one `ScoredText` for a text, a list of them for several.
 
         A model of limited context sees at least context - `stride` tokens of what came before, once there are so many
-        (half the context by default; 1 is exact and slow).
+        (half the context by default; 1 is exact and slow). Raises UsageError for a stride above the context.
         """
+        if type(texts) is str:
+            return self.score([texts], stride=stride)[0]
         ends = [EOS] if self.settings.has_documents else []
+        texts = [given(text) for text in texts]
         encoded = [self.tokenizer.encode(text) + ends for text in texts]
         scored = score_ids(self.model, [self._begin + ids for ids in encoded], stride=stride)
         results = []
@@ -226,8 +248,14 @@ class LanguageModel:
         if not stop:
             return None
         longest = max(len(one.encode()) for one in stop)
-        # the newest token has brought the string about, so it lies in the last few
-        return lambda ids: any(one in self.tokenizer.decode(ids[-longest - 4 :]) for one in stop)
+
+        def stops(ids: Sequence[int]) -> bool:
+            # the newest token has brought the string about, so it lies in the last few; the first of them is read only
+            ids = ids[-longest - 5 :]
+            text = self._after(ids[:1], ids[1:])
+            return any(one in text for one in stop)
+
+        return stops
 
     def _after(self, read: Sequence[int], written: Sequence[int]) -> str:
         """The text of tokens after others: a first word may bring the space before it."""
@@ -245,6 +273,14 @@ class LanguageModel:
             hypothesis.token_log_probabilities,
             hypothesis.finished,
         )
+
+
+def _stops(stop: str | Sequence[str]) -> list[str]:
+    """The stop strings. Raises UsageError for an empty one, which would stop everything."""
+    stops = [given(one) for one in ([stop] if type(stop) is str else stop)]
+    if not all(stops):
+        raise UsageError("stop: an empty string ends every text at once; leave it out")
+    return stops
 
 
 def load_model(run: Run, settings: LanguageSettings, tokenizer: Tokenizer, precision: str, device: str) -> Any:

@@ -6,14 +6,22 @@ from pathlib import Path
 
 from sightline.classifier import Classifier
 from sightline.language_model import LanguageModel
+from sightline.masked_language_model import MaskedLanguageModel
 from sightline.run import Run
 from sightline.translator import Translator
 
-USES = {"translation": Translator, "language": LanguageModel, "classification": Classifier}
+USES = {
+    "translation": Translator,
+    "language": LanguageModel,
+    "masked_language": MaskedLanguageModel,
+    "classification": Classifier,
+}
 
 
-def load(run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> Translator | LanguageModel | Classifier:
-    """A trained run as what it has learned to be: a `Translator`, a `LanguageModel` or a `Classifier`.
+def load(
+    run: str | Path, *, precision: str = "fp32", device: str = "cpu"
+) -> Translator | LanguageModel | MaskedLanguageModel | Classifier:
+    """A trained run as what it has learned to be, one of `USES`.
 
     See those for the arguments.
     """

@@ -23,7 +23,12 @@ from sightline.train.precision import resolve_device
 
 Settings = TypeVar("Settings", bound=BaseModel)
 # What a run that has learned a task is used with.
-VERBS = {"translation": "translate", "language": "generate", "classification": "predict"}
+VERBS = {
+    "translation": "translate",
+    "language": "generate",
+    "masked_language": "fill",
+    "classification": "predict",
+}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 

@@ -15,10 +15,16 @@ from pydantic import BaseModel
 from sightline import __version__, fine_tuning
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError, nearest
-from sightline.evaluation import Report, evaluate_classification, evaluate_language, evaluate_translation
+from sightline.evaluation import (
+    Report,
+    evaluate_classification,
+    evaluate_language,
+    evaluate_masked_language,
+    evaluate_translation,
+)
 from sightline.nn.ops import to_precision
 from sightline.run import PRECISIONS, Run
-from sightline.tasks import classification, language, translation
+from sightline.tasks import classification, language, masked_language, translation
 from sightline.train import machine, precision
 from sightline.train.final import final_weights
 from sightline.train.log import TrainLog
@@ -60,6 +66,15 @@ KINDS = {
         language.LanguageTask,
         evaluate_language,
     ),
+    "masked_language": Kind(
+        masked_language.MaskedLanguageSettings,
+        fine_tuning.train_masked_tokenizers,
+        masked_language.make_model,
+        masked_language.MaskedLanguageTask,
+        evaluate_masked_language,
+        fine_tuning.adopt,
+        fine_tuning.initialise_masked,
+    ),
     "classification": Kind(
         classification.ClassificationSettings,
         fine_tuning.train_tokenizers,
@@ -94,6 +109,9 @@ def prepare(settings: Any, path: str | Path, *, fresh: bool, report: Say) -> Any
         UsageError: where the run is there and was started with another configuration, naming what changed.
     """
     run = Run(path)
+    for name in ("train", "validation"):
+        if not getattr(settings.data, name):
+            raise UsageError(f"data.{name}: no text is named, so there is nothing to learn from; name a file")
     if run.path.exists() and not run.path.is_dir():
         raise UsageError(f"{path}: is a file; choose another --run")
     if fresh and run.exists:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice
@@ -11,10 +10,12 @@ from typing import Any, overload
 
 import numpy as np
 
+from sightline.data.text import given
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode import Hypothesis, SearchOptions
 from sightline.errors import UsageError
 from sightline.run import Run
+from sightline.tasks.metrics import exponential
 from sightline.tasks.translating import attention_ids, score_ids, translate_ids
 from sightline.tasks.translation import TranslationSettings, make_model
 
@@ -83,7 +84,7 @@ class Scored:
 
     @property
     def perplexity(self) -> float:
-        return math.exp(-self.log_probability / len(self.token_log_probabilities))
+        return exponential(-self.log_probability / len(self.token_log_probabilities))
 
 
 class Translator:
@@ -158,9 +159,10 @@ class Translator:
         chosen = (options or self.settings.search).with_changes(**changes)
         sources = [self.encode_source(one) for one in texts]
         written = [index for index, source in enumerate(sources) if source]
-        prefixes = None if prefix is None else [self.tokenizers["target"].encode(prefix)] * len(written)
-        given = [sources[index] for index in written]
-        found = translate_ids(self.model, given, chosen, batch_size=batch_size, prefixes=prefixes)
+        prefixes = None if prefix is None else [self.tokenizers["target"].encode(given(prefix))] * len(written)
+        found = translate_ids(
+            self.model, [sources[index] for index in written], chosen, batch_size=batch_size, prefixes=prefixes
+        )
         # nothing translates to nothing, whatever the model would make of it
         results = [Translation(one, "", (), 0.0, 0.0, (), True) for one in texts]
         for index, hypotheses in zip(written, found, strict=True):
@@ -180,12 +182,12 @@ class Translator:
         if len(sources) != len(targets):
             raise UsageError(f"{len(sources)} sources and {len(targets)} translations cannot be paired")
         target = self.tokenizers["target"]
-        pairs = [(self.encode_source(s), target.encode(t)) for s, t in zip(sources, targets, strict=True)]
+        pairs = [(self.encode_source(s), target.encode(given(t))) for s, t in zip(sources, targets, strict=True)]
         return [Scored(sum(tokens), tuple(tokens)) for tokens in score_ids(self.model, pairs)]
 
     def encode_source(self, text: str) -> list[int]:
         """Token ids of a source text; raises UsageError where it is longer than the run's limit."""
-        ids = self.tokenizers["source"].encode(text)
+        ids = self.tokenizers["source"].encode(given(text))
         limit = self.settings.data.max_source_tokens
         if len(ids) > limit:
             raise UsageError(f"source of {len(ids)} tokens is over the run's limit of {limit}; split it into sentences")

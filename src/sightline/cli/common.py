@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +17,19 @@ RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run directory
 def say(line: str) -> None:
     """A message to the person at the terminal; data goes to standard output, messages do not."""
     print(line, file=sys.stderr, flush=True)
+
+
+def print_json(value: Any, indent: int | None = None) -> None:
+    """One JSON value on standard output; numbers that JSON cannot spell are null."""
+    print(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent), flush=True)
+
+
+def _finite(value: Any) -> Any:
+    if type(value) is dict:
+        return {key: _finite(one) for key, one in value.items()}
+    if type(value) in (list, tuple):
+        return [_finite(one) for one in value]
+    return None if type(value) is float and not math.isfinite(value) else value
 
 
 @contextmanager

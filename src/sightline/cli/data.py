@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
-from sightline.cli.common import say
+from sightline.cli.common import print_json, say
 
 data = typer.Typer(help="List and fetch public data sets; check your own files before training.", no_args_is_help=True)
 
@@ -30,7 +29,7 @@ def list_sets(as_json: Annotated[bool, typer.Option("--json", help="For machines
 
     sets = [describe(name) for name in names()]
     if as_json:
-        print(json.dumps([asdict(one) for one in sets], ensure_ascii=False, indent=2))
+        print_json([asdict(one) for one in sets], indent=2)
         return
     for one in sets:
         print(f"{one.name:16} {one.task:24} {one.title}")
@@ -78,7 +77,7 @@ def check(
     test = [PairSource(test_source, test_target, one, other)] if test_source else []
     report = check_pairs(train, test)
     if as_json:
-        print(json.dumps(report.as_dict(), ensure_ascii=False, indent=2))
+        print_json(report.as_dict(), indent=2)
         return
     print("\n".join(report.lines()))
     say(f"next: sightline init my.toml --source {source}" + (f" --target {target}" if target else ""))

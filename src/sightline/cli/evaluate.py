@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import RunArgument, progress, say
+from sightline.cli.common import RunArgument, print_json, progress, say
 
-NEXT = {"translation": "translate", "language": "score", "classification": "predict"}
+NEXT = {
+    "translation": "translate RUN FILE",
+    "language": "score RUN FILE",
+    "masked_language": "fill RUN 'a text with a [MASK]'",
+    "classification": "predict RUN FILE",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -31,32 +35,37 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Measure a run: BLEU, chrF and TER with sacrebleu's signatures, and perplexity; of a language model perplexity
-    and bits per byte; of a classifier accuracy and F1.
+    and bits per byte; of a BERT what it fills in rightly; of a classifier accuracy and F1.
 
     sightline evaluate runs/demo-transformer
 
     sightline evaluate runs/multi30k-transformer test.en test.de --lowercase
     """
-    from sightline.evaluation import evaluate_labels, evaluate_text
+    from sightline.errors import UsageError
+    from sightline.evaluation import evaluate_labels, evaluate_masked, evaluate_text
     from sightline.run import Run
     from sightline.train.machine import setup
 
     setup(threads)
     task = Run(run).task
+    asked = {"a reference": reference, "--lowercase": lowercase, "--beam": beam, "--by-length": by_length}
+    for name, value in asked.items():
+        if value and task != "translation":
+            raise UsageError(f"{name} is for a translation; {run} is a run of task {task}")
     if task == "translation":
         reports = _translation(run, source, reference, lowercase, beam, batch_size, precision, device)
     else:
-        measure = {"language": evaluate_text, "classification": evaluate_labels}[task]
-        reports = _own_sets(measure, run, source, precision, device)
+        own = {"language": evaluate_text, "masked_language": evaluate_masked, "classification": evaluate_labels}
+        reports = _own_sets(own[task], run, source, precision, device)
     found = []
     for report in reports:
         found.append(report.as_dict())
         if not as_json:
             print("\n".join(report.lines(by_length) if by_length else report.lines()), flush=True)
     if as_json:
-        print(json.dumps(found, ensure_ascii=False, indent=2))
+        print_json(found, indent=2)
     else:
-        say(f"next: sightline {NEXT[task]} {run} FILE")
+        say("next: sightline " + NEXT[task].replace("RUN", str(run)))
 
 
 def _translation(run, source, reference, lowercase, beam, batch_size, precision, device) -> Iterator[Any]:
@@ -83,12 +92,14 @@ def _translation(run, source, reference, lowercase, beam, batch_size, precision,
 def _own_sets(measure, run, source, precision, device) -> Iterator[Any]:
     from sightline.errors import UsageError
     from sightline.loading import load
+    from sightline.tasks.language import TextFiles
 
     model: Any = load(run, precision=precision, device=device)
     sets = model.settings.data.test
     if source is not None:
-        # read as the training text was
-        sets = {source: model.settings.data.train[0].model_copy(update={"source": source, "part": (0.0, 1.0)})}
+        # read as the training text was; of an imported model nothing is known about that
+        read = model.settings.data.train[:1] or (TextFiles(source=source),)
+        sets = {source: read[0].model_copy(update={"source": source, "part": (0.0, 1.0)})}
     if not sets:
         raise UsageError(f"{run}: the run names no test sets; give a file")
     for name, files in sets.items():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import re
 import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, say
+from sightline.cli.common import RunArgument, print_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 def generate(
     run: RunArgument,
-    prompt: Annotated[str, typer.Option(help="What the text begins with; \\n is a new line.")] = "",
+    prompt: Annotated[str, typer.Option(help="What the text begins with; \\n is a new line, \\\\ a backslash.")] = "",
     max_tokens: Annotated[int, typer.Option(min=1, help="The longest output in tokens.")] = 200,
     n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many texts.")] = 1,
     temperature: Annotated[float | None, typer.Option(help="Below 1 safer, above 1 wilder.")] = None,
@@ -50,12 +51,13 @@ def generate(
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "seed": seed}
     given |= {"repetition_penalty": repetition_penalty, "beam": beam}
     changes = {name: value for name, value in given.items() if value is not None}
-    if beam is not None:
-        changes["strategy"] = "beam"
-    text, stops = prompt.replace("\\n", "\n"), stop or []
-    if n == 1 and not as_json and (beam is None or beam == 1):
-        sys.stdout.write(text)
-        for piece in model.stream(text, max_tokens=max_tokens, stop=stops, **changes):
+    text, stops = _spelled(prompt), [_spelled(one) for one in stop or []]
+    options = model.options(max_tokens, n, **changes)
+    if n == 1 and not as_json and (options.strategy == "sample" or options.beam == 1):
+        pieces = model.stream(text, max_tokens=max_tokens, stop=stops, **changes)
+        # nothing is shown before something is there
+        sys.stdout.write(text + next(pieces, ""))
+        for piece in pieces:
             sys.stdout.write(piece)
             sys.stdout.flush()
         print()
@@ -64,7 +66,7 @@ def generate(
     for number, one in enumerate((first, *first.alternatives)):
         if as_json:
             fields = ("prompt", "text", "tokens", "log_probability", "token_log_probabilities", "finished")
-            print(json.dumps({name: getattr(one, name) for name in fields}, ensure_ascii=False))
+            print_json({name: getattr(one, name) for name in fields})
         else:
             print(("\n" if number else "") + text + one.text)
 
@@ -90,6 +92,7 @@ def score(
     from itertools import islice
 
     from sightline.language_model import LanguageModel
+    from sightline.tasks.metrics import exponential
     from sightline.train.machine import setup
 
     setup(threads)
@@ -106,21 +109,26 @@ def score(
             if as_json:
                 values = {"text": one.text, "log_probability": one.log_probability, "perplexity": one.perplexity}
                 values |= {"tokens": one.tokens, "token_log_probabilities": one.token_log_probabilities}
-                print(json.dumps(values, ensure_ascii=False), flush=True)
+                print_json(values)
             else:
                 print(f"{one.log_probability:.4f}\t{one.perplexity:.3f}\t{one.text.replace(chr(10), ' ')}", flush=True)
     if totals["tokens"]:
         by_token, by_word = totals["nats"] / totals["tokens"], totals["nats"] / max(1, totals["words"])
         bits = totals["nats"] / math.log(2)
         say(
-            f"{totals['tokens']:,} tokens: perplexity {math.exp(min(700, by_token)):.3f} a token, "
-            f"{math.exp(min(700, by_word)):.3f} a word; "
+            f"{totals['tokens']:,} tokens: perplexity {exponential(by_token):.3f} a token, "
+            f"{exponential(by_word):.3f} a word; "
             f"{bits / totals['utf8_bytes']:.4f} bits a byte, {bits / totals['characters']:.4f} a character"
         )
 
 
-def _texts(file: str, documents: str):
-    from sightline.data.documents import TextSource, read_pieces
+def _spelled(text: str) -> str:
+    r"""The text with \n as a line feed, and \\ as one backslash."""
+    return re.sub(r"\\(n|\\)", lambda found: "\n" if found[1] == "n" else "\\", text)
+
+
+def _texts(file: str, documents: str) -> Iterator[str]:
+    from sightline.data.documents import TextSource, blocks, read_pieces
     from sightline.data.text import read_stream_lines
     from sightline.errors import UsageError, nearest
 
@@ -129,7 +137,8 @@ def _texts(file: str, documents: str):
         raise UsageError(f'--documents: no "{documents}"{nearest(documents, kinds)}')
     if file == "-":
         lines = read_stream_lines(sys.stdin.buffer, "standard input")
-        yield from lines if documents == "line" else iter(["\n".join(lines)])
+        cut = {"line": iter, "block": blocks}.get(documents, lambda lines: iter(["\n".join(lines)]))
+        yield from cut(lines)
         return
     whole: list[str] = []
     for piece, ended in read_pieces(TextSource(file, documents)):  # pyright: ignore[reportArgumentType]

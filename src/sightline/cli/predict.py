@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -10,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, progress
+from sightline.cli.common import RunArgument, print_json, progress
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +46,7 @@ def predict(
             for one in model.predict(chunk):
                 if as_json:
                     fields = ("texts", "label", "probabilities", "value")
-                    print(json.dumps({name: getattr(one, name) for name in fields}, ensure_ascii=False), flush=True)
+                    print_json({name: getattr(one, name) for name in fields})
                 else:
                     sure = [] if one.probability is None else [f"{one.probability:.4f}"]
                     print("\t".join([one.label, *sure, *one.texts]), flush=True)

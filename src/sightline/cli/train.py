@@ -14,7 +14,21 @@ from sightline.cli.common import say
 NEXT = {
     "translation": "sightline translate {run} --text '…' --attention",
     "language": "sightline generate {run} --prompt '…'",
-    "classification": "sightline predict {run} --text '…'",
+    "masked_language": "sightline fill {run} 'a text with a [MASK]'",
+    "classification": "sightline predict {run} {texts}",
+}
+
+# What `init` writes where the defaults, which are the papers', would ask for another machine or another time scale.
+SMALL: dict[str, dict[str, Any]] = {
+    "gpt": {"d_model": 256, "num_layers": 4, "num_heads": 4, "d_ff": 1024, "max_length": 256},
+    "bert": {"d_model": 256, "num_layers": 4, "num_heads": 4, "d_ff": 1024, "max_length": 128},
+}
+KINDS = {"language": "gpt", "masked_language": "bert", "classification": "gpt"}
+_PRETRAINING = {"training": {"max_updates": 6000, "warmup": 300, "schedule": "cosine"}}
+STARTS: dict[str, dict[str, Any]] = {
+    "language": _PRETRAINING,
+    "masked_language": _PRETRAINING,
+    "classification": {"training": {"max_epochs": 3, "learning_rate": 3e-4, "warmup": 100, "tokens_per_batch": 2048}},
 }
 
 
@@ -70,16 +84,19 @@ def train(
     say(f"trained: {outcome.reason}; best {settings.training.metric} {outcome.best} at update {outcome.best_update}")
     for evaluation in evaluations:
         print("\n".join(evaluation.lines()))
-    say(f"next: {NEXT[settings.task].format(run=path)}")
+    texts = " ".join(["--text '…'"] * getattr(settings, "texts", 1))
+    say(f"next: {NEXT[settings.task].format(run=path, texts=texts)}")
 
 
 def init(
     path: Annotated[str, typer.Argument(help="The file to write, as in my.toml.")],
     source: Annotated[str, typer.Option(help="Your source sentences, or one file with both sides.")] = "train.source",
     target: Annotated[str | None, typer.Option(help="Your target sentences, line by line.")] = None,
-    task: Annotated[str, typer.Option(help="translation, language or classification.")] = "translation",
-    model: Annotated[str | None, typer.Option(help="transformer or seq2seq; gpt, recurrent or window.")] = None,
-    pretrained: Annotated[str | None, typer.Option(help="classification: the run of a GPT to go on from.")] = None,
+    task: Annotated[
+        str, typer.Option(help="translation, language, masked_language or classification.")
+    ] = "translation",
+    model: Annotated[str | None, typer.Option(help="transformer or seq2seq; gpt, recurrent or window; bert.")] = None,
+    pretrained: Annotated[str | None, typer.Option(help="classification: the run of a GPT or BERT.")] = None,
 ) -> None:
     """Write a configuration with every setting explained, to be edited and trained.
 
@@ -98,10 +115,12 @@ def init(
         raise UsageError(f"{path}: is there already; choose another name, or remove it first")
     files: dict[str, Any] = {"source": source} | ({"target": target} if target else {})
     if task == "classification":
-        files |= {"texts": [0], "label": 1}
-    values: dict[str, Any] = {"data": {"train": [files], "validation": [files] if task == "language" else files}}
+        named = Path(source).suffix in (".jsonl", ".ndjson", ".json")
+        files |= {"texts": ["text"], "label": "label"} if named else {"texts": [0], "label": 1}
+    values: dict[str, Any] = {"data": {"train": [files], "validation": [files] if "language" in task else files}}
     values |= {"task": task} | ({"model": {"kind": model}} if model else {})
     values |= {"pretrained": pretrained} if pretrained else {}
+    values = _merged(STARTS.get(task, {}), _merged({"model": SMALL.get(model or KINDS.get(task, ""), {})}, values))
     settings: Any = config.validate(schema(values, "--task"), values, path)
     if pretrained:
         from sightline.fine_tuning import adopt
@@ -116,6 +135,15 @@ def init(
     )
     say(f"written: {path}; set data.validation to text that is not trained on")
     say(f"next: sightline train {path} --dry-run")
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Both, those above in front, table by table."""
+    both = {**below, **above}
+    for key in below.keys() & above.keys():
+        if type(below[key]) is dict and type(above[key]) is dict:
+            both[key] = _merged(below[key], above[key])
+    return both
 
 
 def recipes(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -10,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, progress, say
+from sightline.cli.common import RunArgument, print_json, progress, say
 
 
 def register(app: typer.Typer) -> None:
@@ -88,7 +87,7 @@ def _print(record, as_json: bool) -> None:
         fields = ("source", "text", "tokens", "score", "log_probability", "token_log_probabilities", "finished")
         data = {name: getattr(record, name) for name in fields}
         data["alternatives"] = [{name: getattr(one, name) for name in fields[1:]} for one in record.alternatives]
-        print(json.dumps(data, ensure_ascii=False), flush=True)
+        print_json(data)
         return
     for one in (record, *record.alternatives):
         # a translation is one line, whatever characters the model writes

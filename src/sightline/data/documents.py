@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -99,7 +99,7 @@ def _all_pieces(source: TextSource) -> Iterator[Piece]:
     elif source.documents == "line":
         yield from ((line, True) for line in read_lines(source.source))
     elif source.documents == "block":
-        yield from ((block, True) for block in _blocks(source))
+        yield from ((block, True) for block in blocks(read_lines(source.source)))
     else:
         for file in source.files():
             pieces = read_text_pieces(file)
@@ -110,16 +110,17 @@ def _all_pieces(source: TextSource) -> Iterator[Piece]:
             yield held, source.documents == "file"
 
 
-def _blocks(source: TextSource) -> Iterator[str]:
-    lines: list[str] = []
-    for line in read_lines(source.source):
+def blocks(lines: Iterable[str]) -> Iterator[str]:
+    """Lines joined up to each blank one."""
+    held: list[str] = []
+    for line in lines:
         if line.strip():
-            lines.append(line)
-        elif lines:
-            yield "\n".join(lines)
-            lines = []
-    if lines:
-        yield "\n".join(lines)
+            held.append(line)
+        elif held:
+            yield "\n".join(held)
+            held = []
+    if held:
+        yield "\n".join(held)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from sightline.errors import UsageError
 
 # Keep the random numbers of different purposes apart.
-SHUFFLING, MIXING, UNDOING = 0, 1, 2
+SHUFFLING, MIXING, UNDOING, PAIRING, MASKING = range(5)
 
 
 def generator(purpose: int, *numbers: int) -> np.random.Generator:

@@ -197,8 +197,10 @@ def _text_at(record: Any, key: str, where: str) -> str:
         if part not in found:
             raise DataError(f'{where}: no key "{key}"{nearest(part, found)}')
         found = found[part]
+    if type(found) in (int, float, bool):
+        return json.dumps(found)  # labels are often numbers
     if type(found) is not str:
-        raise DataError(f'{where}: the value of "{key}" is not a string; choose another key')
+        raise DataError(f'{where}: the value of "{key}" is neither text nor a number; choose another key')
     # Escapes can spell what no UTF-8 file can hold.
     if "\0" in found or any("\ud800" <= char <= "\udfff" for char in found):
         raise DataError(f'{where}: "{key}" holds a NUL or half a surrogate pair, spelled as an escape; remove it')

@@ -153,6 +153,11 @@ def read_sequences(home: Path, name: str, dtype: str, tokens: int, count: int) -
     )
 
 
+def read_numbers(path: Path, count: int) -> np.ndarray:
+    """A file of `count` int64 numbers, mapped into memory."""
+    return _mapped(path, "int64", count)
+
+
 def _mapped(path: Path, dtype: str, size: int) -> np.ndarray:
     if path.stat().st_size != size * np.dtype(dtype).itemsize:
         raise ValueError(f"{path}: wrong size")

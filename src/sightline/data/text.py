@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import zstandard
 
-from sightline.errors import DataError
+from sightline.errors import DataError, UsageError
 
 _BLOCK = 1 << 16
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -33,6 +33,14 @@ def read_text_lines(path: Path) -> Iterator[str]:
         yield line
     if empty:
         raise DataError(f"{path}: the file is empty; give a file with one sentence per line")
+
+
+def given(text: str) -> str:
+    """A text that came as an argument, in NFC as the text of files is. Raises UsageError for one that is no Unicode."""
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        shown = text.encode("utf-8", "backslashreplace").decode()
+        raise UsageError(f'text: "{shown[:60]}" holds bytes that are not UTF-8; give it in UTF-8')
+    return unicodedata.normalize("NFC", text)
 
 
 def read_stream_lines(stream: BinaryIO, name: str) -> Iterator[str]:

@@ -241,6 +241,21 @@ class Tokenizer:
             parts[ids[left + right]] = ids[left], ids[right]
         return parts
 
+    def continues_word(self) -> np.ndarray:
+        """(V + 1) bool: the ids that go on with the word of the token before them; one more, False, for [MASK].
+
+        Of wordpiece, bpe and unigram; tokens of other kinds are words of their own.
+        """
+        pieces = self.tokens(range(self.vocab_size))
+        found = np.zeros(len(pieces) + 1, dtype=bool)
+        kind = json.loads(self._json)["model"]["type"]
+        if kind == "WordPiece":
+            found[:-1] = [piece.startswith("##") for piece in pieces]
+        elif kind == "Unigram" or self._byte_level:
+            # bytes that show no character are parts of one
+            found[:-1] = [piece[0].isalnum() or piece.startswith("<0x") for piece in pieces]
+        return found
+
     @property
     def vocab_size(self) -> int:
         """The number of ids, specials included."""

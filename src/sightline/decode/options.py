@@ -13,7 +13,7 @@ from sightline.errors import UsageError
 class SearchOptions(BaseModel):
     """How hypotheses are searched for."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     strategy: Literal["beam", "sample"] = Field("beam", description="beam search, or sampling from the model")
     beam: int = Field(5, ge=1, description="beam width; 1 is greedy")

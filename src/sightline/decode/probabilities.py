@@ -33,7 +33,9 @@ def filtered(log_probability_BV: Tensor, options: SearchOptions) -> Tensor:
 
     The likeliest token always stays; of equally likely ones at an edge the lower ids do.
     """
-    tempered = log_probabilities(log_probability_BV / options.temperature)
+    # what is subtracted changes no probability, and keeps the likeliest token finite at any temperature
+    highest_B1 = log_probability_BV.amax(-1, keepdim=True)
+    tempered = log_probabilities((log_probability_BV - highest_B1) / options.temperature)
     ordered, ids = tempered.sort(dim=-1, descending=True, stable=True)
     probability = ordered.exp()
     keep = torch.ones_like(probability, dtype=torch.bool)

@@ -34,6 +34,7 @@ class _Sentence:
     max_length: int
     prefix: Sequence[int]
     finished: list[Hypothesis] = field(default_factory=list)
+    stuck: list[Hypothesis] = field(default_factory=list)  # after which no token may follow
 
     def add(self, hypothesis: Hypothesis, most: int) -> None:
         self.finished.append(hypothesis)
@@ -66,7 +67,8 @@ def searching(
         bos_id: the token that the first step reads, one for all or one a sentence.
         forbidden: ids that are never written. prefixes: what each output must begin with.
         read: what each sentence has read before, for the repetition penalty.
-        stop: ends a hypothesis of these tokens as end-of-sentence does; the token that brought it about stays.
+        stop: given the token that the first step read and those written since, whether they end a hypothesis as
+            end-of-sentence does; the token that brought it about stays.
         coverage_penalty: of each row of a state (B,), at most 0; needed where `coverage_beta` is not 0.
         seeds: of each sentence's own random numbers when sampling; the results of a sentence depend on nothing else.
         device: where the state is. The search itself computes on the CPU, where its small steps are fastest.
@@ -112,6 +114,10 @@ def searching(
         log_p[:, list(forbidden)] = -math.inf
         log_p = _force(log_p, sentences, width, length)
         vocab = log_p.shape[-1]
+        dead_NK = (log_p.amax(-1) == -math.inf).view_as(total_NK) & (total_NK > -math.inf)
+        for n, k in dead_NK.nonzero().tolist():
+            so_far = _hypothesis(tokens_NKt[n, k, 1:], each_NKt[n, k].tolist(), options, 0.0, False)
+            sentences[n].stuck.append(so_far)
         rows_NC, ids_NC, log_p_NC = choose(log_p.view(len(sentences), width, vocab), total_NK, sentences)
         history_NCt = tokens_NKt.gather(1, rows_NC[:, :, None].expand(-1, -1, length))
         each_NCt = each_NKt.gather(1, rows_NC[:, :, None].expand(-1, -1, length - 1))
@@ -121,9 +127,9 @@ def searching(
 
         ended_NC = ids_NC == eos_id
         if stop is not None:
-            written = [[(*history_NCt[n, c, 1:].tolist(), int(one)) for c, one in enumerate(ids)]
-                       for n, ids in enumerate(ids_NC)]  # fmt: skip
-            ended_NC |= torch.tensor([[stop(tokens) for tokens in row] for row in written])
+            read_and_written = [[(*history_NCt[n, c].tolist(), int(one)) for c, one in enumerate(ids)]
+                                for n, ids in enumerate(ids_NC)]  # fmt: skip
+            ended_NC |= torch.tensor([[stop(tokens) for tokens in row] for row in read_and_written])
         finished_NC = ended_NC.clone()
         finished_NC[:, width:] = False  # only what would have stayed in the beam may finish
         for n, c in finished_NC.nonzero().tolist():
@@ -232,7 +238,10 @@ class _Sampler:
     def __call__(self, log_p_NKV: Tensor, total_NK: Tensor, sentences: Sequence[_Sentence]) -> tuple[Tensor, ...]:
         count, width, vocab = log_p_NKV.shape
         draws = torch.stack([torch.rand(width, generator=self._generators[one.index]) for one in sentences])
-        cumulative = filtered(log_p_NKV.view(count * width, vocab), self._options).cumsum(-1)
+        # a row that nothing may follow draws anything, which its ln p of -inf rules out
+        nothing = log_p_NKV.amax(-1, keepdim=True) == -math.inf
+        allowed = log_p_NKV.masked_fill(nothing, 0.0)
+        cumulative = filtered(allowed.view(count * width, vocab), self._options).cumsum(-1)
         ids = torch.searchsorted(cumulative, draws.view(-1, 1) * cumulative[:, -1:], right=True)
         ids_NK = ids.clamp(max=vocab - 1).view(count, width)
         rows_NK = torch.arange(width).expand(count, -1)
@@ -260,13 +269,15 @@ def _hypothesis(
     tokens: Tensor, each: Sequence[float], options: SearchOptions, extra: float, finished: bool
 ) -> Hypothesis:
     total = math.fsum(each)
-    score = total / options.penalty(len(each)) + extra
+    score = total / options.penalty(max(len(each), 1)) + extra
     return Hypothesis(tuple(tokens.tolist()), score, total, tuple(each), finished)
 
 
 def _close(sentence: _Sentence, tokens_Kt: Tensor, each_Kt: Tensor, total_K: Tensor, options: SearchOptions) -> None:
-    """Fills the n best with unfinished hypotheses, below the finished ones, where the length limit ended the search."""
+    """Fills the n best with unfinished hypotheses, below the finished ones: of the length limit, then stuck ones."""
     best = total_K.argsort(dim=0, descending=True, stable=True).tolist()
     for row in best:
         if len(sentence.finished) < options.n_best and total_K[row] > -math.inf:
             sentence.finished.append(_hypothesis(tokens_Kt[row, 1:], each_Kt[row].tolist(), options, 0.0, False))
+    stuck = sorted(sentence.stuck, key=lambda one: -one.score)
+    sentence.finished += stuck[: options.n_best - len(sentence.finished)]

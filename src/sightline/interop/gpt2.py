@@ -11,13 +11,14 @@ from typing import Any
 
 import tokenizers
 import torch
+from pydantic import ValidationError
 from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor
 
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vocabulary import BOS, EOS, PAD
 from sightline.errors import CheckpointError, DataError, UsageError
-from sightline.models import GPTSizes
+from sightline.models import GPT, GPTSizes
 from sightline.train import storage
 
 END_OF_TEXT = "<|endoftext|>"
@@ -55,6 +56,7 @@ class Imported:
     sizes: GPTSizes
     tokenizer: Tokenizer
     weights: dict[str, Tensor]  # by our names
+    documents: bool = True  # whether it learned where they begin and end
 
 
 def names(layers: int) -> Iterator[tuple[str, str, bool]]:
@@ -101,10 +103,15 @@ def read_gpt2(folder: str | Path) -> Imported:
             "dropout": config.get("resid_pdrop", 0.1),
             "attention_dropout": config.get("attn_pdrop", 0.1),
             "tied": config.get("tie_word_embeddings", True),
+            "norm_epsilon": config.get("layer_norm_epsilon", 1e-5),
         }
         sizes = GPTSizes.model_validate(values)
-    except (KeyError, ValueError) as error:
-        raise DataError(f"{folder / 'config.json'}: not the sizes of a GPT-2 ({error})") from None
+    except KeyError as error:
+        raise DataError(f"{folder / 'config.json'}: has no {error}, so it is not a GPT-2's") from None
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        where = ".".join(map(str, problem["loc"])) or "sizes"
+        raise DataError(f"{folder / 'config.json'}: {where}: {problem['msg']}") from None
     found = {name.removeprefix("transformer."): tensor for name, tensor in _tensors(folder).items()}
     wanted = [*names(sizes.num_layers), *((ours, theirs, False) for ours, theirs in BY_TOKEN[: 2 - sizes.tied])]
     weights: dict[str, Tensor] = {}
@@ -117,11 +124,28 @@ def read_gpt2(folder: str | Path) -> Imported:
     for ours, _ in BY_TOKEN[: 2 - sizes.tied]:
         # rows beyond the vocabulary are a filling that some checkpoints have
         weights[ours] = to_our_rows(weights[ours][: tokenizer.vocab_size - SPECIALS + 1])
-    return Imported(sizes, tokenizer, weights)
+    _check_shapes(folder, sizes, tokenizer, weights)
+    return Imported(sizes, tokenizer, weights, config.get("sightline", {}).get("documents", True))
 
 
-def write_gpt2(folder: str | Path, sizes: GPTSizes, tokenizer: Tokenizer, weights: Mapping[str, Tensor]) -> None:
+def _check_shapes(folder: Path, sizes: GPTSizes, tokenizer: Tokenizer, weights: Mapping[str, Tensor]) -> None:
+    with torch.device("meta"):
+        wanted = dict(GPT(tokenizer.vocab_size, sizes).named_parameters())
+    for name, tensor in weights.items():
+        if tensor.shape != wanted[name].shape:
+            raise CheckpointError(
+                f"{folder}: {name} is {list(tensor.shape)}, and config.json and the tokenizer make it "
+                f"{list(wanted[name].shape)}; they do not belong together"
+            )
+
+
+def write_gpt2(
+    folder: str | Path, sizes: GPTSizes, tokenizer: Tokenizer, weights: Mapping[str, Tensor], documents: bool = True
+) -> None:
     """Writes what `read_gpt2` and the transformers library read.
+
+    Args:
+        documents: whether the model learned where documents begin and end; without, nothing begins after its end token.
 
     Raises:
         UsageError: where the model or its tokenizer is not of GPT-2's kind, naming what is not.
@@ -148,7 +172,8 @@ def write_gpt2(folder: str | Path, sizes: GPTSizes, tokenizer: Tokenizer, weight
         "resid_pdrop": sizes.dropout,
         "embd_pdrop": sizes.dropout,
         "attn_pdrop": sizes.attention_dropout,
-        "layer_norm_epsilon": 1e-5,
+        "layer_norm_epsilon": sizes.norm_epsilon,
+        "sightline": {"documents": documents},
         "tie_word_embeddings": sizes.tied,
         "bos_token_id": end,
         "eos_token_id": end,
@@ -184,7 +209,12 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _tensors(folder: Path) -> dict[str, Tensor]:
     index = folder / "model.safetensors.index.json"
-    files = sorted(set(_json(index)["weight_map"].values())) if index.exists() else ["model.safetensors"]
+    files = ["model.safetensors"]
+    if index.exists():
+        listed = _json(index).get("weight_map")
+        if type(listed) is not dict or not listed:
+            raise DataError(f"{index}: has no weight_map; fetch it again")
+        files = sorted(set(map(str, listed.values())))
     if any(not re.fullmatch(r"[\w.-]+\.safetensors", name) for name in files):
         raise DataError(f"{index}: names a file outside the folder; do not trust it")
     if not (folder / files[0]).exists() and (folder / "pytorch_model.bin").exists():
@@ -200,6 +230,10 @@ def _byte_level(tokenizer: Tokenizer) -> tuple[dict[str, int], list[tuple[str, s
     settings = json.loads(tokenizer.to_json())
     if settings["model"]["type"] != "BPE" or (settings["decoder"] or {}).get("type") != "ByteLevel":
         raise UsageError('tokenizer.kind: GPT-2 reads bytes; only "bpe" and "byte" can be exported')
+    if settings["normalizer"] and settings["normalizer"].get("normalizers") != []:
+        raise UsageError(
+            "tokenizer.lowercase: GPT-2's tokenizer keeps letters as they are; this one cannot be exported"
+        )
     vocabulary = {piece: i - SPECIALS for piece, i in settings["model"]["vocab"].items() if i >= SPECIALS}
     return vocabulary, _pairs(settings["model"]["merges"])
 
@@ -228,8 +262,10 @@ def _write_tokenizer(folder: Path, vocabulary: dict[str, int], merges: list[tupl
 def _read_tokenizer(folder: Path) -> Tokenizer:
     path = folder / "tokenizer.json"
     if path.exists():
-        model = _json(path).get("model", {})
-        vocabulary, merges = model.get("vocab"), model.get("merges")
+        whole = _json(path)
+        vocabulary, merges = (whole.get("model", {}).get(name) for name in ("vocab", "merges"))
+        added = {one["content"]: one["id"] for one in whole.get("added_tokens", [])}
+        vocabulary = {**vocabulary, **added} if type(vocabulary) is dict else None
     else:
         path = folder / "vocab.json"
         vocabulary = _json(path)
@@ -240,11 +276,16 @@ def _read_tokenizer(folder: Path) -> Tokenizer:
         merges = [line for line in lines if line and not line.startswith("#version")]
     if type(vocabulary) is not dict or type(merges) is not list:
         raise DataError(f"{path}: not a byte-pair vocabulary with merges")
+    if END_OF_TEXT not in vocabulary:
+        raise DataError(f"{path}: has no {END_OF_TEXT}, which GPT-2 begins and ends texts with")
     pieces = sorted((i, piece) for piece, i in vocabulary.items() if piece != END_OF_TEXT)
     if [i for i, _ in pieces] != list(range(len(pieces))):
         raise DataError(f"{path}: {END_OF_TEXT} must have the last id, and the others run from 0")
     named = {PAD: 0, BOS: 1, EOS: 2, **{piece: i + SPECIALS for i, piece in pieces}}
-    backend = tokenizers.Tokenizer(models.BPE(vocab=named, merges=_pairs(merges)))
+    try:
+        backend = tokenizers.Tokenizer(models.BPE(vocab=named, merges=_pairs(merges)))
+    except Exception as error:  # the library raises bare Exception for every fault
+        raise DataError(f"{path}: the merges are damaged ({error}); fetch it again") from None
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens([PAD, BOS, EOS])

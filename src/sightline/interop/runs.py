@@ -15,7 +15,7 @@ from sightline.tasks.language import SIDE, LanguageSettings
 
 def _to_gpt2(run: Run, settings: LanguageSettings, target: Path) -> None:
     sizes: Any = settings.model
-    write_gpt2(target, sizes, run.load_tokenizers()[SIDE], run.read_weights())
+    write_gpt2(target, sizes, run.load_tokenizers()[SIDE], run.read_weights(), settings.has_documents)
 
 
 def _to_arpa(run: Run, settings: LanguageSettings, target: Path) -> None:
@@ -39,7 +39,7 @@ def export_run(path: str | Path, target: str | Path, to: str) -> None:
     wanted, write = FORMATS[to]
     kind = run.read_config().get("model", {}).get("kind")
     if run.task != "language" or kind != wanted:
-        raise UsageError(f"{path}: a {kind} model; format {to} holds models of kind {wanted}")
+        raise UsageError(f"{path}: a {kind} model of task {run.task}; format {to} holds {wanted} language models")
     run.verify()
     if goal.exists() and (goal.is_file() or any(goal.iterdir())):
         raise UsageError(f"{target}: is there already; choose another name, or remove it first")
@@ -57,7 +57,8 @@ def import_run(folder: str | Path, path: str | Path) -> None:
     if run.path.exists() and (run.path.is_file() or any(run.path.iterdir())):
         raise UsageError(f"{path}: is there already; choose another --run")
     found = read_gpt2(folder)
-    values = {"data": {"train": [], "validation": [], "block": found.sizes.max_length}, "model": found.sizes}
+    data = {"train": [], "validation": [], "block": found.sizes.max_length, "running": not found.documents}
+    values = {"data": data, "model": found.sizes, "training": {"precision": "fp32", "device": "cpu"}}
     settings = LanguageSettings.model_validate({**values, "tokenizer": {"vocab_size": found.tokenizer.vocab_size}})
     run.save_tokenizers({SIDE: found.tokenizer})
     run.write_config(settings)

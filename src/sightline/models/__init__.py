@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
+from sightline.models.bert import Bert, BertForPretraining, BertSizes
 from sightline.models.gpt import GPT, GPTSizes
 from sightline.models.ngram import NGram, NGramSizes
 from sightline.models.recurrent import RecurrentLM, RecurrentSizes
@@ -39,6 +40,9 @@ __all__ = [
     "ENCODER_DECODERS",
     "GPT",
     "LANGUAGE_MODELS",
+    "Bert",
+    "BertForPretraining",
+    "BertSizes",
     "EncoderDecoderSizes",
     "GPTSizes",
     "LanguageModelSizes",

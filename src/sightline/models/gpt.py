@@ -43,6 +43,7 @@ class GPTSizes(BaseModel):
         "learned", description="how positions enter"
     )
     norm: Literal["layer", "rms"] = Field("layer", description="normalisation")
+    norm_epsilon: float = Field(1e-5, gt=0, description="what normalisation adds to the variance")
     pre_norm: bool = Field(True, description="normalise before each sublayer (GPT-2) instead of after it (GPT-1)")
     activation: Literal["relu", "gelu", "gelu_tanh", "swiglu"] = Field(
         "gelu_tanh", description="of the feed-forward network"
@@ -94,7 +95,7 @@ class GPT(nn.Module):
         self.positions = make_positions(sizes.positions, sizes.d_model, sizes.max_length)
         self.blocks = nn.ModuleList(Block(sizes.block(), self.positions) for _ in range(sizes.num_layers))
         # a pre-norm stack leaves its last residual sum unnormalised
-        self.norm = NORMS[sizes.norm](sizes.d_model) if sizes.pre_norm else None
+        self.norm = NORMS[sizes.norm](sizes.d_model, sizes.norm_epsilon) if sizes.pre_norm else None
         self._initialise()
 
     def _initialise(self) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sightline.nn.attention import Memory, MultiHeadAttention
 from sightline.nn.forward import INFERENCE, Forward
-from sightline.nn.norms import NORMS
+from sightline.nn.norms import EPSILON, NORMS
 from sightline.nn.ops import Linear
 from sightline.nn.positions import Place, Positions
 
@@ -70,6 +70,7 @@ class BlockSizes:
     activation_dropout: float = 0.0
     activation: str = "relu"
     norm: str = "layer"
+    norm_epsilon: float = EPSILON
     pre_norm: bool = False
 
 
@@ -93,14 +94,16 @@ class Block(nn.Module):
                 positions=turned,
             )
 
-        norm = NORMS[sizes.norm]
+        def norm() -> nn.Module:
+            return NORMS[sizes.norm](sizes.d_model, sizes.norm_epsilon)
+
         self.pre_norm, self.dropout = sizes.pre_norm, sizes.dropout
-        self.self_attention, self.self_norm = attention(positions), norm(sizes.d_model)
+        self.self_attention, self.self_norm = attention(positions), norm()
         # distances between a source and a target position mean nothing: cross-attention is never rotated
         self.cross_attention = attention(None) if cross else None
-        self.cross_norm = norm(sizes.d_model) if cross else None
+        self.cross_norm = norm() if cross else None
         self.feed_forward = make_feed_forward(sizes.d_model, sizes.d_ff, sizes.activation, sizes.activation_dropout)
-        self.feed_forward_norm = norm(sizes.d_model)
+        self.feed_forward_norm = norm()
 
     def _sublayer(
         self,

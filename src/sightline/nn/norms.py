@@ -14,24 +14,26 @@ EPSILON = 1e-5
 class LayerNorm(nn.Module):
     """Per position, over its features: (x - mean) / √(var + ε) · g + b (Ba et al. 2016, eq. 4)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, epsilon: float = EPSILON) -> None:
         super().__init__()
+        self.epsilon = epsilon
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, forward: Forward = INFERENCE) -> Tensor:
-        return F.layer_norm(x_BTD, self.weight.shape, self.weight, self.bias, EPSILON)
+        return F.layer_norm(x_BTD, self.weight.shape, self.weight, self.bias, self.epsilon)
 
 
 class RMSNorm(nn.Module):
     """Per position: x / √(mean(x²) + ε) · g (Zhang & Sennrich 2019, eq. 4)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, epsilon: float = EPSILON) -> None:
         super().__init__()
+        self.epsilon = epsilon
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, forward: Forward = INFERENCE) -> Tensor:
-        return F.rms_norm(x_BTD, self.weight.shape, self.weight, EPSILON)
+        return F.rms_norm(x_BTD, self.weight.shape, self.weight, self.epsilon)
 
 
 class BatchNorm(nn.Module):
@@ -44,8 +46,9 @@ class BatchNorm(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, epsilon: float = EPSILON) -> None:
         super().__init__()
+        self.epsilon = epsilon
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width))
         self.register_buffer("running_mean", torch.zeros(width))
@@ -59,7 +62,7 @@ class BatchNorm(nn.Module):
             with torch.no_grad():
                 self.running_mean.lerp_(mean.to(self.running_mean.dtype), 0.1)
                 self.running_var.lerp_(var.to(self.running_var.dtype), 0.1)
-        scale = self.weight.float() * torch.rsqrt(var + EPSILON)
+        scale = self.weight.float() * torch.rsqrt(var + self.epsilon)
         return (x_BTD.float() * scale + (self.bias.float() - mean * scale)).to(x_BTD.dtype)
 
 

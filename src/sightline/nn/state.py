@@ -6,8 +6,8 @@ from typing import Protocol, Self
 
 from torch import Tensor
 
-# What every tokenizer of ours calls the end of a sentence or document.
-EOS = 2
+# What every tokenizer of ours calls the beginning and the end of a sentence or document.
+BOS, EOS = 1, 2
 
 
 class State(Protocol):

@@ -1,4 +1,7 @@
-"""Fine-tuning a GPT to label texts, number them or choose among them (Radford et al. 2018, section 3)."""
+"""Fine-tuning a GPT or a BERT to label texts, number them or choose among them.
+
+See Radford et al. 2018, section 3, and Devlin et al. 2019, section 4.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from sightline.data.batches import BatchOrder, DataPosition, iterate
@@ -21,11 +24,10 @@ from sightline.data.labelled import ExampleBatch, Examples, LabelledSource, coll
 from sightline.data.ticker import VOCABULARY, Ticker
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, nearest
-from sightline.models import GPTSizes
-from sightline.models.classifier import GPTClassifier, Tuning
+from sightline.models import BertSizes, GPTSizes
+from sightline.models.classifier import CLASSIFIERS, Tuning, make_classifier
 from sightline.nn.forward import INFERENCE, Forward
-from sightline.nn.ops import linear_cross_entropy
-from sightline.tasks.settings import Frozen, TokenizerSettings
+from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
 from sightline.train.settings import TrainSettings
 
 SIDE = "text"  # the name of the one tokenizer
@@ -70,7 +72,8 @@ class ClassificationSettings(Frozen):
 
     task: Literal["classification"] = Field("classification", description="what the model learns")
     pretrained: str | None = Field(
-        None, description="the run of a GPT whose weights, sizes and tokenizer are taken; from scratch where not given"
+        None,
+        description="run of a GPT or BERT whose weights, sizes and tokenizer are taken; from scratch where not given",
     )
     scratch: bool = Field(
         False,
@@ -78,10 +81,12 @@ class ClassificationSettings(Frozen):
     )
     data: DataSettings
     tokenizer: TokenizerSettings = TokenizerSettings.model_validate({})
-    model: GPTSizes = GPTSizes.model_validate({})
+    model: GPTSizes | BertSizes = Field(default_factory=lambda: GPTSizes.model_validate({}), discriminator="kind")
     tuning: Tuning = Tuning.model_validate({})
     auxiliary: float = Field(
-        0.5, ge=0, description="weight of the language-model loss beside the label's (Radford et al. 2018, eq. 5)"
+        0.5,
+        ge=0,
+        description="GPT only: weight of the language-model loss beside the label's (Radford et al. 2018, eq. 5)",
     )
     training: TrainSettings = TrainSettings.model_validate({})
 
@@ -102,9 +107,19 @@ class ClassificationSettings(Frozen):
         return counts[self.data.form]
 
     @property
+    def language_weight(self) -> float:
+        """Of the language-model loss; a BERT has none."""
+        return self.auxiliary if self.model.kind == "gpt" else 0.0
+
+    @property
     def by_number(self) -> bool:
         """Whether labels are numbers: to be predicted, or of the right text."""
         return self.data.numbers or self.data.form == "choice"
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _gpt_unless_said(cls, model: Any) -> Any:
+        return {"kind": "gpt", **model} if type(model) is dict else model
 
     @model_validator(mode="after")
     def _fits(self) -> ClassificationSettings:
@@ -123,38 +138,40 @@ class ClassificationSettings(Frozen):
         if self.pretrained is None and (self.tuning.weights != "full" or self.scratch):
             what = "scratch" if self.scratch else f"tuning.weights {self.tuning.weights}"
             raise ValueError(f"{what} is for a pretrained run, and none is named")
+        check_metric(self.training, self.figures)
         return self
 
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What is measured in validation."""
+        return ("loss", "pearson") if self.data.numbers else ("loss", "accuracy", "macro_f1")
 
-def sequences(form: str, texts: Texts, start: int) -> list[list[int]]:
-    """Tokens of one example as the model reads them (Radford et al. 2018, figure 1).
 
-    single: start a extract; pair: start a delimiter b extract; similarity: that in both orders; choice: one pair of
-    the context and each of the others. The three special tokens are `start`, `start` + 1 and `start` + 2.
+def sequences(settings: ClassificationSettings, texts: Texts, vocab_size: int) -> list[list[int]]:
+    """Tokens of one example as the model reads them (Radford et al. 2018, figure 1; Devlin et al. 2019, figure 4).
+
+    single: the text; pair: two in order; similarity: two in both orders; choice: one pair of the context and each of
+    the others; with the special tokens that the model's kind puts around and between them.
     """
-    delimiter, extract = start + 1, start + 2
-
-    def joined(*parts: list[int]) -> list[int]:
-        ids = [start]
-        for number, part in enumerate(parts):
-            ids += [delimiter] * (number > 0) + part
-        return [*ids, extract]
-
+    form = settings.data.form
+    joined = CLASSIFIERS[settings.model.kind].joined
+    groups: list[Texts] = [texts]
     if form == "similarity":
-        return [joined(texts[0], texts[1]), joined(texts[1], texts[0])]
-    if form == "choice":
-        return [joined(texts[0], other) for other in texts[1:]]
-    return [joined(*texts)]
+        groups = [texts, (texts[1], texts[0])]
+    elif form == "choice":
+        groups = [(texts[0], other) for other in texts[1:]]
+    return [joined(group, vocab_size) for group in groups]
 
 
-def cut(texts: Texts, limit: int, form: str) -> Texts:
-    """The texts, or, where their sequences are longer than `limit`, those cut to one greatest length."""
+def cut(settings: ClassificationSettings, texts: Texts) -> Texts:
+    """The texts, or, where their sequences are longer than `data.max_tokens`, those cut to one greatest length."""
+    limit = settings.data.max_tokens
 
     def capped(cap: int | None) -> Texts:
         return [ids[:cap] for ids in texts]
 
     def fits(cap: int | None) -> bool:
-        return max(map(len, sequences(form, capped(cap), 0))) <= limit
+        return max(map(len, sequences(settings, capped(cap), 0))) <= limit
 
     return texts if fits(None) else capped(bisect(range(limit), False, key=lambda cap: not fits(cap)) - 1)
 
@@ -211,7 +228,7 @@ def make_model(settings: ClassificationSettings, tokenizers: dict[str, Tokenizer
     outputs = 1 if settings.by_number else len(settings.data.labels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.training.seed)
-        return GPTClassifier(tokenizers[SIDE].vocab_size, settings.model, outputs, settings.tuning)
+        return make_classifier(tokenizers[SIDE].vocab_size, settings.model, outputs, settings.tuning)
 
 
 class ClassificationTask:
@@ -260,15 +277,9 @@ class ClassificationTask:
         features_NTD, last_ND = model.read(batch.tokens_NT, batch.real_NT, forward)
         loss = label_loss(self.settings, scores(self.settings, model, last_ND, batch.each, forward), batch.targets_B)
         extras = {"label_loss": float(loss.detach())}
-        if self.settings.auxiliary:
-            targets_NT = batch.tokens_NT[:, 1:]
-            spoken = batch.real_NT[:, 1:] & (targets_NT < model.vocab_size)
-            gpt = model.gpt
-            nats, _ = linear_cross_entropy(
-                features_NTD[:, :-1][spoken], gpt.output_weight, gpt.output_bias, targets_NT[spoken]
-            )
-            share = len(batch.targets_B) / max(int(spoken.sum()), 1)
-            loss = loss + self.settings.auxiliary * share * nats
+        if self.settings.language_weight:
+            nats, spoken = model.language_loss(features_NTD, batch.tokens_NT, batch.real_NT)
+            loss = loss + self.settings.language_weight * len(batch.targets_B) / max(spoken, 1) * nats
         return loss, len(batch.targets_B), extras
 
     def carried(self) -> dict[str, Tensor]:
@@ -329,16 +340,15 @@ def read_as_sequences(
     settings: ClassificationSettings, tokenizer: Tokenizer, records: Sequence[tuple[str, ...]]
 ) -> Iterator[tuple[list[list[int]], bool]]:
     """For each record the sequences that the model reads, and whether its texts had to be cut for them."""
-    form, limit = settings.data.form, settings.data.max_tokens
     for texts in zip(*(tokenizer.encode_batch(side) for side in zip(*records, strict=True)), strict=True):
-        fitting = cut(texts, limit, form)
-        yield sequences(form, fitting, tokenizer.vocab_size), fitting is not texts
+        fitting = cut(settings, texts)
+        yield sequences(settings, fitting, tokenizer.vocab_size), fitting is not texts
 
 
 def scores(
     settings: ClassificationSettings, model: Any, last_ND: Tensor, each: int, forward: Forward = INFERENCE
 ) -> Tensor:
-    """Features at extract tokens → (B, C) in fp32: logits of the classes or choices, or one number.
+    """What stands for the sequences → (B, C) in fp32: logits of the classes or choices, or one number.
 
     The features of both orders of a similarity are added; each text of a choice has one output.
     """
@@ -360,7 +370,7 @@ def all_scores(settings: ClassificationSettings, model: Any, examples: Examples)
     """(examples, C): the scores of every example, in order."""
     found: dict[int, Tensor] = {}
     for indices in batch_order(examples, settings, 0).epoch(0):
-        batch = collate_examples(examples, indices).to(model.special.device)
+        batch = collate_examples(examples, indices).to(model.head.weight.device)
         _, last_ND = model.read(batch.tokens_NT, batch.real_NT)
         found |= zip(indices.tolist(), scores(settings, model, last_ND, batch.each).cpu(), strict=True)
     return torch.stack([found[number] for number in range(len(examples))])

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sightline.decode import Hypothesis, SearchOptions, log_probabilities, searching
 from sightline.decode.search import Stop, Written, to_the_end
+from sightline.errors import UsageError
 from sightline.nn.state import rows
 
 PAD, BOS, EOS = 0, 1, 2
@@ -157,7 +158,11 @@ def score_ids(
 
     A model of limited context sees at least context - stride of them (half of it by default), once there are so many.
     Fewer than `batch_size` sequences are read together where their logits would not fit into memory.
+
+    Raises UsageError for a stride above the context.
     """
+    if stride is not None and model.context is not None and stride > model.context:
+        raise UsageError(f"stride: {stride} is more than the model's context of {model.context} tokens; lower it")
     results: list[list[float]] = [[] for _ in sequences]
     order = sorted((i for i, ids in enumerate(sequences) if len(ids) > 1), key=lambda index: -len(sequences[index]))
     low = 0
@@ -172,7 +177,10 @@ def score_ids(
 
 
 def _scores(model: Any, sequences: Sequence[Ids], stride: int | None) -> list[list[float]]:
-    """The same for one batch: in spans that a limited context can hold, or one after the other with a state."""
+    """The same for one batch: in spans that a limited context can hold, or one after the other with a state.
+
+    Where spans lie does not depend on how long the sequences are, so that company changes nothing.
+    """
     found: list[list[float]] = [[] for _ in sequences]
     longest = max(map(len, sequences)) - 1
     span = model.context or SPAN
@@ -180,8 +188,8 @@ def _scores(model: Any, sequences: Sequence[Ids], stride: int | None) -> list[li
     state = model.start(len(sequences))
     reach = 0  # targets scored so far
     while reach < longest:
-        forward = min(longest - reach, span if reach == 0 or not fresh else stride or max(1, span // 2))
-        begin = max(0, reach + forward - span) if fresh else reach
+        forward = span if reach == 0 or not fresh else stride or max(1, span // 2)
+        begin = reach + forward - span if fresh else reach
         window = [list(ids[begin : reach + forward + 1]) for ids in sequences]
         tokens_BT, _ = padded(window, model.device)
         if fresh:

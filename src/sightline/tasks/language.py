@@ -19,14 +19,15 @@ from sightline.data.ticker import ENCODING, VOCABULARY, Ticker
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.windows import BlockOrder, StreamOrder, TextBatch, collate_windows, strided
 from sightline.decode import SearchOptions
-from sightline.errors import UsageError
 from sightline.models import GPTSizes, LanguageModelSizes, NGram, make_language_model
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.ops import linear_cross_entropy
-from sightline.tasks.settings import Frozen, TokenizerSettings
+from sightline.tasks.metrics import exponential
+from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
 from sightline.train.settings import TrainSettings
 
 SIDE = "text"  # the name of the one tokenizer
+FIGURES = ("loss", "perplexity", "bits_per_byte", "bits_per_character")  # what is measured in validation
 COUNTED = "ngram"  # the kind of model that is counted and not trained
 
 
@@ -55,6 +56,7 @@ class DataSettings(Frozen):
     block: int = Field(
         256, ge=1, description="tokens read at once: the length of a GPT's blocks, or of truncated back-propagation"
     )
+    running: bool = Field(False, description="of an imported model: it learned running text, and no documents")
     separate: bool = Field(False, description="GPT only: attention does not cross from one document to another")
 
 
@@ -93,9 +95,9 @@ class LanguageSettings(Frozen):
 
     @property
     def has_documents(self) -> bool:
-        """Whether the model learned where documents begin and end; one that was imported did."""
+        """Whether the model learned where documents begin and end."""
         files = self.data.train
-        return not files or any(one.documents != "running" for one in files)
+        return not self.data.running if not files else any(one.documents != "running" for one in files)
 
     @field_validator("model", mode="before")
     @classmethod
@@ -111,14 +113,14 @@ class LanguageSettings(Frozen):
             raise ValueError(f"data.separate is for attention; a {self.model.kind} model reads documents in a row")
         if self.validation.stride > self.data.block:
             raise ValueError(f"validation.stride {self.validation.stride} is more than data.block {self.data.block}")
+        if self.validation.tokens == 1:
+            raise ValueError("validation.tokens: nothing predicts the first token alone; set it to 2 or more, or to 0")
+        check_metric(self.training, FIGURES)
         return self
 
 
 def train_tokenizers(settings: LanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
-    """The tokenizer, learned from the training text. Raises UsageError where no text is named."""
-    for name in ("train", "validation"):
-        if not getattr(settings.data, name):
-            raise UsageError(f"data.{name}: no text is named, so there is nothing to learn from; name a file")
+    """The tokenizer, learned from the training text."""
     pieces = (text for files in settings.data.train for text, _ in read_pieces(files.text_source()))
     pieces = Ticker(report, VOCABULARY).over(pieces)
     return {SIDE: Tokenizer.train(pieces, **settings.tokenizer.model_dump())}
@@ -305,7 +307,7 @@ def figures(nats: float, text: EncodedText, tokens: int | None = None) -> dict[s
     loss = nats / (count - 1)
     return {
         "loss": loss,
-        "perplexity": math.exp(min(loss, 700.0)),
+        "perplexity": exponential(loss),
         "bits_per_byte": nats / math.log(2) / (text.utf8_bytes * share),
         "bits_per_character": nats / math.log(2) / (text.characters * share),
     }

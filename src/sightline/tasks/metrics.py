@@ -1,9 +1,15 @@
-"""Scores of translations against references, by sacrebleu, each with its full signature."""
+"""Scores of translations against references, by sacrebleu, each with its full signature; perplexity."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+
+def exponential(nats: float) -> float:
+    """e to the power of a loss, which makes it a perplexity; infinity where that is too large for a float."""
+    return math.exp(nats) if nats < 700 else math.inf
 
 
 @dataclass(frozen=True)

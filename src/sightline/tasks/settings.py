@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from sightline.errors import nearest
+from sightline.train.settings import TrainSettings
 
 
 class Frozen(BaseModel):
     """A record that refuses unknown keys and never changes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def check_metric(training: TrainSettings, figures: Sequence[str]) -> None:
+    """Raises ValueError where the metric that chooses the best checkpoint is none of the validation's figures."""
+    if training.metric not in figures:
+        raise ValueError(f'training.metric: there is no "{training.metric}"{nearest(training.metric, figures)}')
 
 
 class TokenizerSettings(Frozen):

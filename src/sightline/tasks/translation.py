@@ -23,7 +23,7 @@ from sightline.decode import SearchOptions
 from sightline.models import EncoderDecoderSizes, TransformerSizes, make_encoder_decoder
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.ops import linear_cross_entropy
-from sightline.tasks.settings import Frozen, TokenizerSettings
+from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
 from sightline.tasks.translating import translate_ids
 from sightline.train.settings import TrainSettings
 
@@ -109,7 +109,13 @@ class TranslationSettings(Frozen):
     def _one_vocabulary(self) -> TranslationSettings:
         if self.model.tied == "all" and not self.tokenizer.shared:
             raise ValueError('model.tied = "all" needs tokenizer.shared = true')
+        check_metric(self.training, self.figures)
         return self
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What is measured in validation."""
+        return ("loss", "perplexity", *(("bleu", "chrf") if self.validation.sentences else ()))
 
 
 def train_tokenizers(settings: TranslationSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:

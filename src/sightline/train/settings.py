@@ -12,6 +12,7 @@ DEFAULT_UPDATES = 20_000
 LOWER_IS_BETTER = frozenset(
     {
         "loss",
+        "masked_loss",
         "nll",
         "perplexity",
         "bits_per_character",

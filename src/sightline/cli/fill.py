@@ -1,0 +1,50 @@
+"""`sightline fill`: what a BERT would write in a blank."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from sightline.cli.common import RunArgument, print_json
+
+
+def register(app: typer.Typer) -> None:
+    app.command(name="fill")(fill)
+
+
+def fill(
+    run: RunArgument,
+    text: Annotated[str, typer.Argument(help="A text with [MASK] for each blank; - for lines of standard input.")],
+    top: Annotated[int, typer.Option(min=1, help="How many candidates for each blank.")] = 5,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a text.")] = False,
+) -> None:
+    """Fill in blanks: the likeliest tokens for each [MASK], with their probabilities.
+
+    sightline fill runs/bert "나는 [MASK]를 공부한다"
+
+    sightline fill runs/bert "The [MASK] sat on the [MASK]." --top 3 --json
+    """
+    from sightline.data.text import read_stream_lines
+    from sightline.masked_language_model import MaskedLanguageModel
+    from sightline.train.machine import setup
+
+    setup(threads)
+    model = MaskedLanguageModel(run, precision=precision, device=device)
+    texts = read_stream_lines(sys.stdin.buffer, "standard input") if text == "-" else [text]
+    for one in texts:
+        filled = model.fill(one, top=top)
+        if as_json:
+            print_json(asdict(filled))
+            continue
+        print(filled.best)
+        for number, candidates in enumerate(filled.blanks, 1):
+            if len(filled.blanks) > 1:
+                print(f"blank {number}")
+            for candidate in candidates:
+                print(f"  {candidate.probability:7.4f}  {candidate.token:16} {candidate.text}", flush=True)

@@ -1,0 +1,238 @@
+"""Text as documents of sentences: how sentences are found, and how they are kept as token ids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from sightline.data import store
+from sightline.data.documents import TextSource, read_pieces
+from sightline.data.encoded import EncodedSide
+from sightline.data.readers import check_part, read_lines, resolve
+from sightline.data.tokenizer import Tokenizer
+from sightline.errors import DataError, UsageError
+
+_LAYOUT = 1  # To be raised when the files below change their meaning.
+_CHUNK = 4096  # documents encoded together
+
+# Marks that end a sentence, closing quotes and brackets after them, then white space or the end.
+_END = re.compile(r"[.!?…。！？]+[\"'”’)\]}»」』]*(?=\s|$)")
+# English words that end in a full stop inside a sentence.
+# fmt: off
+_ABBREVIATIONS = frozenset([
+    "mr", "mrs", "ms", "dr", "prof", "rev", "hon", "gen", "col", "lt", "sgt", "capt", "st", "jr", "sr", "vs", "no",
+    "vol", "fig", "eq", "pp", "ed", "cf", "al", "approx", "inc", "ltd", "co", "corp", "dept", "est", "jan", "feb",
+    "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "e.g", "i.e", "u.s", "u.k", "a.m", "p.m",
+])
+# fmt: on
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of a text in Korean, English or another language that ends them with . ! ? or …
+
+    A sentence ends at such marks (and closing quotes or brackets after them) before white space. A single full stop is
+    no end after an English abbreviation ("Dr."), after an initial ("J. Smith"), after a number that begins the sentence
+    ("2. Methods"), or before a small Latin letter. Text without such marks is one sentence.
+    """
+    found, start = [], 0
+    for match in _END.finditer(text):
+        following = text[match.end() :].lstrip()[:1]
+        if match.group() == "." and (following.islower() or _holds_on(text[start : match.start()])):
+            continue
+        found.append(text[start : match.end()])
+        start = match.end()
+    found.append(text[start:])
+    return [stripped for one in found if (stripped := one.strip())]
+
+
+def _holds_on(before: str) -> bool:
+    """Whether a full stop after these words belongs to the last of them."""
+    words = before.split()
+    if not words or before[-1].isspace():
+        return False
+    last = words[-1].lstrip("(\"'“‘[")
+    initial = len(last) == 1 and last.isascii() and last.isupper()
+    numbered = len(words) == 1 and last.isdigit()
+    return last.lower() in _ABBREVIATIONS or initial or numbered
+
+
+@dataclass(frozen=True)
+class SentenceSource:
+    """Where documents of sentences come from.
+
+    - documents "line", "block" or "file": as in `sightline.data.documents.TextSource`, `column` and `part` likewise.
+    - documents "group": consecutive lines of one group, which the same line of the file `groups` names, up to its last
+      colon: "Ruth 1:4" is of the group "Ruth 1".
+    - sentences "line": each line of a document is one; "split": what `split_sentences` finds; "whole": a document is
+      one.
+    """
+
+    source: str
+    documents: Literal["line", "block", "file", "group"] = "line"
+    sentences: Literal["line", "split", "whole"] = "split"
+    column: int | str | None = None
+    groups: str | None = None
+    part: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        check_part(self.source, self.part)
+        if (self.groups is not None) != (self.documents == "group"):
+            raise UsageError(f'{self.source}: documents = "group" goes with a file named by groups, and groups with it')
+        if self.documents == "group" and self.column is not None:
+            raise UsageError(f"{self.source}: groups are of lines; leave column out")
+
+    def files(self) -> list[Path]:
+        """The files to be read."""
+        if self.groups is not None:
+            return [resolve(self.source), resolve(self.groups)]
+        return self._text().files()
+
+    def _text(self) -> TextSource:
+        kind: Any = self.documents
+        return TextSource(self.source, kind, self.column, self.part)
+
+    def documents_of(self) -> Iterator[list[str]]:
+        """The documents, in order, each its sentences; empty documents are left out."""
+        for text in self._grouped() if self.groups is not None else _whole(read_pieces(self._text())):
+            if self.sentences == "split":
+                sentences = split_sentences(text)
+            else:
+                sentences = [text] if self.sentences == "whole" else text.split("\n")
+                sentences = [stripped for one in sentences if (stripped := one.strip())]
+            if sentences:
+                yield sentences
+
+    def _grouped(self) -> Iterator[str]:
+        pairs = zip_lines(self.source, str(self.groups))
+        documents = ["\n".join(line for line, _ in lines) for _, lines in groupby(pairs, lambda pair: pair[1])]
+        low, high = (int(len(documents) * fraction) for fraction in self.part)
+        yield from documents[low:high]
+
+
+def zip_lines(source: str, groups: str) -> Iterator[tuple[str, str]]:
+    """(line, the group it is of). Raises DataError where one file has more lines than the other."""
+    names = read_lines(groups)
+    for number, line in enumerate(read_lines(source), 1):
+        name = next(names, None)
+        if name is None:
+            raise DataError(f"{groups}: has {number - 1} lines, fewer than {source}; each of its lines needs a group")
+        yield line, name.rpartition(":")[0] or name
+    if next(names, None) is not None:
+        raise DataError(f"{groups}: has more lines than {source}; each is the group of one")
+
+
+def _whole(pieces: Iterable[tuple[str, bool]]) -> Iterator[str]:
+    """Documents from pieces of them."""
+    held: list[str] = []
+    for text, ended in pieces:
+        held.append(text)
+        if ended:
+            yield "".join(held)
+            held = []
+    if held:
+        yield "".join(held)
+
+
+@dataclass(frozen=True)
+class EncodedDocuments:
+    """Sentences as token ids; document i has the sentences `documents[i]` … `documents[i + 1]` - 1."""
+
+    sentences: EncodedSide
+    documents: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.documents) - 1
+
+    @classmethod
+    def of(cls, documents: Sequence[Sequence[Sequence[int]]]) -> EncodedDocuments:
+        """Documents held in memory."""
+        counts = np.cumsum([0, *map(len, documents)], dtype=np.int64)
+        return cls(EncodedSide.of([ids for document in documents for ids in document]), counts)
+
+    def summary(self) -> str:
+        """One line to print."""
+        several = int((np.diff(self.documents) > 1).sum())
+        return (
+            f"{len(self):,} documents ({several:,} of several sentences), {int(self.documents[-1]):,} sentences, "
+            f"{len(self.sentences.tokens):,} tokens"
+        )
+
+
+def encode_documents(
+    sources: Sequence[SentenceSource],
+    tokenizer: Tokenizer,
+    *,
+    cache_dir: str | Path | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> EncodedDocuments:
+    """All documents of `sources` as token ids, from the cache where the same work was done before.
+
+    Sentences of no token are left out. `progress` is called with the number of characters read so far.
+
+    Raises DataError where a source cannot be read, nothing is left, or the cache cannot be written.
+    """
+    recipe = {
+        "layout": _LAYOUT,
+        "sources": [_identity(source) for source in sources],
+        "tokenizer": tokenizer.fingerprint,
+    }
+
+    def read(home: Path, notes: dict[str, Any]) -> EncodedDocuments:
+        sentences = store.read_sequences(home, "text", notes["dtype"], notes["tokens"], notes["sentences"])
+        return EncodedDocuments(sentences, store.read_numbers(home / "documents", notes["documents"] + 1))
+
+    found = store.keep(
+        "sentences", recipe, lambda folder: _write(folder, sources, tokenizer, progress), read, cache_dir
+    )
+    if not len(found):
+        names = ", ".join(source.source for source in sources) or "data"
+        raise DataError(f"{names}: no text is left to use; check the files")
+    return found
+
+
+def _identity(source: SentenceSource) -> list[Any]:
+    """What the documents of a source depend on: content, not names or times."""
+    digests = [store.file_digest(path) for path in source.files()] or [source.source]
+    suffixes = [path.suffixes[-2:] for path in source.files()] if source.column is not None else []
+    return [digests, suffixes, source.documents, source.sentences, source.column, list(source.part)]
+
+
+def _write(
+    folder: Path,
+    sources: Sequence[SentenceSource],
+    tokenizer: Tokenizer,
+    progress: Callable[[int], None] | None,
+) -> dict[str, Any]:
+    ends = [0]
+    characters = 0
+    with store.SequenceWriter(folder, "text", tokenizer.vocab_size) as writer:
+        for source in sources:
+            for documents in _chunks(source.documents_of()):
+                encoded = tokenizer.encode_batch([sentence for one in documents for sentence in one])
+                writer.write([ids for ids in encoded if ids])
+                found = iter(encoded)
+                for document in documents:
+                    count = sum(bool(ids) for ids in islice(found, len(document)))
+                    ends += [ends[-1] + count] * bool(count)
+                characters += sum(len(sentence) for one in documents for sentence in one)
+                if progress is not None:
+                    progress(characters)
+    np.array(ends, np.int64).tofile(folder / "documents")
+    return {"dtype": writer.dtype, "tokens": writer.written, "sentences": ends[-1], "documents": len(ends) - 1}
+
+
+def _chunks(documents: Iterator[list[str]]) -> Iterator[list[list[str]]]:
+    chunk: list[list[str]] = []
+    for document in documents:
+        chunk.append(document)
+        if len(chunk) >= _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

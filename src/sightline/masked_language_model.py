@@ -1,0 +1,113 @@
+"""A pretrained BERT, ready for use: blanks are filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sightline.data.masking import CLS, SEP
+from sightline.data.text import given
+from sightline.errors import UsageError
+from sightline.run import Run
+from sightline.tasks.masked_language import MASK, SIDE, MaskedLanguageSettings, make_model
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A token that may stand in a blank.
+
+    Attributes:
+        token: the piece. text: the whole text with this token in this blank, the other blanks left.
+    """
+
+    token: str
+    probability: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What may stand in the blanks of one text: for each blank, in order, its candidates, the likeliest first.
+
+    Attributes:
+        best: the text with the likeliest token in every blank.
+    """
+
+    text: str
+    best: str
+    blanks: tuple[tuple[Candidate, ...], ...]
+
+
+class MaskedLanguageModel:
+    """Fills in blanks with the weights of a run.
+
+    Args:
+        run: path of a run directory.
+        precision: "fp32" or "bf16", the width of the arithmetic.
+        device: where the model runs: cpu, cuda, mps, or auto for the fastest that is there.
+
+    Raises:
+        SightlineError: where the run is missing, damaged, does not belong together or learned something else.
+    """
+
+    def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
+        self.run = Run(run)
+        self.run.require_task("masked_language")
+        self.settings = self.run.settings(MaskedLanguageSettings)
+        self.run.verify()
+        self.tokenizer = self.run.load_tokenizers()[SIDE]
+        self.model: Any = make_model(self.settings, {SIDE: self.tokenizer})
+        self.run.ready_model(self.model, precision, device)
+
+    @torch.inference_mode()
+    def fill(self, text: str, *, top: int = 5) -> Filled:
+        """The `top` likeliest tokens for every [MASK] of a text, each blank looked at on its own.
+
+        Specials are never proposed. Raises UsageError for a text without a blank, or longer than the model reads.
+        """
+        parts = given(text).split(MASK)
+        if len(parts) < 2:
+            raise UsageError(f'fill: no {MASK} in "{text}"; write one where a word is missing')
+        ids = self._ids(parts)
+        most = self.settings.model.max_length
+        if len(ids) > most:
+            raise UsageError(f"fill: {len(ids)} tokens; the model reads {most} at most")
+        tokens_1T = torch.tensor([ids], device=self.model.output_weight.device)
+        places = (tokens_1T[0] == self.tokenizer.vocab_size).nonzero()[:, 0]
+        features_1TD = self.model.bert.encode(tokens_1T)
+        logits_NV = self.model.project(self.model.masked(features_1TD[0, places])).float()
+        specials = [*range(SEP + 1), self.tokenizer.vocab_size, self.tokenizer.unk_id or 0]
+        logits_NV[:, specials] = -torch.inf
+        best_NK = logits_NV.softmax(-1).topk(min(top, self.tokenizer.vocab_size - SEP - 1))
+        blanks = []
+        for number, (probabilities, found) in enumerate(zip(*(part.tolist() for part in best_NK), strict=True)):
+            candidates = (
+                Candidate(self.tokenizer.tokens([one])[0], probability, self._joined(parts, {number: one}))
+                for one, probability in zip(found, probabilities, strict=True)
+            )
+            blanks.append(tuple(candidates))
+        winners = dict(enumerate(best_NK.indices[:, 0].tolist()))
+        return Filled(text, self._joined(parts, winners), tuple(blanks))
+
+    def _ids(self, parts: Sequence[str]) -> list[int]:
+        """[CLS], the parts with [MASK] between them, [SEP]. A space before a blank belongs to what is missing."""
+        ids = [CLS]
+        for number, part in enumerate(parts):
+            if number:
+                ids.append(self.tokenizer.vocab_size)
+            ids += self.tokenizer.encode(part.rstrip(" ") if number + 1 < len(parts) else part)
+        return [*ids, SEP]
+
+    def _joined(self, parts: Sequence[str], fillings: dict[int, int]) -> str:
+        text = parts[0]
+        for number, part in enumerate(parts[1:]):
+            word = self.tokenizer.decode([fillings[number]]).strip() if number in fillings else MASK
+            # a piece inside a word is joined to what stands before it
+            if number in fillings and self.tokenizer.tokens([fillings[number]])[0].startswith("##"):
+                text, word = text.rstrip(" "), word.removeprefix("##")
+            text += word + part
+        return text

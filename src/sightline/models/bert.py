@@ -1,0 +1,146 @@
+"""BERT: a Transformer's encoder, pretrained to fill in masked words and to tell what follows (Devlin et al. 2019).
+
+Shapes: B rows, T positions, N masked positions, D d_model, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from sightline.nn.blocks import ACTIVATIONS, Block, BlockSizes
+from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.masks import over_heads
+from sightline.nn.norms import NORMS
+from sightline.nn.ops import Linear, linear
+from sightline.nn.positions import make_positions
+
+
+class BertSizes(BaseModel):
+    """The arguments of `Bert`. Defaults are BERT-base's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["bert"] = "bert"
+    d_model: int = Field(768, ge=1, description="width of the residual stream")
+    num_layers: int = Field(12, ge=1, description="blocks")
+    num_heads: int = Field(12, ge=1, description="attention heads; divides d_model")
+    d_ff: int = Field(3072, ge=1, description="width inside the feed-forward network")
+    max_length: int = Field(512, ge=4, description="the longest input in tokens, [CLS] and [SEP] included")
+    segments: int = Field(2, ge=1, description="how many segments an input can have")
+    positions: Literal["learned", "sinusoidal", "triangle", "square", "rotary", "none"] = Field(
+        "learned", description="how positions enter"
+    )
+    norm: Literal["layer", "rms"] = Field("layer", description="normalisation")
+    norm_epsilon: float = Field(1e-12, gt=0, description="what normalisation adds to the variance")
+    pre_norm: bool = Field(False, description="normalise before each sublayer instead of after it (BERT)")
+    activation: Literal["relu", "gelu", "gelu_tanh", "swiglu"] = Field(
+        "gelu", description="of the feed-forward network"
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="rate on embeddings and on every sublayer's output")
+    attention_dropout: float = Field(0.1, ge=0, lt=1, description="rate on attention weights")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> BertSizes:
+        if self.d_model % self.num_heads:
+            raise ValueError(f"num_heads {self.num_heads} must divide d_model {self.d_model}")
+        if self.positions == "rotary" and self.d_model // self.num_heads % 2:
+            raise ValueError(f"rotary positions need heads of an even width, not {self.d_model // self.num_heads}")
+        return self
+
+    def block(self) -> BlockSizes:
+        return BlockSizes(**self.model_dump(include=set(BlockSizes.__dataclass_fields__)))
+
+
+class Bert(nn.Module):
+    """Token, segment and position embeddings, blocks of self-attention in both directions, a pooler."""
+
+    def __init__(self, vocab_size: int, sizes: BertSizes) -> None:
+        super().__init__()
+        self.vocab_size, self.sizes = vocab_size, sizes
+        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.d_model))
+        self.segments = nn.Parameter(torch.empty(sizes.segments, sizes.d_model))
+        self.positions = make_positions(sizes.positions, sizes.d_model, sizes.max_length)
+        self.embedding_norm = NORMS[sizes.norm](sizes.d_model, sizes.norm_epsilon)
+        self.blocks = nn.ModuleList(Block(sizes.block(), self.positions) for _ in range(sizes.num_layers))
+        # a pre-norm stack leaves its last residual sum unnormalised
+        self.norm = NORMS[sizes.norm](sizes.d_model, sizes.norm_epsilon) if sizes.pre_norm else None
+        self.pooler = Linear(sizes.d_model, sizes.d_model)
+        initialise(self)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are."""
+        return self.embedding.device
+
+    def encode(
+        self,
+        tokens_BT: Tensor,
+        real_BT: Tensor | None = None,
+        segment_BT: Tensor | None = None,
+        forward: Forward = INFERENCE,
+    ) -> Tensor:
+        """Tokens → features (B, T, D).
+
+        Args:
+            real_BT: which tokens are no padding, which stands on the right; features at padding mean nothing.
+            segment_BT: which segment each token is of; all of the first by default.
+        """
+        x_BTD = F.embedding(tokens_BT, self.embedding)
+        segment_BT = torch.zeros_like(tokens_BT) if segment_BT is None else segment_BT
+        x_BTD = self.positions.embed(x_BTD + F.embedding(segment_BT, self.segments))
+        forward.record("embedding", x_BTD)
+        x_BTD = forward.dropout(self.embedding_norm(x_BTD, real_BT, forward), self.sizes.dropout)
+        mask = None if real_BT is None or bool(real_BT.all()) else over_heads(real_BT)
+        for number, block in enumerate(self.blocks):
+            x_BTD, _ = block(x_BTD, mask, real_BT=real_BT, forward=forward.at("blocks").at(number))
+        return x_BTD if self.norm is None else self.norm(x_BTD, real_BT, forward)
+
+    def pool(self, features_BTD: Tensor) -> Tensor:
+        """What stands for the whole input: tanh(W h + b) of its first token's features, [CLS]'s → (B, D)."""
+        return torch.tanh(self.pooler(features_BTD[:, 0]))
+
+
+class BertForPretraining(nn.Module):
+    """A BERT with its two heads: masked words and next sentence (Devlin et al. 2019, section 3.1)."""
+
+    def __init__(self, vocab_size: int, sizes: BertSizes) -> None:
+        super().__init__()
+        self.bert = Bert(vocab_size, sizes)
+        self.transform = Linear(sizes.d_model, sizes.d_model)
+        # a gated activation has no form for one product alone
+        self.activation = ACTIVATIONS.get(sizes.activation, F.silu)
+        self.transform_norm = NORMS[sizes.norm](sizes.d_model, sizes.norm_epsilon)
+        self.output_bias = nn.Parameter(torch.zeros(vocab_size))
+        self.next_sentence = Linear(sizes.d_model, 2)
+        for head in (self.transform, self.next_sentence):
+            initialise(head)
+
+    @property
+    def output_weight(self) -> Tensor:
+        """The projection to the vocabulary (V, D), which is the embedding."""
+        return self.bert.embedding
+
+    def masked(self, features_ND: Tensor) -> Tensor:
+        """Features at masked positions, made ready for the projection: norm(f(W h + b))."""
+        return self.transform_norm(self.activation(self.transform(features_ND)))
+
+    def project(self, masked_ND: Tensor) -> Tensor:
+        """What `masked` gave → logits (N, V)."""
+        return linear(masked_ND, self.output_weight, self.output_bias)
+
+    def follows(self, features_BTD: Tensor) -> Tensor:
+        """Features → logits (B, 2): the second segment follows the first, or is from elsewhere."""
+        return self.next_sentence(self.bert.pool(features_BTD))
+
+
+@torch.no_grad()
+def initialise(module: nn.Module) -> None:
+    """N(0, 0.02) for matrices, zero for biases, as BERT has it."""
+    for parameter in module.parameters():
+        if parameter.dim() == 2:
+            nn.init.normal_(parameter, std=0.02)

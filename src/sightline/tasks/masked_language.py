@@ -1,0 +1,291 @@
+"""Pretraining a BERT: masked words and, where asked for, the next sentence (Devlin et al. 2019, section 3.1)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from sightline.data.batches import DataPosition, iterate
+from sightline.data.masking import ALONE, MaskedBatch, Masks, SegmentOrder, collate_masked, input_lengths
+from sightline.data.mixing import MASKING, generator
+from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_documents
+from sightline.data.ticker import ENCODING, VOCABULARY, Ticker
+from sightline.data.tokenizer import Tokenizer
+from sightline.models import BertForPretraining, BertSizes
+from sightline.nn.forward import Forward
+from sightline.nn.ops import linear_cross_entropy
+from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
+from sightline.train.settings import TrainSettings
+
+SIDE = "text"  # the name of the one tokenizer
+MASK = "[MASK]"  # how the token beyond the vocabulary is spelled
+
+
+class SentenceFiles(Frozen):
+    """Where documents of sentences lie; see `sightline.data.sentences.SentenceSource`."""
+
+    source: str
+    documents: Literal["line", "block", "file", "group"] = "line"
+    sentences: Literal["line", "split", "whole"] = "split"
+    column: int | str | None = None
+    groups: str | None = None
+    part: tuple[float, float] = (0.0, 1.0)
+
+    def sentence_source(self) -> SentenceSource:
+        return SentenceSource(**self.model_dump())
+
+
+class DataSettings(Frozen):
+    """The documents a model learns from and is measured on."""
+
+    train: tuple[SentenceFiles, ...] = Field(
+        description="files of text; documents = line, block (up to a blank line), file, or group (lines that the file "
+        "groups names alike); sentences = line, split (by rules) or whole; column of a TSV or JSON Lines file; "
+        "part = [from, to] as fractions",
+    )
+    validation: tuple[SentenceFiles, ...] = Field(description="text that chooses the best checkpoint")
+    test: dict[str, SentenceFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    max_tokens: int = Field(128, ge=8, description="the longest input in tokens, [CLS] and [SEP] included")
+    short: float = Field(0.1, ge=0, le=1, description="share of inputs that aim for a random, smaller length")
+
+
+class MaskingSettings(Frozen):
+    """What is masked."""
+
+    share: float = Field(0.15, gt=0, lt=1, description="of the tokens that are to be predicted")
+    masked: float = Field(0.8, ge=0, le=1, description="of those that become [MASK]")
+    random: float = Field(0.1, ge=0, le=1, description="of those that become another token; the rest stay")
+    whole_words: bool = Field(False, description="all pieces of a word together")
+
+    @model_validator(mode="after")
+    def _shares(self) -> MaskingSettings:
+        if self.masked + self.random > 1:
+            raise ValueError(f"masked {self.masked} and random {self.random} are more than all")
+        return self
+
+
+class PieceSettings(TokenizerSettings):
+    """How text becomes tokens."""
+
+    kind: Literal["bpe", "unigram", "wordpiece", "word", "space", "char", "byte"] = Field(
+        "wordpiece",
+        description="wordpiece (BERT's), bpe (byte level), unigram, word, space (cut already), char or byte",
+    )
+
+
+class MaskedLanguageSettings(Frozen):
+    """Everything a pretrained BERT is made from."""
+
+    task: Literal["masked_language"] = Field("masked_language", description="what the model learns")
+    pretrained: str | None = Field(
+        None, description="a run of this task whose weights and tokenizer to go on from, such as one of shorter inputs"
+    )
+    next_sentence: bool = Field(True, description="also learn whether one segment follows another")
+    data: DataSettings
+    masking: MaskingSettings = MaskingSettings.model_validate({})
+    tokenizer: PieceSettings = PieceSettings.model_validate({})
+    model: BertSizes = BertSizes.model_validate({})
+    training: TrainSettings = TrainSettings.model_validate({})
+
+    @property
+    def title(self) -> str:
+        """What a run of it is called on its card."""
+        return "Masked language model"
+
+    @property
+    def span(self) -> int:
+        """The most tokens that attend to each other."""
+        return self.data.max_tokens
+
+    @model_validator(mode="after")
+    def _fits(self) -> MaskedLanguageSettings:
+        if self.data.max_tokens > self.model.max_length:
+            raise ValueError(
+                f"data.max_tokens {self.data.max_tokens} is more than model.max_length {self.model.max_length}"
+            )
+        if self.next_sentence and self.model.segments < 2:
+            raise ValueError("next_sentence needs model.segments of 2")
+        check_metric(self.training, self.figures)
+        return self
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What is measured in validation."""
+        pairs = ("next_sentence_loss", "next_sentence_accuracy") if self.next_sentence else ()
+        return ("loss", "masked_loss", "masked_accuracy", *pairs)
+
+
+def train_tokenizers(settings: MaskedLanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
+    """The tokenizer, learned from the training text."""
+    documents = (one for files in settings.data.train for one in files.sentence_source().documents_of())
+    sentences = Ticker(report, VOCABULARY).over(sentence for document in documents for sentence in document)
+    return {SIDE: Tokenizer.train(sentences, **settings.tokenizer.model_dump())}
+
+
+def make_model(settings: MaskedLanguageSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+    """The model, its weights drawn from a generator seeded by the run's seed; [MASK] follows the vocabulary."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.training.seed)
+        return BertForPretraining(tokenizers[SIDE].vocab_size + 1, settings.model)
+
+
+def masks(settings: MaskedLanguageSettings, tokenizer: Tokenizer) -> Masks:
+    """How tokens are masked."""
+    first = Tokenizer.eos_id + 1 if tokenizer.unk_id is None else tokenizer.unk_id + 1
+    return Masks(
+        **settings.masking.model_dump(),
+        mask_id=tokenizer.vocab_size,
+        first_id=first,
+        continues_V=tokenizer.continues_word(),
+    )
+
+
+class MaskedLanguageTask:
+    """Joins a model with documents for the training loop; the "tokens" of its losses are those to be predicted."""
+
+    def __init__(
+        self,
+        settings: MaskedLanguageSettings,
+        tokenizers: dict[str, Tokenizer],
+        model: nn.Module,
+        *,
+        device: torch.device | str = "cpu",
+        report: Callable[[str], None] = lambda line: None,
+        cache_dir: Path | None = None,
+    ) -> None:
+        self.settings, self.tokenizers, self.model = settings, tokenizers, model
+        self.device = torch.device(device)
+        self._masks = masks(settings, tokenizers[SIDE])
+        self._train = encode(settings.data.train, tokenizers[SIDE], report, cache_dir)
+        self._validation = encode(settings.data.validation, tokenizers[SIDE], report, cache_dir)
+        self._order = segment_order(settings, self._train, settings.training.seed)
+        report(f"training text: {self._train.summary()}")
+        report(f"validation text: {self._validation.summary()}")
+        batches = self._order.epoch(0)
+        items = np.concatenate(batches)
+        # one next-sentence loss for each of the tokens predicted in an input of average length
+        self._weight = settings.masking.share * float(input_lengths(items).mean())
+        pairs = int((items[:, 4] != ALONE).sum())
+        report(f"batches: {len(batches):,} per epoch, of {len(items):,} inputs; {pairs:,} of them pairs")
+
+    def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, MaskedBatch]]:
+        """Batches from `position` on, for ever, each with the position after it; masked anew each time."""
+        for after, items in iterate(self._order, position):
+            random = generator(MASKING, position.seed, position.epoch, position.batch)
+            yield after, collate_masked(self._train.sentences.tokens, items, self._masks, random).to(self.device)
+            position = after
+
+    def split(self, batch: MaskedBatch, parts: int) -> list[MaskedBatch]:
+        """The batch in at most `parts` pieces, for workers side by side."""
+        return batch.split(parts)
+
+    def replica(self, model: nn.Module) -> MaskedLanguageTask:
+        """The same task for another copy of the model."""
+        other = copy.copy(self)
+        other.model = model
+        return other
+
+    def loss(self, batch: MaskedBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
+        """Cross-entropy of the masked tokens (nats) plus the next sentence's, and how many tokens were masked.
+
+        A next-sentence loss weighs as much as the masked tokens of an average input, so that both losses' means are
+        added as in BERT, whatever the pieces that a batch is computed in.
+        """
+        model: Any = self.model
+        features_BTD = model.bert.encode(batch.tokens_BT, batch.real_BT, batch.segment_BT, Forward(generator))
+        # only what was masked is projected to the vocabulary
+        ready_ND = model.masked(features_BTD[batch.chosen_BT])
+        targets_N = batch.targets_BT[batch.chosen_BT]
+        loss, nats = linear_cross_entropy(ready_ND, model.output_weight, model.output_bias, targets_N)
+        extras = {"masked_loss": float(nats)}
+        if self.settings.next_sentence:
+            pairs = batch.kind_B != ALONE
+            logits = model.follows(features_BTD)[pairs].float()
+            nsp = F.cross_entropy(logits, batch.kind_B[pairs], reduction="sum") * self._weight
+            loss = loss + nsp
+            extras["next_sentence_loss"] = float(nsp.detach())
+        return loss, len(targets_N), extras
+
+    def carried(self) -> dict[str, Tensor]:
+        """Nothing: every input stands alone."""
+        return {}
+
+    def carry(self, tensors: dict[str, Tensor]) -> None:
+        """Nothing to take over."""
+
+    def describe(self, batch: MaskedBatch) -> str:
+        """Names a batch in an error message: where its first input lies and how that begins."""
+        first = self.tokenizers[SIDE].decode(batch.targets_BT[0, 1:21].tolist())
+        return f"of tokens from {batch.items[0, 0]:,} on and others, beginning {first[:80]!r}"
+
+    def validate(self) -> dict[str, float]:
+        """See `measure`."""
+        return measure(self.settings, self.model, self.tokenizers[SIDE], self._validation)
+
+
+def encode(
+    files: Sequence[SentenceFiles],
+    tokenizer: Tokenizer,
+    report: Callable[[str], None] = lambda line: None,
+    cache_dir: Path | None = None,
+) -> EncodedDocuments:
+    """The documents of these files as token ids."""
+    sources = [one.sentence_source() for one in files]
+    return encode_documents(sources, tokenizer, cache_dir=cache_dir, progress=Ticker(report, ENCODING))
+
+
+def segment_order(settings: MaskedLanguageSettings, documents: EncodedDocuments, seed: int) -> SegmentOrder:
+    """Inputs of the documents in batches."""
+    data = settings.data
+    return SegmentOrder(
+        documents,
+        data.max_tokens,
+        settings.training.tokens_per_batch,
+        seed=seed,
+        pairs=settings.next_sentence,
+        short=data.short,
+    )
+
+
+@torch.inference_mode()
+def measure(
+    settings: MaskedLanguageSettings, model: Any, tokenizer: Tokenizer, documents: EncodedDocuments
+) -> dict[str, float]:
+    """How well a model fills in and tells what follows; inputs and masks of documents are the same each time.
+
+    loss: nats a masked token, plus those of the next sentence where that is learned. masked_loss and
+    masked_accuracy (per cent): of the masked tokens. next_sentence_accuracy (per cent): of the pairs.
+    """
+    how, totals = masks(settings, tokenizer), dict.fromkeys(("nats", "tokens", "right", "nsp", "pairs", "told"), 0.0)
+    for number, items in enumerate(segment_order(settings, documents, 0).epoch(0)):
+        batch = collate_masked(documents.sentences.tokens, items, how, generator(MASKING, 0, number))
+        batch = batch.to(model.output_weight.device)
+        features_BTD = model.bert.encode(batch.tokens_BT, batch.real_BT, batch.segment_BT)
+        logits_NV = model.project(model.masked(features_BTD[batch.chosen_BT])).float()
+        targets_N = batch.targets_BT[batch.chosen_BT]
+        totals["nats"] += float(F.cross_entropy(logits_NV, targets_N, reduction="sum"))
+        totals["tokens"] += len(targets_N)
+        totals["right"] += int((logits_NV.argmax(1) == targets_N).sum())
+        if settings.next_sentence:
+            pairs = batch.kind_B != ALONE
+            logits, kinds = model.follows(features_BTD)[pairs].float(), batch.kind_B[pairs]
+            totals["nsp"] += float(F.cross_entropy(logits, kinds, reduction="sum"))
+            totals["told"] += int((logits.argmax(1) == kinds).sum())
+            totals["pairs"] += len(kinds)
+    found = {"masked_loss": totals["nats"] / totals["tokens"]}
+    found["masked_accuracy"] = 100 * totals["right"] / totals["tokens"]
+    if not settings.next_sentence:
+        return {"loss": found["masked_loss"], **found}
+    pairs = totals["pairs"] or math.nan
+    told = {"next_sentence_loss": totals["nsp"] / pairs, "next_sentence_accuracy": 100 * totals["told"] / pairs}
+    # a set without pairs has nothing to tell
+    return {"loss": found["masked_loss"] + (told["next_sentence_loss"] if totals["pairs"] else 0.0), **found, **told}

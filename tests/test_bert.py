@@ -1,0 +1,344 @@
+"""BERT: its outputs, what it is pretrained on, and that it learns both of its tasks and what they are good for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import WORDS, sightline
+from transformers import BertConfig, BertForPreTraining, BertForSequenceClassification
+
+import sightline as package
+from sightline.data.labelled import Examples, collate_examples
+from sightline.data.masking import (
+    ALONE,
+    CLS,
+    FOLLOWS,
+    SEP,
+    Masks,
+    SegmentOrder,
+    collate_masked,
+    input_lengths,
+)
+from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_documents, split_sentences
+from sightline.data.tokenizer import Tokenizer
+from sightline.errors import SightlineError, UsageError
+from sightline.interop.bert import HEADS, WEIGHTS
+from sightline.models import BertForPretraining, BertSizes
+from sightline.models.classifier import BertClassifier, Tuning
+from sightline.nn.forward import Forward
+
+SIZES = BertSizes(d_model=16, num_layers=2, num_heads=2, d_ff=32, max_length=24, dropout=0.0, attention_dropout=0.0)
+THEIRS = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
+          "max_position_embeddings": 24, "vocab_size": 30}  # fmt: skip
+VARIANTS = {
+    "bert": {},
+    "pre-norm": {"pre_norm": True},
+    "rotary": {"positions": "rotary", "norm": "rms", "activation": "swiglu"},
+    "waves": {"positions": "sinusoidal", "activation": "relu", "segments": 3},
+}
+
+
+def make(**changes: Any) -> BertForPretraining:
+    """A model with weights so large that every input tells."""
+    torch.manual_seed(0)
+    model = BertForPretraining(30, SIZES.model_copy(update=changes))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+def random_of(theirs: torch.nn.Module) -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    for parameter in theirs.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return theirs.eval().state_dict()
+
+
+@torch.no_grad()
+def take(body: torch.nn.Module, theirs: dict[str, torch.Tensor]) -> None:
+    for ours, names in WEIGHTS:
+        for number in range(2) if "#" in ours else (0,):
+            found = [theirs["bert." + name.replace("#", str(number))] for name in names]
+            body.get_parameter(ours.replace("#", str(number))).copy_(torch.cat(found))
+    body.get_parameter("embedding").copy_(theirs["bert.embeddings.word_embeddings.weight"])
+
+
+def batch_of_tokens() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    tokens = torch.tensor([[1, 5, 6, 2, 7, 8, 2], [1, 9, 2, 0, 0, 0, 0], [1, 10, 11, 12, 2, 13, 2]])
+    segment = torch.tensor([[0, 0, 0, 0, 1, 1, 1], [0] * 7, [0] * 5 + [1, 1]])
+    return tokens, tokens > 0, segment
+
+
+def test_outputs_are_those_of_transformers() -> None:
+    theirs = BertForPreTraining(BertConfig(**THEIRS))
+    found = random_of(theirs)
+    ours = BertForPretraining(30, SIZES)
+    take(ours.bert, found)
+    with torch.no_grad():
+        for our, their in HEADS:
+            ours.get_parameter(our).copy_(found[their])
+        ours.output_bias.copy_(found["cls.predictions.bias"])
+    tokens, real, segment = batch_of_tokens()
+    with torch.inference_mode():
+        expected = theirs(tokens, attention_mask=real.long(), token_type_ids=segment)
+        features = ours.bert.encode(tokens, real, segment)
+        logits, follows = ours.project(ours.masked(features)), ours.follows(features)
+    torch.testing.assert_close(logits[real], expected.prediction_logits[real], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(follows, expected.seq_relationship_logits, atol=1e-4, rtol=1e-4)
+
+
+def test_a_classifiers_logits_are_those_of_transformers() -> None:
+    theirs = BertForSequenceClassification(BertConfig(**THEIRS, num_labels=3))
+    found = random_of(theirs)
+    ours = BertClassifier(29, SIZES, 3, Tuning.model_validate({}))
+    take(ours.body, found)
+    with torch.no_grad():
+        ours.head.weight.copy_(found["classifier.weight"])
+        ours.head.bias.copy_(found["classifier.bias"])  # pyright: ignore
+    tokens, real, segment = batch_of_tokens()
+    rows = [row[keep].tolist() for row, keep in zip(tokens, real, strict=True)]
+    batch = collate_examples(Examples(rows, 1, np.zeros(3)), np.arange(3))
+    with torch.inference_mode():
+        expected = theirs(tokens, attention_mask=real.long(), token_type_ids=segment).logits
+        logits = ours.outputs(ours.read(batch.tokens_NT, batch.real_NT)[1])
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_padding_and_company_change_nothing(variant: str) -> None:
+    model = make(**VARIANTS[variant])
+    tokens, real, segment = batch_of_tokens()
+    together = model.bert.encode(tokens, real, segment)
+    for row in range(len(tokens)):
+        keep = real[row]
+        alone = model.bert.encode(tokens[row : row + 1, keep], segment_BT=segment[row : row + 1, keep])
+        torch.testing.assert_close(together[row, keep], alone[0], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_projecting_what_was_masked_is_projecting_all(variant: str) -> None:
+    model = make(**VARIANTS[variant])
+    tokens, real, segment = batch_of_tokens()
+    features = model.bert.encode(tokens, real, segment)
+    chosen = torch.zeros_like(real)
+    chosen[0, 2] = chosen[1, 1] = chosen[2, 5] = True
+    torch.testing.assert_close(
+        model.project(model.masked(features[chosen])), model.project(model.masked(features))[chosen]
+    )
+
+
+def test_what_is_recorded_changes_nothing() -> None:
+    from sightline.nn.forward import Recorder
+
+    model = make()
+    tokens, real, segment = batch_of_tokens()
+    recorder = Recorder(["blocks.*.self_attention.weights", "embedding"])
+    looked = model.bert.encode(tokens, real, segment, Forward(recorder=recorder))
+    torch.testing.assert_close(looked, model.bert.encode(tokens, real, segment), atol=1e-5, rtol=1e-5)
+    weights = recorder.tensors["blocks.1.self_attention.weights"][0]
+    torch.testing.assert_close(weights.sum(-1), torch.ones(3, 2, 7))
+    assert weights[1, :, :, 3:].abs().max() == 0
+
+
+def documents(seed: int = 0, count: int = 40) -> EncodedDocuments:
+    random = np.random.default_rng(seed)
+    return EncodedDocuments.of(
+        [[random.integers(4, 90, random.integers(1, 12)).tolist() for _ in range(random.integers(1, 9))]
+         for _ in range(count)]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("pairs", [True, False])
+@pytest.mark.parametrize("max_tokens", [8, 20, 64])
+def test_inputs(pairs: bool, max_tokens: int) -> None:
+    held = documents()
+    order = SegmentOrder(held, max_tokens, 256, seed=3, pairs=pairs, short=0.2)
+    items = np.concatenate(order.epoch(0))
+    assert np.array_equal(
+        items, np.concatenate(SegmentOrder(held, max_tokens, 256, seed=3, pairs=pairs, short=0.2).epoch(0))
+    )
+    assert not np.array_equal(items, np.concatenate(order.epoch(1)))
+    assert input_lengths(items).max() <= max_tokens
+    assert (items[:, 1] > items[:, 0]).all()
+    document_of = np.repeat(np.arange(len(held)), np.diff(np.asarray(held.sentences.offsets)[held.documents]))
+    a, a_end, b, b_end, kind = items.T
+    assert (document_of[a] == document_of[a_end - 1]).all()
+    two = kind != ALONE
+    assert two.any() == pairs
+    assert (b_end[two] > b[two]).all()
+    assert ((document_of[a[two]] == document_of[b[two]]) == (kind[two] == FOLLOWS)).all()
+    assert (a_end[kind == FOLLOWS] <= b[kind == FOLLOWS]).all()
+    if pairs and max_tokens == 20:
+        assert 0.35 < (kind[two] == FOLLOWS).mean() < 0.65
+    if max_tokens == 64:  # every token comes, most but once
+        seen = np.zeros(len(document_of), dtype=int)
+        for row in items:
+            seen[row[0] : row[1]] += 1
+            seen[row[2] : row[3]] += row[4] == FOLLOWS
+        assert (seen == 1).mean() > 0.97
+
+
+def masks(whole_words: bool = False) -> Masks:
+    continues = np.zeros(91, dtype=bool)
+    continues[:90:3] = True  # every third id goes on with a word
+    return Masks(0.15, 0.8, 0.1, whole_words, mask_id=90, first_id=4, continues_V=continues)
+
+
+@pytest.mark.parametrize("whole_words", [False, True])
+def test_masking(whole_words: bool) -> None:
+    held = documents(count=200)
+    items = np.concatenate(SegmentOrder(held, 48, 4096, seed=1, pairs=True).epoch(0))
+    batch = collate_masked(held.sentences.tokens, items, masks(whole_words), np.random.default_rng(0))
+    chosen, seen, true = batch.chosen_BT.numpy(), batch.tokens_BT.numpy(), batch.targets_BT.numpy()
+    words = (true != CLS) & (true != SEP) & batch.real_BT.numpy()
+    assert not (chosen & ~words).any()
+    assert chosen.any(1).all()
+    assert abs(chosen.sum() / words.sum() - 0.15) < 0.02
+    assert (seen[~chosen] == true[~chosen]).all()
+    assert abs((seen[chosen] == 90).mean() - 0.8) < 0.04
+    assert abs((seen[chosen] == true[chosen]).mean() - 0.1) < 0.04
+    assert seen[chosen].min() >= 4
+    goes_on = masks().continues_V[true] & words & np.roll(words, 1, 1)
+    apart = (chosen != np.roll(chosen, 1, 1))[goes_on].any()
+    assert apart != whole_words
+    for row, (a, a_end, b, b_end, _) in enumerate(items[:20].tolist()):
+        text = held.sentences.tokens
+        expected = [CLS, *text[a:a_end], SEP, *([*text[b:b_end], SEP] if b_end > b else [])]
+        assert true[row][batch.real_BT[row].numpy()].tolist() == expected
+        assert batch.segment_BT[row].sum() == (b_end - b + 1 if b_end > b else 0)
+    parts = batch.split(3)
+    assert sum(len(part.items) for part in parts) == len(items)
+    assert torch.equal(parts[1].tokens_BT, batch.tokens_BT[1::3])
+
+
+SENTENCES = {
+    "안녕하세요. 오늘은 날씨가 좋네요! 그렇죠?": ["안녕하세요.", "오늘은 날씨가 좋네요!", "그렇죠?"],
+    "Dr. Kim went home. He said “No.” Then J. K. Lee left (at 5 p.m. sharp).": [
+        "Dr. Kim went home.", "He said “No.”", "Then J. K. Lee left (at 5 p.m. sharp).",
+    ],
+    "It was 3.5 m long . It was red .": ["It was 3.5 m long .", "It was red ."],
+    "2. Methods follow e.g. Smith. 3. End": ["2. Methods follow e.g. Smith.", "3. End"],
+    "Wait... what?! Yes…": ["Wait...", "what?!", "Yes…"],
+    "no end": ["no end"],
+    "  ": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SENTENCES)
+def test_sentences(text: str) -> None:
+    assert split_sentences(text) == SENTENCES[text]
+
+
+def test_documents_of_sentences(tmp_path: Path) -> None:
+    (tmp_path / "verses").write_text("one\ntwo\nthree\nfour\nfive\n")
+    (tmp_path / "refs").write_text("Ruth 1:1\nRuth 1:2\nRuth 2:1\nMark 1:1\nMark 1:2\n")
+    (tmp_path / "blocks").write_text("A b. C d.\ne\n\n\nFox. Go\n")
+    source = SentenceSource(f"{tmp_path}/verses", "group", "line", groups=f"{tmp_path}/refs")
+    assert list(source.documents_of()) == [["one", "two"], ["three"], ["four", "five"]]
+    half = SentenceSource(f"{tmp_path}/verses", "group", "line", groups=f"{tmp_path}/refs", part=(0.34, 1.0))
+    assert list(half.documents_of()) == [["three"], ["four", "five"]]
+    found = {kind: list(SentenceSource(f"{tmp_path}/blocks", "block", kind).documents_of())
+             for kind in ("line", "split", "whole")}  # fmt: skip
+    assert found["line"] == [["A b. C d.", "e"], ["Fox. Go"]]
+    assert found["split"] == [["A b.", "C d.\ne"], ["Fox.", "Go"]]
+    assert found["whole"] == [["A b. C d.\ne"], ["Fox. Go"]]
+    tokenizer = Tokenizer.train(["one two three four five"], kind="word")
+    encoded = encode_documents([source], tokenizer, cache_dir=tmp_path / "cache")
+    assert encoded.documents.tolist() == [0, 2, 3, 5]
+    assert encoded.sentences.lengths.tolist() == [1] * 5
+    again = encode_documents([source], tokenizer, cache_dir=tmp_path / "cache")
+    assert np.array_equal(again.sentences.tokens, encoded.sentences.tokens)
+    (tmp_path / "refs").write_text("Ruth 1:1\n")
+    with pytest.raises(SightlineError, match="has 1 lines, fewer than"):
+        list(source.documents_of())
+    with pytest.raises(UsageError, match="groups"):
+        SentenceSource(f"{tmp_path}/verses", "group", "line")
+
+
+def test_which_tokens_go_on_with_a_word() -> None:
+    for kind in ("wordpiece", "bpe", "unigram"):
+        tokenizer = Tokenizer.train(["walking talked walks talking"] * 3, kind=kind, vocab_size=320, min_frequency=1)
+        ids = tokenizer.encode("walking talked")
+        goes_on = tokenizer.continues_word()
+        assert len(goes_on) == tokenizer.vocab_size + 1
+        pieces = [piece.replace("##", "").replace("▁", "") for piece in tokenizer.tokens(ids)]
+        words: list[str] = []
+        for piece, on in zip(pieces, goes_on[ids], strict=True):
+            words[len(words) - bool(on and words) :] = [words[-1] + piece] if on and words else [piece]
+        assert words == ["walking", "talked"], kind
+
+
+def test_pretraining(bert: Path, capsys) -> None:
+    last = [json.loads(line) for line in (bert / "metrics.jsonl").read_text().splitlines()]
+    first, best = ([one for one in last if one["kind"] == "validation"][k] for k in (0, -1))
+    assert best["masked_loss"] < first["masked_loss"]
+    # a story's own word is seen twice in every sentence: what is masked can be told, and what belongs together
+    assert best["next_sentence_accuracy"] > 62
+    assert best["masked_accuracy"] > 45  # one of seven by chance
+    assert sightline("evaluate", bert) == 0
+    assert "next sentence accuracy" in capsys.readouterr().out
+
+
+def test_filling_in(bert: Path, capsys) -> None:
+    model: Any = package.load(bert)
+    filled = model.fill("dog [MASK] old dog [MASK]", top=3)
+    assert [len(one) for one in filled.blanks] == [3, 3]
+    assert all(0 < one.probability <= 1 for blank in filled.blanks for one in blank)
+    assert filled.blanks[0][0].probability >= filled.blanks[0][1].probability
+    assert filled.blanks[1][0].text == f"dog [MASK] old dog {filled.blanks[1][0].token}"
+    own = [model.fill(f"{word} red {word}\n{word} old [MASK]").blanks[0][0].token for word in WORDS.values()]
+    assert sum(one == word for one, word in zip(own, WORDS.values(), strict=True)) >= 4
+    assert sightline("fill", bert, "a [MASK]", "--top", 2) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert sightline("fill", bert, "a [MASK]", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["blanks"][0]) == 5
+    for text, says in (("nothing", r"no [MASK]"), ("dog " * 40 + "[MASK]", "reads 40 at most")):
+        assert sightline("fill", bert, text) == 2
+        assert says in capsys.readouterr().err
+    assert sightline("generate", bert) == 2
+    assert "sightline fill" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("weights", ["full", "head", "lora"])
+def test_fine_tuning(weights: str, bert: Path, labelled_files, tmp_path: Path, capsys) -> None:
+    text = labelled_files["pair"].read_text(encoding="utf-8")
+    begin, end = text.index("[tokenizer]"), text.index("[training]")
+    (tmp_path / "fine.toml").write_text(text[:begin] + text[end:], encoding="utf-8")
+    words = ["train", tmp_path / "fine.toml", "--run", tmp_path / "run", f"pretrained={bert}",
+             f"tuning.weights={weights}", "training.max_updates=20"]  # fmt: skip
+    assert sightline(*words) == 0
+    assert ("of them trained" in capsys.readouterr().err) == (weights != "full")
+    before, after = package.load(bert), package.load(tmp_path / "run")
+    near = (before.model.bert.embedding - after.model.body.embedding).abs().max()  # pyright: ignore
+    assert (near == 0) == (weights != "full")
+    assert near < 0.2
+    model: Any = after
+    (one,) = model.predict([("red dog", "old dog")])
+    assert sum(one.probabilities.values()) == pytest.approx(1)
+
+
+def test_going_on_with_longer_inputs(bert: Path, masked_file: Path, tmp_path: Path, capsys) -> None:
+    words = ["train", masked_file, "--run", tmp_path / "run", f"pretrained={bert}", "data.max_tokens=40"]
+    words += ["training.max_updates=1", "training.warmup=1", "training.learning_rate=1e-6"]
+    assert sightline(*words) == 0
+    before, after = package.load(bert), package.load(tmp_path / "run")
+    for name, parameter in after.model.named_parameters():  # pyright: ignore
+        assert (parameter - before.model.get_parameter(name)).abs().max() < 1e-4, name  # pyright: ignore
+    assert (
+        sightline(
+            "train",
+            masked_file,
+            "--run",
+            tmp_path / "no",
+            f"pretrained={bert}",
+            "model.d_ff=48",
+            "training.max_updates=2",
+        )
+        == 2
+    )
+    assert "leave it out" in capsys.readouterr().err
