@@ -82,7 +82,7 @@ class MaskedLanguageModel:
         logits_NV = self.model.project(self.model.masked(features_1TD[0, places])).float()
         specials = [*range(SEP + 1), self.tokenizer.vocab_size, self.tokenizer.unk_id or 0]
         logits_NV[:, specials] = -torch.inf
-        best_NK = logits_NV.softmax(-1).topk(min(top, self.tokenizer.vocab_size - SEP - 1))
+        best_NK = logits_NV.softmax(-1).topk(min(top, logits_NV.shape[1] - len(set(specials))))
         blanks = []
         for number, (probabilities, found) in enumerate(zip(*(part.tolist() for part in best_NK), strict=True)):
             candidates = (

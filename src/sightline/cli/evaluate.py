@@ -92,14 +92,11 @@ def _translation(run, source, reference, lowercase, beam, batch_size, precision,
 def _own_sets(measure, run, source, precision, device) -> Iterator[Any]:
     from sightline.errors import UsageError
     from sightline.loading import load
-    from sightline.tasks.language import TextFiles
 
     model: Any = load(run, precision=precision, device=device)
     sets = model.settings.data.test
     if source is not None:
-        # read as the training text was; of an imported model nothing is known about that
-        read = model.settings.data.train[:1] or (TextFiles(source=source),)
-        sets = {source: read[0].model_copy(update={"source": source, "part": (0.0, 1.0)})}
+        sets = {source: model.settings.given(source)}
     if not sets:
         raise UsageError(f"{run}: the run names no test sets; give a file")
     for name, files in sets.items():

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sightline.cli.common import RunArgument, say
+from sightline.cli.train import NEXT
 
 
 def register(app: typer.Typer) -> None:
@@ -17,7 +18,10 @@ def register(app: typer.Typer) -> None:
 def export(
     run: RunArgument,
     target: Annotated[str, typer.Argument(help="The folder or file to write.")],
-    to: Annotated[str, typer.Option(help="gpt2 (a Hugging Face directory) or arpa (n-grams).")] = "gpt2",
+    to: Annotated[
+        str | None,
+        typer.Option(help="gpt2, bert (Hugging Face directories) or arpa (n-grams); else by the model."),
+    ] = None,
 ) -> None:
     """Write a trained model in another toolkit's format.
 
@@ -27,15 +31,16 @@ def export(
     """
     from sightline.interop.runs import export_run
 
-    export_run(run, target, to)
-    say(f"written: {target}")
+    written = export_run(run, target, to)
+    say(f"written: {target}, as {written}")
 
 
 def import_(
-    folder: Annotated[str, typer.Argument(help="A Hugging Face directory with a GPT-2 in it.")],
+    folder: Annotated[str, typer.Argument(help="A Hugging Face directory with a GPT-2 or a BERT in it.")],
     run: Annotated[str, typer.Option(help="The run directory to make.")],
+    form: Annotated[str, typer.Option(help="What a classifier reads: single texts or a pair.")] = "single",
 ) -> None:
-    """Make a run of another toolkit's model, ready to generate and score.
+    """Make a run of another toolkit's model, ready for use.
 
     sightline import downloads/gpt2 --run runs/gpt2
 
@@ -43,5 +48,5 @@ def import_(
     """
     from sightline.interop.runs import import_run
 
-    import_run(folder, run)
-    say(f"next: sightline generate {run} --prompt '…'")
+    task = import_run(folder, run, form)
+    say("next: " + NEXT[task].format(run=run, texts=" ".join(["--text '…'"] * (1 + (form == "pair")))))

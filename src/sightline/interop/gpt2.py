@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +10,23 @@ from typing import Any
 
 import tokenizers
 import torch
-from pydantic import ValidationError
 from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor
 
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vocabulary import BOS, EOS, PAD
 from sightline.errors import CheckpointError, DataError, UsageError
+from sightline.interop.folders import (
+    check_shapes,
+    our_activation,
+    read_json,
+    read_sizes,
+    read_tensors,
+    require,
+    their_activation,
+    write_folder,
+)
 from sightline.models import GPT, GPTSizes
-from sightline.train import storage
 
 END_OF_TEXT = "<|endoftext|>"
 SPECIALS = 3  # padding, beginning and end of sentence come first in Sightline; GPT-2 has one special, the last
@@ -44,7 +51,6 @@ WEIGHTS = (
 )
 # Matrices whose rows are tokens: reordered, since the two number tokens differently.
 BY_TOKEN = (("embedding", "wte.weight"), ("output_weight", "lm_head.weight"))
-ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu", "relu": "relu"}
 # What GPT-2 fixes and Sightline lets one choose.
 FIXED = {"positions": "learned", "norm": "layer", "pre_norm": True, "num_kv_heads": None}
 
@@ -83,36 +89,28 @@ def read_gpt2(folder: str | Path) -> Imported:
         DataError, CheckpointError: naming the file that is missing, damaged or of another kind of model.
     """
     folder = Path(folder)
-    config = _json(folder / "config.json")
+    config = read_json(folder / "config.json")
     if config.get("model_type") != "gpt2":
         raise DataError(f"{folder / 'config.json'}: model_type is {config.get('model_type')!r}, and must be 'gpt2'")
     odd = [name for name in ("scale_attn_by_inverse_layer_idx", "add_cross_attention") if config.get(name)]
     if odd or not config.get("scale_attn_weights", True):
         raise DataError(f"{folder / 'config.json'}: {(odd or ['scale_attn_weights'])[0]} is not supported")
-    activation = str(config.get("activation_function", "gelu_new"))
-    if activation not in ACTIVATIONS:
-        raise DataError(f"{folder / 'config.json'}: activation_function {activation!r} is not supported")
-    try:
-        values = {
-            "d_model": config["n_embd"],
-            "num_layers": config["n_layer"],
-            "num_heads": config["n_head"],
-            "d_ff": config.get("n_inner") or 4 * config["n_embd"],
-            "max_length": config.get("n_positions", 1024),
-            "activation": ACTIVATIONS[activation],
-            "dropout": config.get("resid_pdrop", 0.1),
-            "attention_dropout": config.get("attn_pdrop", 0.1),
-            "tied": config.get("tie_word_embeddings", True),
-            "norm_epsilon": config.get("layer_norm_epsilon", 1e-5),
-        }
-        sizes = GPTSizes.model_validate(values)
-    except KeyError as error:
-        raise DataError(f"{folder / 'config.json'}: has no {error}, so it is not a GPT-2's") from None
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        where = ".".join(map(str, problem["loc"])) or "sizes"
-        raise DataError(f"{folder / 'config.json'}: {where}: {problem['msg']}") from None
-    found = {name.removeprefix("transformer."): tensor for name, tensor in _tensors(folder).items()}
+    values = {
+        "d_model": ("n_embd", ...),
+        "num_layers": ("n_layer", ...),
+        "num_heads": ("n_head", ...),
+        "max_length": ("n_positions", 1024),
+        "dropout": ("resid_pdrop", 0.1),
+        "attention_dropout": ("attn_pdrop", 0.1),
+        "tied": ("tie_word_embeddings", True),
+        "norm_epsilon": ("layer_norm_epsilon", 1e-5),
+    }
+    own = {
+        "d_ff": config.get("n_inner") or 4 * int(config.get("n_embd", 0)),
+        "activation": our_activation(config, "activation_function", "gelu_new", folder / "config.json"),
+    }
+    sizes = read_sizes(GPTSizes, values, config, folder / "config.json", own)
+    found = {name.removeprefix("transformer."): tensor for name, tensor in read_tensors(folder).items()}
     wanted = [*names(sizes.num_layers), *((ours, theirs, False) for ours, theirs in BY_TOKEN[: 2 - sizes.tied])]
     weights: dict[str, Tensor] = {}
     for ours, theirs, transposed in wanted:
@@ -124,19 +122,9 @@ def read_gpt2(folder: str | Path) -> Imported:
     for ours, _ in BY_TOKEN[: 2 - sizes.tied]:
         # rows beyond the vocabulary are a filling that some checkpoints have
         weights[ours] = to_our_rows(weights[ours][: tokenizer.vocab_size - SPECIALS + 1])
-    _check_shapes(folder, sizes, tokenizer, weights)
-    return Imported(sizes, tokenizer, weights, config.get("sightline", {}).get("documents", True))
-
-
-def _check_shapes(folder: Path, sizes: GPTSizes, tokenizer: Tokenizer, weights: Mapping[str, Tensor]) -> None:
     with torch.device("meta"):
-        wanted = dict(GPT(tokenizer.vocab_size, sizes).named_parameters())
-    for name, tensor in weights.items():
-        if tensor.shape != wanted[name].shape:
-            raise CheckpointError(
-                f"{folder}: {name} is {list(tensor.shape)}, and config.json and the tokenizer make it "
-                f"{list(wanted[name].shape)}; they do not belong together"
-            )
+        check_shapes(folder, GPT(tokenizer.vocab_size, sizes), weights)
+    return Imported(sizes, tokenizer, weights, config.get("sightline", {}).get("documents", True))
 
 
 def write_gpt2(
@@ -151,12 +139,8 @@ def write_gpt2(
         UsageError: where the model or its tokenizer is not of GPT-2's kind, naming what is not.
     """
     folder = Path(folder)
-    for name, value in FIXED.items():
-        if getattr(sizes, name) != value:
-            raise UsageError(f"model.{name}: {getattr(sizes, name)!r} has no place in GPT-2, which has {value!r}")
-    activations = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
-    if sizes.activation not in activations:
-        raise UsageError(f"model.activation: {sizes.activation!r} has no place in GPT-2")
+    require(sizes, FIXED, "GPT-2")
+    activation = their_activation(sizes.activation, "GPT-2")
     vocabulary, merges = _byte_level(tokenizer)
     end = len(vocabulary)
     config = {
@@ -168,7 +152,7 @@ def write_gpt2(
         "n_head": sizes.num_heads,
         "n_inner": sizes.d_ff,
         "n_positions": sizes.max_length,
-        "activation_function": activations[sizes.activation],
+        "activation_function": activation,
         "resid_pdrop": sizes.dropout,
         "embd_pdrop": sizes.dropout,
         "attn_pdrop": sizes.attention_dropout,
@@ -189,40 +173,9 @@ def write_gpt2(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write_tokenizer(folder, vocabulary, merges)
-        (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
-        storage.write_file(folder / "model.safetensors", storage.safetensors_blocks(tensors, {"format": "pt"}))
+        write_folder(folder, config, tensors)
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written ({error.strerror})") from None
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); name a folder with a GPT-2 in it") from None
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}); fetch it again") from None
-    if type(found) is not dict:
-        raise DataError(f"{path}: not a JSON object; fetch it again")
-    return found
-
-
-def _tensors(folder: Path) -> dict[str, Tensor]:
-    index = folder / "model.safetensors.index.json"
-    files = ["model.safetensors"]
-    if index.exists():
-        listed = _json(index).get("weight_map")
-        if type(listed) is not dict or not listed:
-            raise DataError(f"{index}: has no weight_map; fetch it again")
-        files = sorted(set(map(str, listed.values())))
-    if any(not re.fullmatch(r"[\w.-]+\.safetensors", name) for name in files):
-        raise DataError(f"{index}: names a file outside the folder; do not trust it")
-    if not (folder / files[0]).exists() and (folder / "pytorch_model.bin").exists():
-        raise DataError(f"{folder}: only a pickle of weights, which is never read; fetch model.safetensors")
-    tensors: dict[str, Tensor] = {}
-    for name in files:
-        tensors |= storage.read_tensors(folder / name)
-    return tensors
 
 
 def _byte_level(tokenizer: Tokenizer) -> tuple[dict[str, int], list[tuple[str, str]]]:
@@ -262,13 +215,13 @@ def _write_tokenizer(folder: Path, vocabulary: dict[str, int], merges: list[tupl
 def _read_tokenizer(folder: Path) -> Tokenizer:
     path = folder / "tokenizer.json"
     if path.exists():
-        whole = _json(path)
+        whole = read_json(path)
         vocabulary, merges = (whole.get("model", {}).get(name) for name in ("vocab", "merges"))
         added = {one["content"]: one["id"] for one in whole.get("added_tokens", [])}
         vocabulary = {**vocabulary, **added} if type(vocabulary) is dict else None
     else:
         path = folder / "vocab.json"
-        vocabulary = _json(path)
+        vocabulary = read_json(path)
         try:
             lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
         except OSError as error:

@@ -2,64 +2,141 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sightline.errors import UsageError, nearest
+from pydantic import BaseModel
+
+from sightline.errors import DataError, UsageError, nearest
 from sightline.interop.arpa import write_arpa
+from sightline.interop.bert import read_bert, write_bert
+from sightline.interop.folders import read_json
 from sightline.interop.gpt2 import read_gpt2, write_gpt2
+from sightline.loading import load
 from sightline.models import NGram
 from sightline.run import Run
+from sightline.tasks.classification import ClassificationSettings
 from sightline.tasks.language import SIDE, LanguageSettings
+from sightline.tasks.masked_language import MaskedLanguageSettings
 
 
-def _to_gpt2(run: Run, settings: LanguageSettings, target: Path) -> None:
-    sizes: Any = settings.model
-    write_gpt2(target, sizes, run.load_tokenizers()[SIDE], run.read_weights(), settings.has_documents)
+@dataclass(frozen=True)
+class Format:
+    """A format of another toolkit: the kind of model and the tasks it holds, and how a run is written in it."""
+
+    kind: str
+    tasks: tuple[str, ...]
+    write: Callable[[Run, Path], None]
 
 
-def _to_arpa(run: Run, settings: LanguageSettings, target: Path) -> None:
-    tokenizer, sizes = run.load_tokenizers()[SIDE], settings.model
-    model = NGram.from_tensors(run.read_weights(), tokenizer.vocab_size, sizes)  # pyright: ignore[reportArgumentType]
+def _to_gpt2(run: Run, target: Path) -> None:
+    settings: Any = run.settings(LanguageSettings)
+    write_gpt2(target, settings.model, run.load_tokenizers()[SIDE], run.read_weights(), settings.has_documents)
+
+
+def _to_arpa(run: Run, target: Path) -> None:
+    tokenizer, settings = run.load_tokenizers()[SIDE], run.settings(LanguageSettings)
+    model = NGram.from_tensors(run.read_weights(), tokenizer.vocab_size, settings.model)  # pyright: ignore
     write_arpa(model, tokenizer.tokens(range(tokenizer.vocab_size)), target)
 
 
-# format: the kind of model it holds, and how it is written
-FORMATS = {"gpt2": ("gpt", _to_gpt2), "arpa": ("ngram", _to_arpa)}
+def _to_bert(run: Run, target: Path) -> None:
+    # loaded for use, so that low-rank adapters are part of the weights
+    ready: Any = load(run.path)
+    weights = {name: tensor.detach() for name, tensor in ready.model.named_parameters()}
+    settings, labels, numbers = ready.settings, None, False
+    if run.task == "classification":
+        if settings.data.form not in ("single", "pair"):
+            raise UsageError(f"{run.path}: form {settings.data.form}; a BERT's directory has single and pair")
+        numbers = settings.data.numbers
+        labels = ("value",) if numbers else settings.data.labels
+    write_bert(target, settings.model, ready.tokenizer, weights, labels, numbers)
 
 
-def export_run(path: str | Path, target: str | Path, to: str) -> None:
-    """Writes the model of a trained run as a directory ("gpt2") or file ("arpa") of another toolkit's format.
+FORMATS = {
+    "gpt2": Format("gpt", ("language",), _to_gpt2),
+    "arpa": Format("ngram", ("language",), _to_arpa),
+    "bert": Format("bert", ("masked_language", "classification"), _to_bert),
+}
+
+
+def export_run(path: str | Path, target: str | Path, to: str | None = None) -> str:
+    """Writes the model of a trained run as a directory ("gpt2", "bert") or file ("arpa") of another toolkit's format.
+
+    Returns:
+        The format, which the model decides where `to` does not.
 
     Raises UsageError where there is no such format, something lies at `target`, or the model does not fit the format.
     """
-    if to not in FORMATS:
+    if to is not None and to not in FORMATS:
         raise UsageError(f'--to: no format "{to}"{nearest(to, FORMATS)}')
     run, goal = Run(path), Path(target)
-    wanted, write = FORMATS[to]
     kind = run.read_config().get("model", {}).get("kind")
-    if run.task != "language" or kind != wanted:
-        raise UsageError(f"{path}: a {kind} model of task {run.task}; format {to} holds {wanted} language models")
+    fitting = [name for name, one in FORMATS.items() if one.kind == kind and run.task in one.tasks]
+    if not fitting or to not in (None, *fitting):
+        held = "; ".join(f"{name} holds {one.kind} models of {' or '.join(one.tasks)}" for name, one in FORMATS.items())
+        raise UsageError(f"{path}: a {kind} model of task {run.task} has no place in {to or 'any format'}: {held}")
     run.verify()
     if goal.exists() and (goal.is_file() or any(goal.iterdir())):
         raise UsageError(f"{target}: is there already; choose another name, or remove it first")
-    write(run, run.settings(LanguageSettings), goal)
+    FORMATS[fitting[0]].write(run, goal)
+    return fitting[0]
 
 
-def import_run(folder: str | Path, path: str | Path) -> None:
-    """Makes a run, ready for use, of a Hugging Face GPT-2 directory.
+def import_run(folder: str | Path, path: str | Path, form: str = "single") -> str:
+    """Makes a run, ready for use, of a Hugging Face directory with a GPT-2 or a BERT in it.
+
+    Args:
+        form: what a classifier reads, "single" texts or a "pair".
+
+    Returns:
+        The run's task.
 
     Raises:
         UsageError: where something lies at `path`.
-        DataError, CheckpointError: where the directory is not a GPT-2's.
+        DataError, CheckpointError: where the directory is not such a model's.
     """
     run = Run(path)
     if run.path.exists() and (run.path.is_file() or any(run.path.iterdir())):
         raise UsageError(f"{path}: is there already; choose another --run")
-    found = read_gpt2(folder)
-    data = {"train": [], "validation": [], "block": found.sizes.max_length, "running": not found.documents}
-    values = {"data": data, "model": found.sizes, "training": {"precision": "fp32", "device": "cpu"}}
-    settings = LanguageSettings.model_validate({**values, "tokenizer": {"vocab_size": found.tokenizer.vocab_size}})
-    run.save_tokenizers({SIDE: found.tokenizer})
+    config = Path(folder) / "config.json"
+    kind = read_json(config).get("model_type")
+    if kind not in IMPORTS:
+        known = " or ".join(f"'{name}'" for name in IMPORTS)
+        raise DataError(f"{config}: model_type is {kind!r}; what can be imported is {known}")
+    settings, tokenizer, weights = IMPORTS[kind](folder, form)
+    run.save_tokenizers({SIDE: tokenizer})
     run.write_config(settings)
-    run.save_weights(found.weights)
+    run.save_weights(weights)
+    return run.task
+
+
+def _settings(schema: type[BaseModel], data: dict[str, Any], found: Any, **more: Any) -> BaseModel:
+    """Settings of a run that was never trained here."""
+    values = {"data": {"train": [], **data}, "model": found.sizes, **more}
+    values |= {"training": {"precision": "fp32", "device": "cpu"}}
+    return schema.model_validate({**values, "tokenizer": {"vocab_size": found.tokenizer.vocab_size}})
+
+
+def _from_gpt2(folder: str | Path, form: str) -> tuple[BaseModel, Any, Any]:
+    found = read_gpt2(folder)
+    data = {"validation": [], "block": found.sizes.max_length, "running": not found.documents}
+    return _settings(LanguageSettings, data, found), found.tokenizer, found.weights
+
+
+def _from_bert(folder: str | Path, form: str) -> tuple[BaseModel, Any, Any]:
+    found = read_bert(folder)
+    length = found.sizes.max_length
+    if found.labels is None:
+        data = {"validation": [], "max_tokens": length}
+        settings = _settings(MaskedLanguageSettings, data, found, next_sentence=found.next_sentence)
+    else:
+        labels = () if found.numbers else found.labels
+        data = {"max_tokens": length, "form": form, "labels": labels, "numbers": found.numbers}
+        settings = _settings(ClassificationSettings, data, found)
+    return settings, found.tokenizer, found.weights
+
+
+IMPORTS = {"gpt2": _from_gpt2, "bert": _from_bert}

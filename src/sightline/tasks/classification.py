@@ -50,11 +50,10 @@ class DataSettings(Frozen):
     """What is learned and measured."""
 
     train: tuple[LabelledFiles, ...] = Field(
-        min_length=1,
         description="TSV or JSON Lines files; texts = names or numbers of their columns, label = that of the label, "
         "part = [from, to] as fractions",
     )
-    validation: LabelledFiles = Field(description="records that choose the best checkpoint")
+    validation: LabelledFiles | None = Field(None, description="records that choose the best checkpoint")
     test: dict[str, LabelledFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
     form: Literal["single", "pair", "similarity", "choice"] = Field(
         "single",
@@ -90,6 +89,11 @@ class ClassificationSettings(Frozen):
     )
     training: TrainSettings = TrainSettings.model_validate({})
 
+    def given(self, source: str) -> LabelledFiles:
+        """A file that is only named, read as the training text was; of an imported model the label comes last."""
+        usual = LabelledFiles(source=source, texts=tuple(range(self.texts)), label=self.texts)
+        return (self.data.train or (usual,))[0].model_copy(update={"source": source, "part": (0.0, 1.0)})
+
     @property
     def title(self) -> str:
         """What a run of it is called on its card."""
@@ -103,7 +107,12 @@ class ClassificationSettings(Frozen):
     @property
     def texts(self) -> int:
         """How many texts a record has."""
-        counts = {"single": 1, "pair": 2, "similarity": 2, "choice": len(self.data.train[0].texts)}
+        counts = {
+            "single": 1,
+            "pair": 2,
+            "similarity": 2,
+            "choice": len(self.data.train[0].texts) if self.data.train else 0,
+        }
         return counts[self.data.form]
 
     @property
@@ -124,7 +133,7 @@ class ClassificationSettings(Frozen):
     @model_validator(mode="after")
     def _fits(self) -> ClassificationSettings:
         data, length = self.data, self.model.max_length
-        for files in (*data.train, data.validation, *data.test.values()):
+        for files in (*data.train, *([data.validation] if data.validation else []), *data.test.values()):
             if data.form == "choice" and len(files.texts) < 3:
                 raise ValueError(f"data.form choice reads a context and at least two texts; {files.source} has fewer")
             if len(files.texts) != self.texts:
@@ -248,7 +257,8 @@ class ClassificationTask:
         self.device = torch.device(device)
         texts = settings.data.train[0].source
         self._train = encode(settings, tokenizers[SIDE], read_training(settings), texts, report)
-        self._validation = encode_files(settings, tokenizers[SIDE], settings.data.validation, report)
+        validation: Any = settings.data.validation
+        self._validation = encode_files(settings, tokenizers[SIDE], validation, report)
         self._order = batch_order(self._train, settings, settings.training.seed)
         report(f"batches: {len(self._order.epoch(0)):,} per epoch")
 

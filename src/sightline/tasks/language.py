@@ -83,6 +83,12 @@ class LanguageSettings(Frozen):
         description="how `sightline generate` writes",
     )
 
+    def given(self, source: str) -> TextFiles:
+        """A file that is only named, read as the training text was."""
+        return (self.data.train or (TextFiles(source=source),))[0].model_copy(
+            update={"source": source, "part": (0.0, 1.0)}
+        )
+
     @property
     def title(self) -> str:
         """What a run of it is called on its card."""

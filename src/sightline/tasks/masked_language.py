@@ -96,6 +96,12 @@ class MaskedLanguageSettings(Frozen):
     model: BertSizes = BertSizes.model_validate({})
     training: TrainSettings = TrainSettings.model_validate({})
 
+    def given(self, source: str) -> SentenceFiles:
+        """A file that is only named, read as the training text was."""
+        return (self.data.train or (SentenceFiles(source=source),))[0].model_copy(
+            update={"source": source, "part": (0.0, 1.0)}
+        )
+
     @property
     def title(self) -> str:
         """What a run of it is called on its card."""
