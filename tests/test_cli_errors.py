@@ -178,7 +178,7 @@ LABEL_CONFIGS = {
     "too few texts": (["data.form=pair"], 2, "names 1 texts; 2 are read"),
     "longer than the model reads": (["data.max_tokens=41"], 2, "data.max_tokens 41 is more than model.max_length 40"),
     "nothing pretrained": (["tuning.weights=head"], 2, "is for a pretrained run"),
-    "labels that are no numbers": (["data.numbers=true"], 1, "record 1: the label"),
+    "labels that are no numbers": (["data.numbers=true", "training.metric=pearson"], 1, "record 1: the label"),
     "a label that training has not": (["data.labels=['yes']"], 1, 'no training record has the label "no"'),
     "no such column": (["data.validation.label=ratig"], 2, "did you mean \"right\"?"),
     "a number per record": (["data.train=[{ source = 'numbers.txt', texts = [0], label = 0 }]"], 1, "different labels"),

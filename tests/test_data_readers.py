@@ -9,7 +9,7 @@ import unicodedata
 import pytest
 import zstandard
 
-from sightline.data.readers import PairSource, read_lines, read_mixed, read_pairs, resolve
+from sightline.data.readers import PairSource, read_lines, read_mixed, read_pairs, read_records, resolve
 from sightline.errors import DataError, UsageError
 
 
@@ -214,3 +214,15 @@ def test_catalogue_names_resolve_and_files_win(tmp_path, monkeypatch):
 def test_sources_follow_each_other(tmp_path):
     a, b = write(tmp_path / "a.tsv", "1\t2\n"), write(tmp_path / "b.tsv", "3\t4\n")
     assert list(read_mixed([PairSource(a), PairSource(b, weight=3)])) == [("1", "2"), ("3", "4")]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_json_list(tmp_path, indent):
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps([{"a": "x", "b": 1}, {"a": "y\nz", "b": "2"}], indent=indent), encoding="utf-8")
+    assert list(read_records(path, ("a", "b"), numeric="b")) == [(1, ("x", "1")), (2, ("y\nz", "2"))]
+    with pytest.raises(DataError, match=r"list\.json:1: the value of .b. is not a string"):
+        list(read_records(path, ("a", "b")))
+    path.write_text('[{"a": "x"},\n{"a": ]', encoding="utf-8")
+    with pytest.raises(DataError, match="begins like one list"):
+        list(read_records(path, ("a",)))

@@ -120,7 +120,9 @@ def init(
     values: dict[str, Any] = {"data": {"train": [files], "validation": [files] if "language" in task else files}}
     values |= {"task": task} | ({"model": {"kind": model}} if model else {})
     values |= {"pretrained": pretrained} if pretrained else {}
-    values = _merged(STARTS.get(task, {}), _merged({"model": SMALL.get(model or KINDS.get(task, ""), {})}, values))
+    # a pretrained run has sizes of its own
+    sizes = {} if pretrained else SMALL.get(model or KINDS.get(task, ""), {})
+    values = _merged(STARTS.get(task, {}), _merged({"model": sizes} if sizes else {}, values))
     settings: Any = config.validate(schema(values, "--task"), values, path)
     if pretrained:
         from sightline.fine_tuning import adopt

@@ -38,7 +38,7 @@ class LabelledSource:
 def read_labelled(source: LabelledSource) -> Iterator[tuple[tuple[str, ...], str]]:
     """(texts, label) of each record, in order. Raises DataError (file:line) for a record without one of them."""
     path = source.path()
-    records = read_records(path, (*source.texts, source.label))
+    records = read_records(path, (*source.texts, source.label), numeric=source.label)
     if source.part != (0.0, 1.0):
         whole = list(records)
         low, high = (int(len(whole) * fraction) for fraction in source.part)

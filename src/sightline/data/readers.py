@@ -137,12 +137,19 @@ def check_part(source: str, part: tuple[float, float]) -> None:
         raise UsageError(f"{source}: part {list(part)} must be two rising fractions between 0 and 1")
 
 
-def read_records(path: Path, columns: Sequence[Column]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """(line number, the wanted columns) of each record of a TSV or JSON Lines file; an empty line has empty columns.
+def read_records(
+    path: Path, columns: Sequence[Column], *, numeric: Column | None = None
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """(number, the wanted columns) of each record of a TSV, JSON Lines or JSON file; an empty line has empty columns.
+
+    Numbers are those of lines; of a JSON file that is one list, those of its items. The column `numeric` may hold
+    numbers in JSON, which are given as it spells them.
 
     Raises DataError (file:line) where a line is not a record with these columns.
     """
-    return (_json_lines if _format_suffix(path) in _JSON_SUFFIXES else _table)(path, columns)
+    if _format_suffix(path) not in _JSON_SUFFIXES:
+        return _table(path, columns)
+    return _json_records(path, columns, numeric)
 
 
 def _table(path: Path, columns: Sequence[Column]) -> Iterator[tuple[int, tuple[str, ...]]]:
@@ -176,20 +183,33 @@ def _place_of(column: Column, header: list[str], path: Path) -> Column:
     return header.index(str(column))
 
 
-def _json_lines(path: Path, columns: Sequence[Column]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    for number, line in enumerate(read_text_lines(path), start=1):
-        if not line.strip():
+def _json_records(
+    path: Path, columns: Sequence[Column], numeric: Column | None
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    for number, record in _json_values(path):
+        if record is None:
             yield number, ("",) * len(columns)
-            continue
-        where = f"{path}:{number}"
+        else:
+            where = f"{path}:{number}"
+            yield number, tuple(_text_at(record, str(column), where, column == numeric) for column in columns)
+
+
+def _json_values(path: Path) -> Iterator[tuple[int, Any]]:
+    """The values of JSON Lines, None for an empty line; or the items of one list, which may take many lines."""
+    for number, line in enumerate(read_text_lines(path), start=1):
+        if number == 1 and line.lstrip().startswith("["):
+            try:
+                yield from enumerate(json.loads("\n".join(read_text_lines(path))), start=1)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{path}: not JSON ({error}); it begins like one list") from error
+            return
         try:
-            record = json.loads(line)
+            yield number, json.loads(line) if line.strip() else None
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{where}: not JSON ({error}); each line must be one object") from error
-        yield number, tuple(_text_at(record, str(column), where) for column in columns)
+            raise DataError(f"{path}:{number}: not JSON ({error}); each line must be one object") from error
 
 
-def _text_at(record: Any, key: str, where: str) -> str:
+def _text_at(record: Any, key: str, where: str, numeric: bool) -> str:
     found = record
     for part in [key] if type(record) is dict and key in record else key.split("."):
         if type(found) is not dict:
@@ -197,10 +217,10 @@ def _text_at(record: Any, key: str, where: str) -> str:
         if part not in found:
             raise DataError(f'{where}: no key "{key}"{nearest(part, found)}')
         found = found[part]
-    if type(found) in (int, float, bool):
-        return json.dumps(found)  # labels are often numbers
+    if numeric and type(found) in (int, float, bool):
+        return json.dumps(found)
     if type(found) is not str:
-        raise DataError(f'{where}: the value of "{key}" is neither text nor a number; choose another key')
+        raise DataError(f'{where}: the value of "{key}" is not a string; choose another key')
     # Escapes can spell what no UTF-8 file can hold.
     if "\0" in found or any("\ud800" <= char <= "\udfff" for char in found):
         raise DataError(f'{where}: "{key}" holds a NUL or half a surrogate pair, spelled as an escape; remove it')
