@@ -176,6 +176,74 @@ def masked_file(texts: Path) -> Path:
     return file
 
 
+def write_tagged(path: Path, count: int, seed: int) -> None:
+    """Words with a tag each: "ein" begins a span of the kind that the next word says, which goes on for one more."""
+    draw = random.Random(seed)
+    kinds = {"haus": "LC", "hund": "AN"}
+    records = []
+    for _ in range(count):
+        lines = []
+        for _ in range(draw.randint(1, 4)):
+            if draw.random() < 0.5:
+                noun, after = draw.choice(list(kinds)), draw.choice(["alt", "rot"])
+                lines += [f"ein\tB-{kinds[noun]}", f"{noun}\tI-{kinds[noun]}", f"{after}\tI-{kinds[noun]}"]
+            else:
+                lines.append(f"{draw.choice(['blau', 'sieht', 'haus', 'alt'])}\tO")
+        records.append("\n".join(lines) + "\n")
+    path.write_text("\n".join(records), encoding="utf-8")
+
+
+def tagged_text(texts: Path) -> str:
+    files = {name: f'{{ source = "{texts}/{name}.bio" }}' for name in SPLITS}
+    return f"""
+task = "tagging"
+[data]
+train = [{files["train"]}]
+validation = {files["val"]}
+test.test = {files["test"]}
+max_tokens = 32
+[tokenizer]
+vocab_size = 100
+min_frequency = 1
+[model]
+d_model = 32
+num_layers = 2
+num_heads = 2
+d_ff = 64
+max_length = 40
+dropout = 0.0
+attention_dropout = 0.0
+[training]
+max_updates = 500
+learning_rate = 0.005
+tokens_per_batch = 256
+warmup = 50
+validate_every = 250
+save_every = 20
+metric = "span_f1"
+precision = "fp32"
+threads = 1
+"""
+
+
+@pytest.fixture(scope="session")
+def tagged_file(texts: Path) -> Path:
+    """A configuration of a tagger."""
+    for seed, (name, count) in enumerate((("train", 200), ("val", 40), ("test", 40))):
+        write_tagged(texts / f"{name}.bio", count, seed)
+    file = texts / "tagged.toml"
+    file.write_text(tagged_text(texts), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def tagger(tagged_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained tagger."""
+    folder = tmp_path_factory.mktemp("tagger")
+    assert sightline("train", tagged_file, "--run", folder / "run") == 0
+    return folder / "run"
+
+
 @pytest.fixture(scope="session")
 def bert(masked_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pretrained run of BERT."""

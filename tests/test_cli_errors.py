@@ -48,6 +48,7 @@ def trained_on(
     language_file: Path,
     masked_file: Path,
     labelled_files: dict[str, Path],
+    tagged_file: Path,
     texts: Path,
     tmp_path: Path,
 ) -> Callable[[str, Path], list]:
@@ -60,6 +61,8 @@ def trained_on(
         if task == "classification":
             files = f'data.train=[{{ source = "{source}", texts = [0], label = 0 }}]'
             return ["train", labelled_files["single"], *run, files]
+        if task == "tagging":
+            return ["train", tagged_file, *run, *train_on(source)]
         if task == "masked_language":
             return ["train", masked_file, *run, *train_on(source)]
         return ["train", language_file, *run, *train_on(source), *LANGUAGE_MODELS["gpt"]]
@@ -67,7 +70,8 @@ def trained_on(
     return words
 
 
-every_task = pytest.mark.parametrize("task", ["translation", "language", "masked_language", "classification"])
+TASKS = ("translation", "language", "masked_language", "classification", "tagging")
+every_task = pytest.mark.parametrize("task", TASKS)
 
 
 @every_task
@@ -78,7 +82,7 @@ def test_malformed_text(task: str, what: str, refused, trained_on, tmp_path: Pat
         pytest.skip("there are no lines to be paired")
     source = tmp_path / "source.txt"
     if content is not None:
-        source.write_bytes(content)
+        source.write_bytes(content.replace(b"\n", b"\tO\n") if task == "tagging" and what == "NUL" else content)
     refused(*trained_on(task, source), code=1, says=says)
     assert not (tmp_path / "run" / "config.toml").exists() or what == "only empty lines"
 

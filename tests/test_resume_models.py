@@ -35,6 +35,7 @@ KINDS = {
     "bert": ("masking.whole_words=true",),
     "classification": (),
     "bert-classification": (),
+    "tagging": (),
     "lora": ("tuning.weights=lora",),
 }
 
@@ -54,7 +55,7 @@ def saved(run: Path) -> int:
 
 @pytest.fixture
 def configurations(
-    config_file, language_file, masked_file, labelled_files, language_runs, bert, tmp_path: Path
+    config_file, language_file, masked_file, labelled_files, tagged_file, language_runs, bert, tmp_path: Path
 ) -> dict[str, Path]:
     """The configuration of each kind; two of them go on from a pretrained run."""
     text = labelled_files["single"].read_text(encoding="utf-8")
@@ -66,7 +67,7 @@ def configurations(
         fine_tuned[name].write_text(f'pretrained = "{pretrained}"\n' + text, encoding="utf-8")
     language = dict.fromkeys(LANGUAGE_MODELS, language_file)
     labelled = {"classification": labelled_files["single"], **fine_tuned}
-    return {**dict.fromkeys(MODELS, config_file), **language, "bert": masked_file, **labelled}
+    return {**dict.fromkeys(MODELS, config_file), **language, "bert": masked_file, "tagging": tagged_file, **labelled}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from sightline.language_model import LanguageModel as LanguageModel
     from sightline.loading import load as load
     from sightline.masked_language_model import MaskedLanguageModel as MaskedLanguageModel
+    from sightline.tagger import Tagger as Tagger
     from sightline.translator import Translator as Translator
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "LanguageModel", "MaskedLanguageModel", "Translator", "__version__", "load"]
+__all__ = ["Classifier", "LanguageModel", "MaskedLanguageModel", "Tagger", "Translator", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:

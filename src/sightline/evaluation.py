@@ -9,17 +9,21 @@ from typing import Any, Protocol
 
 from sightline.classifier import Classifier
 from sightline.data.readers import PairSource, read_pairs
+from sightline.data.tagged import read_tagged
 from sightline.decode import SearchOptions
 from sightline.language_model import LanguageModel
 from sightline.masked_language_model import MaskedLanguageModel
 from sightline.run import Run
-from sightline.tasks import classification, masked_language
+from sightline.tagger import Tagger
+from sightline.tasks import classification, masked_language, tagging
 from sightline.tasks.classification import LabelledFiles, encode_files
 from sightline.tasks.language import TextFiles, encode, figures, measure
 from sightline.tasks.masked_language import SentenceFiles
 from sightline.tasks.metrics import Measured, bleu, chrf, exponential, ter
+from sightline.tasks.tagging import TaggedFiles
 from sightline.translator import Translator
 
+PERCENT = ("accuracy", "f1", "precision", "recall")
 # upper bounds of source length in words
 BUCKETS = (8, 11, 14, 17, 21, 1_000_000)
 
@@ -217,7 +221,11 @@ class Figures:
     def rows(self) -> list[tuple[str, str, str]]:
         """(score, value, signature) for a table."""
         return [
-            (name.replace("_", " "), f"{value:.4f}{' %' if name.endswith(('accuracy', 'f1')) else ''}", "")
+            (
+                name.replace("_", " "),
+                f"{value:.4f}{' %' if name.endswith(('accuracy', 'f1', 'precision', 'recall')) else ''}",
+                "",
+            )
             for name, value in self.scores.items()
         ]
 
@@ -238,6 +246,20 @@ def evaluate_labels(model: Classifier, name: str, files: LabelledFiles) -> Figur
     examples = encode_files(model.settings, model.tokenizer, files)
     found = classification.figures(model.settings, model.scores(examples), examples)
     return Figures(name, len(examples), "records", found, time.perf_counter() - start)
+
+
+def evaluate_tagging(run: Run) -> list[Report]:
+    """Every test set of a fine-tuned tagger, in fp32."""
+    model = Tagger(run.path)
+    return [evaluate_tags(model, name, files) for name, files in model.settings.data.test.items()]
+
+
+def evaluate_tags(model: Tagger, name: str, files: TaggedFiles) -> Figures:
+    """Every unit counts; records that are too long are read in halves."""
+    start = time.perf_counter()
+    records = list(read_tagged(files.tagged_source()))
+    found = tagging.measure(model.settings, model.model, model.tokenizer, records, files.joined_by)
+    return Figures(name, len(records), "records", found, time.perf_counter() - start)
 
 
 def evaluate_masked_language(run: Run) -> list[Report]:

@@ -14,13 +14,16 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError
 from sightline.nn.lora import plain_name
 from sightline.run import Run
-from sightline.tasks import classification, masked_language
+from sightline.tasks import classification, tagging
 from sightline.tasks.classification import ClassificationSettings
 from sightline.tasks.language import LanguageSettings
 from sightline.tasks.masked_language import MaskedLanguageSettings
+from sightline.tasks.tagging import TaggingSettings
 from sightline.train import storage
 
-Settings = TypeVar("Settings", ClassificationSettings, MaskedLanguageSettings)
+Settings = TypeVar("Settings", ClassificationSettings, TaggingSettings, MaskedLanguageSettings)
+Labelling = ClassificationSettings | TaggingSettings
+Train = Callable[[Any, Callable[[str], None]], dict[str, Tokenizer]]
 
 # What may differ from the pretrained model.
 FREE = ("dropout", "attention_dropout")
@@ -42,6 +45,12 @@ def complete(settings: ClassificationSettings) -> ClassificationSettings:
     return settings.model_copy(update={"data": settings.data.model_copy(update={"labels": labels})})
 
 
+def complete_tagging(settings: TaggingSettings) -> TaggingSettings:
+    """The same for a tagger."""
+    settings = adopt(settings)
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"tags": tagging.find_tags(settings)})})
+
+
 def adopt(settings: Settings) -> Settings:
     """The settings with the pretrained run's sizes and tokenizer, and no longer sequences than it reads.
 
@@ -61,21 +70,16 @@ def adopt(settings: Settings) -> Settings:
     return config.validate(type(settings), values, where)
 
 
-def train_tokenizers(settings: ClassificationSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
-    """The pretrained run's tokenizer, or one learned from the training texts."""
-    if settings.pretrained is None:
-        return classification.train_tokenizers(settings, report)
-    return Run(settings.pretrained).load_tokenizers()
+def taken_or(train: Train) -> Train:
+    """The pretrained run's tokenizer where there is one, or what `train` learns."""
+
+    def tokenizers(settings: Any, report: Callable[[str], None]) -> dict[str, Tokenizer]:
+        return train(settings, report) if settings.pretrained is None else Run(settings.pretrained).load_tokenizers()
+
+    return tokenizers
 
 
-def train_masked_tokenizers(settings: MaskedLanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
-    """The pretrained run's tokenizer, or one learned from the training text."""
-    if settings.pretrained is None:
-        return masked_language.train_tokenizers(settings, report)
-    return Run(settings.pretrained).load_tokenizers()
-
-
-def initialise(settings: ClassificationSettings, model: torch.nn.Module) -> None:
+def initialise(settings: Labelling, model: torch.nn.Module) -> None:
     """Gives a new classifier the pretrained run's weights; the head and the special tokens stay as they are."""
     if settings.pretrained is None or settings.scratch:
         return
@@ -108,7 +112,7 @@ def _pretrained(path: str, settings: BaseModel) -> tuple[Run, Any]:
     """The run, and its settings. Raises UsageError where one of these settings cannot go on from it."""
     run = Run(path)
     kind = str(run.read_config().get("model", {}).get("kind"))
-    wanted = ("bert",) if type(settings) is MaskedLanguageSettings else tuple(PRETRAINING)
+    wanted = tuple(PRETRAINING) if type(settings) is ClassificationSettings else ("bert",)
     schema = PRETRAINING.get(kind)
     if kind not in wanted or schema is None or run.task != schema.model_fields["task"].default:
         names = " or a ".join(one.upper() for one in wanted)

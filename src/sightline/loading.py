@@ -8,6 +8,7 @@ from sightline.classifier import Classifier
 from sightline.language_model import LanguageModel
 from sightline.masked_language_model import MaskedLanguageModel
 from sightline.run import Run
+from sightline.tagger import Tagger
 from sightline.translator import Translator
 
 USES = {
@@ -15,12 +16,13 @@ USES = {
     "language": LanguageModel,
     "masked_language": MaskedLanguageModel,
     "classification": Classifier,
+    "tagging": Tagger,
 }
 
 
 def load(
     run: str | Path, *, precision: str = "fp32", device: str = "cpu"
-) -> Translator | LanguageModel | MaskedLanguageModel | Classifier:
+) -> Translator | LanguageModel | MaskedLanguageModel | Classifier | Tagger:
     """A trained run as what it has learned to be, one of `USES`.
 
     See those for the arguments.

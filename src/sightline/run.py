@@ -28,6 +28,7 @@ VERBS = {
     "language": "generate",
     "masked_language": "fill",
     "classification": "predict",
+    "tagging": "tag",
 }
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

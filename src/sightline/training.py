@@ -20,11 +20,12 @@ from sightline.evaluation import (
     evaluate_classification,
     evaluate_language,
     evaluate_masked_language,
+    evaluate_tagging,
     evaluate_translation,
 )
 from sightline.nn.ops import to_precision
 from sightline.run import PRECISIONS, Run
-from sightline.tasks import classification, language, masked_language, translation
+from sightline.tasks import classification, language, masked_language, tagging, translation
 from sightline.train import machine, precision
 from sightline.train.final import final_weights
 from sightline.train.log import TrainLog
@@ -68,7 +69,7 @@ KINDS = {
     ),
     "masked_language": Kind(
         masked_language.MaskedLanguageSettings,
-        fine_tuning.train_masked_tokenizers,
+        fine_tuning.taken_or(masked_language.train_tokenizers),
         masked_language.make_model,
         masked_language.MaskedLanguageTask,
         evaluate_masked_language,
@@ -77,11 +78,20 @@ KINDS = {
     ),
     "classification": Kind(
         classification.ClassificationSettings,
-        fine_tuning.train_tokenizers,
+        fine_tuning.taken_or(classification.train_tokenizers),
         classification.make_model,
         classification.ClassificationTask,
         evaluate_classification,
         fine_tuning.complete,
+        fine_tuning.initialise,
+    ),
+    "tagging": Kind(
+        tagging.TaggingSettings,
+        fine_tuning.taken_or(tagging.train_tokenizers),
+        tagging.make_model,
+        tagging.TaggingTask,
+        evaluate_tagging,
+        fine_tuning.complete_tagging,
         fine_tuning.initialise,
     ),
 }

@@ -14,6 +14,7 @@ NEXT = {
     "language": "score RUN FILE",
     "masked_language": "fill RUN 'a text with a [MASK]'",
     "classification": "predict RUN FILE",
+    "tagging": "tag RUN FILE",
 }
 
 
@@ -42,7 +43,7 @@ def evaluate(
     sightline evaluate runs/multi30k-transformer test.en test.de --lowercase
     """
     from sightline.errors import UsageError
-    from sightline.evaluation import evaluate_labels, evaluate_masked, evaluate_text
+    from sightline.evaluation import evaluate_labels, evaluate_masked, evaluate_tags, evaluate_text
     from sightline.run import Run
     from sightline.train.machine import setup
 
@@ -55,7 +56,12 @@ def evaluate(
     if task == "translation":
         reports = _translation(run, source, reference, lowercase, beam, batch_size, precision, device)
     else:
-        own = {"language": evaluate_text, "masked_language": evaluate_masked, "classification": evaluate_labels}
+        own: dict[str, Any] = {
+            "language": evaluate_text,
+            "masked_language": evaluate_masked,
+            "classification": evaluate_labels,
+            "tagging": evaluate_tags,
+        }
         reports = _own_sets(own[task], run, source, precision, device)
     found = []
     for report in reports:

@@ -16,6 +16,7 @@ NEXT = {
     "language": "sightline generate {run} --prompt '…'",
     "masked_language": "sightline fill {run} 'a text with a [MASK]'",
     "classification": "sightline predict {run} {texts}",
+    "tagging": "sightline tag {run} --text '…'",
 }
 
 # What `init` writes where the defaults, which are the papers', would ask for another machine or another time scale.
@@ -93,7 +94,7 @@ def init(
     source: Annotated[str, typer.Option(help="Your source sentences, or one file with both sides.")] = "train.source",
     target: Annotated[str | None, typer.Option(help="Your target sentences, line by line.")] = None,
     task: Annotated[
-        str, typer.Option(help="translation, language, masked_language or classification.")
+        str, typer.Option(help="translation, language, masked_language, classification or tagging.")
     ] = "translation",
     model: Annotated[str | None, typer.Option(help="transformer or seq2seq; gpt, recurrent or window; bert.")] = None,
     pretrained: Annotated[str | None, typer.Option(help="classification: the run of a GPT or BERT.")] = None,

@@ -70,7 +70,7 @@ class Aligned:
         """For each token the first unit that begins in it, or -1."""
         found = [-1] * len(self.ids)
         for unit in reversed(range(len(self.token_of))):
-            if self.token_of[unit] >= 0:
+            if 0 <= self.token_of[unit] < len(self.ids):
                 found[self.token_of[unit]] = unit
         return found
 

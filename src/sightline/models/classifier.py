@@ -109,6 +109,17 @@ class BertClassifier(_Classifier):
         return features_NTD, self.body.pool(features_NTD)
 
 
+class BertTagger(_Classifier):
+    """A BERT with the head at every token: its features there are what is labelled."""
+
+    def __init__(self, vocab_size: int, sizes: BertSizes, outputs: int, tuning: Tuning) -> None:
+        super().__init__(Bert(vocab_size + 1, sizes), outputs, tuning)
+
+    def read(self, tokens_NT: Tensor, real_NT: Tensor, forward: Forward = INFERENCE) -> Tensor:
+        """Tokens → features at every position (N, T, D)."""
+        return self.body.encode(tokens_NT, real_NT, segments(tokens_NT, self.body.sizes.segments), forward)
+
+
 def segments(tokens_NT: Tensor, count: int) -> Tensor:
     """The segment of each token: how many [SEP] stand before it, at most `count` - 1."""
     ends = (tokens_NT == EOS).long()

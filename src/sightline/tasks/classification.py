@@ -5,7 +5,6 @@ See Radford et al. 2018, section 3, and Devlin et al. 2019, section 4.
 
 from __future__ import annotations
 
-import copy
 import math
 from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +26,7 @@ from sightline.errors import DataError, nearest
 from sightline.models import BertSizes, GPTSizes
 from sightline.models.classifier import CLASSIFIERS, Tuning, make_classifier
 from sightline.nn.forward import INFERENCE, Forward
+from sightline.tasks.base import PlainTask
 from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
 from sightline.train.settings import TrainSettings
 
@@ -240,7 +240,7 @@ def make_model(settings: ClassificationSettings, tokenizers: dict[str, Tokenizer
         return make_classifier(tokenizers[SIDE].vocab_size, settings.model, outputs, settings.tuning)
 
 
-class ClassificationTask:
+class ClassificationTask(PlainTask):
     """Joins a model with labelled texts for the training loop; a "token" of its losses is an example."""
 
     def __init__(
@@ -267,16 +267,6 @@ class ClassificationTask:
         for after, indices in iterate(self._order, position):
             yield after, collate_examples(self._train, indices).to(self.device)
 
-    def split(self, batch: ExampleBatch, parts: int) -> list[ExampleBatch]:
-        """The batch in at most `parts` pieces, for workers side by side."""
-        return batch.split(parts)
-
-    def replica(self, model: nn.Module) -> ClassificationTask:
-        """The same task for another copy of the model."""
-        other = copy.copy(self)
-        other.model = model
-        return other
-
     def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
         """The label's loss plus `auxiliary` times the language model's, summed over examples; how many those are.
 
@@ -291,13 +281,6 @@ class ClassificationTask:
             nats, spoken = model.language_loss(features_NTD, batch.tokens_NT, batch.real_NT)
             loss = loss + self.settings.language_weight * len(batch.targets_B) / max(spoken, 1) * nats
         return loss, len(batch.targets_B), extras
-
-    def carried(self) -> dict[str, Tensor]:
-        """Nothing: every example stands alone."""
-        return {}
-
-    def carry(self, tensors: dict[str, Tensor]) -> None:
-        """Nothing to take over."""
 
     def describe(self, batch: ExampleBatch) -> str:
         """Names a batch in an error message: its records and its first text."""

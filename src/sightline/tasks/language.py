@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from sightline.decode import SearchOptions
 from sightline.models import GPTSizes, LanguageModelSizes, NGram, make_language_model
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.ops import linear_cross_entropy
+from sightline.tasks.base import PlainTask
 from sightline.tasks.metrics import exponential
 from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
 from sightline.train.settings import TrainSettings
@@ -154,7 +154,7 @@ def make_model(settings: LanguageSettings, tokenizers: dict[str, Tokenizer]) -> 
         return make_language_model(tokenizers[SIDE].vocab_size, settings.model)
 
 
-class LanguageTask:
+class LanguageTask(PlainTask):
     """Joins a model with a stream of tokens for the training loop.
 
     Models that carry a state read parallel streams from end to end, each batch going on from the states of the batch
@@ -203,16 +203,6 @@ class LanguageTask:
                 self._carried[:] = start.start(len(windows)).tensors()
             yield after, batch.to(self.device)
             position = after
-
-    def split(self, batch: TextBatch, parts: int) -> list[TextBatch]:
-        """The batch in at most `parts` pieces, for workers side by side."""
-        return batch.split(parts)
-
-    def replica(self, model: nn.Module) -> LanguageTask:
-        """The same task for another copy of the model; what is carried they share, each its own rows."""
-        other = copy.copy(self)
-        other.model = model
-        return other
 
     def loss(self, batch: TextBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
         """Cross-entropy summed over tokens (nats), and how many tokens those are."""

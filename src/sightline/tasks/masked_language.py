@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.models import BertForPretraining, BertSizes
 from sightline.nn.forward import Forward
 from sightline.nn.ops import linear_cross_entropy
+from sightline.tasks.base import PlainTask
 from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
 from sightline.train.settings import TrainSettings
 
@@ -155,7 +155,7 @@ def masks(settings: MaskedLanguageSettings, tokenizer: Tokenizer) -> Masks:
     )
 
 
-class MaskedLanguageTask:
+class MaskedLanguageTask(PlainTask):
     """Joins a model with documents for the training loop; the "tokens" of its losses are those to be predicted."""
 
     def __init__(
@@ -190,16 +190,6 @@ class MaskedLanguageTask:
             yield after, collate_masked(self._train.sentences.tokens, items, self._masks, random).to(self.device)
             position = after
 
-    def split(self, batch: MaskedBatch, parts: int) -> list[MaskedBatch]:
-        """The batch in at most `parts` pieces, for workers side by side."""
-        return batch.split(parts)
-
-    def replica(self, model: nn.Module) -> MaskedLanguageTask:
-        """The same task for another copy of the model."""
-        other = copy.copy(self)
-        other.model = model
-        return other
-
     def loss(self, batch: MaskedBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
         """Cross-entropy of the masked tokens (nats) plus the next sentence's, and how many tokens were masked.
 
@@ -220,13 +210,6 @@ class MaskedLanguageTask:
             loss = loss + nsp
             extras["next_sentence_loss"] = float(nsp.detach())
         return loss, len(targets_N), extras
-
-    def carried(self) -> dict[str, Tensor]:
-        """Nothing: every input stands alone."""
-        return {}
-
-    def carry(self, tensors: dict[str, Tensor]) -> None:
-        """Nothing to take over."""
 
     def describe(self, batch: MaskedBatch) -> str:
         """Names a batch in an error message: where its first input lies and how that begins."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from sightline.decode import SearchOptions
 from sightline.models import EncoderDecoderSizes, TransformerSizes, make_encoder_decoder
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.ops import linear_cross_entropy
+from sightline.tasks.base import PlainTask
 from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
 from sightline.tasks.translating import translate_ids
 from sightline.train.settings import TrainSettings
@@ -145,7 +145,7 @@ def make_model(settings: TranslationSettings, tokenizers: dict[str, Tokenizer]) 
         return make_encoder_decoder(tokenizers["source"].vocab_size, tokenizers["target"].vocab_size, settings.model)
 
 
-class TranslationTask:
+class TranslationTask(PlainTask):
     """Joins a model with encoded pairs for the training loop.
 
     Args:
@@ -216,16 +216,6 @@ class TranslationTask:
         random = generator(UNDOING, after.seed, after.epoch, after.batch)
         return lambda side, gathered: self._merge_dropout[side](*gathered, random) if self._merge_dropout else gathered
 
-    def split(self, batch: PairBatch, parts: int) -> list[PairBatch]:
-        """The batch in at most `parts` pieces, for workers side by side."""
-        return batch.split(parts)
-
-    def replica(self, model: nn.Module) -> TranslationTask:
-        """The same task for another copy of the model."""
-        other = copy.copy(self)
-        other.model = model
-        return other
-
     def loss(self, batch: PairBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
         """Label-smoothed cross-entropy summed over target tokens (nats), and how many tokens those are.
 
@@ -252,13 +242,6 @@ class TranslationTask:
         return linear_cross_entropy(
             features_ND, model.output_weight, model.output_bias, targets_N, smoothing, consistency
         )
-
-    def carried(self) -> dict[str, Tensor]:
-        """Nothing: every pair stands alone."""
-        return {}
-
-    def carry(self, tensors: dict[str, Tensor]) -> None:
-        """Nothing to take over."""
 
     def describe(self, batch: PairBatch) -> str:
         """Names a batch in an error message: its pairs and its first sentence."""

@@ -1,0 +1,50 @@
+"""`sightline tag`: the spans of texts, in order as they are ready."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from sightline.cli.common import RunArgument, print_json, progress
+
+
+def register(app: typer.Typer) -> None:
+    app.command(name="tag")(tag)
+
+
+def tag(
+    run: RunArgument,
+    file: Annotated[str, typer.Argument(help="A text file, a record a line; - for standard input.")] = "-",
+    text: Annotated[str | None, typer.Option(help="Tag this text instead of a file.")] = None,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a text, with spans and tags.")] = False,
+) -> None:
+    """Mark names and other spans in texts with a fine-tuned tagger: [Seoul:LC].
+
+    sightline tag runs/names --text "세종대왕은 서울에서 태어났다."
+
+    sightline tag runs/names articles.txt --json
+    """
+    from sightline.data.readers import read_lines
+    from sightline.data.text import read_stream_lines
+    from sightline.tagger import Tagger
+    from sightline.train.machine import setup
+
+    setup(threads)
+    model = Tagger(run, precision=precision, device=device)
+    lines = read_stream_lines(sys.stdin.buffer, "standard input") if file == "-" else read_lines(file)
+    texts = iter([text]) if text is not None else lines
+    with progress("tagging") as advance:
+        while chunk := list(islice(texts, 1024)):
+            for one in model.tag(chunk):
+                if as_json:
+                    print_json(asdict(one))
+                else:
+                    print(one.marked, flush=True)
+                advance(1)

@@ -1,0 +1,94 @@
+"""A fine-tuned tagger, ready for use: texts in, the spans in them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+from sightline.data.tagged import spans
+from sightline.data.text import given
+from sightline.nn.lora import merge
+from sightline.run import Run
+from sightline.tasks.tagging import SIDE, TaggingSettings, make_model, tag
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a text: characters `start` … `end` - 1, `text`, are a `kind`."""
+
+    start: int
+    end: int
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class TaggedText:
+    """A text, its units (words or characters) with a tag each, and the spans that the tags mark."""
+
+    text: str
+    units: tuple[str, ...]
+    tags: tuple[str, ...]
+    spans: tuple[Span, ...]
+
+    @property
+    def marked(self) -> str:
+        """The text with every span in brackets, and its kind after a colon."""
+        parts, at = [], 0
+        for one in self.spans:
+            parts += [self.text[at : one.start], f"[{one.text}:{one.kind}]"]
+            at = one.end
+        return "".join([*parts, self.text[at:]])
+
+
+class Tagger:
+    """Tags texts with the weights of a run.
+
+    Args:
+        run: path of a run directory.
+        precision: "fp32" or "bf16", the width of the arithmetic.
+        device: where the model runs: cpu, cuda, mps, or auto for the fastest that is there.
+
+    Raises:
+        SightlineError: where the run is missing, damaged, does not belong together or learned something else.
+    """
+
+    def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
+        self.run = Run(run)
+        self.run.require_task("tagging")
+        self.settings = self.run.settings(TaggingSettings)
+        self.run.verify()
+        self.tokenizer = self.run.load_tokenizers()[SIDE]
+        self.model: Any = make_model(self.settings, {SIDE: self.tokenizer})
+        self.run.ready_model(self.model, precision, device)
+        merge(self.model)
+
+    @overload
+    def tag(self, texts: str) -> TaggedText: ...
+
+    @overload
+    def tag(self, texts: Sequence[str]) -> list[TaggedText]: ...
+
+    def tag(self, texts: str | Sequence[str]) -> TaggedText | list[TaggedText]:
+        """The spans of each text, or of one. Units are words between spaces, or characters, as in training."""
+        if type(texts) is str:
+            return self.tag([texts])[0]
+        texts = [given(text) for text in texts]
+        files = self.settings.data.train
+        joined_by = files[0].joined_by if files else " "
+        records = [tuple(text.split(joined_by)) if joined_by else tuple(text) for text in texts]
+        found = tag(self.settings, self.model, self.tokenizer, records, joined_by)
+        return [self._record(*one, joined_by) for one in zip(texts, records, found.tags, strict=True)]
+
+    def _record(self, text: str, units: tuple[str, ...], tags: list[str], joined_by: str) -> TaggedText:
+        starts, at = [], 0
+        for unit in units:
+            starts.append(at)
+            at += len(unit) + len(joined_by)
+        marked = []
+        for first, stop, kind in spans(tags):
+            start, end = starts[first], starts[stop - 1] + len(units[stop - 1])
+            marked.append(Span(start, end, kind, text[start:end]))
+        return TaggedText(text, units, tuple(tags), tuple(marked))
