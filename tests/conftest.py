@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -241,6 +242,66 @@ def tagger(tagged_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained tagger."""
     folder = tmp_path_factory.mktemp("tagger")
     assert sightline("train", tagged_file, "--run", folder / "run") == 0
+    return folder / "run"
+
+
+def write_images(path: Path, count: int, seed: int) -> None:
+    """Noise with a bright square; the class is the quarter that it lies in."""
+    draw = np.random.default_rng(seed)
+    images = draw.integers(0, 60, (count, 12, 12), dtype=np.uint8)
+    labels = draw.integers(0, 4, count)
+    for image, label in zip(images, labels, strict=True):
+        down, right = (6 * half + draw.integers(0, 4) for half in divmod(int(label), 2))
+        image[down : down + 3, right : right + 3] = 255
+    np.savez(path, images=images, labels=labels)
+
+
+def image_text(texts: Path) -> str:
+    files = {name: f'{{ source = "{texts}/{name}.npz" }}' for name in SPLITS}
+    return f"""
+task = "image_classification"
+[data]
+train = [{files["train"]}]
+validation = {files["val"]}
+test.test = {files["test"]}
+[augmentation]
+erase = 0.1
+[model]
+image_size = 12
+channels = 1
+patch_size = 3
+d_model = 16
+num_layers = 2
+num_heads = 2
+d_ff = 32
+[training]
+max_updates = 450
+learning_rate = 0.01
+tokens_per_batch = 512
+warmup = 20
+validate_every = 150
+save_every = 20
+metric = "accuracy"
+precision = "fp32"
+threads = 1
+"""
+
+
+@pytest.fixture(scope="session")
+def image_file(texts: Path) -> Path:
+    """A configuration of a classifier of images."""
+    for seed, (name, count) in enumerate((("train", 400), ("val", 60), ("test", 60))):
+        write_images(texts / f"{name}.npz", count, seed)
+    file = texts / "images.toml"
+    file.write_text(image_text(texts), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def vit(image_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained classifier of images."""
+    folder = tmp_path_factory.mktemp("vit")
+    assert sightline("train", image_file, "--run", folder / "run") == 0
     return folder / "run"
 
 

@@ -234,19 +234,19 @@ def test_predictions(classifiers: dict[str, Path], texts: Path, tmp_path: Path, 
         model.predict(["a", ("a", "b")])
     lines = tmp_path / "lines.txt"
     lines.write_text("a red dog\na old house\n", encoding="utf-8")
-    assert [line.split("\t")[::2] for line in out("predict", classifiers["single"], lines).splitlines()] == [
+    assert [line.split("\t")[::2] for line in out("classify", classifiers["single"], lines).splitlines()] == [
         ["yes", "a red dog"],
         ["no", "a old house"],
     ]
-    (record,) = map(json.loads, out("predict", classifiers["single"], "--text", "a dog", "--json").splitlines())
+    (record,) = map(json.loads, out("classify", classifiers["single"], "--text", "a dog", "--json").splitlines())
     assert record["label"] == "yes"
     assert set(record["probabilities"]) == {"yes", "no"}
     words = ("--text", "old house", "--text", "red house", "--text", "a dog")
-    assert out("predict", classifiers["choice"], *words).startswith("1\t")
-    number = out("predict", classifiers["similarity"], "--text", "red", "--text", "dog").split("\t")[0]
+    assert out("classify", classifiers["choice"], *words).startswith("1\t")
+    number = out("classify", classifiers["similarity"], "--text", "red", "--text", "dog").split("\t")[0]
     assert float(number) == model_value(classifiers["similarity"], ("red", "dog"))
     lines.write_text("one\ttwo\nthree\n", encoding="utf-8")
-    assert sightline("predict", classifiers["pair"], lines) == 1
+    assert sightline("classify", classifiers["pair"], lines) == 1
 
 
 def model_value(run: Path, texts: tuple[str, str]) -> float:

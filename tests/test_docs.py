@@ -69,8 +69,8 @@ def test_readme_commands_run(
         words = shlex.split(line)
         assert words[0] == "sightline", line
         if words[1] == "train" and "--dry-run" not in words:
-            words += TINY if words[2] in ("novels.toml", "reviews.toml") else TINY_TRANSLATION
-            if words[2] in ("my.toml", "novels.toml"):
+            words += TINY if words[2] in ("novels.toml", "reviews.toml", "bert.toml") else TINY_TRANSLATION
+            if words[2] in ("my.toml", "novels.toml", "bert.toml"):
                 # the file says that validation needs text of its own
                 written = (tmp_path / words[2]).read_text(encoding="utf-8")
                 (tmp_path / words[2]).write_text(written.replace("vocab_size = 8000", "vocab_size = 300"), "utf-8")

@@ -132,7 +132,7 @@ def test_refused_in_one_line(
     assert "--lowercase is for a translation" in fails("evaluate", classifiers["single"], "--lowercase")
     assert "not UTF-8" in fails("generate", gpt, "--prompt", half)
     assert "not UTF-8" in fails("score", gpt, "--text", half)
-    assert "not UTF-8" in fails("predict", classifiers["single"], "--text", half)
+    assert "not UTF-8" in fails("classify", classifiers["single"], "--text", half)
     assert "empty string" in fails("generate", gpt, "--stop", "")
     assert "of task classification" in fails("export", classifiers["single"], tmp_path / "out")
     model: Any = package.load(gpt)

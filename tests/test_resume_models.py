@@ -36,6 +36,7 @@ KINDS = {
     "classification": (),
     "bert-classification": (),
     "tagging": (),
+    "vit": ("augmentation.shift=1", "training.tokens_per_batch=128"),
     "lora": ("tuning.weights=lora",),
 }
 
@@ -55,7 +56,15 @@ def saved(run: Path) -> int:
 
 @pytest.fixture
 def configurations(
-    config_file, language_file, masked_file, labelled_files, tagged_file, language_runs, bert, tmp_path: Path
+    config_file,
+    language_file,
+    masked_file,
+    labelled_files,
+    tagged_file,
+    image_file,
+    language_runs,
+    bert,
+    tmp_path: Path,
 ) -> dict[str, Path]:
     """The configuration of each kind; two of them go on from a pretrained run."""
     text = labelled_files["single"].read_text(encoding="utf-8")
@@ -67,7 +76,14 @@ def configurations(
         fine_tuned[name].write_text(f'pretrained = "{pretrained}"\n' + text, encoding="utf-8")
     language = dict.fromkeys(LANGUAGE_MODELS, language_file)
     labelled = {"classification": labelled_files["single"], **fine_tuned}
-    return {**dict.fromkeys(MODELS, config_file), **language, "bert": masked_file, "tagging": tagged_file, **labelled}
+    return {
+        **dict.fromkeys(MODELS, config_file),
+        **language,
+        "bert": masked_file,
+        "tagging": tagged_file,
+        "vit": image_file,
+        **labelled,
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sightline.classifier import Classifier as Classifier
+    from sightline.image_classifier import ImageClassifier as ImageClassifier
     from sightline.language_model import LanguageModel as LanguageModel
     from sightline.loading import load as load
     from sightline.masked_language_model import MaskedLanguageModel as MaskedLanguageModel
@@ -13,7 +14,16 @@ if TYPE_CHECKING:
     from sightline.translator import Translator as Translator
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "LanguageModel", "MaskedLanguageModel", "Tagger", "Translator", "__version__", "load"]
+__all__ = [
+    "Classifier",
+    "ImageClassifier",
+    "LanguageModel",
+    "MaskedLanguageModel",
+    "Tagger",
+    "Translator",
+    "__version__",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,7 @@ def describe(settings: Any) -> list[str]:
     The vocabulary is taken to be as large as allowed; activations are estimated from what one token keeps for the
     backward pass.
     """
-    vocab = settings.tokenizer.vocab_size
+    vocab = settings.tokenizer.vocab_size if hasattr(settings, "tokenizer") else 0
     if settings.model.kind == COUNTED:
         return [
             f"model: n-grams of up to {settings.model.order} tokens, with a vocabulary of {vocab:,}",
@@ -41,7 +41,7 @@ def describe(settings: Any) -> list[str]:
     checkpoint = count * 4 * (3 + bool(training.ema))
     kept = training.keep + 2
     return [
-        f"model: {settings.model.kind}, {count:,} parameters with a vocabulary of {vocab:,}",
+        f"model: {settings.model.kind}, {count:,} parameters" + (f" with a vocabulary of {vocab:,}" if vocab else ""),
         f"memory: about {_size(weights + activations)} ({_size(weights)} weights and optimizer, the rest activations)",
         f"updates: {_ending(training)}, each of {training.accumulate} × {training.tokens_per_batch:,} tokens",
         f"disk: {_size(checkpoint)} a checkpoint, up to {kept} of them, {_size(count * 4)} for the final weights",
@@ -58,6 +58,7 @@ def _activations_per_token(settings: Any) -> int:
         "seq2seq": lambda: (sizes.num_layers * 2 * 10 + 8) * sizes.width + 4 * sizes.embedding_width,
         "gpt": lambda: sizes.num_layers * (12 * sizes.d_model + 3 * sizes.d_ff + 2 * sizes.num_heads * settings.span),
         "bert": lambda: sizes.num_layers * (12 * sizes.d_model + 3 * sizes.d_ff + 2 * sizes.num_heads * settings.span),
+        "vit": lambda: sizes.num_layers * (12 * sizes.d_model + 3 * sizes.d_ff + 2 * sizes.num_heads * settings.span),
         "recurrent": lambda: sizes.num_layers * 10 * sizes.width + 3 * sizes.embedding_width,
         "window": lambda: (sizes.window + 2) * sizes.embedding_width + 3 * sizes.width,
     }[sizes.kind]()

@@ -11,12 +11,14 @@ from sightline.classifier import Classifier
 from sightline.data.readers import PairSource, read_pairs
 from sightline.data.tagged import read_tagged
 from sightline.decode import SearchOptions
+from sightline.image_classifier import ImageClassifier
 from sightline.language_model import LanguageModel
 from sightline.masked_language_model import MaskedLanguageModel
 from sightline.run import Run
 from sightline.tagger import Tagger
-from sightline.tasks import classification, masked_language, tagging
+from sightline.tasks import classification, image_classification, masked_language, tagging
 from sightline.tasks.classification import LabelledFiles, encode_files
+from sightline.tasks.image_classification import ImageFiles
 from sightline.tasks.language import TextFiles, encode, figures, measure
 from sightline.tasks.masked_language import SentenceFiles
 from sightline.tasks.metrics import Measured, bleu, chrf, exponential, ter
@@ -260,6 +262,20 @@ def evaluate_tags(model: Tagger, name: str, files: TaggedFiles) -> Figures:
     records = list(read_tagged(files.tagged_source()))
     found = tagging.measure(model.settings, model.model, model.tokenizer, records, files.joined_by)
     return Figures(name, len(records), "records", found, time.perf_counter() - start)
+
+
+def evaluate_image_classification(run: Run) -> list[Report]:
+    """Every test set of a classifier of images, in fp32."""
+    model = ImageClassifier(run.path)
+    return [evaluate_images(model, name, files) for name, files in model.settings.data.test.items()]
+
+
+def evaluate_images(model: ImageClassifier, name: str, files: ImageFiles) -> Figures:
+    """Every image counts."""
+    images = image_classification.read_labelled(model.settings, files)
+    start = time.perf_counter()
+    found = image_classification.measure(model.settings, model.model, images)
+    return Figures(name, len(images), "images", found, time.perf_counter() - start)
 
 
 def evaluate_masked_language(run: Run) -> list[Report]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sightline.classifier import Classifier
+from sightline.image_classifier import ImageClassifier
 from sightline.language_model import LanguageModel
 from sightline.masked_language_model import MaskedLanguageModel
 from sightline.run import Run
@@ -17,12 +18,12 @@ USES = {
     "masked_language": MaskedLanguageModel,
     "classification": Classifier,
     "tagging": Tagger,
+    "image_classification": ImageClassifier,
 }
+Used = Translator | LanguageModel | MaskedLanguageModel | Classifier | Tagger | ImageClassifier
 
 
-def load(
-    run: str | Path, *, precision: str = "fp32", device: str = "cpu"
-) -> Translator | LanguageModel | MaskedLanguageModel | Classifier | Tagger:
+def load(run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> Used:
     """A trained run as what it has learned to be, one of `USES`.
 
     See those for the arguments.

@@ -27,8 +27,9 @@ VERBS = {
     "translation": "translate",
     "language": "generate",
     "masked_language": "fill",
-    "classification": "predict",
+    "classification": "classify",
     "tagging": "tag",
+    "image_classification": "classify",
 }
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

@@ -18,6 +18,7 @@ from sightline.errors import UsageError, nearest
 from sightline.evaluation import (
     Report,
     evaluate_classification,
+    evaluate_image_classification,
     evaluate_language,
     evaluate_masked_language,
     evaluate_tagging,
@@ -25,7 +26,7 @@ from sightline.evaluation import (
 )
 from sightline.nn.ops import to_precision
 from sightline.run import PRECISIONS, Run
-from sightline.tasks import classification, language, masked_language, tagging, translation
+from sightline.tasks import classification, image_classification, language, masked_language, tagging, translation
 from sightline.train import machine, precision
 from sightline.train.final import final_weights
 from sightline.train.log import TrainLog
@@ -85,6 +86,14 @@ KINDS = {
         fine_tuning.complete,
         fine_tuning.initialise,
     ),
+    "image_classification": Kind(
+        image_classification.ImageSettings,
+        image_classification.no_tokenizers,
+        image_classification.make_model,
+        image_classification.ImageTask,
+        evaluate_image_classification,
+        image_classification.complete,
+    ),
     "tagging": Kind(
         tagging.TaggingSettings,
         fine_tuning.taken_or(tagging.train_tokenizers),
@@ -121,7 +130,7 @@ def prepare(settings: Any, path: str | Path, *, fresh: bool, report: Say) -> Any
     run = Run(path)
     for name in ("train", "validation"):
         if not getattr(settings.data, name):
-            raise UsageError(f"data.{name}: no text is named, so there is nothing to learn from; name a file")
+            raise UsageError(f"data.{name}: no file is named, so there is nothing to learn from; name one")
     if run.path.exists() and not run.path.is_dir():
         raise UsageError(f"{path}: is a file; choose another --run")
     if fresh and run.exists:
@@ -137,7 +146,8 @@ def prepare(settings: Any, path: str | Path, *, fresh: bool, report: Say) -> Any
     device = precision.resolve_device(settings.training.device)
     width = precision.resolve(settings.training.precision, device)
     settings = _resolved(settings, width, device, torch.get_num_threads())
-    report(f"precision {settings.training.precision}; learning the vocabulary")
+    vocabulary = "; learning the vocabulary" if hasattr(settings, "tokenizer") else ""
+    report(f"precision {settings.training.precision}{vocabulary}")
     # tokenizers first and the configuration last: a run directory with one is complete
     run.save_tokenizers(KINDS[settings.task].train_tokenizers(settings, report))
     run.write_config(settings)
@@ -219,7 +229,7 @@ def model_card(settings: Any, outcome: Outcome, evaluations: list[Report], count
         f"({outcome.reason}), {count:,} parameters, {settings.training.precision}.",
         f"Best validation {settings.training.metric}: {outcome.best} at update {outcome.best_update}.",
         "",
-        "Training text: " + ", ".join(files.source for files in settings.data.train),
+        "Learned from: " + ", ".join(files.source for files in settings.data.train),
         "",
         "| set | score | value | signature |",
         "| --- | --- | --- | --- |",

@@ -23,9 +23,9 @@ app = typer.Typer(
 
 
 def _register() -> None:
-    from sightline.cli import data, demo, evaluate, exchange, fill, generate, predict, tag, train, translate
+    from sightline.cli import classify, data, demo, evaluate, exchange, fill, generate, tag, train, translate
 
-    for module in (train, translate, generate, fill, predict, tag, evaluate, data, exchange, demo):
+    for module in (train, translate, generate, fill, classify, tag, evaluate, data, exchange, demo):
         module.register(app)
 
 

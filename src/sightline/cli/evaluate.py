@@ -13,8 +13,9 @@ NEXT = {
     "translation": "translate RUN FILE",
     "language": "score RUN FILE",
     "masked_language": "fill RUN 'a text with a [MASK]'",
-    "classification": "predict RUN FILE",
+    "classification": "classify RUN FILE",
     "tagging": "tag RUN FILE",
+    "image_classification": "classify RUN FILE",
 }
 
 
@@ -43,7 +44,7 @@ def evaluate(
     sightline evaluate runs/multi30k-transformer test.en test.de --lowercase
     """
     from sightline.errors import UsageError
-    from sightline.evaluation import evaluate_labels, evaluate_masked, evaluate_tags, evaluate_text
+    from sightline.evaluation import evaluate_images, evaluate_labels, evaluate_masked, evaluate_tags, evaluate_text
     from sightline.run import Run
     from sightline.train.machine import setup
 
@@ -61,6 +62,7 @@ def evaluate(
             "masked_language": evaluate_masked,
             "classification": evaluate_labels,
             "tagging": evaluate_tags,
+            "image_classification": evaluate_images,
         }
         reports = _own_sets(own[task], run, source, precision, device)
     found = []

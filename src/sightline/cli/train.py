@@ -15,8 +15,9 @@ NEXT = {
     "translation": "sightline translate {run} --text '…' --attention",
     "language": "sightline generate {run} --prompt '…'",
     "masked_language": "sightline fill {run} 'a text with a [MASK]'",
-    "classification": "sightline predict {run} {texts}",
+    "classification": "sightline classify {run} {texts}",
     "tagging": "sightline tag {run} --text '…'",
+    "image_classification": "sightline classify {run} FILE",
 }
 
 # What `init` writes where the defaults, which are the papers', would ask for another machine or another time scale.
@@ -94,7 +95,7 @@ def init(
     source: Annotated[str, typer.Option(help="Your source sentences, or one file with both sides.")] = "train.source",
     target: Annotated[str | None, typer.Option(help="Your target sentences, line by line.")] = None,
     task: Annotated[
-        str, typer.Option(help="translation, language, masked_language, classification or tagging.")
+        str, typer.Option(help="translation, language, masked_language, classification, tagging, ...")
     ] = "translation",
     model: Annotated[str | None, typer.Option(help="transformer or seq2seq; gpt, recurrent or window; bert.")] = None,
     pretrained: Annotated[str | None, typer.Option(help="classification: the run of a GPT or BERT.")] = None,

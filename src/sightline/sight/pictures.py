@@ -109,3 +109,26 @@ def curves_picture(
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     _save(figure, path)
+
+
+def patches_picture(pixels_YXC: np.ndarray, last: np.ndarray, rollout: np.ndarray, path: Path) -> None:
+    """An image; over it, how much the class token attended to each patch in the last layer; and attention rollout.
+
+    Args:
+        last, rollout: (rows, columns) of patches, brighter where larger.
+    """
+    height, width = pixels_YXC.shape[:2]
+    grey = pixels_YXC.shape[2] == 1
+    shown = {"cmap": "gray", "vmin": 0, "vmax": 255} if grey else {}
+    image = pixels_YXC[:, :, 0] if grey else pixels_YXC[:, :, :3]
+    figure, axes = _figure(7.5, 2.8)
+    axes.remove()
+    panels = figure.subplots(1, 3)
+    for panel, title, over in zip(panels, ("image", "last layer", "rollout"), (None, last, rollout), strict=True):
+        panel.imshow(image, extent=(0, width, height, 0), **shown)
+        if over is not None:
+            panel.imshow(over, extent=(0, width, height, 0), cmap="viridis", alpha=0.65, interpolation="nearest")
+        panel.set_title(title, fontsize=9)
+        panel.set_xticks([])
+        panel.set_yticks([])
+    _save(figure, path)

@@ -1,0 +1,109 @@
+"""A trained classifier of images, ready for use: images in, classes out, and what the class token looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+
+from sightline.data.images import fitted, open_image
+from sightline.models.vit import rollout
+from sightline.nn.forward import Forward, Recorder
+from sightline.run import Run
+from sightline.tasks.image_classification import ImageSettings, make_model, scores, to_tensor
+
+Image = str | Path | np.ndarray
+
+
+@dataclass(frozen=True)
+class ImagePrediction:
+    """What a model says of one image: its likeliest class, and the probability of every class."""
+
+    label: str
+    probabilities: dict[str, float]
+
+    @property
+    def probability(self) -> float:
+        """Of the label."""
+        return self.probabilities[self.label]
+
+
+@dataclass(frozen=True)
+class PatchAttention:
+    """Where a classifier looked in one image.
+
+    Attributes:
+        pixels: the image as it was read, (Y, X, C) bytes. weights: of the class token over the patches, by layer and
+            head: (L, H, rows, columns). rollout: how much of the class token comes from each patch by attention through
+            all layers (rows, columns), scaled to sum to 1.
+    """
+
+    pixels: np.ndarray
+    weights: np.ndarray
+    rollout: np.ndarray
+
+
+class ImageClassifier:
+    """Tells the classes of images with the weights of a run.
+
+    Args:
+        run: path of a run directory.
+        precision: "fp32" or "bf16", the width of the arithmetic.
+        device: where the model runs: cpu, cuda, mps, or auto for the fastest that is there.
+
+    Raises:
+        SightlineError: where the run is missing, damaged, does not belong together or learned something else.
+    """
+
+    def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
+        self.run = Run(run)
+        self.run.require_task("image_classification")
+        self.settings = self.run.settings(ImageSettings)
+        self.run.verify()
+        self.model: Any = make_model(self.settings, {})
+        self.run.ready_model(self.model, precision, device)
+
+    @overload
+    def predict(self, images: Image) -> ImagePrediction: ...
+
+    @overload
+    def predict(self, images: Sequence[Image]) -> list[ImagePrediction]: ...
+
+    def predict(self, images: Image | Sequence[Image]) -> ImagePrediction | list[ImagePrediction]:
+        """The class of each image, or of one: a file, or an array (Y, X) or (Y, X, C) of bytes.
+
+        Images of another size are scaled by their shorter side and cut around their middle. Raises DataError for what
+        is no image.
+        """
+        if isinstance(images, str | Path | np.ndarray):
+            return self.predict([images])[0]
+        pixels = [self._pixels(one) for one in images]
+        if not pixels:
+            return []
+        found = []
+        for probabilities in scores(self.settings, self.model, np.stack(pixels)).softmax(1).tolist():
+            named = dict(zip(self.settings.data.classes, probabilities, strict=True))
+            found.append(ImagePrediction(max(named, key=lambda name: named[name]), named))
+        return found
+
+    @torch.inference_mode()
+    def attention(self, image: Image) -> PatchAttention:
+        """What the class token looked at in one image."""
+        pixels = self._pixels(image)
+        recorder = Recorder(["blocks.*.self_attention.weights"])
+        self.model(to_tensor(self.settings, pixels[None], self.model), Forward(recorder=recorder))
+        layers = self.settings.model.num_layers
+        names = [f"blocks.{number}.self_attention.weights" for number in range(layers)]
+        weights_LBHTT = torch.stack([recorder.tensors[name][0].float().cpu() for name in names])
+        side = self.settings.model.side
+        flow_P = rollout(weights_LBHTT)[0, 0, 1:]
+        over_patches = weights_LBHTT[:, 0, :, 0, 1:].unflatten(-1, (side, side))
+        return PatchAttention(pixels, over_patches.numpy(), (flow_P / flow_P.sum()).view(side, side).numpy())
+
+    def _pixels(self, image: Image) -> np.ndarray:
+        array = image if isinstance(image, np.ndarray) else open_image(image)
+        return fitted(array, self.settings.model.image_size, self.settings.model.channels)

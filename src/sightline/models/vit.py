@@ -1,0 +1,131 @@
+"""The Vision Transformer: an encoder over the patches of an image (Dosovitskiy et al. 2021).
+
+Shapes: B images, C channels, Y and X pixels, P patches, T = P + 1 positions, D d_model.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from sightline.nn.blocks import Block, BlockSizes
+from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.norms import NORMS
+from sightline.nn.ops import Linear
+from sightline.nn.positions import wave_table
+
+
+class ViTSizes(BaseModel):
+    """The arguments of `ViT`. Defaults are ViT-Base's, of 16 × 16 pixels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["vit"] = "vit"
+    image_size: int = Field(224, ge=1, description="height and width of an image in pixels")
+    channels: int = Field(3, ge=1, description="of an image: 1 grey, 3 colours")
+    patch_size: int = Field(16, ge=1, description="height and width of a patch in pixels; divides image_size")
+    d_model: int = Field(768, ge=1, description="width of the residual stream")
+    num_layers: int = Field(12, ge=1, description="blocks")
+    num_heads: int = Field(12, ge=1, description="attention heads; divides d_model")
+    d_ff: int = Field(3072, ge=1, description="width inside the feed-forward network")
+    positions: Literal["learned", "sinusoidal", "none"] = Field(
+        "learned", description="how positions enter: learned, sinusoidal (half of the width a row's, half a column's)"
+    )
+    norm: Literal["layer", "rms"] = Field("layer", description="normalisation")
+    norm_epsilon: float = Field(1e-12, gt=0, description="what normalisation adds to the variance")
+    pre_norm: bool = Field(True, description="normalise before each sublayer instead of after it")
+    activation: Literal["relu", "gelu", "gelu_tanh", "swiglu"] = Field(
+        "gelu", description="of the feed-forward network"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="rate on embeddings and on every sublayer's output")
+    attention_dropout: float = Field(0.0, ge=0, lt=1, description="rate on attention weights")
+
+    @model_validator(mode="after")
+    def _divide(self) -> ViTSizes:
+        if self.image_size % self.patch_size:
+            raise ValueError(f"patch_size {self.patch_size} must divide image_size {self.image_size}")
+        if self.d_model % self.num_heads:
+            raise ValueError(f"num_heads {self.num_heads} must divide d_model {self.d_model}")
+        if self.positions == "sinusoidal" and self.d_model % 4:
+            raise ValueError(f"sinusoidal positions need a d_model that 4 divides, not {self.d_model}")
+        return self
+
+    @property
+    def side(self) -> int:
+        """Patches in a row, and rows of them."""
+        return self.image_size // self.patch_size
+
+    def block(self) -> BlockSizes:
+        return BlockSizes(**self.model_dump(include=set(BlockSizes.__dataclass_fields__)))
+
+
+class ViT(nn.Module):
+    """Patches through a linear map, a class token before them, blocks of self-attention, a head on the class token."""
+
+    places_TD: Tensor
+
+    def __init__(self, sizes: ViTSizes, outputs: int) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.patches = Linear(sizes.channels * sizes.patch_size**2, sizes.d_model)
+        self.class_token = nn.Parameter(torch.zeros(sizes.d_model))
+        length = sizes.side**2 + 1
+        learned = sizes.positions == "learned"
+        self.positions = nn.Parameter(torch.randn(length, sizes.d_model) * 0.02) if learned else None
+        fixed_TD = torch.zeros(length, sizes.d_model)
+        if sizes.positions == "sinusoidal":
+            fixed_TD[1:] = waves(sizes.side, sizes.d_model)
+        self.register_buffer("places_TD", fixed_TD, persistent=False)
+        self.blocks = nn.ModuleList(Block(sizes.block()) for _ in range(sizes.num_layers))
+        self.norm = NORMS[sizes.norm](sizes.d_model, sizes.norm_epsilon) if sizes.pre_norm else None
+        self.head = Linear(sizes.d_model, outputs)
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2 and name != "positions":
+                nn.init.trunc_normal_(parameter, std=0.02)
+
+    def encode(self, images_BCYX: Tensor, forward: Forward = INFERENCE) -> Tensor:
+        """Images → features (B, T, D), those of the class token first."""
+        x_BPD = self.patches(cut(images_BCYX, self.sizes.patch_size))
+        x_BTD = torch.cat([self.class_token.expand(len(x_BPD), 1, -1), x_BPD], 1)
+        x_BTD = x_BTD + (self.places_TD.to(x_BTD.dtype) if self.positions is None else self.positions)
+        forward.record("embedding", x_BTD)
+        x_BTD = forward.dropout(x_BTD, self.sizes.dropout)
+        for number, block in enumerate(self.blocks):
+            x_BTD, _ = block(x_BTD, None, forward=forward.at("blocks").at(number))
+        return x_BTD if self.norm is None else self.norm(x_BTD, None, forward)
+
+    def forward(self, images_BCYX: Tensor, forward: Forward = INFERENCE) -> Tensor:
+        """Images (B, C, Y, X) → the head's outputs (B, classes)."""
+        return self.head(self.encode(images_BCYX, forward)[:, 0])
+
+
+def cut(images_BCYX: Tensor, size: int) -> Tensor:
+    """Images as flattened patches (B, P, C · size²), row by row; in each the channels one after the other."""
+    count, channels, height, width = images_BCYX.shape
+    rows, columns = height // size, width // size
+    grid = images_BCYX.reshape(count, channels, rows, size, columns, size)
+    return grid.permute(0, 2, 4, 1, 3, 5).reshape(count, rows * columns, channels * size**2)
+
+
+def waves(side: int, width: int) -> Tensor:
+    """(side², width): sinusoids of the patch's row in the first half of the width, of its column in the second."""
+    table = wave_table("sinusoidal", side, width // 2)
+    rows, columns = table[:, None].expand(side, side, -1), table[None].expand(side, side, -1)
+    return torch.cat([rows, columns], -1).flatten(0, 1)
+
+
+def rollout(weights_LBHTT: Tensor) -> Tensor:
+    """How much of each position's output comes from each input, by attention alone (Abnar & Zuidema 2020, eq. 1).
+
+    The mean of the heads' weights, half of it the residual connection, multiplied through the layers: (B, T, T).
+    """
+    length = weights_LBHTT.shape[-1]
+    identity = torch.eye(length, dtype=weights_LBHTT.dtype, device=weights_LBHTT.device)
+    flow = identity.expand(weights_LBHTT.shape[1], -1, -1)
+    for weights_BHTT in weights_LBHTT:
+        mixed = (weights_BHTT.mean(1) + identity) / 2
+        flow = mixed / mixed.sum(-1, keepdim=True) @ flow
+    return flow

@@ -1,0 +1,235 @@
+"""The Vision Transformer: its outputs, patches, images from files, and that it learns and shows where it looks."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import sightline
+from PIL import Image
+from transformers import ViTConfig, ViTForImageClassification
+
+import sightline as package
+from sightline.data.images import Augmentation, ImageSource, fitted, open_image, read_images
+from sightline.errors import DataError, SightlineError, UsageError
+from sightline.models.vit import ViT, ViTSizes, cut, rollout, waves
+from sightline.nn.forward import Forward, Recorder
+
+SIZES = ViTSizes(image_size=12, channels=3, patch_size=4, d_model=16, num_layers=2, num_heads=4, d_ff=24)
+
+
+def test_outputs_are_those_of_transformers() -> None:
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24, image_size=12, patch_size=4,
+        num_channels=3, num_labels=5,
+    )  # fmt: skip
+    torch.manual_seed(1)
+    theirs = ViTForImageClassification(config).eval()
+    for parameter in theirs.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    found = theirs.state_dict()
+    ours = ViT(SIZES, 5)
+    pairs = {"patches.bias": "embeddings.patch_embeddings.projection.bias", "norm.weight": "layernorm.weight",
+             "norm.bias": "layernorm.bias"}  # fmt: skip
+    parts = {"self_norm": "layernorm_before", "self_attention.output": "attention.o_proj",
+             "feed_forward_norm": "layernorm_after", "feed_forward.inner": "mlp.fc1",
+             "feed_forward.outer": "mlp.fc2"}  # fmt: skip
+    with torch.no_grad():
+        ours.patches.weight.copy_(found["vit.embeddings.patch_embeddings.projection.weight"].flatten(1))
+        ours.class_token.copy_(found["vit.embeddings.cls_token"][0, 0])
+        ours.get_parameter("positions").copy_(found["vit.embeddings.position_embeddings"][0])
+        for number in range(2):
+            for part in ("weight", "bias"):
+                where = f"vit.layers.{number}."
+                joined = [found[f"{where}attention.{one}_proj.{part}"] for one in "qkv"]
+                ours.get_parameter(f"blocks.{number}.self_attention.{part}").copy_(torch.cat(joined))
+                for our, their in parts.items():
+                    ours.get_parameter(f"blocks.{number}.{our}.{part}").copy_(found[f"{where}{their}.{part}"])
+        for our, their in pairs.items():
+            ours.get_parameter(our).copy_(found["vit." + their])
+        for part in ("weight", "bias"):
+            ours.get_parameter(f"head.{part}").copy_(found[f"classifier.{part}"])
+    images = torch.randn(3, 3, 12, 12)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(images), theirs(images).logits, atol=1e-4, rtol=1e-4)
+
+
+def test_patches_by_hand() -> None:
+    image = torch.arange(32.0).view(1, 2, 4, 4)
+    first, second, third, _ = cut(image, 2)[0].tolist()
+    assert first == [0, 1, 4, 5, 16, 17, 20, 21]
+    assert second == [2, 3, 6, 7, 18, 19, 22, 23]
+    assert third == [8, 9, 12, 13, 24, 25, 28, 29]
+
+
+def test_two_dimensional_waves() -> None:
+    table = waves(3, 16).view(3, 3, 16)
+    assert torch.equal(table[0, 1, :8], table[0, 2, :8])  # the row's half is the row's alone
+    assert torch.equal(table[1, 2, 8:], table[2, 2, 8:])
+    assert not torch.equal(table[1, 0], table[0, 1])
+
+
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal", "none"])
+def test_looking_changes_nothing_and_shows_all(positions: str) -> None:
+    torch.manual_seed(0)
+    model = ViT(SIZES.model_copy(update={"positions": positions}), 3)
+    images = torch.randn(2, 3, 12, 12)
+    recorder = Recorder(["blocks.*.self_attention.weights"])
+    torch.testing.assert_close(model(images, Forward(recorder=recorder)), model(images), atol=1e-5, rtol=1e-5)
+    weights = torch.stack([recorder.tensors[f"blocks.{n}.self_attention.weights"][0] for n in range(2)])
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 4, 10))
+    torch.testing.assert_close(rollout(weights).sum(-1), torch.ones(2, 10))
+    permuted = torch.cat([images[:, :, 4:], images[:, :, :4]], 2)  # other rows of patches
+    same = torch.allclose(model(images), model(permuted), atol=1e-5)
+    assert same == (positions == "none")
+
+
+def test_rollout_by_hand() -> None:
+    one = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+    weights = torch.stack([one, torch.eye(2)])[:, None, None]
+    torch.testing.assert_close(rollout(weights)[0], torch.tensor([[0.5, 0.5], [0.0, 1.0]]))
+
+
+def test_images_from_files(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    pixels, classes = random.integers(0, 256, (6, 8, 8), dtype=np.uint8), np.array([3, 0, 1, 1, 3, 0])
+    np.savez(tmp_path / "x.npz", images=pixels, labels=classes)
+    np.save(tmp_path / "x.npy", pixels)
+    np.save(tmp_path / "y.npy", classes)
+    idx = struct.pack(">HBBIII", 0, 8, 3, *pixels.shape) + pixels.tobytes()
+    (tmp_path / "x-idx3-ubyte.gz").write_bytes(gzip.compress(idx))
+    (tmp_path / "y-idx1-ubyte").write_bytes(struct.pack(">HBBI", 0, 8, 1, 6) + classes.astype(np.uint8).tobytes())
+    for number, (image, label) in enumerate(zip(pixels, classes, strict=True)):
+        folder = tmp_path / "folder" / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{number}.png")
+    cache = tmp_path / "cache"
+    for source in (
+        ImageSource(f"{tmp_path}/x.npz"),
+        ImageSource(f"{tmp_path}/x.npy", f"{tmp_path}/y.npy"),
+        ImageSource(f"{tmp_path}/x-idx3-ubyte.gz", f"{tmp_path}/y-idx1-ubyte"),
+    ):
+        for _ in range(2):  # made, then kept
+            found = read_images(source, 8, 1, cache)
+            assert np.array_equal(found.pixels[..., 0], pixels)
+            assert found.classes.tolist() == classes.tolist()
+    found = read_images(ImageSource(f"{tmp_path}/folder"), 8, 1, cache)
+    assert found.names == ("0", "1", "3")
+    order = [1, 5, 2, 3, 0, 4]
+    assert np.array_equal(found.pixels[..., 0], pixels[order])
+    assert [found.names[i] for i in found.classes] == [str(one) for one in classes[order]]
+    half = read_images(ImageSource(f"{tmp_path}/x.npz", part=(0.5, 1.0)), 8, 1, cache)
+    assert np.array_equal(half.pixels[..., 0], pixels[3:])
+    assert read_images(ImageSource(f"{tmp_path}/x.npz"), 4, 3, cache).pixels.shape == (6, 4, 4, 3)
+
+
+def test_images_are_scaled_and_cut(tmp_path: Path) -> None:
+    wide = np.zeros((10, 30, 3), dtype=np.uint8)
+    wide[:, 10:20] = (200, 100, 50)
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    found = fitted(open_image(tmp_path / "wide.png"), 5, 3)
+    assert found.shape == (5, 5, 3)
+    assert np.abs(found[:, 1:4].astype(int) - [200, 100, 50]).max() < 30
+    assert fitted(wide, 5, 1).shape == (5, 5, 1)
+    assert fitted(wide[:, :, 0], 10, 1).shape == (10, 10, 1)
+
+
+def test_what_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "x.png").write_bytes(b"not an image")
+    (tmp_path / "x-idx").write_bytes(b"\0\0\x08\x03\0\0\0\x09")
+    np.savez(tmp_path / "odd.npz", images=np.zeros((3, 4)), labels=np.zeros(3, int))
+    np.savez(tmp_path / "few.npz", images=np.zeros((3, 4, 4), np.uint8), labels=np.zeros(2, int))
+    np.savez(tmp_path / "named.npz", pictures=np.zeros((3, 4, 4), np.uint8))
+    np.savez(tmp_path / "pickled.npz", images=np.array([{}]), labels=np.zeros(1, int))
+    for name, labels, says in (
+        ("empty", None, "no images"), ("x-idx", "x-idx", "not an IDX file"), ("odd.npz", None, "bytes"),
+        ("few.npz", None, "3 images, but classes"), ("named.npz", None, "has no array"),
+        ("pickled.npz", None, "cannot be read"), ("nothing.npz", None, "no such file"),
+    ):  # fmt: skip
+        with pytest.raises(DataError, match=says):
+            read_images(ImageSource(f"{tmp_path}/{name}", labels and f"{tmp_path}/{labels}"), 4, 1, tmp_path / "cache")
+    for name, says in (("x.png", "cannot be read as an image"), ("none.png", "no such file")):
+        with pytest.raises(DataError, match=says):
+            open_image(tmp_path / name)
+    with pytest.raises(UsageError, match="labels"):
+        read_images(ImageSource(f"{tmp_path}/x-idx"), 4, 1, tmp_path / "cache")
+
+
+def test_augmentation() -> None:
+    random = np.random.default_rng(0)
+    pixels = random.integers(1, 256, (40, 9, 9, 2), dtype=np.uint8)
+    kept = pixels.copy()
+    assert np.array_equal(Augmentation()(pixels, 1, 0, 0), pixels)
+    moved = Augmentation(shift=2)(pixels, 1, 0, 0)
+    assert np.array_equal(moved, Augmentation(shift=2)(pixels, 1, 0, 0))
+    assert not np.array_equal(moved, Augmentation(shift=2)(pixels, 1, 0, 1))
+    padded = np.pad(pixels, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    seen = set()
+    for row in range(40):
+        views = {(y, x): padded[row, y : y + 9, x : x + 9] for y in range(5) for x in range(5)}
+        ways = [way for way, view in views.items() if np.array_equal(view, moved[row])]
+        assert len(ways) == 1
+        seen |= set(ways)
+    assert len(seen) > 10
+    mirrored = Augmentation(flip=True)(pixels, 1, 0, 0)
+    turned = [np.array_equal(mirrored[row], pixels[row, :, ::-1]) for row in range(40)]
+    assert 10 < sum(turned) < 30
+    assert all(turned[row] or np.array_equal(mirrored[row], pixels[row]) for row in range(40))
+    erased = Augmentation(erase=1.0)(pixels, 1, 0, 0)
+    share = (erased == 0).all(-1).mean((1, 2))
+    assert share.min() > 0.01
+    assert share.max() < 0.35
+    assert np.array_equal(erased[erased > 0], pixels[erased > 0])
+    assert np.array_equal(pixels, kept)
+
+
+def test_learning_and_looking(vit: Path, texts: Path, image_file: Path, tmp_path: Path, capsys) -> None:
+    assert sightline("evaluate", vit, "--json") == 0
+    (report,) = json.loads(capsys.readouterr().out)
+    assert report["scores"]["accuracy"] > 90
+    model: Any = package.load(vit)
+    found = np.load(texts / "test.npz")
+    images, labels = found["images"], found["labels"]
+    told = model.predict(list(images))
+    assert np.mean([one.label == str(label) for one, label in zip(told, labels, strict=True)]) > 0.9
+    assert model.predict(images[0]).probabilities == pytest.approx(told[0].probabilities, abs=1e-5)
+    assert model.predict([]) == []
+    assert sum(told[0].probabilities.values()) == pytest.approx(1)
+    for number in range(2):
+        Image.fromarray(images[number]).save(tmp_path / f"{number}.png")
+    assert sightline("classify", vit, tmp_path / "0.png", tmp_path / "1.png") == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [line[0] for line in lines] == [told[0].label, told[1].label]
+    assert sightline("classify", vit, tmp_path / "0.png", "--json", "--picture", tmp_path / "look.svg") == 0
+    assert json.loads(capsys.readouterr().out)["label"] == told[0].label
+    assert (tmp_path / "look.svg").stat().st_size > 1000
+    looked = model.attention(images[0])
+    assert looked.weights.shape == (2, 2, 4, 4)
+    assert looked.rollout.sum() == pytest.approx(1, abs=1e-5)
+    for words, says in (
+        ((vit,), "name one or more"),
+        ((vit, tmp_path / "no.png"), "no such file"),
+        ((vit, tmp_path / "0.png", tmp_path / "1.png", "--picture", "x.svg"), "name one"),
+    ):
+        assert sightline("classify", *words) in (1, 2)
+        assert says in capsys.readouterr().err
+    assert sightline("train", image_file, "--run", tmp_path / "dry", "--dry-run") == 0
+
+
+def test_classes_that_training_has_not(image_file: Path, texts: Path, tmp_path: Path, capsys) -> None:
+    np.savez(texts / "five.npz", images=np.zeros((5, 12, 12), np.uint8), labels=np.arange(5))
+    words = ["train", image_file, "--run", tmp_path / "run", f"data.validation={{ source = '{texts}/five.npz' }}"]
+    assert sightline(*words) == 1
+    assert 'no training image is of the class "4"' in capsys.readouterr().err
+    np.savez(texts / "one.npz", images=np.zeros((5, 12, 12), np.uint8), labels=np.zeros(5, int))
+    assert sightline(*words[:-1], f"data.train=[{{ source = '{texts}/one.npz' }}]") == 1
+    assert "1 class" in capsys.readouterr().err
+    with pytest.raises(SightlineError):
+        package.load(tmp_path / "run")
