@@ -163,7 +163,7 @@ def test_damaged_directories(tmp_path: Path, capsys) -> None:
         return folder
 
     cases = {
-        "is 'llama'; what can be imported is 'gpt2' or 'bert'": fresh("llama", model_type="llama"),
+        "is 'llama'; what can be imported is 'gpt2' or 'bert' or 'vit'": fresh("llama", model_type="llama"),
         "hidden_act 'swish' is not supported": fresh("swish", hidden_act="swish"),
         "relative positions": fresh("relative", position_embedding_type="relative_key"),
         "do not belong together": fresh("longer", max_position_embeddings=30),

@@ -18,46 +18,65 @@ from transformers import ViTConfig, ViTForImageClassification
 import sightline as package
 from sightline.data.images import Augmentation, ImageSource, fitted, open_image, read_images
 from sightline.errors import DataError, SightlineError, UsageError
+from sightline.interop.vit import write_vit
 from sightline.models.vit import ViT, ViTSizes, cut, rollout, waves
 from sightline.nn.forward import Forward, Recorder
 
 SIZES = ViTSizes(image_size=12, channels=3, patch_size=4, d_model=16, num_layers=2, num_heads=4, d_ff=24)
 
 
-def test_outputs_are_those_of_transformers() -> None:
+def theirs(folder: Path, **more: Any) -> ViTForImageClassification:
+    """A random model of theirs, saved."""
     config = ViTConfig(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24, image_size=12, patch_size=4,
-        num_channels=3, num_labels=5,
+        num_channels=3, num_labels=5, **more,
     )  # fmt: skip
     torch.manual_seed(1)
-    theirs = ViTForImageClassification(config).eval()
-    for parameter in theirs.parameters():
+    model = ViTForImageClassification(config).eval()
+    for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    found = theirs.state_dict()
-    ours = ViT(SIZES, 5)
-    pairs = {"patches.bias": "embeddings.patch_embeddings.projection.bias", "norm.weight": "layernorm.weight",
-             "norm.bias": "layernorm.bias"}  # fmt: skip
-    parts = {"self_norm": "layernorm_before", "self_attention.output": "attention.o_proj",
-             "feed_forward_norm": "layernorm_after", "feed_forward.inner": "mlp.fc1",
-             "feed_forward.outer": "mlp.fc2"}  # fmt: skip
-    with torch.no_grad():
-        ours.patches.weight.copy_(found["vit.embeddings.patch_embeddings.projection.weight"].flatten(1))
-        ours.class_token.copy_(found["vit.embeddings.cls_token"][0, 0])
-        ours.get_parameter("positions").copy_(found["vit.embeddings.position_embeddings"][0])
-        for number in range(2):
-            for part in ("weight", "bias"):
-                where = f"vit.layers.{number}."
-                joined = [found[f"{where}attention.{one}_proj.{part}"] for one in "qkv"]
-                ours.get_parameter(f"blocks.{number}.self_attention.{part}").copy_(torch.cat(joined))
-                for our, their in parts.items():
-                    ours.get_parameter(f"blocks.{number}.{our}.{part}").copy_(found[f"{where}{their}.{part}"])
-        for our, their in pairs.items():
-            ours.get_parameter(our).copy_(found["vit." + their])
-        for part in ("weight", "bias"):
-            ours.get_parameter(f"head.{part}").copy_(found[f"classifier.{part}"])
-    images = torch.randn(3, 3, 12, 12)
+    model.save_pretrained(folder)
+    return model
+
+
+def test_comes_and_goes(tmp_path: Path) -> None:
+    """Logits are those of transformers' ViTForImageClassification, read and written."""
+    model = theirs(tmp_path / "theirs", id2label={i: f"class {i}" for i in range(5)}, layer_norm_eps=1e-6)
+    scaling = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
+    (tmp_path / "theirs/preprocessor_config.json").write_text(json.dumps(scaling))
+    assert sightline("import", tmp_path / "theirs", "--run", tmp_path / "run") == 0
+    ours: Any = package.load(tmp_path / "run")
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 12, 12, 3), dtype=np.uint8)
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)
+    images = images / torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1)
     with torch.inference_mode():
-        torch.testing.assert_close(ours(images), theirs(images).logits, atol=1e-4, rtol=1e-4)
+        expected = model(images).logits
+        torch.testing.assert_close(ours.model(images), expected, atol=1e-4, rtol=1e-4)
+    for one, probabilities in zip(ours.predict(list(pixels)), expected.softmax(1), strict=True):
+        assert list(one.probabilities) == [f"class {i}" for i in range(5)]
+        assert list(one.probabilities.values()) == pytest.approx(probabilities.tolist(), abs=1e-5)
+    assert sightline("export", tmp_path / "run", tmp_path / "again") == 0
+    again = ViTForImageClassification.from_pretrained(tmp_path / "again").eval()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+    assert again.config.id2label[4] == "class 4"
+    assert json.loads((tmp_path / "again/preprocessor_config.json").read_text())["image_std"] == [0.4, 0.5, 0.6]
+
+
+def test_what_cannot_come_or_go(vit: Path, tmp_path: Path, capsys) -> None:
+    for name, change, says in (
+        ("larger", {"image_size": 16}, "do not belong together"),
+        ("deeper", {"num_hidden_layers": 3}, "lack vit.encoder"),
+        ("odd", {"patch_size": 5}, "must divide"), ("plain", {"qkv_bias": False}, "with biases"),
+    ):  # fmt: skip
+        theirs(tmp_path / name)
+        config = json.loads((tmp_path / name / "config.json").read_text())
+        (tmp_path / name / "config.json").write_text(json.dumps({**config, **change}))
+        assert sightline("import", tmp_path / name, "--run", tmp_path / "run") == 1
+        assert says in capsys.readouterr().err
+    model = ViT(SIZES.model_copy(update={"positions": "sinusoidal"}), 2)
+    with pytest.raises(UsageError, match=r"model\.positions"):
+        write_vit(tmp_path / "no", model.sizes, dict(model.named_parameters()), ("a", "b"), (0.5,), (0.5,))
 
 
 def test_patches_by_hand() -> None:

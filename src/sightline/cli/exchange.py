@@ -20,7 +20,7 @@ def export(
     target: Annotated[str, typer.Argument(help="The folder or file to write.")],
     to: Annotated[
         str | None,
-        typer.Option(help="gpt2, bert (Hugging Face directories) or arpa (n-grams); else by the model."),
+        typer.Option(help="gpt2, bert, vit (Hugging Face directories) or arpa (n-grams); else by the model."),
     ] = None,
 ) -> None:
     """Write a trained model in another toolkit's format.
@@ -36,7 +36,7 @@ def export(
 
 
 def import_(
-    folder: Annotated[str, typer.Argument(help="A Hugging Face directory with a GPT-2 or a BERT in it.")],
+    folder: Annotated[str, typer.Argument(help="A Hugging Face directory with a GPT-2, BERT or ViT in it.")],
     run: Annotated[str, typer.Option(help="The run directory to make.")],
     form: Annotated[str, typer.Option(help="What a classifier reads: single texts or a pair.")] = "single",
 ) -> None:

@@ -14,10 +14,12 @@ from sightline.interop.arpa import write_arpa
 from sightline.interop.bert import read_bert, write_bert
 from sightline.interop.folders import read_json
 from sightline.interop.gpt2 import read_gpt2, write_gpt2
+from sightline.interop.vit import read_vit, write_vit
 from sightline.loading import load
 from sightline.models import NGram
 from sightline.run import Run
 from sightline.tasks.classification import ClassificationSettings
+from sightline.tasks.image_classification import ImageSettings
 from sightline.tasks.language import SIDE, LanguageSettings
 from sightline.tasks.masked_language import MaskedLanguageSettings
 
@@ -55,15 +57,23 @@ def _to_bert(run: Run, target: Path) -> None:
     write_bert(target, settings.model, ready.tokenizer, weights, labels, numbers)
 
 
+def _to_vit(run: Run, target: Path) -> None:
+    settings = run.settings(ImageSettings)
+    data, channels = settings.data, settings.model.channels
+    mean, std = ([*one] * (channels // len(one)) for one in (data.mean, data.std))
+    write_vit(target, settings.model, run.read_weights(), data.classes, mean, std)
+
+
 FORMATS = {
     "gpt2": Format("gpt", ("language",), _to_gpt2),
     "arpa": Format("ngram", ("language",), _to_arpa),
     "bert": Format("bert", ("masked_language", "classification"), _to_bert),
+    "vit": Format("vit", ("image_classification",), _to_vit),
 }
 
 
 def export_run(path: str | Path, target: str | Path, to: str | None = None) -> str:
-    """Writes the model of a trained run as a directory ("gpt2", "bert") or file ("arpa") of another toolkit's format.
+    """Writes the model of a trained run as a directory or file of another toolkit's format, a key of `FORMATS`.
 
     Returns:
         The format, which the model decides where `to` does not.
@@ -86,7 +96,7 @@ def export_run(path: str | Path, target: str | Path, to: str | None = None) -> s
 
 
 def import_run(folder: str | Path, path: str | Path, form: str = "single") -> str:
-    """Makes a run, ready for use, of a Hugging Face directory with a GPT-2 or a BERT in it.
+    """Makes a run, ready for use, of a Hugging Face directory with a GPT-2, a BERT or a ViT in it.
 
     Args:
         form: what a classifier reads, "single" texts or a "pair".
@@ -107,7 +117,7 @@ def import_run(folder: str | Path, path: str | Path, form: str = "single") -> st
         known = " or ".join(f"'{name}'" for name in IMPORTS)
         raise DataError(f"{config}: model_type is {kind!r}; what can be imported is {known}")
     settings, tokenizer, weights = IMPORTS[kind](folder, form)
-    run.save_tokenizers({SIDE: tokenizer})
+    run.save_tokenizers({SIDE: tokenizer} if tokenizer else {})
     run.write_config(settings)
     run.save_weights(weights)
     return run.task
@@ -117,7 +127,9 @@ def _settings(schema: type[BaseModel], data: dict[str, Any], found: Any, **more:
     """Settings of a run that was never trained here."""
     values = {"data": {"train": [], **data}, "model": found.sizes, **more}
     values |= {"training": {"precision": "fp32", "device": "cpu"}}
-    return schema.model_validate({**values, "tokenizer": {"vocab_size": found.tokenizer.vocab_size}})
+    if hasattr(found, "tokenizer"):
+        values |= {"tokenizer": {"vocab_size": found.tokenizer.vocab_size}}
+    return schema.model_validate(values)
 
 
 def _from_gpt2(folder: str | Path, form: str) -> tuple[BaseModel, Any, Any]:
@@ -139,4 +151,10 @@ def _from_bert(folder: str | Path, form: str) -> tuple[BaseModel, Any, Any]:
     return settings, found.tokenizer, found.weights
 
 
-IMPORTS = {"gpt2": _from_gpt2, "bert": _from_bert}
+def _from_vit(folder: str | Path, form: str) -> tuple[BaseModel, Any, Any]:
+    found = read_vit(folder)
+    data = {"classes": found.classes, "mean": found.mean, "std": found.std}
+    return _settings(ImageSettings, data, found), None, found.weights
+
+
+IMPORTS = {"gpt2": _from_gpt2, "bert": _from_bert, "vit": _from_vit}

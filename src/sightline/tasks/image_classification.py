@@ -46,8 +46,8 @@ class DataSettings(Frozen):
     validation: ImageFiles | None = Field(None, description="images that choose the best checkpoint")
     test: dict[str, ImageFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
     classes: tuple[str, ...] = Field((), description="the classes; those of the training images where not given")
-    mean: float = Field(0.5, description="subtracted from pixels of 0 to 1")
-    std: float = Field(0.5, gt=0, description="what they are divided by then")
+    mean: tuple[float, ...] = Field((0.5,), description="subtracted from pixels of 0 to 1; one, or one a channel")
+    std: tuple[float, ...] = Field((0.5,), description="what they are divided by then; one, or one a channel")
 
 
 class AugmentationSettings(Frozen):
@@ -90,6 +90,9 @@ class ImageSettings(Frozen):
     @model_validator(mode="after")
     def _fits(self) -> ImageSettings:
         check_metric(self.training, self.figures)
+        for name, values in (("mean", self.data.mean), ("std", self.data.std)):
+            if len(values) not in (1, self.model.channels) or (name == "std" and min(values) <= 0):
+                raise ValueError(f"data.{name}: {list(values)} must be one number, or one a channel, std above 0")
         return self
 
 
@@ -168,7 +171,10 @@ def to_tensor(settings: ImageSettings, pixels_BYXC: np.ndarray, model: nn.Module
     weight = next(model.parameters())
     # a copy: what is mapped into memory cannot be written to, which torch wants to be able to
     images = torch.from_numpy(np.array(pixels_BYXC.transpose(0, 3, 1, 2), order="C")).to(weight.device)
-    return ((images.float() / 255 - settings.data.mean) / settings.data.std).to(weight.dtype)
+    mean, std = (
+        torch.tensor(one, device=weight.device).view(-1, 1, 1) for one in (settings.data.mean, settings.data.std)
+    )
+    return ((images.float() / 255 - mean) / std).to(weight.dtype)
 
 
 class ImageTask(PlainTask):
