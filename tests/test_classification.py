@@ -172,11 +172,17 @@ def test_figures() -> None:
     assert found["accuracy"] == 50
     # precision and recall: a 1/1 and 1/2, b 1/3 and 1/1, c nothing
     assert found["macro_f1"] == pytest.approx(100 * (2 / 3 + 1 / 2 + 0) / 3)
+    # correlation of the one-hot matrices of what is true and what is told
+    assert found["matthews"] == pytest.approx(100 * (2 * 4 - (2 * 1 + 1 * 3)) / ((16 - 10) * (16 - 6)) ** 0.5)
     assert found["loss"] == pytest.approx(float(F.cross_entropy(logits, torch.tensor([0, 0, 1, 2]))))
     numbers = Examples([[1]] * 3, 1, torch.tensor([1.0, 2.0, 4.0]).numpy())
-    assert figures(settings(data={"numbers": True}), torch.tensor([[3.0], [5.0], [9.0]]), numbers)[
-        "pearson"
-    ] == pytest.approx(1.0)
+    found = figures(settings(data={"numbers": True}), torch.tensor([[3.0], [5.0], [9.0]]), numbers)
+    assert found["pearson"] == pytest.approx(1.0)
+    assert found["spearman"] == pytest.approx(1.0)
+    found = figures(settings(data={"numbers": True}), torch.tensor([[3.0], [90.0], [9.0]]), numbers)
+    assert found["spearman"] == pytest.approx(0.5)
+    flat = figures(settings(data={"numbers": True}), torch.ones(3, 1), numbers)
+    assert flat["pearson"] != flat["pearson"]
 
 
 @pytest.mark.parametrize("weights", ["head", "lora"])

@@ -162,7 +162,7 @@ LANGUAGE_CONFIGS = {
     "grouped heads": (["model.num_heads=4", "model.num_kv_heads=3", "model.d_model=16"], "num_kv_heads"),
     "separate without attention": (["model.kind=window", "data.separate=true"], "data.separate is for attention"),
     "order too high": (["model.kind=ngram", "model.order=8"], "model.order"),
-    "no text": (["data.train=[]"], "data.train: no text is named"),
+    "no text": (["data.train=[]"], "data.train: no file is named"),
     "part": (["data.train=[{ source = 'x', part = [0.5, 0.5] }]"], "two rising fractions"),
     "column of running text": (["data.train=[{ source = 'x', documents = 'running', column = 1 }]"], "with a column"),
 }  # fmt: skip

@@ -25,7 +25,7 @@ from sightline.tasks.metrics import Measured, bleu, chrf, exponential, ter
 from sightline.tasks.tagging import TaggedFiles
 from sightline.translator import Translator
 
-PERCENT = ("accuracy", "f1", "precision", "recall")
+PERCENT = ("accuracy", "f1", "matthews", "precision", "recall")
 # upper bounds of source length in words
 BUCKETS = (8, 11, 14, 17, 21, 1_000_000)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 
@@ -22,7 +23,9 @@ app = typer.Typer(
 )
 
 
+@functools.cache
 def _register() -> None:
+    """Once: every call would add all verbs again."""
     from sightline.cli import classify, data, demo, evaluate, exchange, fill, generate, tag, train, translate
 
     for module in (train, translate, generate, fill, classify, tag, evaluate, data, exchange, demo):

@@ -153,7 +153,7 @@ class ClassificationSettings(Frozen):
     @property
     def figures(self) -> tuple[str, ...]:
         """What is measured in validation."""
-        return ("loss", "pearson") if self.data.numbers else ("loss", "accuracy", "macro_f1")
+        return ("loss", *(("pearson", "spearman") if self.data.numbers else ("accuracy", "macro_f1", "matthews")))
 
 
 def sequences(settings: ClassificationSettings, texts: Texts, vocab_size: int) -> list[list[int]]:
@@ -372,16 +372,31 @@ def all_scores(settings: ClassificationSettings, model: Any, examples: Examples)
 def figures(settings: ClassificationSettings, scores_BC: Tensor, examples: Examples) -> dict[str, float]:
     """What the scores of examples come to.
 
-    loss: mean of the label's. Of classes and choices accuracy, the share that is right, and macro_f1, the mean over
-    classes of the harmonic mean of precision and recall, both in per cent; of numbers Pearson's correlation.
+    loss: mean of the label's. Of classes and choices: accuracy; macro_f1, the mean over classes of the harmonic mean of
+    precision and recall; matthews, Matthews' correlation; all in per cent. Of numbers: the correlations of Pearson
+    and, by ranks, of Spearman.
     """
+    # scikit-learn and SciPy take a second to load, which only those who measure should wait
+    from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
     targets = torch.from_numpy(examples.targets)
     found = {"loss": float(label_loss(settings, scores_BC, targets)) / len(targets)}
     if settings.data.numbers:
-        pair = torch.stack([scores_BC[:, 0], targets])
-        return {**found, "pearson": float(torch.corrcoef(pair)[0, 1]) if len(targets) > 1 else math.nan}
-    predicted, count = scores_BC.argmax(1), scores_BC.shape[1]
-    right = torch.bincount(targets[predicted == targets], minlength=count)
-    either = torch.bincount(targets, minlength=count) + torch.bincount(predicted, minlength=count)
-    f1 = (2 * right / either)[either > 0]
-    return {**found, "accuracy": 100 * float(right.sum()) / len(targets), "macro_f1": 100 * float(f1.mean())}
+        return {**found, **correlations(scores_BC[:, 0].numpy(), examples.targets)}
+    predicted, true = scores_BC.argmax(1).numpy(), examples.targets
+    macro_f1 = f1_score(true, predicted, average="macro", zero_division=0.0)
+    scores = {"accuracy": accuracy_score(true, predicted), "macro_f1": macro_f1}
+    scores["matthews"] = matthews_corrcoef(true, predicted)
+    return {**found, **{name: 100 * float(value) for name, value in scores.items()}}
+
+
+def correlations(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    """Pearson's and Spearman's; not a number where either side is one number throughout."""
+    from scipy.stats import pearsonr, spearmanr
+
+    if len(true) < 2 or np.ptp(predicted) == 0 or np.ptp(true) == 0:
+        return {"pearson": math.nan, "spearman": math.nan}
+    return {
+        "pearson": float(pearsonr(predicted, true).statistic),  # pyright: ignore[reportAttributeAccessIssue]
+        "spearman": float(spearmanr(predicted, true).statistic),  # pyright: ignore[reportAttributeAccessIssue]
+    }
