@@ -16,7 +16,7 @@ from sightline.nn.blocks import ACTIVATIONS, Block, BlockSizes
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.masks import over_heads
 from sightline.nn.norms import NORMS
-from sightline.nn.ops import Linear, linear
+from sightline.nn.ops import Linear, project
 from sightline.nn.positions import make_positions
 
 
@@ -131,7 +131,7 @@ class BertForPretraining(nn.Module):
 
     def project(self, masked_ND: Tensor) -> Tensor:
         """What `masked` gave → logits (N, V)."""
-        return linear(masked_ND, self.output_weight, self.output_bias)
+        return project(masked_ND, self.output_weight, self.output_bias)
 
     def follows(self, features_BTD: Tensor) -> Tensor:
         """Features → logits (B, 2): the second segment follows the first, or is from elsewhere."""

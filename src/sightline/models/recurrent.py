@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from sightline.nn.forward import INFERENCE, Forward
-from sightline.nn.ops import linear
+from sightline.nn.ops import project
 from sightline.nn.padding import to_left, to_places
 from sightline.nn.recurrent import Hidden, Recurrent, make_cell
 from sightline.nn.state import EOS, rows
@@ -130,7 +130,7 @@ class RecurrentLM(nn.Module):
 
     def project(self, features: Tensor) -> Tensor:
         """Features (…, W) → logits (…, V)."""
-        return linear(features, self.output_weight, self.output_bias)
+        return project(features, self.output_weight, self.output_bias)
 
     def step(
         self, tokens_B: Tensor, state: RecurrentState, forward: Forward = INFERENCE

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from sightline.nn.forward import INFERENCE, Forward
-from sightline.nn.ops import Linear, linear
+from sightline.nn.ops import Linear, project
 from sightline.nn.recurrent import Hidden, Recurrent, RecurrentEncoder, make_cell
 from sightline.nn.state import rows
 from sightline.nn.wiring import make_wiring
@@ -183,7 +183,7 @@ class Seq2Seq(nn.Module):
 
     def project(self, features: Tensor) -> Tensor:
         """Features (…, E) → logits (…, V)."""
-        return linear(features, self.output_weight, self.output_bias)
+        return project(features, self.output_weight, self.output_bias)
 
     def step(self, tokens_B: Tensor, state: Seq2SeqState, forward: Forward = INFERENCE) -> tuple[Tensor, Seq2SeqState]:
         """One token a row → logits (B, V) of the next one, and the state after it."""

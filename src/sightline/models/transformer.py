@@ -19,7 +19,7 @@ from sightline.nn.blocks import Block, BlockSizes
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.masks import causal_mask, over_heads
 from sightline.nn.norms import NORMS
-from sightline.nn.ops import linear
+from sightline.nn.ops import project
 from sightline.nn.positions import make_positions
 from sightline.nn.state import rows
 
@@ -173,7 +173,7 @@ class Transformer(nn.Module):
 
     def project(self, features: Tensor) -> Tensor:
         """Features (…, D) → logits (…, V)."""
-        return linear(features, self.output_weight, self.output_bias)
+        return project(features, self.output_weight, self.output_bias)
 
     def step(
         self, tokens_B: Tensor, state: TransformerState, forward: Forward = INFERENCE

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from sightline.nn.forward import INFERENCE, Forward
-from sightline.nn.ops import Linear, linear
+from sightline.nn.ops import Linear, project
 from sightline.nn.padding import to_left, to_places
 from sightline.nn.state import EOS, rows
 
@@ -107,7 +107,7 @@ class WindowLM(nn.Module):
 
     def project(self, features: Tensor) -> Tensor:
         """Features (…, E or W) → logits (…, V)."""
-        return linear(features, self.output_weight, self.output_bias)
+        return project(features, self.output_weight, self.output_bias)
 
     def step(self, tokens_B: Tensor, state: WindowState, forward: Forward = INFERENCE) -> tuple[Tensor, WindowState]:
         """One token a row → logits (B, V) of the next one, and the state after it."""

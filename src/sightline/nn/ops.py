@@ -65,6 +65,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.linear(x, weight, bias)
 
 
+def project(features: Tensor, weight_VD: Tensor, bias_V: Tensor | None) -> Tensor:
+    """Features (..., D) → logits (..., V), in fp32 whatever the model is in.
+
+    In bf16 logits of about 10 are apart by 1/16, which is enough to choose another word.
+    """
+    return linear(features.float(), weight_VD.float(), None if bias_V is None else bias_V.float())
+
+
 class Linear(torch.nn.Module):
     """A linear map, Xavier-uniform at the start (Glorot & Bengio 2010), through `linear`."""
 
