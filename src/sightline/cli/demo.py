@@ -26,7 +26,7 @@ def demo(
 
     sightline demo
 
-    sightline demo --folder /tmp/runs --fresh
+    sightline demo --folder my-runs --fresh
     """
     from sightline import config
     from sightline.tasks.translation import TranslationSettings

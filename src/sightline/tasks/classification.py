@@ -27,6 +27,7 @@ from sightline.models import BertSizes, GPTSizes
 from sightline.models.classifier import CLASSIFIERS, Tuning, make_classifier
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.tasks.base import PlainTask
+from sightline.tasks.metrics import correlations
 from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
 from sightline.train.settings import TrainSettings
 
@@ -388,15 +389,3 @@ def figures(settings: ClassificationSettings, scores_BC: Tensor, examples: Examp
     scores = {"accuracy": accuracy_score(true, predicted), "macro_f1": macro_f1}
     scores["matthews"] = matthews_corrcoef(true, predicted)
     return {**found, **{name: 100 * float(value) for name, value in scores.items()}}
-
-
-def correlations(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    """Pearson's and Spearman's; not a number where either side is one number throughout."""
-    from scipy.stats import pearsonr, spearmanr
-
-    if len(true) < 2 or np.ptp(predicted) == 0 or np.ptp(true) == 0:
-        return {"pearson": math.nan, "spearman": math.nan}
-    return {
-        "pearson": float(pearsonr(predicted, true).statistic),  # pyright: ignore[reportAttributeAccessIssue]
-        "spearman": float(spearmanr(predicted, true).statistic),  # pyright: ignore[reportAttributeAccessIssue]
-    }

@@ -1,4 +1,4 @@
-"""Scores of translations against references, by sacrebleu, each with its full signature; perplexity."""
+"""Scores of translations against references, by sacrebleu, each with its full signature; perplexity; correlations."""
 
 from __future__ import annotations
 
@@ -6,10 +6,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 
 def exponential(nats: float) -> float:
     """e to the power of a loss, which makes it a perplexity; infinity where that is too large for a float."""
     return math.exp(nats) if nats < 700 else math.inf
+
+
+def correlations(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    """Pearson's and Spearman's of (N) numbers; not a number where either side is one number throughout."""
+    from scipy.stats import pearsonr, spearmanr
+
+    if len(true) < 2 or np.ptp(predicted) == 0 or np.ptp(true) == 0:
+        return {"pearson": math.nan, "spearman": math.nan}
+    return {
+        "pearson": float(pearsonr(predicted, true).statistic),  # pyright: ignore[reportAttributeAccessIssue]
+        "spearman": float(spearmanr(predicted, true).statistic),  # pyright: ignore[reportAttributeAccessIssue]
+    }
 
 
 @dataclass(frozen=True)
