@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 import torch
@@ -13,9 +12,8 @@ import torch
 from sightline.data.labelled import Examples
 from sightline.data.text import given
 from sightline.errors import UsageError
-from sightline.nn.lora import merge
-from sightline.run import Run
-from sightline.tasks.classification import SIDE, ClassificationSettings, all_scores, make_model, read_as_sequences
+from sightline.ready import Ready
+from sightline.tasks.classification import ClassificationSettings, all_scores, make_model, read_as_sequences
 
 
 @dataclass(frozen=True)
@@ -39,27 +37,11 @@ class Prediction:
         return self.probabilities.get(self.label)
 
 
-class Classifier:
-    """Labels texts with the weights of a run.
+class Classifier(Ready[ClassificationSettings]):
+    """Labels texts with the weights of a run. See `Ready` for the arguments."""
 
-    Args:
-        run: path of a run directory.
-        precision: "fp32" or "bf16", the width of the arithmetic.
-        device: where the model runs: cpu, cuda, mps, or auto for the fastest that is there.
-
-    Raises:
-        SightlineError: where the run is missing, damaged, does not belong together or learned something else.
-    """
-
-    def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
-        self.run = Run(run)
-        self.run.require_task("classification")
-        self.settings = self.run.settings(ClassificationSettings)
-        self.run.verify()
-        self.tokenizer = self.run.load_tokenizers()[SIDE]
-        self.model: Any = make_model(self.settings, {SIDE: self.tokenizer})
-        self.run.ready_model(self.model, precision, device)
-        merge(self.model)
+    schema = ClassificationSettings
+    make_model = staticmethod(make_model)
 
     @overload
     def predict(self, texts: str) -> Prediction: ...

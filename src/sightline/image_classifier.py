@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ import torch
 from sightline.data.images import fitted, open_image
 from sightline.models.vit import rollout
 from sightline.nn.forward import Forward, Recorder
-from sightline.run import Run
+from sightline.ready import Ready
 from sightline.tasks.image_classification import ImageSettings, make_model, scores, to_tensor
 
 Image = str | Path | np.ndarray
@@ -47,25 +47,11 @@ class PatchAttention:
     rollout: np.ndarray
 
 
-class ImageClassifier:
-    """Tells the classes of images with the weights of a run.
+class ImageClassifier(Ready[ImageSettings]):
+    """Tells the classes of images with the weights of a run. See `Ready` for the arguments."""
 
-    Args:
-        run: path of a run directory.
-        precision: "fp32" or "bf16", the width of the arithmetic.
-        device: where the model runs: cpu, cuda, mps, or auto for the fastest that is there.
-
-    Raises:
-        SightlineError: where the run is missing, damaged, does not belong together or learned something else.
-    """
-
-    def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
-        self.run = Run(run)
-        self.run.require_task("image_classification")
-        self.settings = self.run.settings(ImageSettings)
-        self.run.verify()
-        self.model: Any = make_model(self.settings, {})
-        self.run.ready_model(self.model, precision, device)
+    schema = ImageSettings
+    make_model = staticmethod(make_model)
 
     @overload
     def predict(self, images: Image) -> ImagePrediction: ...

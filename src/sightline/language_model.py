@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, overload
 
 from sightline.data.text import given
@@ -13,9 +12,9 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.decode import Hypothesis, SearchOptions
 from sightline.errors import UsageError
 from sightline.models import NGram
-from sightline.run import Run
+from sightline.ready import Ready
 from sightline.tasks.generating import BOS, EOS, PAD, generate_ids, generating, score_ids
-from sightline.tasks.language import COUNTED, SIDE, LanguageSettings, make_model
+from sightline.tasks.language import COUNTED, LanguageSettings, make_model
 from sightline.tasks.metrics import exponential
 
 # A character that a byte-level piece may still be in the middle of.
@@ -90,25 +89,17 @@ class ScoredText:
         return -self.log_probability / math.log(2) / max(self.characters, 1)
 
 
-class LanguageModel:
-    """Writes and scores text with the weights of a run.
+class LanguageModel(Ready[LanguageSettings]):
+    """Writes and scores text with the weights of a run. See `Ready` for the arguments."""
 
-    Args:
-        run: path of a run directory.
-        precision: "fp32" or "bf16", the width of the arithmetic.
-        device: where the model runs: cpu, cuda, mps, or auto for the fastest that is there.
+    schema = LanguageSettings
+    make_model = staticmethod(make_model)
 
-    Raises:
-        SightlineError: where the run is missing, damaged, does not belong together or learned something else.
-    """
-
-    def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
-        self.run = Run(run)
-        self.run.require_task("language")
-        self.settings = self.run.settings(LanguageSettings)
-        self.run.verify()
-        self.tokenizer = self.run.load_tokenizers()[SIDE]
-        self.model: Any = load_model(self.run, self.settings, self.tokenizer, precision, device)
+    def _load(self, precision: str, device: str) -> Any:
+        if self.settings.model.kind != COUNTED:
+            return super()._load(precision, device)
+        weights, vocab_size = self.run.read_weights(), self.tokenizer.vocab_size
+        return NGram.from_tensors(weights, vocab_size, self.settings.model)  # pyright: ignore[reportArgumentType]
 
     @property
     def _never(self) -> tuple[int, ...]:
@@ -281,12 +272,3 @@ def _stops(stop: str | Sequence[str]) -> list[str]:
     if not all(stops):
         raise UsageError("stop: an empty string ends every text at once; leave it out")
     return stops
-
-
-def load_model(run: Run, settings: LanguageSettings, tokenizer: Tokenizer, precision: str, device: str) -> Any:
-    """The model of a run with the run's weights, for use."""
-    if settings.model.kind == COUNTED:
-        return NGram.from_tensors(run.read_weights(), tokenizer.vocab_size, settings.model)  # pyright: ignore
-    model = make_model(settings, {SIDE: tokenizer})
-    run.ready_model(model, precision, device)
-    return model

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 
 from sightline.data.masking import CLS, SEP
 from sightline.data.text import given
 from sightline.errors import UsageError
-from sightline.run import Run
-from sightline.tasks.masked_language import MASK, SIDE, MaskedLanguageSettings, make_model
+from sightline.ready import Ready
+from sightline.tasks.masked_language import MASK, MaskedLanguageSettings, make_model
 
 
 @dataclass(frozen=True)
@@ -42,26 +40,11 @@ class Filled:
     blanks: tuple[tuple[Candidate, ...], ...]
 
 
-class MaskedLanguageModel:
-    """Fills in blanks with the weights of a run.
+class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
+    """Fills in blanks with the weights of a run. See `Ready` for the arguments."""
 
-    Args:
-        run: path of a run directory.
-        precision: "fp32" or "bf16", the width of the arithmetic.
-        device: where the model runs: cpu, cuda, mps, or auto for the fastest that is there.
-
-    Raises:
-        SightlineError: where the run is missing, damaged, does not belong together or learned something else.
-    """
-
-    def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
-        self.run = Run(run)
-        self.run.require_task("masked_language")
-        self.settings = self.run.settings(MaskedLanguageSettings)
-        self.run.verify()
-        self.tokenizer = self.run.load_tokenizers()[SIDE]
-        self.model: Any = make_model(self.settings, {SIDE: self.tokenizer})
-        self.run.ready_model(self.model, precision, device)
+    schema = MaskedLanguageSettings
+    make_model = staticmethod(make_model)
 
     @torch.inference_mode()
     def fill(self, text: str, *, top: int = 5) -> Filled:

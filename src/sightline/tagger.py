@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 from sightline.data.tagged import spans
 from sightline.data.text import given
-from sightline.nn.lora import merge
-from sightline.run import Run
-from sightline.tasks.tagging import SIDE, TaggingSettings, make_model, tag
+from sightline.ready import Ready
+from sightline.tasks.tagging import TaggingSettings, make_model, tag
 
 
 @dataclass(frozen=True)
@@ -43,27 +41,11 @@ class TaggedText:
         return "".join([*parts, self.text[at:]])
 
 
-class Tagger:
-    """Tags texts with the weights of a run.
+class Tagger(Ready[TaggingSettings]):
+    """Tags texts with the weights of a run. See `Ready` for the arguments."""
 
-    Args:
-        run: path of a run directory.
-        precision: "fp32" or "bf16", the width of the arithmetic.
-        device: where the model runs: cpu, cuda, mps, or auto for the fastest that is there.
-
-    Raises:
-        SightlineError: where the run is missing, damaged, does not belong together or learned something else.
-    """
-
-    def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
-        self.run = Run(run)
-        self.run.require_task("tagging")
-        self.settings = self.run.settings(TaggingSettings)
-        self.run.verify()
-        self.tokenizer = self.run.load_tokenizers()[SIDE]
-        self.model: Any = make_model(self.settings, {SIDE: self.tokenizer})
-        self.run.ready_model(self.model, precision, device)
-        merge(self.model)
+    schema = TaggingSettings
+    make_model = staticmethod(make_model)
 
     @overload
     def tag(self, texts: str) -> TaggedText: ...

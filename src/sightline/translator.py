@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice
-from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from sightline.data.text import given
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode import Hypothesis, SearchOptions
 from sightline.errors import UsageError
-from sightline.run import Run
+from sightline.ready import Ready
 from sightline.tasks.metrics import exponential
 from sightline.tasks.translating import attention_ids, score_ids, translate_ids
 from sightline.tasks.translation import TranslationSettings, make_model
@@ -87,26 +86,11 @@ class Scored:
         return exponential(-self.log_probability / len(self.token_log_probabilities))
 
 
-class Translator:
-    """Translates with the weights of a run.
+class Translator(Ready[TranslationSettings]):
+    """Translates with the weights of a run. See `Ready` for the arguments."""
 
-    Args:
-        run: path of a run directory.
-        precision: "fp32" or "bf16", the width of the arithmetic.
-        device: where the model runs: cpu, cuda, mps, or auto for the fastest that is there.
-
-    Raises:
-        SightlineError: where the run is missing, damaged or does not belong together.
-    """
-
-    def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
-        self.run = Run(run)
-        self.run.require_task("translation")
-        self.settings = self.run.settings(TranslationSettings)
-        self.run.verify()
-        self.tokenizers = self.run.load_tokenizers()
-        self.model: Any = make_model(self.settings, self.tokenizers)
-        self.run.ready_model(self.model, precision, device)
+    schema = TranslationSettings
+    make_model = staticmethod(make_model)
 
     @overload
     def translate(

@@ -385,7 +385,7 @@ def figures(settings: ClassificationSettings, scores_BC: Tensor, examples: Examp
     if settings.data.numbers:
         return {**found, **correlations(scores_BC[:, 0].numpy(), examples.targets)}
     predicted, true = scores_BC.argmax(1).numpy(), examples.targets
-    macro_f1 = f1_score(true, predicted, average="macro", zero_division=0.0)
+    macro_f1 = f1_score(true, predicted, average="macro", zero_division=0.0)  # pyright: ignore[reportArgumentType]
     scores = {"accuracy": accuracy_score(true, predicted), "macro_f1": macro_f1}
     scores["matthews"] = matthews_corrcoef(true, predicted)
     return {**found, **{name: 100 * float(value) for name, value in scores.items()}}

@@ -1,0 +1,52 @@
+"""What all trained runs that are ready for use have in common: settings, tokenizers, the model with its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from sightline.data.tokenizer import Tokenizer
+from sightline.nn.lora import merge
+from sightline.run import Run
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class Ready(Generic[Settings]):
+    """A trained run, loaded for use.
+
+    Args:
+        run: path of a run directory.
+        precision: "fp32" or "bf16", the width of the arithmetic.
+        device: where the model runs: cpu, cuda, mps, or auto for the fastest that is there.
+
+    Raises:
+        SightlineError: where the run is missing, damaged, does not belong together or learned something else.
+    """
+
+    schema: ClassVar[type[BaseModel]]
+    make_model: ClassVar[Callable[[Any, dict[str, Tokenizer]], Any]]
+
+    def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
+        self.run = Run(run)
+        self.run.require_task(self.schema.model_fields["task"].default)
+        self.settings: Settings = self.run.settings(self.schema)  # pyright: ignore[reportAttributeAccessIssue]
+        self.run.verify()
+        self.tokenizers = self.run.load_tokenizers()
+        self.model: Any = self._load(precision, device)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The one tokenizer of a run that has one."""
+        (one,) = self.tokenizers.values()
+        return one
+
+    def _load(self, precision: str, device: str) -> Any:
+        """The model with the run's weights; low-rank adapters become part of them."""
+        model = type(self).make_model(self.settings, self.tokenizers)
+        self.run.ready_model(model, precision, device)
+        merge(model)
+        return model
