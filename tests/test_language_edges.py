@@ -69,7 +69,6 @@ def test_streams_end_where_stop_strings_begin(
                     assert stop not in one.text
                     free = model.generate(prompt, max_tokens=12, seed=seed).text
                     assert one.text == free.split(stop)[0]
-                    assert len(one.tokens) < 12 or one.text == free or free.index(stop) > 0
 
 
 def test_nothing_may_follow() -> None:
@@ -161,11 +160,10 @@ def test_every_metric_is_measured(language_file, config_file, labelled_files, tm
         settings = prepare(settings, tmp_path / str(number), fresh=False, report=lambda line: None)
         task = build(settings, tmp_path / str(number), lambda line: None)
         names = tuple(task.validate())
-        assert names == (settings.figures if hasattr(settings, "figures") else LANGUAGE_FIGURES)
+        assert names == settings.figures
 
 
 FORMS_KEYS = ["data.numbers=true", "training.metric=pearson"]
-LANGUAGE_FIGURES = ("loss", "perplexity", "bits_per_byte", "bits_per_character")
 
 
 def test_imported_models(language_runs: dict[str, Path], texts: Path, language_file, tmp_path: Path, fails) -> None:

@@ -95,7 +95,8 @@ def init(
     source: Annotated[str, typer.Option(help="Your source sentences, or one file with both sides.")] = "train.source",
     target: Annotated[str | None, typer.Option(help="Your target sentences, line by line.")] = None,
     task: Annotated[
-        str, typer.Option(help="translation, language, masked_language, classification, tagging, ...")
+        str,
+        typer.Option(help="translation, language, masked_language, classification, tagging or image_classification."),
     ] = "translation",
     model: Annotated[str | None, typer.Option(help="transformer or seq2seq; gpt, recurrent or window; bert.")] = None,
     pretrained: Annotated[str | None, typer.Option(help="classification: the run of a GPT or BERT.")] = None,

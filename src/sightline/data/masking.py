@@ -50,7 +50,7 @@ class SegmentOrder:
         if max_tokens > tokens_per_batch:
             raise UsageError(f"tokens_per_batch: {tokens_per_batch} is less than one input of {max_tokens}; raise it")
         if pairs and len(documents) < 2:
-            raise UsageError("next_sentence: one document has no other to take sentences from; see data.train")
+            raise UsageError("next_sentence: one document has no other to take sentences from; give more documents")
         self.seed = seed
         self._documents, self._max_tokens, self._budget = documents, max_tokens, tokens_per_batch
         self._pairs, self._short = pairs, short

@@ -27,7 +27,6 @@ from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
 from sightline.train.settings import TrainSettings
 
 SIDE = "text"  # the name of the one tokenizer
-FIGURES = ("loss", "perplexity", "bits_per_byte", "bits_per_character")  # what is measured in validation
 COUNTED = "ngram"  # the kind of model that is counted and not trained
 
 
@@ -121,8 +120,13 @@ class LanguageSettings(Frozen):
             raise ValueError(f"validation.stride {self.validation.stride} is more than data.block {self.data.block}")
         if self.validation.tokens == 1:
             raise ValueError("validation.tokens: nothing predicts the first token alone; set it to 2 or more, or to 0")
-        check_metric(self.training, FIGURES)
+        check_metric(self.training, self.figures)
         return self
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What is measured in validation."""
+        return ("loss", "perplexity", "bits_per_byte", "bits_per_character")
 
 
 def train_tokenizers(settings: LanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:

@@ -174,6 +174,7 @@ class MaskedLanguageTask(PlainTask):
         self._train = encode(settings.data.train, tokenizers[SIDE], report, cache_dir)
         self._validation = encode(settings.data.validation, tokenizers[SIDE], report, cache_dir)
         self._order = segment_order(settings, self._train, settings.training.seed)
+        segment_order(settings, self._validation, 0)  # refuses what could not be measured before anything is learned
         report(f"training text: {self._train.summary()}")
         report(f"validation text: {self._validation.summary()}")
         batches = self._order.epoch(0)
