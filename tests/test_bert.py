@@ -342,3 +342,11 @@ def test_going_on_with_longer_inputs(bert: Path, masked_file: Path, tmp_path: Pa
         == 2
     )
     assert "leave it out" in capsys.readouterr().err
+
+
+def test_one_document_cannot_be_paired(masked_file: Path, tmp_path: Path, capsys) -> None:
+    """Told before anything is learned."""
+    (tmp_path / "one.txt").write_text("red dog\nold house\n")
+    validation = f"data.validation=[{{ source = '{tmp_path}/one.txt', documents = 'file', sentences = 'line' }}]"
+    assert sightline("train", masked_file, "--run", tmp_path / "one", validation) == 2
+    assert "one document has no other" in capsys.readouterr().err
