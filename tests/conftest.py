@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -242,6 +243,82 @@ def tagger(tagged_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained tagger."""
     folder = tmp_path_factory.mktemp("tagger")
     assert sightline("train", tagged_file, "--run", folder / "run") == 0
+    return folder / "run"
+
+
+def write_questions(path: Path, count: int, seed: int) -> None:
+    """Texts with an animal, a place or both, three words each, among others; which the question asks for."""
+    draw = random.Random(seed)
+    kinds = {"animal": ("dog", "cat"), "place": ("house", "tree")}
+    articles = []
+    for _ in range(count):
+        there = draw.choice([["animal"], ["place"], ["animal", "place"], ["place", "animal"]])
+        words, begins = draw.choices(["red", "sees", "old"], k=draw.randint(0, 3)), {}
+        for kind in there:
+            begins[kind] = len(" ".join([*words, ""]))
+            words += ["a", draw.choice(kinds[kind]), draw.choice(["blue", "old"])]
+            words += draw.choices(["red", "sees", "old"], k=draw.randint(0, 3))
+        context = " ".join(words)
+        asked = draw.choice(list(kinds))
+        answers = []
+        if asked in begins:
+            text = " ".join(context[begins[asked] :].split()[:3])
+            answers = [{"text": text, "answer_start": begins[asked]}]
+        question = {"id": str(len(articles)), "question": f"which {asked}?", "answers": answers}
+        articles.append({"title": "", "paragraphs": [{"context": context, "qas": [question]}]})
+    path.write_text(json.dumps({"version": "2", "data": articles}), encoding="utf-8")
+
+
+def question_text(texts: Path) -> str:
+    files = {name: f'{{ source = "{texts}/{name}.squad.json" }}' for name in SPLITS}
+    return f"""
+task = "question_answering"
+[data]
+train = [{files["train"]}]
+validation = {files["val"]}
+test.test = {files["test"]}
+max_tokens = 24
+step = 6
+unanswerable = true
+[tokenizer]
+vocab_size = 100
+min_frequency = 1
+[model]
+d_model = 32
+num_layers = 2
+num_heads = 2
+d_ff = 64
+max_length = 40
+dropout = 0.0
+attention_dropout = 0.0
+[training]
+max_updates = 800
+learning_rate = 0.002
+tokens_per_batch = 512
+warmup = 50
+validate_every = 200
+save_every = 20
+metric = "f1"
+precision = "fp32"
+threads = 1
+"""
+
+
+@pytest.fixture(scope="session")
+def question_file(texts: Path) -> Path:
+    """A configuration of an answerer of questions."""
+    for seed, (name, count) in enumerate((("train", 1500), ("val", 60), ("test", 60))):
+        write_questions(texts / f"{name}.squad.json", count, seed)
+    file = texts / "questions.toml"
+    file.write_text(question_text(texts), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def answerer(question_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained answerer of questions."""
+    folder = tmp_path_factory.mktemp("answerer")
+    assert sightline("train", question_file, "--run", folder / "run") == 0
     return folder / "run"
 
 

@@ -49,6 +49,7 @@ def trained_on(
     masked_file: Path,
     labelled_files: dict[str, Path],
     tagged_file: Path,
+    question_file: Path,
     texts: Path,
     tmp_path: Path,
 ) -> Callable[[str, Path], list]:
@@ -63,6 +64,8 @@ def trained_on(
             return ["train", labelled_files["single"], *run, files]
         if task == "tagging":
             return ["train", tagged_file, *run, *train_on(source)]
+        if task == "question_answering":
+            return ["train", question_file, *run, *train_on(source)]
         if task == "masked_language":
             return ["train", masked_file, *run, *train_on(source)]
         return ["train", language_file, *run, *train_on(source), *LANGUAGE_MODELS["gpt"]]
@@ -70,7 +73,7 @@ def trained_on(
     return words
 
 
-TASKS = ("translation", "language", "masked_language", "classification", "tagging")
+TASKS = ("translation", "language", "masked_language", "classification", "tagging", "question_answering")
 every_task = pytest.mark.parametrize("task", TASKS)
 
 

@@ -36,6 +36,7 @@ KINDS = {
     "classification": (),
     "bert-classification": (),
     "tagging": (),
+    "question_answering": (),
     "vit": ("augmentation.shift=1", "training.tokens_per_batch=128"),
     "lora": ("tuning.weights=lora",),
 }
@@ -61,6 +62,7 @@ def configurations(
     masked_file,
     labelled_files,
     tagged_file,
+    question_file,
     image_file,
     language_runs,
     bert,
@@ -81,6 +83,7 @@ def configurations(
         **language,
         "bert": masked_file,
         "tagging": tagged_file,
+        "question_answering": question_file,
         "vit": image_file,
         **labelled,
     }

@@ -18,7 +18,7 @@ import sightline as package
 from sightline.data.tagged import TaggedSource, align, read_tagged, span_f1, spans, unit_tags
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
-from sightline.models.classifier import BertTagger, Tuning
+from sightline.models.classifier import BertTokenClassifier, Tuning
 from sightline.tasks.tagging import cut
 
 
@@ -92,7 +92,7 @@ def test_span_f1_by_hand() -> None:
 def test_logits_are_those_of_transformers() -> None:
     theirs = BertForTokenClassification(BertConfig(**SHAPE, vocab_size=30, num_labels=5))
     found = random_of(theirs)
-    ours = BertTagger(29, SIZES, 5, Tuning.model_validate({}))
+    ours = BertTokenClassifier(29, SIZES, 5, Tuning.model_validate({}))
     take(ours.body, {**found, **{f"bert.pooler.dense.{part}": torch.zeros_like(ours.body.pooler.get_parameter(part))
                                  for part in ("weight", "bias")}})  # fmt: skip
     with torch.no_grad():

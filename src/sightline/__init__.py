@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from sightline.language_model import LanguageModel as LanguageModel
     from sightline.loading import load as load
     from sightline.masked_language_model import MaskedLanguageModel as MaskedLanguageModel
+    from sightline.question_answerer import QuestionAnswerer as QuestionAnswerer
     from sightline.tagger import Tagger as Tagger
     from sightline.translator import Translator as Translator
 
@@ -19,6 +20,7 @@ __all__ = [
     "ImageClassifier",
     "LanguageModel",
     "MaskedLanguageModel",
+    "QuestionAnswerer",
     "Tagger",
     "Translator",
     "__version__",

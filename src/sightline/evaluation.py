@@ -14,18 +14,20 @@ from sightline.decode import SearchOptions
 from sightline.image_classifier import ImageClassifier
 from sightline.language_model import LanguageModel
 from sightline.masked_language_model import MaskedLanguageModel
+from sightline.question_answerer import QuestionAnswerer
 from sightline.run import Run
 from sightline.tagger import Tagger
-from sightline.tasks import classification, image_classification, masked_language, tagging
+from sightline.tasks import classification, image_classification, masked_language, question_answering, tagging
 from sightline.tasks.classification import LabelledFiles, encode_files
 from sightline.tasks.image_classification import ImageFiles
 from sightline.tasks.language import TextFiles, encode, figures, measure
 from sightline.tasks.masked_language import SentenceFiles
 from sightline.tasks.metrics import Measured, bleu, chrf, exponential, ter
+from sightline.tasks.question_answering import QuestionFiles
 from sightline.tasks.tagging import TaggedFiles
 from sightline.translator import Translator
 
-PERCENT = ("accuracy", "f1", "matthews", "precision", "recall")
+PERCENT = ("accuracy", "f1", "match", "matthews", "precision", "recall")
 # upper bounds of source length in words
 BUCKETS = (8, 11, 14, 17, 21, 1_000_000)
 
@@ -262,6 +264,20 @@ def evaluate_tags(model: Tagger, name: str, files: TaggedFiles) -> Figures:
     records = list(read_tagged(files.tagged_source()))
     found = tagging.measure(model.settings, model.model, model.tokenizer, records, files.joined_by)
     return Figures(name, len(records), "records", found, time.perf_counter() - start)
+
+
+def evaluate_question_answering(run: Run) -> list[Report]:
+    """Every test set of an answerer of questions, in fp32."""
+    model = QuestionAnswerer(run.path)
+    return [evaluate_questions(model, name, files) for name, files in model.settings.data.test.items()]
+
+
+def evaluate_questions(model: QuestionAnswerer, name: str, files: QuestionFiles) -> Figures:
+    """Every question counts."""
+    start = time.perf_counter()
+    questions = question_answering.read_all(model.settings, files.source)
+    found = question_answering.measure(model.settings, model.model, model.tokenizer, questions)
+    return Figures(name, len(questions), "questions", found, time.perf_counter() - start)
 
 
 def evaluate_image_classification(run: Run) -> list[Report]:

@@ -18,11 +18,12 @@ from sightline.tasks import classification, tagging
 from sightline.tasks.classification import ClassificationSettings
 from sightline.tasks.language import LanguageSettings
 from sightline.tasks.masked_language import MaskedLanguageSettings
+from sightline.tasks.question_answering import QuestionSettings
 from sightline.tasks.tagging import TaggingSettings
 from sightline.train import storage
 
-Settings = TypeVar("Settings", ClassificationSettings, TaggingSettings, MaskedLanguageSettings)
-Labelling = ClassificationSettings | TaggingSettings
+Settings = TypeVar("Settings", ClassificationSettings, TaggingSettings, QuestionSettings, MaskedLanguageSettings)
+Labelling = ClassificationSettings | TaggingSettings | QuestionSettings
 Train = Callable[[Any, Callable[[str], None]], dict[str, Tokenizer]]
 
 # What may differ from the pretrained model.

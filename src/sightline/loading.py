@@ -8,6 +8,7 @@ from sightline.classifier import Classifier
 from sightline.image_classifier import ImageClassifier
 from sightline.language_model import LanguageModel
 from sightline.masked_language_model import MaskedLanguageModel
+from sightline.question_answerer import QuestionAnswerer
 from sightline.run import Run
 from sightline.tagger import Tagger
 from sightline.translator import Translator
@@ -18,9 +19,10 @@ USES = {
     "masked_language": MaskedLanguageModel,
     "classification": Classifier,
     "tagging": Tagger,
+    "question_answering": QuestionAnswerer,
     "image_classification": ImageClassifier,
 }
-Used = Translator | LanguageModel | MaskedLanguageModel | Classifier | Tagger | ImageClassifier
+Used = Translator | LanguageModel | MaskedLanguageModel | Classifier | Tagger | QuestionAnswerer | ImageClassifier
 
 
 def load(run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> Used:

@@ -29,6 +29,7 @@ VERBS = {
     "masked_language": "fill",
     "classification": "classify",
     "tagging": "tag",
+    "question_answering": "answer",
     "image_classification": "classify",
 }
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -21,12 +21,21 @@ from sightline.evaluation import (
     evaluate_image_classification,
     evaluate_language,
     evaluate_masked_language,
+    evaluate_question_answering,
     evaluate_tagging,
     evaluate_translation,
 )
 from sightline.nn.ops import to_precision
 from sightline.run import PRECISIONS, Run
-from sightline.tasks import classification, image_classification, language, masked_language, tagging, translation
+from sightline.tasks import (
+    classification,
+    image_classification,
+    language,
+    masked_language,
+    question_answering,
+    tagging,
+    translation,
+)
 from sightline.train import machine, precision
 from sightline.train.final import final_weights
 from sightline.train.log import TrainLog
@@ -101,6 +110,15 @@ KINDS = {
         tagging.TaggingTask,
         evaluate_tagging,
         fine_tuning.complete_tagging,
+        fine_tuning.initialise,
+    ),
+    "question_answering": Kind(
+        question_answering.QuestionSettings,
+        fine_tuning.taken_or(question_answering.train_tokenizers),
+        question_answering.make_model,
+        question_answering.QuestionTask,
+        evaluate_question_answering,
+        fine_tuning.adopt,
         fine_tuning.initialise,
     ),
 }

@@ -26,9 +26,9 @@ app = typer.Typer(
 @functools.cache
 def _register() -> None:
     """Once: every call would add all verbs again."""
-    from sightline.cli import classify, data, demo, evaluate, exchange, fill, generate, tag, train, translate
+    from sightline.cli import answer, classify, data, demo, evaluate, exchange, fill, generate, tag, train, translate
 
-    for module in (train, translate, generate, fill, classify, tag, evaluate, data, exchange, demo):
+    for module in (train, translate, generate, fill, classify, tag, answer, evaluate, data, exchange, demo):
         module.register(app)
 
 

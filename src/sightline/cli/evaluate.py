@@ -15,6 +15,7 @@ NEXT = {
     "masked_language": "fill RUN 'a text with a [MASK]'",
     "classification": "classify RUN FILE",
     "tagging": "tag RUN FILE",
+    "question_answering": "answer RUN FILE --question '…'",
     "image_classification": "classify RUN FILE",
 }
 
@@ -44,7 +45,14 @@ def evaluate(
     sightline evaluate runs/multi30k-transformer test.en test.de --lowercase
     """
     from sightline.errors import UsageError
-    from sightline.evaluation import evaluate_images, evaluate_labels, evaluate_masked, evaluate_tags, evaluate_text
+    from sightline.evaluation import (
+        evaluate_images,
+        evaluate_labels,
+        evaluate_masked,
+        evaluate_questions,
+        evaluate_tags,
+        evaluate_text,
+    )
     from sightline.run import Run
     from sightline.train.machine import setup
 
@@ -62,6 +70,7 @@ def evaluate(
             "masked_language": evaluate_masked,
             "classification": evaluate_labels,
             "tagging": evaluate_tags,
+            "question_answering": evaluate_questions,
             "image_classification": evaluate_images,
         }
         reports = _own_sets(own[task], run, source, precision, device)

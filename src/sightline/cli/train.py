@@ -17,20 +17,30 @@ NEXT = {
     "masked_language": "sightline fill {run} 'a text with a [MASK]'",
     "classification": "sightline classify {run} {texts}",
     "tagging": "sightline tag {run} --text '…'",
+    "question_answering": "sightline answer {run} FILE --question '…'",
     "image_classification": "sightline classify {run} FILE",
 }
 
 # What `init` writes where the defaults, which are the papers', would ask for another machine or another time scale.
 SMALL: dict[str, dict[str, Any]] = {
     "gpt": {"d_model": 256, "num_layers": 4, "num_heads": 4, "d_ff": 1024, "max_length": 256},
-    "bert": {"d_model": 256, "num_layers": 4, "num_heads": 4, "d_ff": 1024, "max_length": 128},
+    "bert": {"d_model": 256, "num_layers": 4, "num_heads": 4, "d_ff": 1024, "max_length": 512},
 }
-KINDS = {"language": "gpt", "masked_language": "bert", "classification": "gpt"}
+KINDS = {
+    "language": "gpt",
+    "masked_language": "bert",
+    "classification": "gpt",
+    "tagging": "bert",
+    "question_answering": "bert",
+}
 _PRETRAINING = {"training": {"max_updates": 6000, "warmup": 300, "schedule": "cosine"}}
+_FINE_TUNING = {"training": {"max_epochs": 3, "learning_rate": 3e-4, "warmup": 100, "tokens_per_batch": 2048}}
 STARTS: dict[str, dict[str, Any]] = {
     "language": _PRETRAINING,
     "masked_language": _PRETRAINING,
-    "classification": {"training": {"max_epochs": 3, "learning_rate": 3e-4, "warmup": 100, "tokens_per_batch": 2048}},
+    "classification": _FINE_TUNING,
+    "tagging": _FINE_TUNING,
+    "question_answering": _FINE_TUNING,
 }
 
 
@@ -96,7 +106,10 @@ def init(
     target: Annotated[str | None, typer.Option(help="Your target sentences, line by line.")] = None,
     task: Annotated[
         str,
-        typer.Option(help="translation, language, masked_language, classification, tagging or image_classification."),
+        typer.Option(
+            help="translation, language, masked_language, classification, tagging, question_answering"
+            " or image_classification."
+        ),
     ] = "translation",
     model: Annotated[str | None, typer.Option(help="transformer or seq2seq; gpt, recurrent or window; bert.")] = None,
     pretrained: Annotated[str | None, typer.Option(help="classification: the run of a GPT or BERT.")] = None,

@@ -1,12 +1,12 @@
 """BERT as Hugging Face directories hold it: config.json, model.safetensors, the tokenizer; read and written.
 
-With the heads of pretraining, or with the one of a classifier.
+With the heads of pretraining, or with that of a classifier, a tagger or an answerer of questions.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from sightline.interop.folders import (
     write_folder,
 )
 from sightline.models import BertForPretraining, BertSizes
-from sightline.models.classifier import BertClassifier, Tuning
+from sightline.models.classifier import BertClassifier, BertTokenClassifier, Tuning
 
 # The weight map of the body: our names, theirs. "#" is the number of a block. Where there are several of theirs, ours
 # is those one below the other.
@@ -58,14 +58,46 @@ WEIGHTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     *((f"pooler.{part}", (f"pooler.dense.{part}",)) for part in _LINEAR),
 )  # fmt: skip
 EMBEDDING = ("embedding", "embeddings.word_embeddings.weight")
-# The heads: of pretraining, and of a classifier.
-HEADS = (
+OUTPUT_BIAS = ("output_bias", "cls.predictions.bias")
+
+
+@dataclass(frozen=True)
+class Head:
+    """What lies on the body for one task.
+
+    Attributes:
+        architecture: their name of the whole. names: ours and theirs of the head's tensors; that the first of theirs
+            is there tells the head. body: what our names of the body begin with. make: the model, from the vocabulary
+            with [MASK], sizes and outputs. pools: whether the pooler is used.
+    """
+
+    architecture: str
+    names: tuple[tuple[str, str], ...]
+    body: str
+    make: Callable[[int, BertSizes, int], nn.Module]
+    pools: bool = True
+
+
+def _tuned(kind: Callable[..., nn.Module]) -> Callable[[int, BertSizes, int], nn.Module]:
+    return lambda vocab_size, sizes, outputs: kind(vocab_size - 1, sizes, outputs, Tuning.model_validate({}))
+
+
+_PRETRAINING = (
     *((f"transform.{part}", f"cls.predictions.transform.dense.{part}") for part in _LINEAR),
     *((f"transform_norm.{part}", f"cls.predictions.transform.LayerNorm.{part}") for part in _LINEAR),
     *((f"next_sentence.{part}", f"cls.seq_relationship.{part}") for part in _LINEAR),
 )
-OUTPUT_BIAS = ("output_bias", "cls.predictions.bias")
-CLASSIFIER = tuple((f"head.{part}", f"classifier.{part}") for part in _LINEAR)
+_CLASSIFIER = tuple((f"head.{part}", f"classifier.{part}") for part in _LINEAR)
+_ANSWERS = tuple((f"head.{part}", f"qa_outputs.{part}") for part in _LINEAR)
+# By task. Of those whose head has the same names the config's architecture tells which it is.
+HEADS = {
+    "masked_language": Head(
+        "BertForPreTraining", _PRETRAINING, "bert.", lambda vocab_size, sizes, _: BertForPretraining(vocab_size, sizes)
+    ),
+    "classification": Head("BertForSequenceClassification", _CLASSIFIER, "body.", _tuned(BertClassifier)),
+    "tagging": Head("BertForTokenClassification", _CLASSIFIER, "body.", _tuned(BertTokenClassifier), pools=False),
+    "question_answering": Head("BertForQuestionAnswering", _ANSWERS, "body.", _tuned(BertTokenClassifier), pools=False),
+}
 # What a checkpoint of masked words alone lacks.
 OPTIONAL = ("pooler.", "next_sentence.")
 # What BERT fixes and Sightline lets one choose.
@@ -80,15 +112,15 @@ class Imported:
     """A BERT in Sightline's terms.
 
     Attributes:
-        weights: by our names. labels: of a classifier, None of a pretrained model. numbers: whether it predicts one.
-        next_sentence: whether there was a head for that.
+        task: a key of HEADS. weights: by our names. labels: classes or tags; none of other tasks, and where a number
+            is predicted. next_sentence: whether there was a head for that.
     """
 
+    task: str
     sizes: BertSizes
     tokenizer: Tokenizer
     weights: dict[str, Tensor]
-    labels: tuple[str, ...] | None
-    numbers: bool
+    labels: tuple[str, ...]
     next_sentence: bool
 
 
@@ -100,9 +132,9 @@ def body(layers: int) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def read_bert(folder: str | Path) -> Imported:
-    """A BERT of Hugging Face's layout: one of pretraining, of masked words alone, or a classifier.
+    """A BERT of Hugging Face's layout: of pretraining, of masked words alone, or with one of the other HEADS.
 
-    What a checkpoint of masked words alone lacks (pooler, next sentence) is drawn at random.
+    What a checkpoint may lack (pooler, next sentence) is drawn at random.
 
     Raises:
         DataError, CheckpointError: naming the file that is missing, damaged or of another kind of model.
@@ -133,36 +165,39 @@ def read_bert(folder: str | Path) -> Imported:
         name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias"): tensor.float()
         for name, tensor in read_tensors(folder).items()
     }
-    classifies = CLASSIFIER[0][1] in found
-    numbers = classifies and len(found[CLASSIFIER[0][1]]) == 1
+    task = _task(config, found)
+    head = HEADS[task]
+    outputs = len(found.get(head.names[0][1], ()))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = _model(sizes, len(order), len(found[CLASSIFIER[0][1]]) if classifies else None)
-    weights = _weights(folder, model, found, order, classifies)
+        model = head.make(len(order), sizes, outputs)
+    weights = _weights(folder, model, found, order, task)
     check_shapes(folder, model, weights)
-    labels = None
-    if classifies:
+    labels: tuple[str, ...] = ()
+    # one output is a number
+    if (task == "classification" and outputs > 1) or task == "tagging":
         named = config.get("id2label") or {}
-        labels = tuple(str(named.get(str(i), f"LABEL_{i}")) for i in range(len(weights["head.weight"])))
-    return Imported(sizes, tokenizer, weights, labels, numbers, HEADS[-1][1] in found)
+        labels = tuple(str(named.get(str(i), f"LABEL_{i}")) for i in range(outputs))
+    return Imported(task, sizes, tokenizer, weights, labels, _PRETRAINING[-1][1] in found)
 
 
-def _model(sizes: BertSizes, vocab_size: int, outputs: int | None) -> nn.Module:
-    if outputs is None:
-        return BertForPretraining(vocab_size, sizes)
-    return BertClassifier(vocab_size - 1, sizes, outputs, Tuning.model_validate({}))
+def _task(config: Mapping[str, Any], found: Mapping[str, Tensor]) -> str:
+    """The task whose head these weights have; without any it is that of pretraining, which then lacks weights."""
+    there = {task: head for task, head in HEADS.items() if head.names[0][1] in found}
+    named = [task for task, head in there.items() if head.architecture in (config.get("architectures") or [])]
+    return next(iter(named or there), "masked_language")
 
 
 def _weights(
-    folder: Path, model: nn.Module, found: Mapping[str, Tensor], order: Sequence[int], classifies: bool
+    folder: Path, model: nn.Module, found: Mapping[str, Tensor], order: Sequence[int], task: str
 ) -> dict[str, Tensor]:
     """Their tensors by our names, rows of tokens in our order; at random what a checkpoint need not have."""
-    prefix = "body." if classifies else "bert."
+    head = HEADS[task]
     fresh = dict(model.named_parameters())
     weights: dict[str, Tensor] = {}
 
     def take(ours: str, theirs: Sequence[str]) -> Tensor:
-        plain = ours.removeprefix(prefix)
+        plain = ours.removeprefix(head.body)
         if theirs[0] not in found and plain.startswith(OPTIONAL):
             return fresh[ours].detach()
         missing = next((name for name in theirs if name not in found), None)
@@ -170,12 +205,12 @@ def _weights(
             raise CheckpointError(f"{folder}: the weights lack {missing}; fetch them again")
         return torch.cat([found[name] for name in theirs])
 
-    layers: Any = fresh[f"{prefix}embedding"], model.get_submodule(prefix[:-1])
-    for ours, theirs in body(layers[1].sizes.num_layers):
-        weights[prefix + ours] = take(prefix + ours, [f"bert.{name}" for name in theirs])
-    for ours, theirs in CLASSIFIER if classifies else HEADS:
+    layers: Any = model.get_submodule(head.body[:-1])
+    for ours, theirs in body(layers.sizes.num_layers):
+        weights[head.body + ours] = take(head.body + ours, [f"bert.{name}" for name in theirs])
+    for ours, theirs in head.names:
         weights[ours] = take(ours, [theirs])
-    by_token = [(prefix + EMBEDDING[0], "bert." + EMBEDDING[1])] + [OUTPUT_BIAS] * (not classifies)
+    by_token = [(head.body + EMBEDDING[0], "bert." + EMBEDDING[1])] + [OUTPUT_BIAS] * (task == "masked_language")
     for ours, theirs in by_token:
         rows = take(ours, [theirs])
         if len(rows) < len(order):
@@ -186,26 +221,26 @@ def _weights(
 
 def write_bert(
     folder: str | Path,
+    task: str,
     sizes: BertSizes,
     tokenizer: Tokenizer,
     weights: Mapping[str, Tensor],
-    labels: Sequence[str] | None = None,
-    numbers: bool = False,
+    labels: Sequence[str] = (),
 ) -> None:
     """Writes what `read_bert` and the transformers library read.
 
     Args:
-        labels: of a classifier (one name where it predicts a number); None for a pretrained model.
+        task: a key of HEADS. labels: classes or tags; a classifier without any predicts a number.
 
     Raises:
         UsageError: where the model is not of BERT's kind, naming what is not.
     """
     folder = Path(folder)
     require(sizes, FIXED, "BERT")
-    names = [] if labels is None else list(labels)
+    head = HEADS[task]
     config = {
         "model_type": "bert",
-        "architectures": ["BertForPreTraining" if labels is None else "BertForSequenceClassification"],
+        "architectures": [head.architecture],
         "vocab_size": tokenizer.vocab_size + 1,
         "hidden_size": sizes.d_model,
         "num_hidden_layers": sizes.num_layers,
@@ -220,17 +255,19 @@ def write_bert(
         "pad_token_id": Tokenizer.pad_id,
         "torch_dtype": "float32",
     }
+    names = list(labels) or ["value"] * (task == "classification")
     if names:
         config |= {"id2label": {str(i): name for i, name in enumerate(names)}}
         config |= {"label2id": {name: i for i, name in enumerate(names)}}
-        config |= {"problem_type": "regression" if numbers else "single_label_classification"}
-    prefix = "bert." if labels is None else "body."
+    if task == "classification":
+        config |= {"problem_type": "single_label_classification" if labels else "regression"}
     tensors: dict[str, Tensor] = {}
     for ours, theirs in body(sizes.num_layers):
-        parts = weights[prefix + ours].chunk(len(theirs))
-        tensors |= {f"bert.{name}": part.contiguous() for name, part in zip(theirs, parts, strict=True)}
-    tensors["bert." + EMBEDDING[1]] = weights[prefix + EMBEDDING[0]]
-    for ours, theirs in (*HEADS, OUTPUT_BIAS) if labels is None else CLASSIFIER:
+        if head.pools or not ours.startswith("pooler."):
+            parts = weights[head.body + ours].chunk(len(theirs))
+            tensors |= {f"bert.{name}": part.contiguous() for name, part in zip(theirs, parts, strict=True)}
+    tensors["bert." + EMBEDDING[1]] = weights[head.body + EMBEDDING[0]]
+    for ours, theirs in (*head.names, *[OUTPUT_BIAS] * (task == "masked_language")):
         tensors[theirs] = weights[ours]
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from sightline.errors import DataError, UsageError, nearest
 from sightline.interop.arpa import write_arpa
+from sightline.interop.bert import HEADS as BERT_HEADS
 from sightline.interop.bert import read_bert, write_bert
 from sightline.interop.folders import read_json
 from sightline.interop.gpt2 import read_gpt2, write_gpt2
@@ -22,6 +23,8 @@ from sightline.tasks.classification import ClassificationSettings
 from sightline.tasks.image_classification import ImageSettings
 from sightline.tasks.language import SIDE, LanguageSettings
 from sightline.tasks.masked_language import MaskedLanguageSettings
+from sightline.tasks.question_answering import QuestionSettings
+from sightline.tasks.tagging import TaggingSettings
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,14 @@ def _to_bert(run: Run, target: Path) -> None:
     # loaded for use, so that low-rank adapters are part of the weights
     ready: Any = load(run.path)
     weights = {name: tensor.detach() for name, tensor in ready.model.named_parameters()}
-    settings, labels, numbers = ready.settings, None, False
+    settings, labels = ready.settings, ()
     if run.task == "classification":
         if settings.data.form not in ("single", "pair"):
             raise UsageError(f"{run.path}: form {settings.data.form}; a BERT's directory has single and pair")
-        numbers = settings.data.numbers
-        labels = ("value",) if numbers else settings.data.labels
-    write_bert(target, settings.model, ready.tokenizer, weights, labels, numbers)
+        labels = settings.data.labels
+    if run.task == "tagging":
+        labels = settings.data.tags
+    write_bert(target, run.task, settings.model, ready.tokenizer, weights, labels)
 
 
 def _to_vit(run: Run, target: Path) -> None:
@@ -67,7 +71,7 @@ def _to_vit(run: Run, target: Path) -> None:
 FORMATS = {
     "gpt2": Format("gpt", ("language",), _to_gpt2),
     "arpa": Format("ngram", ("language",), _to_arpa),
-    "bert": Format("bert", ("masked_language", "classification"), _to_bert),
+    "bert": Format("bert", tuple(BERT_HEADS), _to_bert),
     "vit": Format("vit", ("image_classification",), _to_vit),
 }
 
@@ -140,13 +144,17 @@ def _from_gpt2(folder: str | Path, form: str) -> tuple[BaseModel, Any, Any]:
 
 def _from_bert(folder: str | Path, form: str) -> tuple[BaseModel, Any, Any]:
     found = read_bert(folder)
-    length = found.sizes.max_length
-    if found.labels is None:
-        data = {"validation": [], "max_tokens": length}
-        settings = _settings(MaskedLanguageSettings, data, found, next_sentence=found.next_sentence)
+    data: dict[str, Any] = {"max_tokens": found.sizes.max_length}
+    if found.task == "masked_language":
+        settings = _settings(
+            MaskedLanguageSettings, {"validation": [], **data}, found, next_sentence=found.next_sentence
+        )
+    elif found.task == "tagging":
+        settings = _settings(TaggingSettings, {**data, "tags": found.labels}, found)
+    elif found.task == "question_answering":
+        settings = _settings(QuestionSettings, {**data, "unanswerable": True}, found)
     else:
-        labels = () if found.numbers else found.labels
-        data = {"max_tokens": length, "form": form, "labels": labels, "numbers": found.numbers}
+        data |= {"form": form, "labels": found.labels, "numbers": not found.labels}
         settings = _settings(ClassificationSettings, data, found)
     return settings, found.tokenizer, found.weights
 

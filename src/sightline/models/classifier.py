@@ -109,8 +109,8 @@ class BertClassifier(_Classifier):
         return features_NTD, self.body.pool(features_NTD)
 
 
-class BertTagger(_Classifier):
-    """A BERT with the head at every token: its features there are what is labelled."""
+class BertTokenClassifier(_Classifier):
+    """A BERT with the head at every token: of tags, or of where an answer begins and ends."""
 
     def __init__(self, vocab_size: int, sizes: BertSizes, outputs: int, tuning: Tuning) -> None:
         super().__init__(Bert(vocab_size + 1, sizes), outputs, tuning)

@@ -11,25 +11,21 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from sightline.data.batches import BatchOrder, DataPosition, iterate
+from sightline.data.batches import DataPosition, iterate
 from sightline.data.labelled import ExampleBatch, Examples, collate_examples
 from sightline.data.tagged import UNTAGGED, Aligned, TaggedSource, align, read_tagged, span_f1, unit_tags
 from sightline.data.ticker import VOCABULARY, Ticker
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, nearest
-from sightline.models import BertSizes
-from sightline.models.classifier import BertTagger, Tuning
 from sightline.nn.forward import Forward
 from sightline.nn.state import BOS, EOS
 from sightline.tasks.base import PlainTask
-from sightline.tasks.masked_language import PieceSettings
-from sightline.tasks.settings import Frozen, check_metric
-from sightline.train.settings import TrainSettings
+from sightline.tasks.settings import Frozen
+from sightline.tasks.tokens import SIDE, TokenSettings, in_batches, make_token_classifier, token_logits
 
-SIDE = "text"  # the name of the one tokenizer
 Units = Sequence[str]
 
 
@@ -58,19 +54,11 @@ class DataSettings(Frozen):
     max_tokens: int = Field(128, ge=8, description="longer records are read in halves, quarters and so on")
 
 
-class TaggingSettings(Frozen):
+class TaggingSettings(TokenSettings):
     """Everything a fine-tuned tagger is made from."""
 
     task: Literal["tagging"] = Field("tagging", description="what the model learns")
-    pretrained: str | None = Field(
-        None, description="run of a BERT whose weights, sizes and tokenizer are taken; from scratch where not given"
-    )
-    scratch: bool = Field(False, description="take the pretrained run's sizes and tokenizer but not its weights")
     data: DataSettings
-    tokenizer: PieceSettings = PieceSettings.model_validate({})
-    model: BertSizes = BertSizes.model_validate({})
-    tuning: Tuning = Tuning.model_validate({})
-    training: TrainSettings = TrainSettings.model_validate({})
 
     def given(self, source: str) -> TaggedFiles:
         """A file that is only named, read as the training text was."""
@@ -82,24 +70,9 @@ class TaggingSettings(Frozen):
         return "Tagger"
 
     @property
-    def span(self) -> int:
-        """The most tokens that attend to each other."""
-        return self.data.max_tokens
-
-    @property
     def figures(self) -> tuple[str, ...]:
         """What is measured in validation."""
         return ("loss", "accuracy", "precision", "recall", "span_f1")
-
-    @model_validator(mode="after")
-    def _fits(self) -> TaggingSettings:
-        if self.data.max_tokens > self.model.max_length:
-            raise ValueError(f"data.max_tokens {self.data.max_tokens} is more than {self.model.max_length}")
-        if self.pretrained is None and (self.tuning.weights != "full" or self.scratch):
-            what = "scratch" if self.scratch else f"tuning.weights {self.tuning.weights}"
-            raise ValueError(f"{what} is for a pretrained run, and none is named")
-        check_metric(self.training, self.figures)
-        return self
 
 
 def read_training(settings: TaggingSettings) -> Iterator[tuple[Units, Sequence[str]]]:
@@ -127,10 +100,7 @@ def train_tokenizers(settings: TaggingSettings, report: Callable[[str], None]) -
 
 def make_model(settings: TaggingSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
     """The model, its weights drawn from a generator seeded by the run's seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.training.seed)
-        outputs = max(len(settings.data.tags), 1)
-        return BertTagger(tokenizers[SIDE].vocab_size, settings.model, outputs, settings.tuning)
+    return make_token_classifier(settings, tokenizers, max(len(settings.data.tags), 1))
 
 
 @dataclass(frozen=True)
@@ -190,9 +160,7 @@ class TaggingTask(PlainTask):
         pieces = cut([units for units, _ in records], where.joined_by, tokenizers[SIDE], settings.data.max_tokens)
         self._targets = _targets(settings, pieces, [tags for _, tags in records])
         self._train = Examples(pieces.sequences, 1, np.zeros(len(pieces.record), dtype=np.int64))
-        lengths = self._train.lengths
-        budget = max(settings.training.tokens_per_batch, int(lengths.max()) + 1)
-        self._order = BatchOrder(lengths, lengths, budget, seed=settings.training.seed)
+        self._order = in_batches(settings, self._train, settings.training.seed)
         report(f"{where.source}: {len(records):,} records, read in {len(pieces.record):,} pieces")
         report(f"batches: {len(self._order.epoch(0)):,} per epoch")
 
@@ -256,28 +224,15 @@ class Tagged:
     logits: list[Tensor]
 
 
-@torch.inference_mode()
 def tag(
     settings: TaggingSettings, model: Any, tokenizer: Tokenizer, records: Sequence[Units], joined_by: str
 ) -> Tagged:
     """The tags of each record's units, in BIO."""
     found = Tagged([[] for _ in records], cut(records, joined_by, tokenizer, settings.data.max_tokens), [])
-    sequences = found.pieces.sequences
-    if not sequences:
-        return found
-    examples = Examples(sequences, 1, np.zeros(len(sequences), dtype=np.int64))
-    lengths = examples.lengths
-    budget = max(settings.training.tokens_per_batch, int(lengths.max()) + 1)
-    logits: dict[int, Tensor] = {}
-    for indices in BatchOrder(lengths, lengths, budget, seed=0).epoch(0):
-        batch = collate_examples(examples, indices).to(model.head.weight.device)
-        logits_NTC = model.outputs(model.read(batch.tokens_NT, batch.real_NT)).float().cpu()
-        # [CLS] and [SEP] have no tags
-        logits |= {i: logits_NTC[row, 1 : len(sequences[i]) - 1] for row, i in enumerate(indices.tolist())}
-    for index, aligned in enumerate(found.pieces.aligned):
-        found.logits.append(logits[index])
-        names = [settings.data.tags[number] for number in logits[index].argmax(1).tolist()]
-        found.tags[found.pieces.record[index]].extend(unit_tags(aligned, names))
+    for index, logits_TC in enumerate(token_logits(settings, model, found.pieces.sequences)):
+        found.logits.append(logits_TC[1:-1])  # [CLS] and [SEP] have no tags
+        names = [settings.data.tags[number] for number in found.logits[index].argmax(1).tolist()]
+        found.tags[found.pieces.record[index]].extend(unit_tags(found.pieces.aligned[index], names))
     return found
 
 

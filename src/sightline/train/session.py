@@ -40,6 +40,7 @@ class Session:
         found = self._checkpoints.latest()
         if found is not None:
             self._load(found)
+        self._begun = self.progress.fraction(settings) or 0.0, self.progress.seconds
         log.resume(self.progress.update)
 
     def weights(self) -> dict[str, Tensor]:
@@ -55,8 +56,9 @@ class Session:
         return update % self._settings.save_every == 0
 
     def seconds_left(self) -> float | None:
-        done = self.progress.fraction(self._settings)
-        return self.progress.seconds * (1 - done) / done if done else None
+        """At the speed since this process began: the machine may have been busier, or another, before."""
+        done, (begun, seconds) = self.progress.fraction(self._settings), self._begun
+        return (self.progress.seconds - seconds) * (1 - done) / (done - begun) if done and done > begun else None
 
     @contextmanager
     def validating(self) -> Iterator[None]:

@@ -1,0 +1,163 @@
+"""Questions with answers in a text: files of them, the windows a long text is read in, and how answers are compared.
+
+The layout and the comparison are SQuAD's (Rajpurkar et al. 2016, 2018), which KorQuAD took over (Lim et al. 2019).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sightline.data.readers import resolve
+from sightline.data.text import read_text_lines
+from sightline.errors import DataError
+
+Units = Literal["words", "characters"]
+Window = tuple[int, int]  # first token of a text, token after the last
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question about a text.
+
+    Attributes:
+        answers: right ones, each with the character of `context` where it begins; none where there is no answer.
+    """
+
+    question: str
+    context: str
+    answers: tuple[tuple[str, int], ...]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The right answers; an empty one where there is none."""
+        return tuple(text for text, _ in self.answers) or ("",)
+
+
+def read_questions(source: str | Path) -> Iterator[Question]:
+    """The questions of a file of SQuAD's layout (.json), or of JSON Lines with question, context and answers.
+
+    In JSON Lines the answers are {"text": [...], "answer_start": [...]} or SQuAD's list of objects.
+
+    Raises DataError (file:line or file, and the question's number) for what is no question.
+    """
+    path = resolve(str(source))
+    number = 0
+    if _is_a_question(next(read_text_lines(path))):
+        for number, line in enumerate(read_text_lines(path), 1):
+            if line.strip():
+                record = _json(line, f"{path}:{number}")
+                yield _question(record, record.get("context"), f"{path}:{number}")
+        return
+    for number, (record, context) in enumerate(_squad(path), 1):
+        yield _question(record, context, f"{path}, question {number}")
+    if not number:
+        raise DataError(f"{path}: no questions; check the file")
+
+
+def _is_a_question(line: str) -> bool:
+    try:
+        return "question" in json.loads(line)
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+def _json(text: str, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not JSON ({error}); check that it is SQuAD's layout or an object a line") from None
+    if type(found) is not dict:
+        raise DataError(f"{where}: not a JSON object; check that it is SQuAD's layout or an object a line")
+    return found
+
+
+def _squad(path: Path) -> Iterator[tuple[Any, Any]]:
+    whole = _json("\n".join(read_text_lines(path)), str(path))
+    try:
+        for article in whole["data"]:
+            for paragraph in article["paragraphs"]:
+                for record in paragraph["qas"]:
+                    yield record, paragraph["context"]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: not SQuAD's layout ({type(error).__name__}: {error})") from None
+
+
+def _question(record: Any, context: Any, where: str) -> Question:
+    try:
+        answers = record.get("answers") or []
+        if type(answers) is dict:
+            pairs = list(zip(answers["text"], answers["answer_start"], strict=True))
+        else:
+            pairs = [(one["text"], one["answer_start"]) for one in answers]
+        question = record["question"]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{where}: not a question with its answers ({type(error).__name__}: {error})") from None
+    texts = [question, context, *(text for text, _ in pairs)]
+    if not all(type(text) is str for text in texts) or not all(type(start) is int for _, start in pairs):
+        raise DataError(f"{where}: question, context and answers must be strings, answer_start a whole number")
+    return Question(question, context, tuple(pairs))
+
+
+def place(context: str, answer: str, start: int) -> int | None:
+    """Where an answer begins in its text: the place nearest to `start`, or None where it does not stand there at all.
+
+    Texts that were made into another normal form have moved a little.
+    """
+    before, after = context.rfind(answer, 0, start + len(answer)), context.find(answer, max(start, 0))
+    return min((at for at in (before, after) if at >= 0), key=lambda at: abs(at - start), default=None)
+
+
+def windows(length: int, room: int, step: int) -> list[Window]:
+    """Stretches of at most `room` tokens that cover a text of `length`, each `step` after the one before."""
+    found = [(0, min(room, length))]
+    while found[-1][1] < length:
+        start = found[-1][0] + min(step, room)
+        found.append((start, min(start + room, length)))
+    return found
+
+
+def answer_tokens(spans: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int] | None:
+    """The first and the last of the tokens that hold characters `start` … `end` - 1; None where none does.
+
+    Args:
+        spans: for every token the characters it stands for.
+    """
+    inside = [number for number, (low, high) in enumerate(spans) if low < end and high > start and high > low]
+    return (inside[0], inside[-1]) if inside else None
+
+
+def normalised(answer: str, units: Units) -> list[str]:
+    """What of an answer is compared: its words or characters in lower case, without punctuation.
+
+    Words: SQuAD's, without the English articles. Characters: KorQuAD's, without white space.
+    """
+    if units == "characters":
+        marks = (char for char in answer.lower() if not unicodedata.category(char).startswith(("P", "Z", "C")))
+        return list(marks)
+    plain = "".join(char for char in answer.lower() if char not in string.punctuation)
+    return re.sub(r"\b(a|an|the)\b", " ", plain).split()
+
+
+def exact_match(predicted: str, right: Sequence[str], units: Units = "words") -> bool:
+    """Whether an answer is one of the right ones."""
+    return normalised(predicted, units) in [normalised(one, units) for one in right]
+
+
+def overlap_f1(predicted: str, right: Sequence[str], units: Units = "words") -> float:
+    """The harmonic mean of precision and recall of the words that an answer shares with the nearest right one."""
+    return max(_f1(normalised(predicted, units), normalised(one, units)) for one in right)
+
+
+def _f1(predicted: list[str], right: list[str]) -> float:
+    if not predicted or not right:
+        return float(predicted == right)
+    shared = sum((Counter(predicted) & Counter(right)).values())
+    return 2 * shared / (len(predicted) + len(right))

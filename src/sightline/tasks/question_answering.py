@@ -1,0 +1,348 @@
+"""Fine-tuning a BERT to find the answer to a question in a text (Devlin et al. 2019, sections 4.2 and 4.3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from sightline.data.batches import DataPosition, iterate
+from sightline.data.labelled import ExampleBatch, Examples, collate_examples
+from sightline.data.questions import (
+    Question,
+    Units,
+    Window,
+    answer_tokens,
+    exact_match,
+    overlap_f1,
+    place,
+    read_questions,
+    windows,
+)
+from sightline.data.ticker import VOCABULARY, Ticker
+from sightline.data.tokenizer import Tokenizer
+from sightline.errors import DataError
+from sightline.nn.forward import Forward
+from sightline.nn.state import BOS, EOS
+from sightline.tasks.base import PlainTask
+from sightline.tasks.settings import Frozen
+from sightline.tasks.tokens import SIDE, TokenSettings, in_batches, make_token_classifier, token_logits
+
+NOWHERE = (0, 0)  # the tokens of an answer that does not stand in a window: [CLS]
+
+
+class QuestionFiles(Frozen):
+    """Where questions lie; see `sightline.data.questions.read_questions`."""
+
+    source: str
+
+
+class DataSettings(Frozen):
+    """What is learned and measured."""
+
+    train: tuple[QuestionFiles, ...] = Field(
+        description="files of SQuAD's layout, or JSON Lines with question, context and answers",
+    )
+    validation: QuestionFiles | None = Field(None, description="questions that choose the best checkpoint")
+    test: dict[str, QuestionFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    first: int = Field(0, ge=0, description="use only the first so many training questions; 0 takes all")
+    unanswerable: bool = Field(False, description="some questions have no answer in their text (SQuAD 2.0)")
+    threshold: float = Field(
+        0.0, description="unanswerable only: an answer must be so much better, in logits, than that there is none"
+    )
+    units: Units = Field("words", description="what F1 counts: words (SQuAD) or characters (KorQuAD)")
+    max_tokens: int = Field(384, ge=16, description="the longest input: question, text and what lies between")
+    max_question: int = Field(64, ge=4, description="more tokens of a question are cut off, at most half of max_tokens")
+    step: int = Field(128, ge=1, description="longer texts are read in windows, each so many tokens after the last")
+    max_answer: int = Field(30, ge=1, description="tokens of the longest answer that is looked for")
+
+
+class QuestionSettings(TokenSettings):
+    """Everything a fine-tuned answerer of questions is made from."""
+
+    task: Literal["question_answering"] = Field("question_answering", description="what the model learns")
+    data: DataSettings
+
+    def given(self, source: str) -> QuestionFiles:
+        """A file that is only named."""
+        return QuestionFiles(source=source)
+
+    @property
+    def title(self) -> str:
+        """What a run of it is called on its card."""
+        return "Question answerer"
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What is measured in validation."""
+        return ("loss", "exact_match", "f1")
+
+    @model_validator(mode="after")
+    def _two_segments(self) -> QuestionSettings:
+        if self.model.segments < 2:
+            raise ValueError("model.segments: question and text are two")
+        return self
+
+
+def read_training(settings: QuestionSettings) -> Iterator[Question]:
+    """The training questions, the first `data.first` of them."""
+    return islice(chain.from_iterable(read_questions(files.source) for files in settings.data.train),
+                  settings.data.first or None)  # fmt: skip
+
+
+def train_tokenizers(settings: QuestionSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
+    """The tokenizer, learned from the training texts and questions."""
+
+    def texts() -> Iterator[str]:
+        before = None
+        for one in read_training(settings):
+            yield one.question
+            # many questions are about one text
+            if one.context != before:
+                yield one.context
+            before = one.context
+
+    return {SIDE: Tokenizer.train(Ticker(report, VOCABULARY).over(texts()), **settings.tokenizer.model_dump())}
+
+
+def make_model(settings: QuestionSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+    """The model: of every token how well an answer begins and how well one ends there."""
+    return make_token_classifier(settings, tokenizers, 2)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Questions as the model reads them: one input for every window of a text.
+
+    Attributes:
+        question: of each input the number of its question. sequences: [CLS] question [SEP] window [SEP].
+        offset: of each input how many tokens stand before those of its window. windows: of each input.
+        spans: of each question the characters that the tokens of its text stand for.
+    """
+
+    question: list[int]
+    sequences: list[list[int]]
+    offset: list[int]
+    windows: list[Window]
+    spans: list[list[tuple[int, int]]]
+
+
+def inputs_of(settings: QuestionSettings, tokenizer: Tokenizer, asked: Iterable[tuple[str, str]]) -> Inputs:
+    """(question, text) of each as what the model reads."""
+    found, data = Inputs([], [], [], [], []), settings.data
+    latest: tuple[str, list[int], list[tuple[int, int]]] = ("", [], [])
+    for number, (question, context) in enumerate(asked):
+        if context != latest[0]:
+            latest = (context, tokenizer.encode(context), tokenizer.spans(context))
+        _, ids, spans = latest
+        head = [BOS, *tokenizer.encode(question)[: min(data.max_question, data.max_tokens // 2 - 2)], EOS]
+        found.spans.append(spans)
+        for low, high in windows(len(ids), data.max_tokens - len(head) - 1, data.step):
+            found.question.append(number)
+            found.sequences.append([*head, *ids[low:high], EOS])
+            found.offset.append(len(head))
+            found.windows.append((low, high))
+    return found
+
+
+def targets_of(inputs: Inputs, questions: Sequence[Question]) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 2) int64, the first and last token of the answer in each input; and which inputs can be learned from.
+
+    [CLS] is the answer where the first right one does not stand in the window. An input can be learned from unless
+    none of the question's answers is found in its text.
+    """
+    targets, usable = np.zeros((len(inputs.sequences), 2), dtype=np.int64), np.ones(len(inputs.sequences), dtype=bool)
+    placed: dict[int, tuple[int, int] | None] = {}
+    for row, number in enumerate(inputs.question):
+        question = questions[number]
+        if not question.answers:
+            continue
+        if number not in placed:
+            placed[number] = _tokens(question, inputs.spans[number])
+        tokens = placed[number]
+        if tokens is None:
+            usable[row] = False
+            continue
+        low, high = inputs.windows[row]
+        if low <= tokens[0] and tokens[1] < high:
+            targets[row] = np.array(tokens) - low + inputs.offset[row]
+    return targets, usable
+
+
+def _tokens(question: Question, spans: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
+    text, start = question.answers[0]
+    at = place(question.context, text, start) if text.strip() else None
+    return None if at is None else answer_tokens(spans, at, at + len(text))
+
+
+class QuestionTask(PlainTask):
+    """Joins a model with questions for the training loop; a "token" of its losses is an input."""
+
+    def __init__(
+        self,
+        settings: QuestionSettings,
+        tokenizers: dict[str, Tokenizer],
+        model: nn.Module,
+        *,
+        device: torch.device | str = "cpu",
+        report: Callable[[str], None] = lambda line: None,
+        cache_dir: Path | None = None,
+    ) -> None:
+        self.settings, self.tokenizers, self.model = settings, tokenizers, model
+        self.device = torch.device(device)
+        validation: Any = settings.data.validation
+        self._validation = read_all(settings, validation.source)
+        questions = list(read_training(settings))
+        where = settings.data.train[0].source
+        _require_answers(settings, questions, where)
+        inputs = inputs_of(settings, tokenizers[SIDE], ((one.question, one.context) for one in questions))
+        targets, usable = targets_of(inputs, questions)
+        if not usable.any():
+            raise DataError(f"{where}: no answer stands in its text; check the file")
+        kept = np.flatnonzero(usable)
+        self._train = Examples([inputs.sequences[row] for row in kept], 1, targets[kept])
+        self._order = in_batches(settings, self._train, settings.training.seed)
+        lost = len({inputs.question[row] for row in np.flatnonzero(~usable)})
+        report(f"{where}: {len(questions):,} questions in {len(inputs.sequences):,} inputs; skipped: {lost:,} whose "
+               "answer does not stand in the text")  # fmt: skip
+        report(f"batches: {len(self._order.epoch(0)):,} per epoch")
+
+    def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, ExampleBatch]]:
+        """Batches from `position` on, for ever, each with the position after it; targets (N, 2)."""
+        for after, indices in iterate(self._order, position):
+            yield after, collate_examples(self._train, indices).to(self.device)
+
+    def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
+        """The mean of the cross-entropies of begin and end (nats), summed over the inputs; how many those are."""
+        model: Any = self.model
+        forward = Forward(generator=generator)
+        logits_NTC = model.outputs(model.read(batch.tokens_NT, batch.real_NT, forward), forward).float()
+        loss = span_loss(logits_NTC, answerable(batch.tokens_NT, batch.real_NT), batch.targets_B)
+        return loss, len(batch.targets_B), {}
+
+    def describe(self, batch: ExampleBatch) -> str:
+        """Names a batch in an error message: its inputs and its first text."""
+        first = self.tokenizers[SIDE].decode(batch.tokens_NT[0].tolist())
+        return f"inputs {batch.indices[:5].tolist()}…, the first one {first[:80]!r}"
+
+    def validate(self) -> dict[str, float]:
+        """See `measure`."""
+        return measure(self.settings, self.model, self.tokenizers[SIDE], self._validation)
+
+
+def read_all(settings: QuestionSettings, source: str) -> list[Question]:
+    """The questions of a file. Raises DataError where one has no answer and the settings do not allow for it."""
+    found = list(read_questions(source))
+    _require_answers(settings, found, source)
+    return found
+
+
+def _require_answers(settings: QuestionSettings, questions: Sequence[Question], where: str) -> None:
+    if not settings.data.unanswerable:
+        for number, one in enumerate(questions, 1):
+            if not one.answers:
+                raise DataError(f"{where}, question {number}: no answer; set data.unanswerable = true, or leave it out")
+
+
+def answerable(tokens_NT: Tensor, real_NT: Tensor) -> Tensor:
+    """Which tokens an answer may consist of: those of the text, and [CLS], which stands for none."""
+    ends = tokens_NT == EOS
+    allowed = (ends.cumsum(1) == 1) & ~ends & real_NT
+    allowed[:, 0] = True
+    return allowed
+
+
+def span_loss(logits_NTC: Tensor, answerable_NT: Tensor, targets_N2: Tensor) -> Tensor:
+    """The mean of the cross-entropies (nats) of the first and the last token over those that may be, summed."""
+    begin_NT, end_NT = logits_NTC.masked_fill(~answerable_NT[..., None], -torch.inf).unbind(2)
+    first = F.cross_entropy(begin_NT, targets_N2[:, 0], reduction="sum")
+    return (first + F.cross_entropy(end_NT, targets_N2[:, 1], reduction="sum")) / 2
+
+
+@dataclass(frozen=True)
+class Found:
+    """An answer: characters `start` … `end` - 1 of its text; both are 0 where there is none.
+
+    `probability` is that of this span among all that were looked at, in all windows.
+    """
+
+    start: int
+    end: int
+    probability: float
+
+
+def answers(settings: QuestionSettings, inputs: Inputs, logits: Sequence[Tensor]) -> list[Found]:
+    """The likeliest answer to each question: the span with the greatest sum of logits of begin and end.
+
+    Where questions may have no answer it must be better than [CLS] by `data.threshold` (Devlin et al. 2019, 4.3).
+
+    Args:
+        logits: (T, 2) of the tokens of each input.
+    """
+    rows: list[list[int]] = [[] for _ in inputs.spans]
+    for row, number in enumerate(inputs.question):
+        rows[number].append(row)
+    return [_best(settings, inputs, [(row, logits[row]) for row in own]) for own in rows]
+
+
+def _best(settings: QuestionSettings, inputs: Inputs, own: Sequence[tuple[int, Tensor]]) -> Found:
+    best, where, sums, none = -torch.inf, (0, 0), [], []
+    for row, logits_TC in own:
+        low, high = inputs.windows[row]
+        none.append(logits_TC[0].sum())
+        if low == high:
+            continue
+        begin, end = logits_TC[inputs.offset[row] : -1].unbind(1)
+        sums_TT = begin[:, None] + end
+        near = torch.ones_like(sums_TT, dtype=torch.bool).triu().tril(settings.data.max_answer - 1)
+        sums_TT = sums_TT.masked_fill(~near, -torch.inf)
+        sums.append(sums_TT.flatten().logsumexp(0))
+        value, index = float(sums_TT.max()), int(sums_TT.argmax())
+        if value > best:
+            first, last = divmod(index, high - low)
+            spans = inputs.spans[inputs.question[row]]
+            best, where = value, (spans[low + first][0], spans[low + last][1])
+    # one window that has an answer is enough
+    empty = float(torch.stack(none).min())
+    if settings.data.unanswerable:
+        sums.append(torch.stack(none).logsumexp(0))
+        if best <= empty + settings.data.threshold:
+            best, where = empty, (0, 0)
+    if not sums:
+        return Found(0, 0, 1.0)
+    return Found(*where, float((best - torch.stack(sums).logsumexp(0)).exp()))
+
+
+def measure(
+    settings: QuestionSettings, model: Any, tokenizer: Tokenizer, questions: Sequence[Question]
+) -> dict[str, float]:
+    """How well a model answers.
+
+    exact_match, f1: per cent, each answer compared with the right one that is nearest (Rajpurkar et al. 2016).
+    loss: nats an input, of those that could be learned from.
+    """
+    inputs = inputs_of(settings, tokenizer, ((one.question, one.context) for one in questions))
+    logits = token_logits(settings, model, inputs.sequences)
+    targets, usable = targets_of(inputs, questions)
+    losses = [
+        float(span_loss(one[None], answerable(torch.tensor([ids]), torch.ones(1, len(ids), dtype=torch.bool)), target))
+        for one, ids, target in zip(logits, inputs.sequences, torch.from_numpy(targets)[:, None], strict=True)
+    ]
+    units, right = settings.data.units, [one.texts for one in questions]
+    told = [
+        one.context[found.start : found.end].strip()
+        for one, found in zip(questions, answers(settings, inputs, logits), strict=True)
+    ]
+    exact = [exact_match(*pair, units) for pair in zip(told, right, strict=True)]
+    shared = [overlap_f1(*pair, units) for pair in zip(told, right, strict=True)]
+    loss = float(np.mean(np.array(losses)[usable])) if usable.any() else math.nan
+    return {"loss": loss, "exact_match": 100 * float(np.mean(exact)), "f1": 100 * float(np.mean(shared))}

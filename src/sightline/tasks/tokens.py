@@ -1,0 +1,85 @@
+"""What tasks share that fine-tune a BERT with a head at every token: settings, the model, the logits of sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from sightline.data.batches import BatchOrder
+from sightline.data.labelled import Examples, collate_examples
+from sightline.data.tokenizer import Tokenizer
+from sightline.models import BertSizes
+from sightline.models.classifier import BertTokenClassifier, Tuning
+from sightline.tasks.masked_language import PieceSettings
+from sightline.tasks.settings import Frozen, check_metric
+from sightline.train.settings import TrainSettings
+
+SIDE = "text"  # the name of the one tokenizer
+
+
+class TokenSettings(Frozen):
+    """What such a task is made from; each says its own name and data."""
+
+    task: str
+    pretrained: str | None = Field(
+        None, description="run of a BERT whose weights, sizes and tokenizer are taken; from scratch where not given"
+    )
+    scratch: bool = Field(False, description="take the pretrained run's sizes and tokenizer but not its weights")
+    data: Any
+    tokenizer: PieceSettings = PieceSettings.model_validate({})
+    model: BertSizes = BertSizes.model_validate({})
+    tuning: Tuning = Tuning.model_validate({})
+    training: TrainSettings = TrainSettings.model_validate({})
+
+    @property
+    def span(self) -> int:
+        """The most tokens that attend to each other."""
+        return self.data.max_tokens
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """What is measured in validation."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _fits(self) -> TokenSettings:
+        if self.data.max_tokens > self.model.max_length:
+            raise ValueError(f"data.max_tokens {self.data.max_tokens} is more than {self.model.max_length}")
+        if self.pretrained is None and (self.tuning.weights != "full" or self.scratch):
+            what = "scratch" if self.scratch else f"tuning.weights {self.tuning.weights}"
+            raise ValueError(f"{what} is for a pretrained run, and none is named")
+        check_metric(self.training, self.figures)
+        return self
+
+
+def make_token_classifier(settings: TokenSettings, tokenizers: dict[str, Tokenizer], outputs: int) -> nn.Module:
+    """The model, its weights drawn from a generator seeded by the run's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.training.seed)
+        return BertTokenClassifier(tokenizers[SIDE].vocab_size, settings.model, outputs, settings.tuning)
+
+
+def in_batches(settings: TokenSettings, examples: Examples, seed: int) -> BatchOrder:
+    """Batches of examples by tokens; one that is longer than a batch may be is a batch alone."""
+    lengths = examples.lengths
+    budget = max(settings.training.tokens_per_batch, int(lengths.max()) + 1)
+    return BatchOrder(lengths, lengths, budget, seed=seed)
+
+
+@torch.inference_mode()
+def token_logits(settings: TokenSettings, model: Any, sequences: Sequence[list[int]]) -> list[Tensor]:
+    """The logits (T, C) in fp32 of the tokens of each sequence."""
+    if not sequences:
+        return []
+    examples = Examples(sequences, 1, np.zeros(len(sequences), dtype=np.int64))
+    found: dict[int, Tensor] = {}
+    for indices in in_batches(settings, examples, 0).epoch(0):
+        batch = collate_examples(examples, indices).to(model.head.weight.device)
+        logits_NTC = model.outputs(model.read(batch.tokens_NT, batch.real_NT)).float().cpu()
+        found |= {i: logits_NTC[row, : len(sequences[i])] for row, i in enumerate(indices.tolist())}
+    return [found[number] for number in range(len(sequences))]
