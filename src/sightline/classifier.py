@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -13,7 +13,13 @@ from sightline.data.labelled import Examples
 from sightline.data.text import given
 from sightline.errors import UsageError
 from sightline.ready import Ready
-from sightline.tasks.classification import ClassificationSettings, all_scores, make_model, read_as_sequences
+from sightline.tasks.classification import (
+    ClassificationSettings,
+    all_scores,
+    encode_files,
+    make_model,
+    read_as_sequences,
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,12 @@ class Classifier(Ready[ClassificationSettings]):
     def scores(self, examples: Examples) -> torch.Tensor:
         """(examples, C) in fp32: logits of the classes or choices, or one number."""
         return all_scores(self.settings, self.model, examples)
+
+    def validation(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The scores (N, C) of the run's validation records, and their classes (N)."""
+        files: Any = self.settings.data.validation
+        examples = encode_files(self.settings, self.tokenizer, files)
+        return self.scores(examples), torch.from_numpy(examples.targets)
 
     def _prediction(self, record: tuple[str, ...], scores_C: torch.Tensor) -> Prediction:
         if self.settings.data.numbers:

@@ -27,7 +27,7 @@ from sightline.tasks.question_answering import QuestionFiles
 from sightline.tasks.tagging import TaggedFiles
 from sightline.translator import Translator
 
-PERCENT = ("accuracy", "f1", "match", "matthews", "precision", "recall")
+PERCENT = ("accuracy", "calibration_error", "f1", "match", "matthews", "precision", "recall")
 # upper bounds of source length in words
 BUCKETS = (8, 11, 14, 17, 21, 1_000_000)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from sightline.data.images import fitted, open_image
 from sightline.models.vit import rollout
 from sightline.nn.forward import Forward, Recorder
 from sightline.ready import Ready
-from sightline.tasks.image_classification import ImageSettings, make_model, scores, to_tensor
+from sightline.tasks.image_classification import ImageSettings, make_model, read_labelled, scores, to_tensor
 
 Image = str | Path | np.ndarray
 
@@ -52,6 +52,12 @@ class ImageClassifier(Ready[ImageSettings]):
 
     schema = ImageSettings
     make_model = staticmethod(make_model)
+
+    def validation(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The scores (N, C) of the run's validation images, and their classes (N)."""
+        files: Any = self.settings.data.validation
+        images = read_labelled(self.settings, files)
+        return scores(self.settings, self.model, images.pixels), torch.from_numpy(images.classes)
 
     @overload
     def predict(self, images: Image) -> ImagePrediction: ...

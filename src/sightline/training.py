@@ -13,6 +13,7 @@ import torch
 from pydantic import BaseModel
 
 from sightline import __version__, fine_tuning
+from sightline.calibration import calibrate
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError, nearest
 from sightline.evaluation import (
@@ -222,6 +223,8 @@ def train_run(
         weights, origin = final_weights(run.path, settings.training)
         run.save_weights(weights)
         report(f"final weights: {origin}")
+        if getattr(settings, "calibrate", False):
+            report(calibrate(run))
         count = sum(parameter.numel() for parameter in task.model.parameters())
     evaluations = KINDS[settings.task].evaluate(run)
     run.write_card(model_card(settings, outcome, evaluations, count))

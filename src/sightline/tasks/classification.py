@@ -27,7 +27,7 @@ from sightline.models import BertSizes, GPTSizes
 from sightline.models.classifier import CLASSIFIERS, Tuning, make_classifier
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.tasks.base import PlainTask
-from sightline.tasks.metrics import correlations
+from sightline.tasks.metrics import calibration_error, correlations
 from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
 from sightline.train.settings import TrainSettings
 
@@ -83,6 +83,9 @@ class ClassificationSettings(Frozen):
     tokenizer: TokenizerSettings = TokenizerSettings.model_validate({})
     model: GPTSizes | BertSizes = Field(default_factory=lambda: GPTSizes.model_validate({}), discriminator="kind")
     tuning: Tuning = Tuning.model_validate({})
+    calibrate: bool = Field(
+        False, description="after training, scale probabilities to what validation shows them to be worth"
+    )
     auxiliary: float = Field(
         0.5,
         ge=0,
@@ -145,6 +148,8 @@ class ClassificationSettings(Frozen):
             raise ValueError("data.numbers goes with neither classes nor a choice")
         if len(set(data.labels)) != len(data.labels):
             raise ValueError(f"data.labels has one twice: {', '.join(data.labels)}")
+        if self.calibrate and data.numbers:
+            raise ValueError("calibrate is for the probabilities of classes, and data.numbers has none")
         if self.pretrained is None and (self.tuning.weights != "full" or self.scratch):
             what = "scratch" if self.scratch else f"tuning.weights {self.tuning.weights}"
             raise ValueError(f"{what} is for a pretrained run, and none is named")
@@ -154,7 +159,9 @@ class ClassificationSettings(Frozen):
     @property
     def figures(self) -> tuple[str, ...]:
         """What is measured in validation."""
-        return ("loss", *(("pearson", "spearman") if self.data.numbers else ("accuracy", "macro_f1", "matthews")))
+        if self.data.numbers:
+            return ("loss", "pearson", "spearman")
+        return ("loss", "accuracy", "macro_f1", "matthews", "calibration_error")
 
 
 def sequences(settings: ClassificationSettings, texts: Texts, vocab_size: int) -> list[list[int]]:
@@ -374,8 +381,8 @@ def figures(settings: ClassificationSettings, scores_BC: Tensor, examples: Examp
     """What the scores of examples come to.
 
     loss: mean of the label's. Of classes and choices: accuracy; macro_f1, the mean over classes of the harmonic mean of
-    precision and recall; matthews, Matthews' correlation; all in per cent. Of numbers: the correlations of Pearson
-    and, by ranks, of Spearman.
+    precision and recall; matthews, Matthews' correlation; calibration_error; all in per cent. Of numbers: the
+    correlations of Pearson and, by ranks, of Spearman.
     """
     # scikit-learn and SciPy take a second to load, which only those who measure should wait
     from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
@@ -388,4 +395,5 @@ def figures(settings: ClassificationSettings, scores_BC: Tensor, examples: Examp
     macro_f1 = f1_score(true, predicted, average="macro", zero_division=0.0)  # pyright: ignore[reportArgumentType]
     scores = {"accuracy": accuracy_score(true, predicted), "macro_f1": macro_f1}
     scores["matthews"] = matthews_corrcoef(true, predicted)
-    return {**found, **{name: 100 * float(value) for name, value in scores.items()}}
+    found |= {name: 100 * float(value) for name, value in scores.items()}
+    return {**found, "calibration_error": calibration_error(scores_BC.softmax(1).numpy(), true)}

@@ -21,6 +21,7 @@ from sightline.errors import DataError, nearest
 from sightline.models.vit import ViT, ViTSizes
 from sightline.nn.forward import Forward
 from sightline.tasks.base import PlainTask
+from sightline.tasks.metrics import calibration_error
 from sightline.tasks.settings import Frozen, check_metric
 from sightline.train.settings import TrainSettings
 
@@ -64,6 +65,9 @@ class ImageSettings(Frozen):
     task: Literal["image_classification"] = Field("image_classification", description="what the model learns")
     data: DataSettings
     augmentation: AugmentationSettings = AugmentationSettings.model_validate({})
+    calibrate: bool = Field(
+        False, description="after training, scale probabilities to what validation shows them to be worth"
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="probability spread over all classes")
     model: ViTSizes = ViTSizes.model_validate({})
     training: TrainSettings = TrainSettings.model_validate({})
@@ -85,7 +89,7 @@ class ImageSettings(Frozen):
     @property
     def figures(self) -> tuple[str, ...]:
         """What is measured in validation."""
-        return ("loss", "accuracy")
+        return ("loss", "accuracy", "calibration_error")
 
     @model_validator(mode="after")
     def _fits(self) -> ImageSettings:
@@ -246,7 +250,8 @@ def scores(settings: ImageSettings, model: nn.Module, pixels_NYXC: np.ndarray) -
 
 
 def measure(settings: ImageSettings, model: nn.Module, images: Images) -> dict[str, float]:
-    """loss: nats an image. accuracy: the share that is right, in per cent."""
+    """loss: nats an image. accuracy: the share that is right; calibration_error; both in per cent."""
     logits_NC, classes_N = scores(settings, model, images.pixels), torch.from_numpy(images.classes)
     accuracy = 100 * float((logits_NC.argmax(1) == classes_N).float().mean())
-    return {"loss": float(F.cross_entropy(logits_NC, classes_N)), "accuracy": accuracy}
+    error = calibration_error(logits_NC.softmax(1).numpy(), images.classes)
+    return {"loss": float(F.cross_entropy(logits_NC, classes_N)), "accuracy": accuracy, "calibration_error": error}

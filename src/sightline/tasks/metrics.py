@@ -1,4 +1,6 @@
-"""Scores of translations against references, by sacrebleu, each with its full signature; perplexity; correlations."""
+"""Scores of translations against references, by sacrebleu, each with its full signature; perplexity; correlations;
+calibration.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +26,17 @@ def correlations(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
         "pearson": float(pearsonr(predicted, true).statistic),  # pyright: ignore[reportAttributeAccessIssue]
         "spearman": float(spearmanr(predicted, true).statistic),  # pyright: ignore[reportAttributeAccessIssue]
     }
+
+
+def calibration_error(probabilities_NC: np.ndarray, true_N: np.ndarray, bins: int = 15) -> float:
+    """How far the probability of what is told lies from how often it is right: the mean over equal bins, in per cent.
+
+    The expected calibration error of Guo et al. 2017, equation 3.
+    """
+    told, right = probabilities_NC.max(1), probabilities_NC.argmax(1) == true_N
+    which = np.clip(np.ceil(told * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.abs(np.bincount(which, told, bins) - np.bincount(which, right, bins))
+    return 100 * float(gaps.sum()) / len(true_N)
 
 
 @dataclass(frozen=True)

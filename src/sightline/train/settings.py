@@ -13,6 +13,7 @@ LOWER_IS_BETTER = frozenset(
     {
         "loss",
         "masked_loss",
+        "calibration_error",
         "nll",
         "perplexity",
         "bits_per_character",
