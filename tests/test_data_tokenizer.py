@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import unicodedata
 
 import numpy as np
 import pytest
@@ -235,3 +236,36 @@ def test_of_very_many_words_the_frequent_ones_are_counted(monkeypatch: pytest.Mo
     monkeypatch.setattr(vocabulary, "_MOST_WORDS", 50)
     assert Tokenizer.train(lines, kind="word", vocab_size=6).to_json() == whole.to_json()
     assert Tokenizer.train(lines, kind="word", vocab_size=900).vocab_size < 60
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "char"])
+@given(text=st.text(st.sampled_from("나는밥을먹었다니 각힣érap"), max_size=12))
+@settings(max_examples=40, deadline=None)
+def test_jamo_come_back_as_syllables(kind, text):
+    tokenizer = JAMO[kind]
+    ids = tokenizer.encode(text)
+    found, expected = tokenizer.decode(ids), unicodedata.normalize("NFC", text)
+    assert found == expected
+    # a letter stands for the syllable that it is part of
+    for start, end in tokenizer.spans(text):
+        assert 0 <= start <= end <= len(text)
+    covered = {place for start, end in tokenizer.spans(text) for place in range(start, end)}
+    assert {place for place, char in enumerate(text) if char != " "} <= covered
+
+
+def test_an_ending_inside_a_syllable_is_a_piece():
+    """The past tense ㅆ of 갔다 and 봤다 is in no piece of syllables."""
+    words = "너는 갔다 봤다 밥을"
+    assert JAMO["wordpiece"].decode(JAMO["wordpiece"].encode(words)) == words
+    pieces = [JAMO["char"].tokens([i])[0] for i in JAMO["char"].encode("갔")]
+    assert [unicodedata.normalize("NFD", piece) for piece in pieces] == list(unicodedata.normalize("NFD", "갔"))
+    assert Tokenizer.train(["갔다 봤다"], kind="char", jamo=True).vocab_size > Tokenizer.train(
+        ["갔다 봤다"], kind="char"
+    ).vocab_size  # fmt: skip
+    assert JAMO["bpe"].composes
+    assert not Tokenizer.train(LINES, kind="bpe", vocab_size=300).composes
+
+
+JAMO_LINES = ["나는 밥을 먹었다. 너는 밥을 먹었니? 각 힣 érap 갔다 봤다"] * 9
+JAMO = {kind: Tokenizer.train(JAMO_LINES, kind=kind, vocab_size=400, jamo=True)
+        for kind in ("bpe", "unigram", "char", "wordpiece")}  # fmt: skip

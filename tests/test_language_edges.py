@@ -229,3 +229,22 @@ def test_the_hint_after_training_works(classifiers: dict[str, Path], labelled_fi
     assert hint.count("--text '…'") == 2
     words = hint.removeprefix("next: sightline ").replace("'", "").split()
     assert sightline(*words) == 0
+
+
+def test_syllables_of_jamo_in_a_stream(language_file: Path, tmp_path: Path) -> None:
+    """A letter that comes later may change the syllable before it, which is therefore held back."""
+    for name in ("train", "val"):
+        (tmp_path / f"{name}.ko").write_text("가 각 간 나 낙 난 다리 달리\n" * 40, encoding="utf-8")
+    words = ["train", language_file, "--run", tmp_path / "run", *LANGUAGE_MODELS["gpt"], "tokenizer.kind=char",
+             "tokenizer.jamo=true", "training.max_updates=8", "data.test={}",
+             f"data.train=[{{ source = '{tmp_path}/train.ko' }}]",
+             f"data.validation=[{{ source = '{tmp_path}/val.ko' }}]"]  # fmt: skip
+    assert sightline(*words) == 0
+    model: Any = package.load(tmp_path / "run")
+    most = 0
+    for seed in range(5):
+        keys = {"strategy": "sample", "temperature": 2.0, "seed": seed, "max_tokens": 30}
+        pieces = list(model.stream("가", **keys))
+        assert "".join(pieces) == model.generate("가", **keys).text
+        most = max(most, len(pieces))
+    assert most > 3

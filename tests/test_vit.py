@@ -213,6 +213,11 @@ def test_learning_and_looking(vit: Path, texts: Path, image_file: Path, tmp_path
     assert sightline("evaluate", vit, "--json") == 0
     (report,) = json.loads(capsys.readouterr().out)
     assert report["scores"]["accuracy"] > 90
+    with np.load(texts / "test.npz") as held:
+        np.save(tmp_path / "x.npy", held["images"])
+        np.save(tmp_path / "y.npy", held["labels"])
+    assert sightline("evaluate", vit, tmp_path / "x.npy", tmp_path / "y.npy", "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["scores"] == report["scores"]
     model: Any = package.load(vit)
     found = np.load(texts / "test.npz")
     images, labels = found["images"], found["labels"]

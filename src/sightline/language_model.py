@@ -187,6 +187,7 @@ class LanguageModel(Ready[LanguageSettings]):
         steps = generating(self.model, [read], options, stop=self._stopper(stop), forbidden=self._never)
         shown = ""
         held = max(map(len, stop), default=1) - 1  # characters that may still turn out to begin a stop string
+        held = max(held, int(self.tokenizer.composes))  # or to go on with a syllable
         while True:
             try:
                 written = next(steps)

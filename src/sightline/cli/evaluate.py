@@ -27,7 +27,10 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     run: RunArgument,
     source: Annotated[str | None, typer.Argument(help="Sources, or text; the run's test sets by default.")] = None,
-    reference: Annotated[str | None, typer.Argument(help="Their translations, line by line.")] = None,
+    reference: Annotated[
+        str | None,
+        typer.Argument(help="Their translations, line by line; of an IDX file of images the one of their classes."),
+    ] = None,
     lowercase: Annotated[bool, typer.Option(help="Compare without regard to case, too.")] = False,
     beam: Annotated[int | None, typer.Option(min=1, help="Beam width.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences at a time.")] = 64,
@@ -60,7 +63,8 @@ def evaluate(
     task = Run(run).task
     asked = {"a reference": reference, "--lowercase": lowercase, "--beam": beam, "--by-length": by_length}
     for name, value in asked.items():
-        if value and task != "translation":
+        labels = name == "a reference" and task == "image_classification"
+        if value and task != "translation" and not labels:
             raise UsageError(f"{name} is for a translation; {run} is a run of task {task}")
     if task == "translation":
         reports = _translation(run, source, reference, lowercase, beam, batch_size, precision, device)
@@ -73,7 +77,7 @@ def evaluate(
             "question_answering": evaluate_questions,
             "image_classification": evaluate_images,
         }
-        reports = _own_sets(own[task], run, source, precision, device)
+        reports = _own_sets(own[task], run, source, reference, precision, device)
     found = []
     for report in reports:
         found.append(report.as_dict())
@@ -106,14 +110,15 @@ def _translation(run, source, reference, lowercase, beam, batch_size, precision,
             )
 
 
-def _own_sets(measure, run, source, precision, device) -> Iterator[Any]:
+def _own_sets(measure, run, source, labels, precision, device) -> Iterator[Any]:
     from sightline.errors import UsageError
     from sightline.loading import load
 
     model: Any = load(run, precision=precision, device=device)
     sets = model.settings.data.test
     if source is not None:
-        sets = {source: model.settings.given(source)}
+        files = model.settings.given(source)
+        sets = {source: files.model_copy(update={"labels": labels}) if labels else files}
     if not sets:
         raise UsageError(f"{run}: the run names no test sets; give a file")
     for name, files in sets.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,8 @@ class Tokenizer:
         self._json = backend.to_str()
         settings = json.loads(self._json)
         self._byte_level = (settings["decoder"] or {}).get("type") == "ByteLevel"
+        # pieces of letters and accents make characters again
+        self.composes = '"NFD"' in json.dumps(settings["normalizer"])
         self._prepends_mark = '"Prepend"' in json.dumps(settings["normalizer"])
         self.unk_id: int | None = backend.token_to_id(UNK)
         self._longest_piece = self._longest(settings)
@@ -117,6 +120,7 @@ class Tokenizer:
         kind: str = "bpe",
         vocab_size: int = 8000,
         lowercase: bool = False,
+        jamo: bool = False,
         normalization: Literal["NFC", "NFKC"] | None = None,
         min_frequency: int = 1,
     ) -> Tokenizer:
@@ -125,6 +129,8 @@ class Tokenizer:
         bpe: Sennrich et al. 2016 over UTF-8 bytes (Radford et al. 2019); unigram: Kudo 2018, with byte fallback;
         wordpiece: pieces as in Devlin et al. 2019, learned by merges. Pieces (or words) seen fewer than
         `min_frequency` times are left out where the kind counts them. The same lines give the same tokenizer.
+
+        With `jamo` Korean syllables are read as their letters, so that an ending inside of one can be a piece.
 
         Raises UsageError for an unknown kind or a vocabulary too small for it, DataError where there is no text.
         """
@@ -140,6 +146,8 @@ class Tokenizer:
                     f'tokenizer: no normalization "{normalization}"{nearest(normalization, unicode_forms)}'
                 )
             steps.append(unicode_forms[normalization]())
+        if jamo:
+            steps.append(normalizers.NFD())
         if lowercase:
             steps.append(normalizers.Lowercase())
         if rules.hides_specials:  # a whole word spelled like one would be taken for it
@@ -177,7 +185,8 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`; padding, beginning and end of sentence are left out."""
         kept = [i for i in map(int, ids) if i > self.eos_id]
-        return self._backend.decode(kept, skip_special_tokens=False)
+        text = self._backend.decode(kept, skip_special_tokens=False)
+        return unicodedata.normalize("NFC", text) if self.composes else text
 
     def decode_batch(self, sequences: Iterable[Iterable[int]]) -> list[str]:
         """`decode` for each sequence."""
@@ -195,7 +204,7 @@ class Tokenizer:
         if piece is None:
             raise UsageError(f"tokenizer: no token has id {token_id}; ids run from 0 to {self.vocab_size - 1}")
         if not self._byte_level or token_id <= self.eos_id:
-            return piece
+            return unicodedata.normalize("NFC", piece) if self.composes else piece
         raw = bytes(vocabulary.BYTE_OF_CHAR[c] for c in piece)
         text = raw.decode("utf-8", errors="replace")
         if not text.isprintable() or "\ufffd" in text:

@@ -31,4 +31,5 @@ class TokenizerSettings(Frozen):
     )
     vocab_size: int = Field(8000, ge=8, description="tokens in the vocabulary, specials included, at most")
     lowercase: bool = Field(False, description="fold case; the model then writes lower case only")
+    jamo: bool = Field(False, description="read Korean syllables as their letters; an ending in one can be a piece")
     min_frequency: int = Field(2, ge=1, description="rarer pieces or words are left out")
