@@ -144,7 +144,7 @@ def test_run_directory_is_complete(runs: dict[str, Path]) -> None:
 def test_python_api(runs: dict[str, Path]) -> None:
     translator = package.load(runs["transformer"])
     one = translator.translate("haus rot", attention=True)
-    assert one.attention.weights.shape[1:] == (len(one.tokens) + 1, len(one.attention.source_tokens))
+    assert one.attention.weights.shape[1:] == (len(one.tokens) + 1, len(one.attention.source))
     assert one.attention.weights.sum(-1) == pytest.approx(1.0, abs=1e-5)
     several = translator.translate(["haus", "hund"], beam=3, n_best=2)
     assert [len(record.alternatives) for record in several] == [1, 1]

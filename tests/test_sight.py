@@ -10,6 +10,7 @@ from rich.cells import cell_len
 
 from sightline.errors import UsageError
 from sightline.sight.pictures import attention_picture, curves_picture
+from sightline.sight.reading import Side
 from sightline.sight.terminal import attention_text
 from sightline.translator import Attention
 
@@ -33,9 +34,11 @@ def test_shades_grow_with_the_weight() -> None:
 
 def test_words_sum_over_what_was_looked_at_and_average_who_looked() -> None:
     weights = np.array([[[0.1, 0.2, 0.7], [0.3, 0.5, 0.2], [0.0, 0.0, 1.0]]])
-    looked = Attention(
-        weights, ("ha", "us", "</s>"), ("ho", "use", "</s>"), ("haus", "</s>"), ("house", "</s>"), (0, 0, 1), (0, 0, 1)
+    source, target = (
+        Side(tokens, (0, 0, 1), (word, "</s>"))
+        for tokens, word in ((("ha", "us", "</s>"), "haus"), (("ho", "use", "</s>"), "house"))
     )
+    looked = Attention(weights, source, target)
     found, source, target = looked.by_word()
     assert (source, target) == (("haus", "</s>"), ("house", "</s>"))
     np.testing.assert_allclose(found, [[(0.3 + 0.8) / 2, (0.7 + 0.2) / 2], [0.0, 1.0]])

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sightline.loading import load as load
     from sightline.masked_language_model import MaskedLanguageModel as MaskedLanguageModel
     from sightline.question_answerer import QuestionAnswerer as QuestionAnswerer
+    from sightline.sight.record import capture as capture
     from sightline.tagger import Tagger as Tagger
     from sightline.translator import Translator as Translator
 
@@ -24,6 +25,7 @@ __all__ = [
     "Tagger",
     "Translator",
     "__version__",
+    "capture",
     "load",
 ]
 
@@ -32,6 +34,7 @@ def __getattr__(name: str) -> Any:
     # importing torch takes seconds that `sightline --help` should not
     if name in __all__:
         from sightline import loading
+        from sightline.sight import record
 
-        return getattr(loading, name)
+        return getattr(record if name == "capture" else loading, name)
     raise AttributeError(f"module 'sightline' has no attribute {name!r}")

@@ -9,16 +9,19 @@ from typing import Any, overload
 import numpy as np
 import torch
 
-from sightline.data.labelled import Examples
+from sightline.data.labelled import Examples, collate_examples
 from sightline.data.text import given
 from sightline.errors import UsageError
+from sightline.nn.forward import Forward
 from sightline.ready import Ready
+from sightline.sight.reading import Reading, Side, leaving_out, masking, over_positions, special_side
 from sightline.tasks.classification import (
     ClassificationSettings,
     all_scores,
     encode_files,
     make_model,
     read_as_sequences,
+    scores,
 )
 
 
@@ -71,6 +74,46 @@ class Classifier(Ready[ClassificationSettings]):
         read = [one for one, _ in read_as_sequences(self.settings, self.tokenizer, records)]
         examples = Examples([ids for one in read for ids in one], len(read[0]), np.zeros(len(read), dtype=np.int64))
         return [self._prediction(*pair) for pair in zip(records, self.scores(examples), strict=True)]
+
+    @torch.inference_mode()
+    def reading(self, *texts: str) -> Reading:
+        """A record as the model reads it; its output is the label's log-probability, or the number that is predicted.
+
+        Of several sequences (both orders of a pair, a context with each choice) the first one is looked at, of choices
+        the one that is chosen.
+        """
+        (sequences,) = [one for one, _ in read_as_sequences(self.settings, self.tokenizer, [tuple(map(given, texts))])]
+        each, size = len(sequences), self.tokenizer.vocab_size
+        bert = self.settings.model.kind == "bert"
+
+        def all_of(sequences: Sequence[list[int]], forward: Forward) -> torch.Tensor:
+            examples = Examples(sequences, each, np.zeros(1, dtype=np.int64))
+            batch = collate_examples(examples, np.arange(1)).to(self.model.head.weight.device)
+            _, pooled_ND = self.model.read(batch.tokens_NT, batch.real_NT, forward)
+            found = scores(self.settings, self.model, pooled_ND, each)[0]
+            return found if self.settings.data.numbers else found.log_softmax(0)
+
+        best = int(all_of(sequences, Forward()).argmax())
+        if self.settings.data.form == "choice":
+            sequences, best = [sequences[best], *sequences[:best], *sequences[best + 1 :]], 0
+        first = sequences[0]
+
+        def run(ids: list[int], forward: Forward) -> torch.Tensor:
+            return all_of([ids, *sequences[1:]], forward)[best : best + 1].cpu()
+
+        if bert:
+            side = special_side(self.tokenizer, first)
+            change, taken = masking((self.tokenizer.bos_id, self.tokenizer.eos_id), size), "masked"
+        else:
+            names = {size: "<start>", size + 1: "<delimiter>", size + 2: "<extract>"}
+            tokens = [names[one] if one in names else self.tokenizer.tokens([one])[0] for one in first]
+            side, taken = Side.of(tokens), "taken out"
+
+            change = leaving_out(size)
+
+        labels = self.settings.data.labels
+        output = "value" if self.settings.data.numbers else labels[best] if labels else "chosen"
+        return over_positions(first, side, run, [output], change, taken)
 
     def scores(self, examples: Examples) -> torch.Tensor:
         """(examples, C) in fp32: logits of the classes or choices, or one number."""

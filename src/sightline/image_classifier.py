@@ -14,6 +14,7 @@ from sightline.data.images import fitted, open_image
 from sightline.models.vit import rollout
 from sightline.nn.forward import Forward, Recorder
 from sightline.ready import Ready
+from sightline.sight.reading import Reading, Side, over_positions
 from sightline.tasks.image_classification import ImageSettings, make_model, read_labelled, scores, to_tensor
 
 Image = str | Path | np.ndarray
@@ -95,6 +96,36 @@ class ImageClassifier(Ready[ImageSettings]):
         flow_P = rollout(weights_LBHTT)[0, 0, 1:]
         over_patches = weights_LBHTT[:, 0, :, 0, 1:].unflatten(-1, (side, side))
         return PatchAttention(pixels, over_patches.numpy(), (flow_P / flow_P.sum()).view(side, side).numpy())
+
+    @torch.inference_mode()
+    def reading(self, image: Image) -> Reading:
+        """An image as the model reads it, patch by patch, row by row; its output is its class's log-probability.
+
+        A patch that is taken out becomes the mean of all images.
+        """
+        images_1CYX, sizes = to_tensor(self.settings, self._pixels(image)[None], self.model), self.settings.model
+
+        def all_of(images_1CYX: torch.Tensor, forward: Forward) -> torch.Tensor:
+            return self.model(images_1CYX, forward)[0].float().log_softmax(0).cpu()
+
+        best = int(all_of(images_1CYX, Forward()).argmax())
+
+        def change(images_1CYX: torch.Tensor, place: int) -> torch.Tensor:
+            changed = images_1CYX.clone()
+            if place:  # the first position is the class token's
+                row, column = (sizes.patch_size * index for index in divmod(place - 1, sizes.side))
+                changed[:, :, row : row + sizes.patch_size, column : column + sizes.patch_size] = 0
+            return changed
+
+        names = ["[CLS]", *(f"{row + 1},{column + 1}" for row in range(sizes.side) for column in range(sizes.side))]
+        return over_positions(
+            images_1CYX,
+            Side.of(names),
+            lambda images_1CYX, forward: all_of(images_1CYX, forward)[best : best + 1],
+            [self.settings.data.classes[best]],
+            change,
+            "greyed",
+        )
 
     def _pixels(self, image: Image) -> np.ndarray:
         array = image if isinstance(image, np.ndarray) else open_image(image)

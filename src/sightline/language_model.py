@@ -7,12 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
+import torch
+from torch import Tensor
+
 from sightline.data.text import given
 from sightline.data.tokenizer import Tokenizer
-from sightline.decode import Hypothesis, SearchOptions
+from sightline.decode import Hypothesis, SearchOptions, log_probabilities
 from sightline.errors import UsageError
 from sightline.models import NGram
+from sightline.nn.forward import Forward
 from sightline.ready import Ready
+from sightline.sight.reading import Reading, Side, over_positions
 from sightline.tasks.generating import BOS, EOS, PAD, generate_ids, generating, score_ids
 from sightline.tasks.language import COUNTED, LanguageSettings, make_model
 from sightline.tasks.metrics import exponential
@@ -235,6 +240,41 @@ class LanguageModel(Ready[LanguageSettings]):
                 )
             )
         return results
+
+    def reading(self, text: str) -> Reading:
+        """A text as the model reads it; its outputs are what is said of each token after the first read one.
+
+        Raises UsageError for a text that is too short or longer than the model can look at at once, and for n-grams.
+        """
+        if self.settings.model.kind == COUNTED:
+            raise UsageError(f"{self.run.path}: an n-gram model is counted and has no internals to look at")
+        ids = self._begin + self.tokenizer.encode(given(text))
+        most = (self.model.context or len(ids)) + 1
+        if not 2 <= len(ids) <= most:
+            raise UsageError(f"text: {len(ids)} tokens; the model looks at 2 to {most} at once")
+        inputs, goals = ids[:-1], torch.tensor(ids[1:], device=self.model.device)
+
+        def all_of(tokens: Sequence[int], forward: Forward) -> Tensor:
+            tokens_1T = torch.tensor([tokens], device=self.model.device)
+            features, _ = self.model.decode(tokens_1T, self.model.start(1), forward)
+            return log_probabilities(self.model.project(features))[0]
+
+        def run(left_out: int | None, forward: Forward) -> Tensor:
+            """Log-probabilities of the goals; what is left out makes those after it follow the one before it."""
+            if left_out is None or len(inputs) == 1:
+                return all_of(inputs, forward).gather(1, goals[:, None])[:, 0].cpu()
+            told = all_of([*inputs[:left_out], *inputs[left_out + 1 :]], forward)
+            # the goal after a token that is not there is told from the token before it
+            rows = [place - (place >= left_out) for place in range(len(inputs))]
+            found = told[[max(row, 0) for row in rows]].gather(1, goals[:, None])[:, 0]
+            if left_out == 0:
+                found[0] = all_of(inputs[:1], forward)[0, goals[0]]
+            return found.cpu()
+
+        begin = [self.tokenizer.END] * len(self._begin)
+        side = Side.of_ids(self.tokenizer, inputs[len(begin) :], before=begin)
+        outputs = self.tokenizer.tokens(goals.tolist())
+        return over_positions(None, side, run, outputs, lambda _, place: place, "taken out")
 
     def _stopper(self, stop: Sequence[str]):
         if not stop:

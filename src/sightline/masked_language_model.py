@@ -9,8 +9,11 @@ import torch
 
 from sightline.data.masking import CLS, SEP
 from sightline.data.text import given
+from sightline.decode import log_probabilities
 from sightline.errors import UsageError
+from sightline.nn.forward import Forward
 from sightline.ready import Ready
+from sightline.sight.reading import Reading, masking, over_positions, special_side
 from sightline.tasks.masked_language import MASK, MaskedLanguageSettings, make_model
 
 
@@ -75,6 +78,28 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
             blanks.append(tuple(candidates))
         winners = dict(enumerate(best_NK.indices[:, 0].tolist()))
         return Filled(text, self._joined(parts, winners), tuple(blanks))
+
+    @torch.inference_mode()
+    def reading(self, text: str) -> Reading:
+        """A text as the model reads it; its outputs are the likeliest tokens in its blanks, where it has any."""
+        parts, mask_id = given(text).split(MASK), self.tokenizer.vocab_size
+        ids = self._ids(parts)
+        if len(ids) > self.settings.model.max_length:
+            raise UsageError(f"text: {len(ids)} tokens; the model reads {self.settings.model.max_length} at most")
+        places = [place for place, one in enumerate(ids) if one == mask_id]
+
+        def all_of(ids: Sequence[int], forward: Forward) -> torch.Tensor:
+            features_1TD = self.model.bert.encode(torch.tensor([ids], device=self.model.bert.device), forward=forward)
+            return log_probabilities(self.model.project(self.model.masked(features_1TD[0, places])))
+
+        best = all_of(ids, Forward()).argmax(1, keepdim=True)
+
+        def run(ids: Sequence[int], forward: Forward) -> torch.Tensor:
+            return all_of(ids, forward).gather(1, best)[:, 0].cpu()
+
+        side = special_side(self.tokenizer, ids)
+        outputs = self.tokenizer.tokens(best[:, 0].tolist())
+        return over_positions(ids, side, run, outputs, masking((CLS, SEP, mask_id), mask_id), "masked")
 
     def _ids(self, parts: Sequence[str]) -> list[int]:
         """[CLS], the parts with [MASK] between them, [SEP]. A space before a blank belongs to what is missing."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from sightline.data.text import given
+from sightline.nn.forward import Forward
 from sightline.ready import Ready
-from sightline.tasks.question_answering import QuestionSettings, answers, inputs_of, make_model
+from sightline.sight.reading import Reading, masking, over_positions, special_side
+from sightline.tasks.question_answering import QuestionSettings, answerable, answers, inputs_of, make_model
 from sightline.tasks.tokens import token_logits
 
 
@@ -43,6 +47,37 @@ class QuestionAnswerer(Ready[QuestionSettings]):
         inputs = inputs_of(self.settings, self.tokenizer, asked)
         found = answers(self.settings, inputs, token_logits(self.settings, self.model, inputs.sequences))
         return [self._answer(*pair, one) for pair, one in zip(asked, found, strict=True)]
+
+    @torch.inference_mode()
+    def reading(self, question: str, context: str) -> Reading:
+        """A question and the window of a text that answers it as the model reads them.
+
+        Its outputs are the log-probabilities of where the answer begins and ends, the likeliest places of both.
+        """
+        inputs = inputs_of(self.settings, self.tokenizer, [(given(question), given(context))])
+        logits = token_logits(self.settings, self.model, inputs.sequences)
+        # the window with the best answer of its own
+        ids = inputs.sequences[max(range(len(logits)), key=lambda row: float(logits[row].amax(0).sum()))]
+
+        def all_of(ids: Sequence[int], forward: Forward) -> torch.Tensor:
+            tokens_1T = torch.tensor([ids], device=self.model.head.weight.device)
+            real_1T = torch.ones_like(tokens_1T, dtype=torch.bool)
+            logits_T2 = self.model.outputs(self.model.read(tokens_1T, real_1T, forward))[0].float()
+            return logits_T2.masked_fill(~answerable(tokens_1T, real_1T)[0, :, None], -torch.inf).log_softmax(0)
+
+        best_12 = all_of(ids, Forward()).argmax(0, keepdim=True)
+        side, size = special_side(self.tokenizer, ids), self.tokenizer.vocab_size
+        return over_positions(
+            ids,
+            side,
+            lambda ids, forward: all_of(ids, forward).gather(0, best_12)[0].cpu(),
+            [
+                f"{name} at {side.tokens[place]}"
+                for name, place in zip(("begins", "ends"), best_12[0].tolist(), strict=True)
+            ],
+            masking((self.tokenizer.bos_id, self.tokenizer.eos_id), size),
+            "masked",
+        )
 
     def _answer(self, question: str, context: str, one) -> Answer:
         # tokens of a byte-level kind begin with the space before them

@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import overload
 
+import torch
+
 from sightline.data.tagged import spans
 from sightline.data.text import given
+from sightline.errors import UsageError
+from sightline.nn.forward import Forward
 from sightline.ready import Ready
+from sightline.sight.reading import Reading, masking, over_positions, special_side
 from sightline.tasks.tagging import TaggingSettings, make_model, tag
 
 
@@ -63,6 +68,32 @@ class Tagger(Ready[TaggingSettings]):
         records = [tuple(text.split(joined_by)) if joined_by else tuple(text) for text in texts]
         found = tag(self.settings, self.model, self.tokenizer, records, joined_by)
         return [self._record(*one, joined_by) for one in zip(texts, records, found.tags, strict=True)]
+
+    @torch.inference_mode()
+    def reading(self, text: str) -> Reading:
+        """A text as the model reads it; its outputs are the log-probabilities of its tokens' likeliest tags.
+
+        Raises UsageError for a text of more tokens than are read at once.
+        """
+        ids = [self.tokenizer.bos_id, *self.tokenizer.encode(given(text)), self.tokenizer.eos_id]
+        if len(ids) > self.settings.data.max_tokens:
+            raise UsageError(f"text: {len(ids)} tokens; the model reads {self.settings.data.max_tokens} at once")
+
+        def all_of(ids: Sequence[int], forward: Forward) -> torch.Tensor:
+            tokens_1T = torch.tensor([ids], device=self.model.head.weight.device)
+            features_1TD = self.model.read(tokens_1T, torch.ones_like(tokens_1T, dtype=torch.bool), forward)
+            return self.model.outputs(features_1TD)[0, 1:-1].float().log_softmax(-1)
+
+        best_T1 = all_of(ids, Forward()).argmax(1, keepdim=True)
+        tags = [self.settings.data.tags[number] for number in best_T1[:, 0].tolist()]
+        return over_positions(
+            ids,
+            special_side(self.tokenizer, ids),
+            lambda ids, forward: all_of(ids, forward).gather(1, best_T1)[:, 0].cpu(),
+            tags,
+            masking(ids[:1] + ids[-1:], self.tokenizer.vocab_size),
+            "masked",
+        )
 
     def _record(self, text: str, units: tuple[str, ...], tags: list[str], joined_by: str) -> TaggedText:
         starts, at = [], 0

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import islice
 from typing import overload
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from sightline.data.text import given
 from sightline.data.tokenizer import Tokenizer
-from sightline.decode import Hypothesis, SearchOptions
+from sightline.data.vocabulary import BOS as BEGIN
+from sightline.decode import Hypothesis, SearchOptions, log_probabilities
 from sightline.errors import UsageError
+from sightline.nn.forward import Forward
 from sightline.ready import Ready
+from sightline.sight.reading import Reading, Side
 from sightline.tasks.metrics import exponential
-from sightline.tasks.translating import attention_ids, score_ids, translate_ids
+from sightline.tasks.translating import BOS, EOS, attention_ids, padded_sources, score_ids, translate_ids
 from sightline.tasks.translation import TranslationSettings, make_model
 
 
@@ -27,13 +32,8 @@ class Attention:
     """
 
     weights: np.ndarray
-    source_tokens: tuple[str, ...]
-    target_tokens: tuple[str, ...]
-    source_names: tuple[str, ...]
-    target_names: tuple[str, ...]
-
-    source_words: tuple[int, ...]  # the word each token belongs to
-    target_words: tuple[int, ...]
+    source: Side
+    target: Side
 
     def mean(self) -> np.ndarray:
         """The weights averaged over the sites (T, S)."""
@@ -44,10 +44,9 @@ class Attention:
 
         What a word was looked at is the sum over its tokens; where it looked, the mean over its tokens.
         """
-        into = np.eye(self.source_words[-1] + 1)[list(self.source_words)]
-        out_of = np.eye(self.target_words[-1] + 1)[list(self.target_words)]
+        into, out_of = self.source.membership, self.target.membership
         weights = (out_of / out_of.sum(0)).T @ self.mean() @ into
-        return weights, self.source_names, self.target_names
+        return weights, self.source.names, self.target.names
 
 
 @dataclass(frozen=True)
@@ -195,22 +194,42 @@ class Translator(Ready[TranslationSettings]):
         looked = self.attention(source, list(hypotheses[0].tokens)) if attention else None
         return Translation(**{**best.__dict__, "alternatives": tuple(records[1:]), "attention": looked})
 
+    @torch.inference_mode()
+    def reading(self, text: str, target: str | None = None) -> Reading:
+        """A sentence as the model reads it while it writes `target`, its own translation by default."""
+        source = self.encode_source(text)
+        written = (
+            self.tokenizers["target"].encode(given(target))
+            if target is not None
+            else list(translate_ids(self.model, [source], self.settings.search)[0][0].tokens)
+        )
+        goals = torch.tensor([*written, EOS])
+
+        def make(source: list[int]) -> Reading:
+            def run(forward: Forward) -> Tensor:
+                tokens_BS, mask_BS = padded_sources([source], self.model.output_bias.device)
+                inputs_BT = torch.tensor([[BOS, *written]], device=tokens_BS.device)
+                logits = self.model.project(self.model.features(tokens_BS, mask_BS, inputs_BT, None, forward))
+                return log_probabilities(logits)[0].cpu().gather(1, goals[:, None])[:, 0]
+
+            def without(place: int) -> Reading:
+                # the end of the source stays
+                return make([*source[:place], *source[place + 1 :]])
+
+            return Reading(sides, run, sides["target"].tokens, without, "source", "taken out")
+
+        sides = {
+            "source": Side.of_ids(self.tokenizers["source"], source, after=[Tokenizer.END]),
+            "target": Side.of_ids(self.tokenizers["target"], written, after=[Tokenizer.END]),
+            "past": Side.of_ids(self.tokenizers["target"], written, before=[BEGIN]),
+        }
+        return make(source)
+
     def attention(self, source: Sequence[int], target: Sequence[int]) -> Attention | None:
         """Where the decoder looks while it writes `target` (token ids); None for a fixed context."""
         weights = attention_ids(self.model, source, target)
         if weights is None:
             return None
-        source_tokens, source_names, source_words = self._named("source", source)
-        target_tokens, target_names, target_words = self._named("target", target)
-        return Attention(
-            weights.numpy(), source_tokens, target_tokens, source_names, target_names, source_words, target_words
-        )
-
-    def _named(self, side: str, ids: Sequence[int]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]:
-        """(tokens, words, the word of each token), each with end-of-sentence as the last."""
-        tokenizer = self.tokenizers[side]
-        tokens = tokenizer.tokens(ids)
-        words = list(accumulate(int(number > 0 and token.startswith("▁")) for number, token in enumerate(tokens)))
-        groups = [[one for one, word in zip(ids, words, strict=True) if word == number] for number in sorted({*words})]
-        names = (*(tokenizer.decode(group).strip() for group in groups), Tokenizer.END)
-        return (*tokens, Tokenizer.END), names, (*words, len(groups))
+        sides = [Side.of_ids(self.tokenizers[side], ids, after=[Tokenizer.END])
+                 for side, ids in (("source", source), ("target", target))]  # fmt: skip
+        return Attention(weights.numpy(), *sides)

@@ -7,6 +7,7 @@ import json
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
@@ -264,6 +265,21 @@ class Tokenizer:
             # bytes that show no character are parts of one
             found[:-1] = [piece[0].isalnum() or piece.startswith("<0x") for piece in pieces]
         return found
+
+    def word_numbers(self, ids: Sequence[int]) -> list[int]:
+        """For each id the number of the word, from 0, that it is part of.
+
+        Words of wordpiece begin at pieces without "##"; those of bpe, byte and unigram at a space; tokens of other
+        kinds are words of their own.
+        """
+        pieces = self.tokens(ids)
+        if json.loads(self._json)["model"]["type"] == "WordPiece":
+            begins = [not piece.startswith("##") for piece in pieces]
+        elif self._byte_level or self._prepends_mark:
+            begins = [piece.startswith(SPACE_MARK) for piece in pieces]
+        else:
+            begins = [True] * len(pieces)
+        return list(accumulate(int(number > 0 and begin) for number, begin in enumerate(begins)))
 
     @property
     def vocab_size(self) -> int:

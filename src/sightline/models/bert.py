@@ -90,6 +90,7 @@ class Bert(nn.Module):
             real_BT: which tokens are no padding, which stands on the right; features at padding mean nothing.
             segment_BT: which segment each token is of; all of the first by default.
         """
+        forward = forward.of(self)
         x_BTD = F.embedding(tokens_BT, self.embedding)
         segment_BT = torch.zeros_like(tokens_BT) if segment_BT is None else segment_BT
         x_BTD = self.positions.embed(x_BTD + F.embedding(segment_BT, self.segments))
@@ -98,7 +99,10 @@ class Bert(nn.Module):
         mask = None if real_BT is None or bool(real_BT.all()) else over_heads(real_BT)
         for number, block in enumerate(self.blocks):
             x_BTD, _ = block(x_BTD, mask, real_BT=real_BT, forward=forward.at("blocks").at(number))
-        return x_BTD if self.norm is None else self.norm(x_BTD, real_BT, forward)
+        if self.norm is not None:
+            x_BTD = self.norm(x_BTD, real_BT, forward)
+        forward.record("output", x_BTD)
+        return x_BTD
 
     def pool(self, features_BTD: Tensor) -> Tensor:
         """What stands for the whole input: tanh(W h + b) of its first token's features, [CLS]'s → (B, D)."""

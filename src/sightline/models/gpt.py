@@ -142,6 +142,7 @@ class GPT(nn.Module):
                 position 0. Without a past only.
             more_KD: embeddings of tokens beyond the vocabulary, V … V + K - 1, which are read and never predicted.
         """
+        forward = forward.of(self)
         table = self.embedding if more_KD is None else torch.cat([self.embedding, more_KD])
         place, mask, real_BS = self._sees(tokens_BT, state, real_BT, document_BT)
         x_BTD = self.positions.embed(F.embedding(tokens_BT, table), place)
@@ -154,6 +155,7 @@ class GPT(nn.Module):
             past.append(memory)
         if self.norm is not None:
             x_BTD = self.norm(x_BTD, None, forward)
+        forward.record("output", x_BTD)
         return x_BTD, GPTState(tuple(past), real_BS, state.length + tokens_BT.shape[1])
 
     def _sees(

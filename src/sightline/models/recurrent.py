@@ -113,7 +113,7 @@ class RecurrentLM(nn.Module):
             real_BT: which tokens are no padding, wherever it stands, at least one a row; features at padding mean
                 nothing.
         """
-        lengths_B = places_BT = None
+        forward, lengths_B, places_BT = forward.of(self), None, None
         if real_BT is not None:
             tokens_BT, lengths_B, places_BT = to_left(tokens_BT, real_BT)
         x_BTW = F.embedding(tokens_BT, self.embedding)

@@ -112,8 +112,12 @@ class Seq2Seq(nn.Module):
 
     def start(self, source_BS: Tensor, source_mask_BS: Tensor, forward: Forward = INFERENCE) -> Seq2SeqState:
         """The state before the first step: the source read, nothing written."""
-        embedded = forward.dropout(F.embedding(source_BS, self.source_embedding), self.sizes.dropout)
+        forward = forward.of(self)
+        embedded = F.embedding(source_BS, self.source_embedding)
+        forward.at("encoder").record("embedding", embedded)
+        embedded = forward.dropout(embedded, self.sizes.dropout)
         values_BSW, finals = self.encoder(embedded, source_mask_BS.sum(1), forward.at("encoder"))
+        forward.at("encoder").record("output", values_BSW)
         hidden = tuple(
             tuple(torch.tanh(bridge(part)) for bridge, part in zip(bridges, final, strict=True))  # pyright: ignore
             for bridges, final in zip(self.bridge, finals, strict=True)
@@ -144,13 +148,16 @@ class Seq2Seq(nn.Module):
 
         One pass of the fused kernel over all steps where no step's input depends on the step before it.
         """
-        inner = forward.at("decoder")
-        x_BTE = forward.dropout(F.embedding(tokens_BT, self.target_embedding), self.sizes.dropout)
+        inner = forward.of(self).at("decoder")
+        x_BTE = F.embedding(tokens_BT, self.target_embedding)
+        inner.record("embedding", x_BTE)
+        x_BTE = forward.dropout(x_BTE, self.sizes.dropout)
         features = []
         for x in (x_BTE,) if self.wiring.parallel else x_BTE.split(1, 1):
             extra = self.wiring.before(x, state, inner)
             hidden_BTW, state = self._recur(torch.cat([x, *extra], -1), state, inner)
             feature = self.wiring.after(hidden_BTW, x, extra, state, inner)
+            inner.record("output", feature)
             state = replace(state, attentional_BE=feature[:, -1])
             features.append(feature)
         return forward.dropout(torch.cat(features, 1), self.sizes.dropout), state

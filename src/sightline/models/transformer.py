@@ -118,15 +118,19 @@ class Transformer(nn.Module):
 
     def encode(self, source_BS: Tensor, source_mask_BS: Tensor, forward: Forward = INFERENCE) -> Tensor:
         """Source tokens (B, S) → what the decoder attends to (B, S, D)."""
-        forward = forward.at("encoder")
+        forward = forward.of(self).at("encoder")
         x_BSD = self._embed(self.source_embedding, source_BS, self.positions, 0, forward)
         for number, block in enumerate(self.encoder):
             inner = forward.at(number)
             x_BSD, _ = block(x_BSD, over_heads(source_mask_BS), real_BT=source_mask_BS, forward=inner)
-        return x_BSD if self.encoder_norm is None else self.encoder_norm(x_BSD, source_mask_BS, forward)
+        if self.encoder_norm is not None:
+            x_BSD = self.encoder_norm(x_BSD, source_mask_BS, forward)
+        forward.record("output", x_BSD)
+        return x_BSD
 
     def start(self, source_BS: Tensor, source_mask_BS: Tensor, forward: Forward = INFERENCE) -> TransformerState:
         """The state before the first step: the source read, nothing written."""
+        forward = forward.of(self)
         encoded = self.encode(source_BS, source_mask_BS, forward)
         memories = tuple(
             block.cross_attention.memory(encoded, forward.at("decoder").at(number).at("cross_attention"))  # pyright: ignore
@@ -139,7 +143,7 @@ class Transformer(nn.Module):
         self, tokens_BT: Tensor, state: TransformerState, real_BT: Tensor | None = None, forward: Forward = INFERENCE
     ) -> tuple[Tensor, TransformerState]:
         """T more tokens (B, T) → features (B, T, D) that predict each one's successor, and the state after them."""
-        forward = forward.at("decoder")
+        forward = forward.of(self).at("decoder")
         length = tokens_BT.shape[1]
         x_BTD = self._embed(self.target_embedding, tokens_BT, self.target_positions, state.length, forward)
         mask = None if length == 1 else causal_mask(length, state.length + length, tokens_BT.device)
@@ -157,6 +161,7 @@ class Transformer(nn.Module):
             past.append(memory)
         if self.decoder_norm is not None:
             x_BTD = self.decoder_norm(x_BTD, real_BT, forward)
+        forward.record("output", x_BTD)
         return x_BTD, replace(state, past=tuple(past), length=state.length + length)
 
     def features(

@@ -88,6 +88,7 @@ class ViT(nn.Module):
 
     def encode(self, images_BCYX: Tensor, forward: Forward = INFERENCE) -> Tensor:
         """Images → features (B, T, D), those of the class token first."""
+        forward = forward.of(self)
         x_BPD = self.patches(cut(images_BCYX, self.sizes.patch_size))
         x_BTD = torch.cat([self.class_token.expand(len(x_BPD), 1, -1), x_BPD], 1)
         x_BTD = x_BTD + (self.places_TD.to(x_BTD.dtype) if self.positions is None else self.positions)
@@ -95,7 +96,10 @@ class ViT(nn.Module):
         x_BTD = forward.dropout(x_BTD, self.sizes.dropout)
         for number, block in enumerate(self.blocks):
             x_BTD, _ = block(x_BTD, None, forward=forward.at("blocks").at(number))
-        return x_BTD if self.norm is None else self.norm(x_BTD, None, forward)
+        if self.norm is not None:
+            x_BTD = self.norm(x_BTD, None, forward)
+        forward.record("output", x_BTD)
+        return x_BTD
 
     def forward(self, images_BCYX: Tensor, forward: Forward = INFERENCE) -> Tensor:
         """Images (B, C, Y, X) → the head's outputs (B, classes)."""

@@ -88,12 +88,15 @@ class WindowLM(nn.Module):
         Args:
             real_BT: which tokens are no padding, wherever it stands; features at padding mean nothing.
         """
+        forward = forward.of(self)
         lengths_B, places_BT = tokens_BT.new_full(tokens_BT.shape[:1], tokens_BT.shape[1]), None
         if real_BT is not None:
             tokens_BT, lengths_B, places_BT = to_left(tokens_BT, real_BT)
         past = self.sizes.window - 1
         seen_BS = torch.cat([state.tokens_BN, tokens_BT], 1)
-        x_BSE = forward.dropout(F.embedding(seen_BS, self.embedding), self.sizes.dropout)
+        x_BSE = F.embedding(seen_BS, self.embedding)
+        forward.record("embedding", x_BSE[:, past:])
+        x_BSE = forward.dropout(x_BSE, self.sizes.dropout)
         window_BTX = x_BSE.unfold(1, self.sizes.window, 1).transpose(2, 3).flatten(2)
         hidden_BTW = torch.tanh(self.hidden(window_BTX))
         forward.record("hidden", hidden_BTW)

@@ -104,7 +104,7 @@ def attend(
 ) -> Tensor:
     """The one attention: contexts Σ_s softmax_s(score(q_t, k_s)) v_s (Vaswani et al. 2017, eq. 1, for any score).
 
-    Records "energies", "weights" (after the softmax, before dropout) and "context". When none of them is wanted
+    Records "mask", "energies", "weights" (after the softmax, before dropout) and "context". When none of them is wanted
     and the score is the scaled dot product, the fused kernel runs where it is the faster one.
 
     Args:
@@ -116,7 +116,7 @@ def attend(
         (..., T, W); zeros where a query may attend nothing.
     """
     rate = dropout if forward.training else 0.0
-    looked_at = forward.wants("energies", "weights")
+    looked_at = forward.wants("mask", "energies", "weights")
     if type(score) is ScaledDot and not looked_at and rate == 0.0 and _fused_is_faster(query):
         context = F.scaled_dot_product_attention(query, prepared_keys, values, mask)
         if mask is not None:  # kernels differ on fully masked rows: NaN, zeros or the mean
@@ -124,6 +124,9 @@ def attend(
     else:
         energies = score.energies(query, prepared_keys)
         weights = attention_weights(energies, mask)
+        if forward.wants("mask"):
+            seen = torch.ones_like(energies, dtype=torch.bool)
+            forward.record("mask", seen if mask is None else seen & mask)
         forward.record("energies", energies)
         forward.record("weights", weights)
         context = forward.dropout(weights, rate) @ values

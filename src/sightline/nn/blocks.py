@@ -109,13 +109,19 @@ class Block(nn.Module):
         self,
         x_BTD: Tensor,
         function: Callable[[Tensor], Tensor],
-        norm: nn.Module,
+        name: str,
         real_BT: Tensor | None,
         forward: Forward,
     ) -> Tensor:
+        """One sublayer around the norm `name`, whose output is recorded under that name."""
+        norm = self.get_submodule(name)
         if self.pre_norm:
-            return x_BTD + forward.dropout(function(norm(x_BTD, real_BT, forward)), self.dropout)
-        return norm(x_BTD + forward.dropout(function(x_BTD), self.dropout), real_BT, forward)
+            normed_BTD = norm(x_BTD, real_BT, forward)
+            forward.record(name, normed_BTD)
+            return x_BTD + forward.dropout(function(normed_BTD), self.dropout)
+        normed_BTD = norm(x_BTD + forward.dropout(function(x_BTD), self.dropout), real_BT, forward)
+        forward.record(name, normed_BTD)
+        return normed_BTD
 
     def forward(
         self,
@@ -147,13 +153,13 @@ class Block(nn.Module):
             memory.append(kept)
             return context
 
-        x_BTD = self._sublayer(x_BTD, attend_self, self.self_norm, real_BT, forward)
-        if self.cross_attention is not None and self.cross_norm is not None and source is not None:
+        x_BTD = self._sublayer(x_BTD, attend_self, "self_norm", real_BT, forward)
+        if self.cross_attention is not None and source is not None:
             cross, inner = self.cross_attention, forward.at("cross_attention")
             x_BTD = self._sublayer(
-                x_BTD, lambda x: cross.cross(x, source, source_mask, inner), self.cross_norm, real_BT, forward
+                x_BTD, lambda x: cross.cross(x, source, source_mask, inner), "cross_norm", real_BT, forward
             )
         inner = forward.at("feed_forward")
-        x_BTD = self._sublayer(x_BTD, lambda x: self.feed_forward(x, inner), self.feed_forward_norm, real_BT, forward)
+        x_BTD = self._sublayer(x_BTD, lambda x: self.feed_forward(x, inner), "feed_forward_norm", real_BT, forward)
         forward.record("residual", x_BTD)
         return x_BTD, memory[0]

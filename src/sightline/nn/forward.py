@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sightline.nn.ops import dropout
 
@@ -17,16 +19,25 @@ class Recorder:
     """Collects tensors whose dotted name matches one of `patterns` (shell wildcards).
 
     `tensors[name]` is the list of what was recorded under that name, in the order of recording: one entry for
-    a full pass, one per step for a decoder that runs step by step.
+    a full pass, one per step for a decoder that runs step by step. `offered` are all names that came by, whether they
+    matched or not.
+
+    Args:
+        gradients: keep the gradients of what is recorded, which a backward pass then leaves in each tensor's `grad`.
     """
 
     patterns: Sequence[str]
     tensors: dict[str, list[Tensor]] = field(default_factory=dict)
+    gradients: bool = False
+    offered: dict[str, None] = field(default_factory=dict)
 
     def wants(self, name: str) -> bool:
+        self.offered[name] = None
         return any(fnmatchcase(name, pattern) for pattern in self.patterns)
 
     def put(self, name: str, tensor: Tensor) -> None:
+        if self.gradients and tensor.requires_grad:
+            tensor.retain_grad()
         self.tensors.setdefault(name, []).append(tensor)
 
 
@@ -44,6 +55,13 @@ class Forward:
     generator: torch.Generator | None = None
     recorder: Recorder | None = None
     path: str = ""
+
+    def of(self, model: nn.Module) -> Forward:
+        """The same pass, recorded where `model` is inside `recording` and the pass has no recorder of its own."""
+        captured = _CAPTURED.get()
+        if captured is None or self.recorder is not None or id(model) not in captured[0]:
+            return self
+        return replace(self, recorder=captured[1])
 
     @property
     def training(self) -> bool:
@@ -72,3 +90,16 @@ class Forward:
 
 
 INFERENCE = Forward()
+
+# The modules that are being recorded, by identity, and where to. Of this thread and task alone, like `torch.no_grad`.
+_CAPTURED: ContextVar[tuple[frozenset[int], Recorder] | None] = ContextVar("captured", default=None)
+
+
+@contextmanager
+def recording(model: nn.Module, recorder: Recorder) -> Iterator[Recorder]:
+    """Inside, every pass of `model` is recorded, however it is begun. Other models are not."""
+    token = _CAPTURED.set((frozenset(map(id, model.modules())), recorder))
+    try:
+        yield recorder
+    finally:
+        _CAPTURED.reset(token)

@@ -1,0 +1,196 @@
+"""One input as a model reads it: a pass that can be recorded, what its positions are called, what it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sightline.data.tokenizer import Tokenizer
+from sightline.nn.forward import Forward, Recorder
+from sightline.sight.record import Record
+
+
+@dataclass(frozen=True)
+class Side:
+    """The positions along one axis: their tokens, the words these belong to, and the words.
+
+    Attributes:
+        words: for each token the number of its word.
+    """
+
+    tokens: tuple[str, ...]
+    words: tuple[int, ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, tokens: Sequence[str]) -> Side:
+        """Every token a word of its own."""
+        return cls(tuple(tokens), tuple(range(len(tokens))), tuple(tokens))
+
+    @classmethod
+    def of_ids(
+        cls, tokenizer: Tokenizer, ids: Sequence[int], before: Sequence[str] = (), after: Sequence[str] = ()
+    ) -> Side:
+        """Tokens of text, with names for special ones before and after it, each a word of its own."""
+        numbers, first = tokenizer.word_numbers(ids), len(before)
+        groups = [
+            [one for one, number in zip(ids, numbers, strict=True) if number == word] for word in sorted({*numbers})
+        ]
+        names = (*before, *(tokenizer.decode(group).strip() for group in groups), *after)
+        words = [*range(first), *(first + number for number in numbers)]
+        words += range(len(names) - len(after), len(names))
+        return cls((*before, *tokenizer.tokens(ids), *after), tuple(words), names)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def membership(self) -> np.ndarray:
+        """(tokens, words): 1 where a token belongs to a word."""
+        return np.eye(len(self.names))[list(self.words)]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One input, ready to be read again and again.
+
+    Attributes:
+        sides: by axis ("source", "target", "position") what its positions are.
+        run: one pass with a `Forward`; gives the log-probabilities (outputs) of what the model says, in nats.
+        outputs: what those are of.
+        without: the same input with one position of the side that is read masked or taken out. How is said in `taken`.
+        read: the side that the output is made from.
+    """
+
+    sides: Mapping[str, Side]
+    run: Callable[[Forward], Tensor]
+    outputs: tuple[str, ...]
+    without: Callable[[int], Reading]
+    read: str
+    taken: str
+
+
+def over_positions(
+    item: Any,
+    side: Side,
+    run: Callable[[Any, Forward], Tensor],
+    outputs: Sequence[str],
+    change: Callable[[Any, int], Any],
+    taken: str,
+) -> Reading:
+    """A reading of one side: `run` of an item, and of the item that `change` makes without a position."""
+
+    def make(item: Any) -> Reading:
+        return Reading(
+            {"position": side},
+            lambda forward: run(item, forward),
+            tuple(outputs),
+            lambda place: make(change(item, place)),
+            "position",
+            taken,
+        )
+
+    return make(item)
+
+
+def special_side(tokenizer: Tokenizer, ids: Sequence[int]) -> Side:
+    """The positions of what a BERT reads, its special tokens under their names."""
+    specials = {tokenizer.bos_id: "[CLS]", tokenizer.eos_id: "[SEP]", tokenizer.vocab_size: "[MASK]"}
+    tokens: list[str] = []
+    words: list[int] = []
+    names: list[str] = []
+    for special, group in groupby(ids, key=lambda one: specials.get(one, "")):
+        piece = list(group)
+        one = Side.of([special] * len(piece)) if special else Side.of_ids(tokenizer, piece)
+        words += [len(names) + word for word in one.words]
+        tokens += one.tokens
+        names += one.names
+    return Side(tuple(tokens), tuple(words), tuple(names))
+
+
+def masking(kept: Sequence[int], mask_id: int) -> Callable[[Sequence[int], int], list[int]]:
+    """What puts [MASK] in the place of a token, unless that is one of the `kept` special ones."""
+
+    def change(ids: Sequence[int], place: int) -> list[int]:
+        return [mask_id if at == place and one not in kept else one for at, one in enumerate(ids)]
+
+    return change
+
+
+def leaving_out(size: int) -> Callable[[Sequence[int], int], list[int]]:
+    """What takes a token out, unless it is a special one: those beyond a vocabulary of `size`."""
+
+    def change(ids: Sequence[int], place: int) -> list[int]:
+        return [one for at, one in enumerate(ids) if at != place or one >= size]
+
+    return change
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was recorded of one reading: the record, and the input's own names for its axes.
+
+    `look[name]` is the tensor without its batch axis, in fp32 on the CPU.
+    """
+
+    reading: Reading
+    record: Record
+    log_probabilities: tuple[float, ...]
+
+    @property
+    def names(self) -> list[str]:
+        return self.record.names
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.record[name][0].detach().float().cpu()
+
+    def axes(self, name: str) -> tuple[str, ...]:
+        """The axes of `look[name]`."""
+        return self.record.axes(name)[1:]
+
+    def by_word(self, name: str) -> np.ndarray:
+        """Attention weights (…, words, words): what a word was looked at is the sum over its tokens, where it looked
+        the mean over its tokens."""
+        rows, columns = (self.reading.sides[axis] for axis in self.axes(name)[-2:])
+        out_of = rows.membership
+        return (out_of / out_of.sum(0)).T @ self[name].numpy() @ columns.membership
+
+
+@torch.inference_mode()
+def look(reading: Reading, *patterns: str) -> Look:
+    """One pass over a reading with the internals recorded that match; everything by default."""
+    recorder = Recorder(patterns or ("*",))
+    found = reading.run(Forward(recorder=recorder))
+    return Look(reading, Record(recorder), tuple(found.tolist()))
+
+
+@torch.inference_mode()
+def occlusion(reading: Reading) -> np.ndarray:
+    """(outputs, positions read): by how many nats each output becomes less likely without each position.
+
+    The check beside attention: what a model looked at need not be what its output hangs on (Jain & Wallace 2019).
+    """
+    whole = reading.run(Forward())
+    columns = [whole - reading.without(place).run(Forward()) for place in range(len(reading.sides[reading.read]))]
+    return torch.stack(columns, 1).cpu().numpy()
+
+
+def agreement(weights_OS: np.ndarray, drops_OS: np.ndarray) -> float:
+    """Spearman's rank correlation of attention and occlusion over the positions read, the mean over the outputs.
+
+    Outputs whose attention or occlusion is the same everywhere are left out; not a number where all are.
+    """
+    from scipy.stats import spearmanr
+
+    found: list[float] = []
+    for weights, drops in zip(weights_OS, drops_OS, strict=True):
+        if len(weights) > 1 and np.ptp(weights) > 0 and np.ptp(drops) > 0:
+            result: Any = spearmanr(weights, drops)
+            found.append(float(result.statistic))
+    return float(np.mean(found)) if found else float("nan")
