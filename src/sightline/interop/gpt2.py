@@ -52,7 +52,7 @@ WEIGHTS = (
 # Matrices whose rows are tokens: reordered, since the two number tokens differently.
 BY_TOKEN = (("embedding", "wte.weight"), ("output_weight", "lm_head.weight"))
 # What GPT-2 fixes and Sightline lets one choose.
-FIXED = {"positions": "learned", "norm": "layer", "pre_norm": True, "num_kv_heads": None}
+FIXED = {"positions": "learned", "norm": "layer", "pre_norm": True, "num_kv_heads": None, "cutoffs": ()}
 
 
 @dataclass(frozen=True)

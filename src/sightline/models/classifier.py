@@ -17,7 +17,7 @@ from sightline.models.bert import Bert, BertSizes
 from sightline.models.gpt import GPT, GPTSizes
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.lora import adapt
-from sightline.nn.ops import Linear, linear_cross_entropy
+from sightline.nn.ops import Linear
 from sightline.nn.state import BOS, EOS
 
 
@@ -88,8 +88,7 @@ class GPTClassifier(_Classifier):
         targets_NT = tokens_NT[:, 1:]
         spoken = real_NT[:, 1:] & (targets_NT < self.body.vocab_size)
         features_KD, targets_K = features_NTD[:, :-1][spoken], targets_NT[spoken]
-        nats, _ = linear_cross_entropy(features_KD, self.body.output_weight, self.body.output_bias, targets_K)
-        return nats, len(targets_K)
+        return self.body.loss(features_KD, targets_K), len(targets_K)
 
 
 class BertClassifier(_Classifier):

@@ -19,7 +19,7 @@ from sightline.nn.blocks import Block, BlockSizes
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.masks import causal_mask
 from sightline.nn.norms import NORMS
-from sightline.nn.ops import project
+from sightline.nn.output import make_clusters, output_logits, output_loss
 from sightline.nn.positions import Place, make_positions
 from sightline.nn.state import EOS, rows
 
@@ -51,6 +51,9 @@ class GPTSizes(BaseModel):
     dropout: float = Field(0.1, ge=0, lt=1, description="rate on embeddings and on every sublayer's output")
     attention_dropout: float = Field(0.1, ge=0, lt=1, description="rate on attention weights")
     tied: bool = Field(True, description="one matrix for embeddings and output")
+    cutoffs: tuple[int, ...] = Field(
+        (), description="adaptive softmax: the first ids of clusters of rarer tokens, as 4000, 12000; words only"
+    )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> GPTSizes:
@@ -89,6 +92,7 @@ class GPT(nn.Module):
         self.vocab_size, self.sizes = vocab_size, sizes
         self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.d_model))
         self.output_weight = self.embedding if sizes.tied else nn.Parameter(torch.empty(vocab_size, sizes.d_model))
+        self.clusters = make_clusters(sizes.d_model, sizes.cutoffs, vocab_size)
         # padding and beginning-of-sentence are never predicted: GPT-2 does not know them
         never_V = torch.zeros(vocab_size).index_fill(0, torch.tensor(NEVER), IMPOSSIBLE)
         self.register_buffer("never_V", never_V, persistent=False)
@@ -184,9 +188,13 @@ class GPT(nn.Module):
         visible = real_BS[:, None, None, :]
         return place, visible if mask is None else visible & mask, real_BS
 
+    def loss(self, features_ND: Tensor, targets_N: Tensor) -> Tensor:
+        """Cross-entropy (nats) of the tokens that features predict, summed."""
+        return output_loss(features_ND, self.output_weight, self.output_bias, targets_N, self.clusters)
+
     def project(self, features: Tensor) -> Tensor:
         """Features (…, D) → logits (…, V)."""
-        return project(features, self.output_weight, self.output_bias)
+        return output_logits(features, self.output_weight, self.output_bias, self.clusters)
 
     def step(self, tokens_B: Tensor, state: GPTState, forward: Forward = INFERENCE) -> tuple[Tensor, GPTState]:
         """One token a row → logits (B, V) of the next one, and the state after it."""

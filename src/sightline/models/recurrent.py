@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from sightline.nn.forward import INFERENCE, Forward
-from sightline.nn.ops import project
+from sightline.nn.output import make_clusters, output_logits, output_loss
 from sightline.nn.padding import to_left, to_places
 from sightline.nn.recurrent import Hidden, Recurrent, make_cell
 from sightline.nn.state import EOS, rows
@@ -42,6 +42,9 @@ class RecurrentSizes(BaseModel):
         0.0, ge=0, lt=1, description="rate on the matrices from state to state (Merity et al. 2018)"
     )
     tied: bool = Field(True, description="one matrix for embeddings and output (Inan et al. 2017; Press & Wolf 2017)")
+    cutoffs: tuple[int, ...] = Field(
+        (), description="adaptive softmax: the first ids of clusters of rarer tokens, as 4000, 12000; words only"
+    )
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class RecurrentLM(nn.Module):
         if not sizes.tied:
             self.output_weight = nn.Parameter(torch.empty(vocab_size, last).uniform_(-0.1, 0.1))
         self.output_bias = nn.Parameter(torch.zeros(vocab_size))
+        self.clusters = make_clusters(last, sizes.cutoffs, vocab_size)
         widths = [sizes.embedding_width, *[sizes.width] * (sizes.num_layers - 1), last]
         cell = make_cell(sizes.cell, sizes.nonlinearity)
         self.layers = nn.ModuleList(
@@ -128,9 +132,13 @@ class RecurrentLM(nn.Module):
             x_BTW = to_places(x_BTW, places_BT)
         return x_BTW, RecurrentState(tuple(hidden))
 
+    def loss(self, features_ND: Tensor, targets_N: Tensor) -> Tensor:
+        """Cross-entropy (nats) of the tokens that features predict, summed."""
+        return output_loss(features_ND, self.output_weight, self.output_bias, targets_N, self.clusters)
+
     def project(self, features: Tensor) -> Tensor:
         """Features (…, W) → logits (…, V)."""
-        return project(features, self.output_weight, self.output_bias)
+        return output_logits(features, self.output_weight, self.output_bias, self.clusters)
 
     def step(
         self, tokens_B: Tensor, state: RecurrentState, forward: Forward = INFERENCE

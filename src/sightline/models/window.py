@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from sightline.nn.forward import INFERENCE, Forward
-from sightline.nn.ops import Linear, project
+from sightline.nn.ops import Linear
+from sightline.nn.output import make_clusters, output_logits, output_loss
 from sightline.nn.padding import to_left, to_places
 from sightline.nn.state import EOS, rows
 
@@ -31,6 +32,9 @@ class WindowSizes(BaseModel):
     width: int = Field(512, ge=1, description="width of the hidden layer")
     dropout: float = Field(0.2, ge=0, lt=1, description="rate on embeddings and on the hidden layer")
     tied: bool = Field(True, description="one matrix for embeddings and output")
+    cutoffs: tuple[int, ...] = Field(
+        (), description="adaptive softmax: the first ids of clusters of rarer tokens, as 4000, 12000; words only"
+    )
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class WindowLM(nn.Module):
         if not sizes.tied:
             self.output_weight = nn.Parameter(torch.empty(vocab_size, sizes.width).uniform_(-0.1, 0.1))
         self.output_bias = nn.Parameter(torch.zeros(vocab_size))
+        self.clusters = make_clusters(sizes.embedding_width if sizes.tied else sizes.width, sizes.cutoffs, vocab_size)
 
     @property
     def device(self) -> torch.device:
@@ -108,9 +113,13 @@ class WindowLM(nn.Module):
             WindowState(seen_BS.gather(1, last_BN)),
         )
 
+    def loss(self, features_ND: Tensor, targets_N: Tensor) -> Tensor:
+        """Cross-entropy (nats) of the tokens that features predict, summed."""
+        return output_loss(features_ND, self.output_weight, self.output_bias, targets_N, self.clusters)
+
     def project(self, features: Tensor) -> Tensor:
         """Features (…, E or W) → logits (…, V)."""
-        return project(features, self.output_weight, self.output_bias)
+        return output_logits(features, self.output_weight, self.output_bias, self.clusters)
 
     def step(self, tokens_B: Tensor, state: WindowState, forward: Forward = INFERENCE) -> tuple[Tensor, WindowState]:
         """One token a row → logits (B, V) of the next one, and the state after it."""

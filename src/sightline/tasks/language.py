@@ -18,9 +18,9 @@ from sightline.data.ticker import ENCODING, VOCABULARY, Ticker
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.windows import BlockOrder, StreamOrder, TextBatch, collate_windows, strided
 from sightline.decode import SearchOptions
+from sightline.errors import UsageError
 from sightline.models import GPTSizes, LanguageModelSizes, NGram, make_language_model
 from sightline.nn.forward import INFERENCE, Forward
-from sightline.nn.ops import linear_cross_entropy
 from sightline.tasks.base import PlainTask
 from sightline.tasks.metrics import exponential
 from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
@@ -28,6 +28,10 @@ from sightline.train.settings import TrainSettings
 
 SIDE = "text"  # the name of the one tokenizer
 COUNTED = "ngram"  # the kind of model that is counted and not trained
+
+
+# Kinds of tokenizers whose ids are in order of frequency.
+BY_FREQUENCY = ("word", "space", "char")
 
 
 class TextFiles(Frozen):
@@ -116,6 +120,11 @@ class LanguageSettings(Frozen):
             raise ValueError(f"data.block {self.data.block} is more than model.max_length {longest}")
         if self.data.separate and longest is None:
             raise ValueError(f"data.separate is for attention; a {self.model.kind} model reads documents in a row")
+        cutoffs = getattr(self.model, "cutoffs", ())
+        if cutoffs and self.tokenizer.kind not in BY_FREQUENCY:
+            raise ValueError(f"model.cutoffs need ids by frequency; tokenizer.kind is one of {', '.join(BY_FREQUENCY)}")
+        if list(cutoffs) != sorted(set(cutoffs)) or (cutoffs and cutoffs[0] < 4):
+            raise ValueError(f"model.cutoffs {list(cutoffs)} must rise, from 4 on")
         if self.validation.stride > self.data.block:
             raise ValueError(f"validation.stride {self.validation.stride} is more than data.block {self.data.block}")
         if self.validation.tokens == 1:
@@ -153,9 +162,12 @@ def count_model(
 
 def make_model(settings: LanguageSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
     """The model, its weights drawn from a generator seeded by the run's seed."""
+    size, cutoffs = tokenizers[SIDE].vocab_size, getattr(settings.model, "cutoffs", ())
+    if cutoffs and cutoffs[-1] >= size:
+        raise UsageError(f"model.cutoffs: {cutoffs[-1]} lies beyond the vocabulary, which has {size:,} tokens")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.training.seed)
-        return make_language_model(tokenizers[SIDE].vocab_size, settings.model)
+        return make_language_model(size, settings.model)
 
 
 class LanguageTask(PlainTask):
@@ -263,7 +275,7 @@ def _loss_sum(model: Any, features_BTD: Tensor, batch: TextBatch) -> Tensor:
         features, targets = features_BTD.flatten(0, 1), targets_BT.flatten()
     else:
         features, targets = features_BTD[real], targets_BT[real]
-    return linear_cross_entropy(features, model.output_weight, model.output_bias, targets)[0]
+    return model.loss(features, targets)
 
 
 @torch.inference_mode()
