@@ -2,10 +2,10 @@
 
     python benchmarks/lstm.py --examples CHECKOUT
 
-Both train two tied layers of 650 units with dropout 0.5 on 20 streams of 35 words, the whole vocabulary in the softmax (a third
-one of ours has an adaptive softmax, as the recipes do),
-and tell their speed every few updates; the medians of these figures are compared, by turns. The checkout of
-pytorch/examples is only read. The text comes from the folder that SIGHTLINE_DATA names, or is fetched.
+Both train two tied layers of 650 units with dropout 0.5 on 20 streams of 35 words, the whole vocabulary in the softmax,
+and tell their speed every few updates; the medians of these figures are compared, by turns. A third one of ours has an
+adaptive softmax, as the recipes do. The checkout of pytorch/examples is only read. The text comes from the folder that
+SIGHTLINE_DATA names, or is fetched.
 """
 
 from __future__ import annotations

@@ -130,6 +130,7 @@ def attend(
         forward.record("energies", energies)
         forward.record("weights", weights)
         context = forward.dropout(weights, rate) @ values
+    context = forward.edit("context", context)
     forward.record("context", context)
     return context
 

@@ -161,5 +161,6 @@ class Block(nn.Module):
             )
         inner = forward.at("feed_forward")
         x_BTD = self._sublayer(x_BTD, lambda x: self.feed_forward(x, inner), "feed_forward_norm", real_BT, forward)
+        x_BTD = forward.edit("residual", x_BTD)
         forward.record("residual", x_BTD)
         return x_BTD, memory[0]

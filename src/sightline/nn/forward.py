@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -49,11 +49,13 @@ class Forward:
         generator: the source of dropout's randomness. With one the pass is a training pass: dropout drops and
             batch norm uses the batch's statistics. Without one the pass is deterministic.
         recorder: where named internals go; without one nothing is recorded and fused kernels run.
+        edits: functions by dotted name, of what is to be changed on its way: `edit` sites ask for theirs.
         path: dotted name of the module that holds this object.
     """
 
     generator: torch.Generator | None = None
     recorder: Recorder | None = None
+    edits: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
     path: str = ""
 
     def of(self, model: nn.Module) -> Forward:
@@ -69,7 +71,7 @@ class Forward:
 
     def at(self, name: str | int) -> Forward:
         """The same pass, one module deeper."""
-        if self.recorder is None:  # names are only needed where somebody looks
+        if self.recorder is None and not self.edits:  # names are only needed where somebody looks
             return self
         return replace(self, path=f"{self.path}.{name}" if self.path else str(name))
 
@@ -81,6 +83,13 @@ class Forward:
     def record(self, name: str, tensor: Tensor) -> None:
         if self.wants(name) and self.recorder is not None:
             self.recorder.put(f"{self.path}.{name}".lstrip("."), tensor)
+
+    def edit(self, name: str, tensor: Tensor) -> Tensor:
+        """`tensor`, or what the edit of this name makes of it; such as a head's context taken out."""
+        if not self.edits:
+            return tensor
+        change = self.edits.get(f"{self.path}.{name}".lstrip("."))
+        return tensor if change is None else change(tensor)
 
     def dropout(self, x: Tensor, rate: float) -> Tensor:
         """`x` with each element dropped with probability `rate` and the rest scaled up; `x` itself outside training."""

@@ -1,0 +1,96 @@
+"""Word alignments out of attention: which site has them, how wrong they are, and the format others read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sightline.errors import DataError, UsageError
+from sightline.sight.heads import Site, sites, weights_of
+from sightline.sight.reading import Look, Reading, look
+
+Links = frozenset[tuple[int, int]]  # (source word, target word), from 0
+CROSS = ("decoder.*.cross_attention.weights", "decoder.attention.weights")
+
+
+@dataclass(frozen=True)
+class Aligner:
+    """Where alignments are read.
+
+    Attributes:
+        site: a head. shift: 0 reads where the decoder looked while it wrote a word, 1 where it looked when it had just
+            read it as its input, which in a Transformer is often the better place (Chen et al. 2020).
+    """
+
+    site: Site
+    shift: int
+
+    def links(self, seen: Look) -> Links:
+        """For each target word the source word that was looked at most; none where that is the end of the source."""
+        source, target = (seen.reading.sides[side] for side in ("source", "target"))
+        weights_TS = weights_of(seen, self.site)[self.shift :]
+        into, out_of = source.membership, target.membership[: len(weights_TS)]
+        by_word = out_of.T @ weights_TS @ into
+        # the ends of both sides are no words
+        ends = len(source.names) - 1
+        return frozenset(
+            (int(row.argmax()), word) for word, row in enumerate(by_word[:-1]) if row.sum() and row.argmax() != ends
+        )
+
+
+def alignment_error(found: Iterable[Links], gold: Iterable[Links]) -> float:
+    """The alignment error rate 1 - 2 |A ∩ G| / (|A| + |G|) over all pairs (Och & Ney 2003, all of the gold sure)."""
+    right = told = there = 0
+    for one, other in zip(found, gold, strict=True):
+        right, told, there = right + len(one & other), told + len(one), there + len(other)
+    return 1 - 2 * right / max(told + there, 1)
+
+
+def looks(read: Callable[[str, str], Reading], pairs: Iterable[tuple[str, str]]) -> list[Look]:
+    """One pass over each pair of a source and its translation, with the attention between them recorded.
+
+    Raises UsageError where the model does not attend to its source.
+    """
+    found = [look(read(*pair), *CROSS) for pair in pairs]
+    if found and not found[0].names:
+        raise UsageError("this model has a fixed context and attends to nothing, so it has no alignments")
+    return found
+
+
+def choose(seen: Sequence[Look], gold: Sequence[Links]) -> list[tuple[Aligner, float]]:
+    """Every place that alignments can be read with its error rate on gold alignments, the best first."""
+    scored = []
+    for site in sites(seen[0]):
+        for shift in (0, 1):
+            aligner = Aligner(site, shift)
+            scored.append((aligner, alignment_error([aligner.links(one) for one in seen], gold)))
+    return sorted(scored, key=lambda one: one[1])
+
+
+def mean_site(seen: Look) -> Site:
+    """The mean over the heads of the last attention to the source: what is read without gold alignments."""
+    return Site(seen.names[-1])
+
+
+def to_pharaoh(links: Links) -> str:
+    """Links as Pharaoh writes them: "0-0 1-2", in order."""
+    return " ".join(f"{source}-{target}" for source, target in sorted(links))
+
+
+def from_pharaoh(line: str, where: str) -> Links:
+    """Links of a line such as "0-0 1-2". Raises DataError, beginning with `where`, for another line."""
+    try:
+        pairs = [tuple(map(int, one.split("-"))) for one in line.split()]
+        return frozenset((source, target) for source, target in pairs)
+    except ValueError:
+        raise DataError(f'{where}: "{line[:40]}" is no alignment such as "0-0 1-2"') from None
+
+
+def matrix(links: Links, rows: int, columns: int) -> np.ndarray:
+    """(target words, source words): 1 where they are linked."""
+    found = np.zeros((rows, columns))
+    for source, target in links:
+        found[target, source] = 1
+    return found

@@ -1,0 +1,110 @@
+"""Attention heads by what can be measured of them: how sharp, how far, how straight, and what is lost without them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sightline.nn.forward import Forward
+from sightline.sight.reading import Look, Reading
+
+
+@dataclass(frozen=True)
+class Site:
+    """One head of one attention: its weights are `look[name][head]`, or `look[name]` where it has no heads."""
+
+    name: str
+    head: int | None = None
+
+    @property
+    def label(self) -> str:
+        """As it is written and read: "decoder.0.cross_attention:3"."""
+        short = self.name.removesuffix(".weights")
+        return short if self.head is None else f"{short}:{self.head}"
+
+    @classmethod
+    def of(cls, label: str) -> Site:
+        """What `label` gives. Raises ValueError where after the colon there is no number."""
+        name, _, head = label.partition(":")
+        return cls(f"{name.removesuffix('.weights')}.weights", int(head) if head else None)
+
+
+def sites(look: Look) -> list[Site]:
+    """Every head of every attention that was recorded."""
+    found: list[Site] = []
+    for name in look.names:
+        if name.endswith(".weights"):
+            heads = range(look[name].shape[0]) if "head" in look.axes(name) else (None,)
+            found += [Site(name, head) for head in heads]
+    return found
+
+
+def weights_of(look: Look, site: Site) -> np.ndarray:
+    """The site's weights (queries, keys); the mean over the heads where the site names none."""
+    weights = look[site.name]
+    if "head" not in look.axes(site.name):
+        return weights.numpy()
+    return (weights.mean(0) if site.head is None else weights[site.head]).numpy()
+
+
+def entropy(weights_TS: np.ndarray) -> float:
+    """How spread out attention is: the mean over the rows of -Σ w ln w, in nats; ln S where it is even."""
+    safe = np.where(weights_TS > 0, weights_TS, 1.0)
+    return float(-(weights_TS * np.log(safe)).sum(1).mean())
+
+
+def distance(weights_TS: np.ndarray) -> float:
+    """How far attention reaches on average: Σ w |s - t'|, t' being the place of the row on the columns' scale."""
+    return float((weights_TS * np.abs(_off_diagonal(*weights_TS.shape))).sum(1).mean())
+
+
+def diagonality(weights_TS: np.ndarray) -> float:
+    """The share of attention that lies within one column of the diagonal, 0 to 1."""
+    return float((weights_TS * (np.abs(_off_diagonal(*weights_TS.shape)) <= 1)).sum(1).mean())
+
+
+def _off_diagonal(rows: int, columns: int) -> np.ndarray:
+    straight = np.arange(rows) * ((columns - 1) / max(rows - 1, 1))
+    return np.arange(columns)[None] - straight[:, None]
+
+
+@torch.inference_mode()
+def effect(reading: Reading, site: Site) -> float:
+    """By how many nats all outputs together become less likely when the site's context is zero (ablation)."""
+
+    def without(context: torch.Tensor) -> torch.Tensor:
+        changed = context.clone()
+        if site.head is None:
+            return changed.zero_()
+        changed[:, site.head] = 0
+        return changed
+
+    place = site.name.removesuffix("weights") + "context"
+    return float((reading.run(Forward()) - reading.run(Forward(edits={place: without}))).sum())
+
+
+MEASURES = {"entropy": entropy, "distance": distance, "diagonality": diagonality}
+
+
+def ranked(look: Look, by: str) -> list[tuple[Site, float]]:
+    """The sites by one of `MEASURES`, or by "effect", the largest first."""
+    if by == "effect":
+        found = [(site, effect(look.reading, site)) for site in sites(look)]
+    else:
+        found = [(site, MEASURES[by](weights_of(look, site))) for site in sites(look)]
+    return sorted(found, key=lambda one: -one[1])
+
+
+def table(look: Look, effects: bool = False) -> tuple[Sequence[str], list[tuple[Site, Mapping[str, float]]]]:
+    """(names of the measures, every site with each)."""
+    names = (*MEASURES, *(["effect"] if effects else []))
+    rows: list[tuple[Site, Mapping[str, float]]] = []
+    for site in sites(look):
+        values = {name: measure(weights_of(look, site)) for name, measure in MEASURES.items()}
+        if effects:
+            values["effect"] = effect(look.reading, site)
+        rows.append((site, values))
+    return names, rows
