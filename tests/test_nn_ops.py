@@ -232,3 +232,17 @@ def test_consistency_of_two_passes(consistency: float) -> None:
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(nll, F.nll_loss(both, target.repeat(2), reduction="sum"))
     torch.testing.assert_close(torch.autograd.grad(loss, [hidden, weight, bias]), expected_grads)
+
+
+def test_linear_takes_views_whose_elements_overlap() -> None:
+    """Sliding windows of one row, and gradients that are one number everywhere."""
+    torch.manual_seed(0)
+    text = torch.randn(1, 9, 4, requires_grad=True)
+    weight, bias = torch.randn(3, 12, requires_grad=True), torch.randn(3, requires_grad=True)
+
+    def gradients(function: Callable) -> tuple[Tensor, ...]:
+        windows = text.unfold(1, 3, 1).transpose(2, 3).flatten(2)
+        return torch.autograd.grad(function(windows, weight, bias).sum(), (text, weight, bias))
+
+    for one, other in zip(gradients(linear), gradients(F.linear), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)

@@ -9,7 +9,7 @@ from typing import Any, overload
 import numpy as np
 import torch
 
-from sightline.data.labelled import Examples, collate_examples
+from sightline.data.labelled import Examples, collate_examples, read_labelled
 from sightline.data.text import given
 from sightline.errors import UsageError
 from sightline.nn.forward import Forward
@@ -75,7 +75,12 @@ class Classifier(Ready[ClassificationSettings]):
         examples = Examples([ids for one in read for ids in one], len(read[0]), np.zeros(len(read), dtype=np.int64))
         return [self._prediction(*pair) for pair in zip(records, self.scores(examples), strict=True)]
 
-    @torch.inference_mode()
+    @staticmethod
+    def first_of(settings: Any, files: Any) -> list[Any]:
+        """The first record of these files."""
+        return list(next(read_labelled(files.labelled_source()))[0])
+
+    @torch.no_grad()
     def reading(self, *texts: str) -> Reading:
         """A record as the model reads it; its output is the label's log-probability, or the number that is predicted.
 

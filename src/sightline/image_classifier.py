@@ -15,7 +15,7 @@ from sightline.models.vit import rollout
 from sightline.nn.forward import Forward, Recorder
 from sightline.ready import Ready
 from sightline.sight.reading import Reading, Side, over_positions
-from sightline.tasks.image_classification import ImageSettings, make_model, read_labelled, scores, to_tensor
+from sightline.tasks.image_classification import ImageSettings, make_model, read, read_labelled, scores, to_tensor
 
 Image = str | Path | np.ndarray
 
@@ -97,7 +97,12 @@ class ImageClassifier(Ready[ImageSettings]):
         over_patches = weights_LBHTT[:, 0, :, 0, 1:].unflatten(-1, (side, side))
         return PatchAttention(pixels, over_patches.numpy(), (flow_P / flow_P.sum()).view(side, side).numpy())
 
-    @torch.inference_mode()
+    @staticmethod
+    def first_of(settings: Any, files: Any) -> list[Any]:
+        """The first image of these files."""
+        return [read(settings, files).pixels[0]]
+
+    @torch.no_grad()
     def reading(self, image: Image) -> Reading:
         """An image as the model reads it, patch by patch, row by row; its output is its class's log-probability.
 

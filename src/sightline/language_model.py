@@ -10,6 +10,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
+from sightline.data.documents import read_pieces
 from sightline.data.text import given
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode import Hypothesis, SearchOptions, log_probabilities
@@ -240,6 +241,12 @@ class LanguageModel(Ready[LanguageSettings]):
                 )
             )
         return results
+
+    @staticmethod
+    def first_of(settings: Any, files: Any) -> list[Any]:
+        """The first words of these files."""
+        text = next(text for text, _ in read_pieces(files.text_source()) if text.strip())
+        return [" ".join(text.split()[:12])]
 
     def reading(self, text: str) -> Reading:
         """A text as the model reads it; its outputs are what is said of each token after the first read one.

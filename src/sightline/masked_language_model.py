@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -79,7 +80,14 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
         winners = dict(enumerate(best_NK.indices[:, 0].tolist()))
         return Filled(text, self._joined(parts, winners), tuple(blanks))
 
-    @torch.inference_mode()
+    @staticmethod
+    def first_of(settings: Any, files: Any) -> list[Any]:
+        """The first sentence of these files with its middle word missing."""
+        words = next(files.sentence_source().documents_of())[0].split()
+        words[len(words) // 2] = MASK
+        return [" ".join(words)]
+
+    @torch.no_grad()
     def reading(self, text: str) -> Reading:
         """A text as the model reads it; its outputs are the likeliest tokens in its blanks, where it has any."""
         parts, mask_id = given(text).split(MASK), self.tokenizer.vocab_size

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from sightline.data.questions import read_questions
 from sightline.data.text import given
 from sightline.nn.forward import Forward
 from sightline.ready import Ready
@@ -48,7 +50,13 @@ class QuestionAnswerer(Ready[QuestionSettings]):
         found = answers(self.settings, inputs, token_logits(self.settings, self.model, inputs.sequences))
         return [self._answer(*pair, one) for pair, one in zip(asked, found, strict=True)]
 
-    @torch.inference_mode()
+    @staticmethod
+    def first_of(settings: Any, files: Any) -> list[Any]:
+        """The first question of these files."""
+        one = next(read_questions(files.source))
+        return [one.question, one.context]
+
+    @torch.no_grad()
     def reading(self, question: str, context: str) -> Reading:
         """A question and the window of a text that answers it as the model reads them.
 

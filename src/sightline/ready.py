@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel
 
 from sightline.data.tokenizer import Tokenizer
+from sightline.errors import SightlineError
 from sightline.nn.lora import merge
 from sightline.run import Run
 
@@ -28,6 +29,7 @@ class Ready(Generic[Settings]):
     """
 
     schema: ClassVar[type[BaseModel]]
+    first_of: ClassVar[Callable[[Any, Any], list[Any]]]
     make_model: ClassVar[Callable[[Any, dict[str, Tokenizer]], Any]]
 
     def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
@@ -43,6 +45,20 @@ class Ready(Generic[Settings]):
         """The one tokenizer of a run that has one."""
         (one,) = self.tokenizers.values()
         return one
+
+    def example(self) -> list[Any] | None:
+        """What `reading` may be shown where a user names nothing: the first record of the validation data.
+
+        None where there is no such file, as of an imported model.
+        """
+        files = self.settings.data.validation  # pyright: ignore[reportAttributeAccessIssue]
+        first = files[0] if type(files) is tuple and files else files
+        if not first:
+            return None
+        try:
+            return type(self).first_of(self.settings, first)
+        except (SightlineError, StopIteration):
+            return None
 
     def _load(self, precision: str, device: str) -> Any:
         """The model with the run's weights; low-rank adapters become part of them."""

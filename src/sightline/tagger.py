@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import torch
 
-from sightline.data.tagged import spans
+from sightline.data.tagged import read_tagged, spans
 from sightline.data.text import given
 from sightline.errors import UsageError
 from sightline.nn.forward import Forward
@@ -69,7 +69,12 @@ class Tagger(Ready[TaggingSettings]):
         found = tag(self.settings, self.model, self.tokenizer, records, joined_by)
         return [self._record(*one, joined_by) for one in zip(texts, records, found.tags, strict=True)]
 
-    @torch.inference_mode()
+    @staticmethod
+    def first_of(settings: Any, files: Any) -> list[Any]:
+        """The first record of these files."""
+        return [files.joined_by.join(next(read_tagged(files.tagged_source()))[0])]
+
+    @torch.no_grad()
     def reading(self, text: str) -> Reading:
         """A text as the model reads it; its outputs are the log-probabilities of its tokens' likeliest tags.
 

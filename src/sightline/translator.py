@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sightline.data.readers import read_pairs
 from sightline.data.text import given
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vocabulary import BOS as BEGIN
@@ -194,7 +195,12 @@ class Translator(Ready[TranslationSettings]):
         looked = self.attention(source, list(hypotheses[0].tokens)) if attention else None
         return Translation(**{**best.__dict__, "alternatives": tuple(records[1:]), "attention": looked})
 
-    @torch.inference_mode()
+    @staticmethod
+    def first_of(settings: Any, files: Any) -> list[Any]:
+        """The first source of these files."""
+        return [next(source for source, _ in read_pairs(files.pair_source()) if source.strip())]
+
+    @torch.no_grad()
     def reading(self, text: str, target: str | None = None) -> Reading:
         """A sentence as the model reads it while it writes `target`, its own translation by default."""
         source = self.encode_source(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import sys
 
@@ -23,13 +24,18 @@ app = typer.Typer(
 )
 
 
+# Modules with a `register` each, in the order of `sightline --help`.
+VERBS = (
+    "train", "translate", "generate", "fill", "classify", "tag", "answer", "look", "align", "evaluate", "data",
+    "exchange", "demo",
+)  # fmt: skip
+
+
 @functools.cache
 def _register() -> None:
     """Once: every call would add all verbs again."""
-    from sightline.cli import answer, classify, data, demo, evaluate, exchange, fill, generate, tag, train, translate
-
-    for module in (train, translate, generate, fill, classify, tag, answer, evaluate, data, exchange, demo):
-        module.register(app)
+    for verb in VERBS:
+        importlib.import_module(f"sightline.cli.{verb}").register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -99,8 +99,9 @@ class WindowLM(nn.Module):
             tokens_BT, lengths_B, places_BT = to_left(tokens_BT, real_BT)
         past = self.sizes.window - 1
         seen_BS = torch.cat([state.tokens_BN, tokens_BT], 1)
-        x_BSE = F.embedding(seen_BS, self.embedding)
-        forward.record("embedding", x_BSE[:, past:])
+        new_BTE = F.embedding(tokens_BT, self.embedding)
+        forward.record("embedding", new_BTE)
+        x_BSE = torch.cat([F.embedding(state.tokens_BN, self.embedding), new_BTE], 1)
         x_BSE = forward.dropout(x_BSE, self.sizes.dropout)
         window_BTX = x_BSE.unfold(1, self.sizes.window, 1).transpose(2, 3).flatten(2)
         hidden_BTW = torch.tanh(self.hidden(window_BTX))

@@ -32,7 +32,12 @@ def _onednn_beats_mkl() -> bool:
 
 
 def _onednn_product(a_NK: Tensor, b_MK: Tensor, bias_M: Tensor | None = None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(a_NK, b_MK, bias_M, "none", [], "")
+    return torch.ops.mkldnn._linear_pointwise(_dense(a_NK), _dense(b_MK), bias_M, "none", [], "")
+
+
+def _dense(x: Tensor) -> Tensor:
+    """oneDNN refuses views whose elements overlap, as those of expanded gradients and of sliding windows do."""
+    return x if x.dim() != 2 or x.is_contiguous() or x.t().is_contiguous() else x.contiguous()
 
 
 class _OneDNNLinear(torch.autograd.Function):

@@ -33,7 +33,8 @@ def hangul_font() -> str | None:
     return None
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def figure_of(width: float, height: float) -> tuple[Any, Any]:
+    """A figure of so many inches and its axes, without a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -42,7 +43,11 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, figure.subplots()
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """Writes .svg or .png, the same bytes each time, with a font that has Hangul where one is installed.
+
+    Raises UsageError for another kind of file, SightlineError where it cannot be written.
+    """
     import matplotlib
 
     if path.suffix not in (".svg", ".png"):
@@ -81,7 +86,7 @@ def attention_picture(
 
     source, target = [_short(name) for name in source], [_short(name) for name in target]
     margins = (max(map(cell_len, target)) * _INCHES_A_CELL, max(map(cell_len, source)) * _INCHES_A_CELL)
-    figure, axes = _figure(1.0 + margins[0] + 0.42 * len(source), 0.8 + margins[1] + 0.34 * len(target))
+    figure, axes = figure_of(1.0 + margins[0] + 0.42 * len(source), 0.8 + margins[1] + 0.34 * len(target))
     axes.imshow(weights_TS, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(source)), labels=source, rotation=60, ha="left", rotation_mode="anchor")
     axes.set_yticks(range(len(target)), labels=target)
@@ -93,14 +98,14 @@ def attention_picture(
         axes.set_xlabel(title)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        _save(figure, path)
+        save(figure, path)
 
 
 def curves_picture(
     curves: Mapping[str, Sequence[float]], x: Sequence[str], path: Path, *, xlabel: str, ylabel: str
 ) -> None:
     """One line a name over common points `x`, with a legend."""
-    figure, axes = _figure(6.4, 4.0)
+    figure, axes = figure_of(6.4, 4.0)
     for marker, (name, values) in zip("osD^v<>Pp*", curves.items(), strict=False):
         axes.plot(range(len(x)), values, marker=marker, label=name)
     axes.set_xticks(range(len(x)), labels=list(x))
@@ -108,7 +113,7 @@ def curves_picture(
     axes.set_ylabel(ylabel)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def patches_picture(pixels_YXC: np.ndarray, last: np.ndarray, rollout: np.ndarray, path: Path) -> None:
@@ -121,7 +126,7 @@ def patches_picture(pixels_YXC: np.ndarray, last: np.ndarray, rollout: np.ndarra
     grey = pixels_YXC.shape[2] == 1
     shown = {"cmap": "gray", "vmin": 0, "vmax": 255} if grey else {}
     image = pixels_YXC[:, :, 0] if grey else pixels_YXC[:, :, :3]
-    figure, axes = _figure(7.5, 2.8)
+    figure, axes = figure_of(7.5, 2.8)
     axes.remove()
     panels = figure.subplots(1, 3)
     for panel, title, over in zip(panels, ("image", "last layer", "rollout"), (None, last, rollout), strict=True):
@@ -131,4 +136,4 @@ def patches_picture(pixels_YXC: np.ndarray, last: np.ndarray, rollout: np.ndarra
         panel.set_title(title, fontsize=9)
         panel.set_xticks([])
         panel.set_yticks([])
-    _save(figure, path)
+    save(figure, path)

@@ -35,3 +35,18 @@ def attention_text(weights_TS: np.ndarray, source: Sequence[str], target: Sequen
         ]
         lines.append(" " * (margin - cell_len(token)) + token + "  " + " ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def numbers_text(values_RC: np.ndarray, columns: Sequence[str], rows: Sequence[str]) -> str:
+    """A table of numbers with two decimals under the columns' names; wide characters are reckoned with."""
+    shown = [name if cell_len(name) <= 10 else f"{name[:9]}…" for name in columns]
+    widths = [max(6, cell_len(name)) for name in shown]
+    margin = max(cell_len(name) for name in rows)
+
+    def line(name: str, cells: Sequence[str]) -> str:
+        padded = (" " * (width - cell_len(cell)) + cell for cell, width in zip(cells, widths, strict=True))
+        return name + " " * (margin - cell_len(name)) + "  " + " ".join(padded)
+
+    lines = [line("", shown)]
+    return "\n".join([*lines, *(line(name, [f"{value:.2f}" for value in values])
+                                for name, values in zip(rows, values_RC, strict=True))])  # fmt: skip

@@ -1,0 +1,109 @@
+"""`sightline align`: which word is the translation of which, read off a model's attention."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from sightline.cli.common import RunArgument, print_json, progress, say
+
+
+def register(app: typer.Typer) -> None:
+    app.command(name="align")(align)
+
+
+def align(
+    run: RunArgument,
+    source: Annotated[str | None, typer.Argument(help="Sentences; the embedded corpus by default.")] = None,
+    target: Annotated[str | None, typer.Argument(help="Their translations, line by line.")] = None,
+    gold: Annotated[
+        str | None, typer.Option(help="Right alignments of these pairs, as 0-0 1-2, line by line, to measure against.")
+    ] = None,
+    site: Annotated[str | None, typer.Option(help='The head to read, as "decoder.1.cross_attention:3".')] = None,
+    first: Annotated[int, typer.Option(min=0, help="Only so many pairs; 0 takes all.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object with the error rate and all links.")] = False,
+) -> None:
+    """Align words by attention: a line of source-target links a pair, as Pharaoh writes them (0-0 1-2).
+
+    Which head is read is chosen on gold alignments: half of those given, or the embedded corpus' validation part.
+
+    sightline align runs/demo-gru
+
+    sightline align runs/multi30k-transformer captions.en captions.de > links.txt
+    """
+    from sightline.data.readers import PairSource, read_pairs
+    from sightline.errors import DataError, UsageError
+    from sightline.sight import alignment
+    from sightline.sight.heads import Site
+    from sightline.train.machine import setup
+    from sightline.translator import Translator
+
+    setup(threads)
+    if (source is None) != (target is None) or (gold and source is None):
+        raise UsageError("give sources and their translations, or neither for the embedded corpus")
+    model: Any = Translator(run, device=device)
+    choosing = None
+    if source is None:
+        pairs, right, choosing = _embedded(first)
+    else:
+        pairs = list(islice(read_pairs(PairSource(source, target)), first or None))
+        right = _gold(gold, len(pairs), bool(first)) if gold else []
+    with progress("aligning") as advance:
+        seen = []
+        for pair in pairs:
+            seen += alignment.looks(model.reading, [pair])
+            advance(1)
+    if not seen:
+        raise DataError(f"{source}: no pairs; check the file")
+    chosen, measured = alignment.Aligner(alignment.mean_site(seen[0]), 0), slice(None)
+    if site is not None:
+        chosen = alignment.Aligner(Site.of(site), 0)
+        if chosen.site.name not in seen[0].names:
+            raise UsageError(f'--site: no attention "{site}" to the source; `sightline look --list` names them')
+    elif choosing is not None:
+        examples = alignment.looks(model.reading, choosing[0])
+        chosen = alignment.choose(examples, choosing[1])[0][0]
+    elif right:
+        # what chooses is not what measures
+        half = max(1, len(pairs) // 2)
+        chosen, measured = alignment.choose(seen[:half], right[:half])[0][0], slice(half, None)
+    links = [chosen.links(one) for one in seen]
+    error = alignment.alignment_error(links[measured], right[measured]) if right[measured] else None
+    if as_json:
+        written = [sorted(one) for one in links]
+        print_json({"site": chosen.site.label, "shift": chosen.shift, "alignment_error": error, "links": written})
+        return
+    for one in links:
+        print(alignment.to_pharaoh(one))
+    when = "while a word is written" if chosen.shift == 0 else "once a word has been read"
+    say(f"read off {chosen.site.label}, {when}")
+    if error is not None:
+        say(f"alignment error rate {error:.3f} on {len(links[measured]):,} pairs")
+    say(f"next: sightline look {run} --what alignment --picture alignment.svg")
+
+
+def _embedded(first: int) -> tuple[list[tuple[str, str]], list[Any], tuple[list[tuple[str, str]], list[Any]]]:
+    """Test pairs with their gold links, and validation pairs with theirs to choose a head by."""
+    from sightline.data.grammar import split
+
+    parts = [list(islice(split(name), first or None)) for name in ("test", "validation")]
+    texts = [[(one.korean, one.english) for one in part] for part in parts]
+    links = [[frozenset(one.alignment) for one in part] for part in parts]
+    return texts[0], links[0], (texts[1], links[1])
+
+
+def _gold(file: str, count: int, only_first: bool) -> list[Any]:
+    """The links of a file's lines. Raises DataError where they are not as many as the pairs."""
+    from sightline.data.readers import read_lines
+    from sightline.errors import DataError
+    from sightline.sight.alignment import from_pharaoh
+
+    found = [from_pharaoh(line, f"{file}:{number}") for number, line in enumerate(read_lines(file), 1)]
+    found = found[:count] if only_first else found
+    if len(found) != count:
+        raise DataError(f"{file}: {len(found)} alignments for {count} pairs")
+    return found

@@ -1,0 +1,119 @@
+"""`sightline look`: what goes on inside a trained model while it reads one input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sightline.cli.common import RunArgument, print_json, say
+
+# What can be looked at, in the words of the command line.
+VIEWS = ("attention", "heads", "alignment", "gates", "belt", "states", "positions", "residual", "gradients", "lens")
+
+
+def register(app: typer.Typer) -> None:
+    app.command(name="look")(look)
+
+
+def look(
+    run: RunArgument,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(help="What the model reads: a text (two of a pair, question and text), or an image file."),
+    ] = None,
+    what: Annotated[
+        str,
+        typer.Option(help="attention, heads, alignment, gates, belt, states, positions, residual, gradients or lens."),
+    ] = "attention",
+    site: Annotated[
+        str | None, typer.Option(help='Which attention or layer, as --list names it; "NAME:3" is one head.')
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Print every name that is recorded, with its axes.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Beside attention: what the output loses without each position.")
+    ] = False,
+    target: Annotated[str | None, typer.Option(help="Of a translation: look while this one is written.")] = None,
+    picture: Annotated[str | None, typer.Option(help="Draw to this .svg, .png or .html.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The numbers, for machines.")] = False,
+) -> None:
+    """Look inside a trained model: attention, heads, gates, residual stream, and whether what was looked at mattered.
+
+    sightline look runs/demo-transformer "나는 학생입니다." --what heads --picture heads.svg
+
+    sightline look runs/novels "It was a dark and" --what lens
+
+    sightline look runs/demo-gru "나는 학생입니다." --check
+    """
+    from sightline.cli.views import VIEW
+    from sightline.errors import UsageError, nearest
+    from sightline.loading import load
+    from sightline.sight import reading as sight
+    from sightline.train.machine import setup
+
+    if what not in VIEWS:
+        raise UsageError(f'--what: there is no "{what}"{nearest(what, VIEWS)}')
+    if picture is not None and Path(picture).suffix not in (".svg", ".png"):
+        raise UsageError(f"{picture}: a picture is .svg or .png")
+    setup(threads)
+    model: Any = load(run, device=device)
+    given = {} if target is None else {"target": target}
+    if given and model.run.task != "translation":
+        raise UsageError(f"--target is for a translation; {run} is a run of task {model.run.task}")
+    reading = model.reading(*(inputs or _example(model)), **given)
+    if list_:
+        _names(sight.look(reading), as_json)
+        return
+    view: Callable[..., Any] = VIEW[what]
+    found = view(model, reading, site)
+    if as_json:
+        print_json(found.data)
+    else:
+        print(found.text, flush=True)
+    if check:
+        _check(reading, found, as_json)
+    if picture is not None:
+        found.draw(Path(picture))
+        say(f"drawn to {picture}")
+    elif not as_json:
+        say(f"next: sightline look {run} … --what {what} --picture {what}.svg")
+
+
+def _example(model: Any) -> list[str]:
+    """Something to read where nothing is given: the beginning of the run's validation data."""
+    from sightline.errors import UsageError
+
+    found = model.example()
+    if found is None:
+        raise UsageError(f"{model.run.path}: give what the model is to read")
+    return found
+
+
+def _names(seen: Any, as_json: bool) -> None:
+    rows = [(name, seen.axes(name), tuple(seen[name].shape)) for name in seen.names]
+    if as_json:
+        print_json([{"name": name, "axes": axes, "shape": shape} for name, axes, shape in rows])
+        return
+    width = max(len(name) for name, _, _ in rows)
+    for name, axes, shape in rows:
+        print(f"{name:{width}}  {' × '.join(f'{axis} {size}' for axis, size in zip(axes, shape, strict=True))}")
+
+
+def _check(reading: Any, found: Any, as_json: bool) -> None:
+    """What each output loses without each position, and how far attention agrees."""
+    from sightline.sight.reading import agreement, occlusion
+    from sightline.sight.terminal import numbers_text
+
+    drops = occlusion(reading)
+    side = reading.sides[reading.read]
+    if as_json:
+        print_json({"occlusion": drops.tolist(), "outputs": reading.outputs, "positions": side.tokens})
+        return
+    print(f"\nNats that each output loses when a position is {reading.taken}:")
+    print(numbers_text(drops, side.tokens, reading.outputs))
+    if found.weights is not None and found.weights.shape == drops.shape:
+        print(f"Rank correlation with attention: {agreement(found.weights, drops):.2f} (1: what was looked at matters)")

@@ -1,0 +1,225 @@
+"""What `sightline look` shows: each view of a reading as text, as numbers and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sightline.errors import UsageError, nearest
+from sightline.sight import drawings, heads, measures, pictures
+from sightline.sight.alignment import CROSS, Aligner, matrix
+from sightline.sight.reading import Look, Reading
+from sightline.sight.reading import look as look_at
+from sightline.sight.terminal import attention_text, numbers_text
+
+ATTENTION = ("*.weights",)
+
+
+@dataclass(frozen=True)
+class View:
+    """One view: its text, its numbers for machines, how it is drawn, and the weights it shows, where it shows any."""
+
+    text: str
+    data: Any
+    draw: Callable[[Path], None]
+    weights: np.ndarray | None = None
+
+
+def _site(seen: Look, name: str | None, usual: Sequence[str]) -> heads.Site:
+    """The attention that is asked for, or the last one whose name ends as one of `usual` does."""
+    known = [one for one in seen.names if one.endswith(".weights")]
+    if not known:
+        raise UsageError("this model attends to nothing; look at its gates or states instead")
+    if name is None:
+        fitting = [one for one in known if one.endswith(tuple(usual))]
+        return heads.Site((fitting or known)[-1])
+    try:
+        site = heads.Site.of(name)
+    except ValueError:
+        raise UsageError(f'--site: "{name}" must be a name, or a name, a colon and the number of a head') from None
+    if site.name not in known:
+        raise UsageError(f'--site: no attention "{name}"{nearest(site.name, known)}; --list names them')
+    count = seen[site.name].shape[0] if "head" in seen.axes(site.name) else 0
+    if site.head is not None and not 0 <= site.head < count:
+        raise UsageError(f"--site: {site.name} has {count} heads, counted from 0")
+    return site
+
+
+def _sides(seen: Look, site: heads.Site) -> tuple[Any, Any]:
+    rows, columns = seen.axes(site.name)[-2:]
+    return seen.reading.sides[rows], seen.reading.sides[columns]
+
+
+def attention(model: Any, reading: Reading, site: str | None) -> View:
+    """Weights of one head, or the mean of an attention's heads: queries down, keys across."""
+    seen = look_at(reading, *ATTENTION)
+    chosen = _site(seen, site, ("cross_attention.weights", "decoder.attention.weights"))
+    weights, (rows, columns) = heads.weights_of(seen, chosen), _sides(seen, chosen)
+    return View(
+        f"{chosen.label}\n{attention_text(weights, columns.tokens, rows.tokens)}",
+        {"site": chosen.label, "rows": rows.tokens, "columns": columns.tokens, "weights": weights.tolist()},
+        lambda path: pictures.attention_picture(weights, columns.tokens, rows.tokens, path, chosen.label),
+        weights,
+    )
+
+
+def all_heads(model: Any, reading: Reading, site: str | None) -> View:
+    """Every head with what can be measured of it, the one that matters most first."""
+    seen = look_at(reading, *ATTENTION)
+    wanted = None if site is None else _site(seen, site, ()).name
+    names, rows = heads.table(seen, effects=True)
+    rows = [(one, values) for one, values in rows if wanted in (None, one.name)]
+    if not rows:
+        raise UsageError("this model attends to nothing; look at its gates or states instead")
+    rows.sort(key=lambda row: -row[1]["effect"])
+    width = max(len(one.label) for one, _ in rows)
+    lines = [f"{'head':{width}}" + "".join(f"{name:>13}" for name in names)]
+    lines += [f"{one.label:{width}}" + "".join(f"{values[name]:13.4f}" for name in names) for one, values in rows]
+    shown = {one.label: heads.weights_of(seen, one) for one, _ in rows[:16]}
+    rows_of, columns_of = _sides(seen, rows[0][0])
+    return View(
+        "\n".join([*lines, "entropy in nats; effect: nats that the outputs lose without the head"]),
+        [{"head": one.label, **values} for one, values in rows],
+        lambda path: drawings.heads_picture(shown, columns_of.tokens, rows_of.tokens, path),
+    )
+
+
+def alignment(model: Any, reading: Reading, site: str | None) -> View:
+    """Source words and the words of the translation that looked at them."""
+    seen = look_at(reading, *CROSS)
+    chosen = _site(seen, site, ("weights",))
+    rows, columns = _sides(seen, chosen)
+    weights = (rows.membership / rows.membership.sum(0)).T @ heads.weights_of(seen, chosen) @ columns.membership
+    links = Aligner(chosen, 0).links(seen)
+    pairs = [f"{columns.names[source]} – {rows.names[target]}" for source, target in sorted(links)]
+    return View(
+        "\n".join(pairs),
+        {"site": chosen.label, "source": columns.names, "target": rows.names, "links": sorted(links)},
+        lambda path: drawings.alignment_picture(weights, columns.names, rows.names, path),
+        matrix(links, len(rows.names), len(columns.names)),
+    )
+
+
+def _timeline(lines: Mapping[str, np.ndarray], tokens: Sequence[str], ylabel: str, logarithmic: bool = False) -> View:
+    return View(
+        numbers_text(np.stack(list(lines.values())), tokens, list(lines)),
+        {"tokens": tokens, **{name: values.tolist() for name, values in lines.items()}},
+        lambda path: drawings.timeline_picture(lines, tokens, path, ylabel=ylabel, logarithmic=logarithmic),
+    )
+
+
+def gates(model: Any, reading: Reading, site: str | None) -> View:
+    """How far every gate is open at every position, the mean over its units."""
+    seen = look_at(reading, *(f"*{name}" for name in measures.GATES))
+    lines = {name: values for name, values in measures.gates(seen).items() if site is None or name.startswith(site)}
+    if not lines:
+        raise UsageError("this model has no gates of that name; LSTM and GRU have" if seen.names else
+                         "this model has no gates; LSTM and GRU have")  # fmt: skip
+    side = seen.axes(next(iter(lines)))[0]
+    lines = {name: values for name, values in lines.items() if seen.axes(name)[0] == side}
+    return _timeline(lines, reading.sides[side].tokens, "open")
+
+
+def _layer(seen: Look, site: str | None, kind: str) -> str:
+    known = [name.rpartition(".")[0] for name in seen.names if name.endswith(kind)]
+    if not known:
+        raise UsageError(f"this model has no {kind.replace('_', ' ')}")
+    if site is None:
+        return known[-1]
+    if site not in known:
+        raise UsageError(f'--site: no layer "{site}"{nearest(site, known)}')
+    return site
+
+
+def belt(model: Any, reading: Reading, site: str | None) -> View:
+    """An LSTM's cell state: what is kept, what is added, what lies on the belt."""
+    seen = look_at(reading, "*forget_gate", "*input_gate", "*candidate", "*cell_state")
+    layer = _layer(seen, site, "cell_state")
+    tokens = reading.sides[seen.axes(f"{layer}.cell_state")[0]].tokens
+    return _timeline(measures.conveyor(seen, layer), tokens, layer)
+
+
+def states(model: Any, reading: Reading, site: str | None) -> View:
+    """Every unit of a hidden state over the positions."""
+    seen = look_at(reading, "*hidden_state")
+    layer = _layer(seen, site, "hidden_state")
+    values = seen[f"{layer}.hidden_state"].numpy()
+    tokens = reading.sides[seen.axes(f"{layer}.hidden_state")[0]].tokens
+    about = {"mean |h|": np.abs(values).mean(1), "saturated (|h| > 0.9)": (np.abs(values) > 0.9).mean(1)}
+    plain = _timeline(about, tokens, layer)
+    return View(plain.text, {**plain.data, "layer": layer, "hidden_state": values.tolist()},
+                lambda path: drawings.units_picture(values, tokens, path, title=f"{layer}: hidden state"))  # fmt: skip
+
+
+def positions(model: Any, reading: Reading, site: str | None) -> View:
+    """What is added to embeddings for their positions: the stripes, wavelengths, products by distance."""
+    sizes = model.settings.model
+    body = getattr(model.model, "body", getattr(model.model, "bert", model.model))
+    if not hasattr(body, "positions") or not hasattr(body.positions, "embed"):
+        raise UsageError("this model adds nothing to its embeddings for their positions")
+    count = min(64, getattr(sizes, "max_length", 64))
+    table = measures.position_table(body.positions, count, sizes.d_model)
+    gram = table @ table.T
+    by_distance = {"mean product": np.array([np.diagonal(gram, offset).mean() for offset in range(count)])}
+    places = [str(number) for number in range(count)]
+    return View(
+        numbers_text(np.stack(list(by_distance.values())), places, list(by_distance)),
+        {"table": table.tolist()},
+        lambda path: drawings.positions_picture(table, path, title=f"{sizes.positions} positions"),
+    )
+
+
+def residual(model: Any, reading: Reading, site: str | None) -> View:
+    """The length of the residual stream's vectors after every block."""
+    seen = look_at(reading, "*embedding", "*residual")
+    lines = measures.residual_norms(seen)
+    side = seen.axes(list(lines)[-1])[0]
+    lines = {name: values for name, values in lines.items() if seen.axes(name)[0] == side}
+    if len(lines) < 2:
+        raise UsageError("this model has no residual stream; Transformers have")
+    return _timeline(lines, reading.sides[side].tokens, "L2 norm")
+
+
+def gradients(model: Any, reading: Reading, site: str | None) -> View:
+    """How much the outputs hang on inputs further and further back."""
+    found = measures.gradients(reading)
+    curve = found.by_distance()
+    names = [str(distance) for distance in range(len(curve))]
+    plain = _timeline({"‖gradient‖": curve}, names, "mean norm of the gradient", logarithmic=True)
+    return View(f"by how far back the input lies\n{plain.text}", {**plain.data, "norms": found.norms_OS.tolist()},
+                plain.draw)  # fmt: skip
+
+
+def lens(model: Any, reading: Reading, site: str | None) -> View:
+    """What a GPT would say next after each of its layers."""
+    seen = look_at(reading, "embedding", "*residual")
+    found = measures.logit_lens(model, seen)
+    inputs = reading.sides["position"].tokens
+    width = max(len(token) for row in found.tokens for token in row) + 6
+    lines = []
+    for number in reversed(range(len(found.tokens))):
+        name = "embedding" if number == 0 else f"block {number - 1}"
+        pairs = zip(found.tokens[number], found.probabilities[number], strict=True)
+        lines.append(f"{name:10}" + "".join(f"{f'{token} {value:.2f}':>{width}}" for token, value in pairs))
+    lines.append(" " * 10 + "".join(f"{token:>{width}}" for token in inputs))
+    data = {"inputs": inputs, "tokens": found.tokens, "probabilities": found.probabilities.tolist()}
+    return View("\n".join(lines), data,
+                lambda path: drawings.lens_picture(found.tokens, found.probabilities, inputs, path))  # fmt: skip
+
+
+VIEW: dict[str, Callable[[Any, Reading, str | None], View]] = {
+    "attention": attention,
+    "heads": all_heads,
+    "alignment": alignment,
+    "gates": gates,
+    "belt": belt,
+    "states": states,
+    "positions": positions,
+    "residual": residual,
+    "gradients": gradients,
+    "lens": lens,
+}

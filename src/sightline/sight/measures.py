@@ -1,0 +1,122 @@
+"""Figures drawn from a reading: gates over time, the residual stream, gradients by distance, the logit lens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from sightline.errors import UsageError
+from sightline.nn.forward import Forward, Recorder
+from sightline.sight.reading import Look, Reading
+from sightline.sight.record import Record
+
+GATES = ("forget_gate", "input_gate", "output_gate", "reset_gate", "update_gate")
+
+
+def gates(look: Look) -> dict[str, np.ndarray]:
+    """The mean of every recorded gate over its units, by name: (positions). 1 is open, 0 closed."""
+    return {name: look[name].mean(-1).numpy() for name in look.names if name.split(".")[-1] in GATES}
+
+
+def conveyor(look: Look, layer: str) -> dict[str, np.ndarray]:
+    """An LSTM's cell state as a conveyor belt: at each position what is kept of it, what is added, what lies on it.
+
+    Means over the units of |f ⊙ c|, |i ⊙ g| and |c| (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
+
+    Args:
+        layer: the layer's name, as in "layers.0". Its gates, candidate and cell state must have been recorded.
+    """
+    forget, into, new, cell = (look[f"{layer}.{name}"] for name in
+                               ("forget_gate", "input_gate", "candidate", "cell_state"))  # fmt: skip
+    before = torch.cat([torch.zeros_like(cell[:1]), cell[:-1]])
+    return {
+        "kept |f·c|": (forget * before).abs().mean(-1).numpy(),
+        "added |i·g|": (into * new).abs().mean(-1).numpy(),
+        "on the belt |c|": cell.abs().mean(-1).numpy(),
+    }
+
+
+def residual_norms(look: Look) -> dict[str, np.ndarray]:
+    """The L2 norm of the residual stream at every position after the embedding and every block, by name."""
+    names = [name for name in look.names if name.split(".")[-1] in ("embedding", "residual")]
+    return {name: look[name].norm(dim=-1).numpy() for name in names}
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """How an output's log-probability depends on each input position: norms of its gradient by the embeddings."""
+
+    norms_OS: np.ndarray  # (outputs, positions read)
+
+    def by_distance(self) -> np.ndarray:
+        """The mean norm over the outputs by how many positions back the input lies.
+
+        Of as many outputs as positions each is what is said right after its position; of others, after the last one.
+        """
+        outputs, positions = self.norms_OS.shape
+        sums, counts = np.zeros(positions), np.zeros(positions)
+        for output, norms in enumerate(self.norms_OS):
+            latest = output if outputs == positions else positions - 1
+            sums[: latest + 1] += norms[latest::-1]
+            counts[: latest + 1] += 1
+        return sums / counts
+
+
+def gradients(reading: Reading) -> Gradients:
+    """‖∂ ln p(output) / ∂ embedding‖ for every output and every position of the side that is read.
+
+    What a recurrent network forgets and a Transformer does not (Bengio et al. 1994; Pascanu et al. 2013).
+    Raises UsageError where there is no output, as in a text without a blank.
+    """
+    pattern = "encoder.embedding" if reading.read == "source" else "embedding"
+    if not reading.outputs:
+        raise UsageError("nothing is predicted in this text; put a [MASK] where a word is missing")
+    recorder = Recorder([pattern], gradients=True)
+    with torch.inference_mode(False), torch.enable_grad():
+        found = reading.run(Forward(recorder=recorder))
+        (embedding,) = Record(recorder).steps(pattern)
+        rows = [torch.autograd.grad(one, embedding, retain_graph=True)[0][0].norm(dim=-1) for one in found]
+    return Gradients(torch.stack(rows).float().cpu().numpy())
+
+
+@dataclass(frozen=True)
+class Lens:
+    """What a language model would say after each layer (L, T): its likeliest token, and the probability."""
+
+    tokens: list[list[str]]
+    probabilities: np.ndarray
+
+
+@torch.inference_mode()
+def logit_lens(model: Any, look: Look) -> Lens:
+    """The next token read off the residual stream after the embedding and after every block (nostalgebraist 2020).
+
+    Args:
+        model: a loaded language model of the kind gpt. look: with "embedding" and "blocks.*.residual" recorded.
+
+    Raises UsageError for another kind of model.
+    """
+    if model.run.task != "language" or model.settings.model.kind != "gpt":
+        raise UsageError(f"{model.run.path}: the logit lens reads the residual stream of a GPT")
+    inner = model.model
+    names = [name for name in look.names if name.split(".")[-1] in ("embedding", "residual")]
+    tokens, probabilities = [], []
+    for name in names:
+        x_1TD = look.record[name]
+        x_1TD = x_1TD if inner.norm is None else inner.norm(x_1TD)
+        best = inner.project(x_1TD)[0].softmax(-1).max(-1)
+        tokens.append(model.tokenizer.tokens(best.indices.tolist()))
+        probabilities.append(best.values.float().cpu().numpy())
+    return Lens(tokens, np.stack(probabilities))
+
+
+def position_table(positions: Any, count: int, width: int) -> np.ndarray:
+    """(count, width): what an encoding adds to each position. Raises UsageError where it adds nothing."""
+    with torch.inference_mode():
+        table = positions.embed(torch.zeros(1, count, width))[0].float().cpu().numpy()
+    if not table.any():
+        raise UsageError("this model adds nothing to its embeddings for their positions")
+    return table

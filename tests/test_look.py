@@ -1,0 +1,247 @@
+"""`sightline look` and `align`: every view of every kind of model, its numbers by hand, and what cannot be seen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import WORDS, sightline
+
+import sightline as package
+from sightline.data.grammar import split
+from sightline.errors import DataError
+from sightline.sight import heads, measures
+from sightline.sight.alignment import Aligner, alignment_error, from_pharaoh, to_pharaoh
+from sightline.sight.reading import Look, Reading, look
+from sightline.sight.terminal import numbers_text
+
+TEXT = "ein haus rot blau"
+
+
+@pytest.fixture(scope="module")
+def kinds(runs, language_runs, bert, classifiers, tagger, answerer, vit) -> dict[str, Path]:
+    return {**runs, **language_runs, "bert": bert, "classifier": classifiers["pair"], "tagger": tagger,
+            "answerer": answerer, "vit": vit}  # fmt: skip
+
+
+TRANSFORMERS = ("transformer", "gpt", "bert", "classifier", "tagger", "answerer", "vit")
+VIEWS = {
+    "attention": (*TRANSFORMERS, "seq2seq"),
+    "heads": (*TRANSFORMERS, "seq2seq"),
+    "alignment": ("transformer", "seq2seq"),
+    "gates": ("seq2seq", "recurrent"),
+    "belt": ("recurrent",),
+    "states": ("seq2seq", "recurrent"),
+    "positions": ("transformer", "gpt", "bert", "classifier", "tagger", "answerer"),
+    "residual": TRANSFORMERS,
+    "gradients": (*TRANSFORMERS, "seq2seq", "recurrent", "window"),
+    "lens": ("gpt",),
+}
+CASES = [(view, kind) for view, kinds in VIEWS.items() for kind in kinds]
+
+
+@pytest.mark.parametrize(("view", "kind"), CASES)
+def test_every_view(view: str, kind: str, kinds: dict[str, Path], tmp_path: Path, capsys) -> None:
+    """What is read, where nothing is named, is the beginning of the validation data."""
+    words = ["look", kinds[kind], "--what", view]
+    assert sightline(*words, "--picture", tmp_path / "x.svg") == 0
+    told = capsys.readouterr()
+    assert told.out.strip()
+    assert (tmp_path / "x.svg").read_text(encoding="utf-8").startswith("<?xml")
+    assert sightline(*words, "--json") == 0
+    assert json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_what_a_model_has_not(view: str, kinds: dict[str, Path], capsys) -> None:
+    for kind in set(kinds) - set(VIEWS[view]) - {"vit"}:
+        capsys.readouterr()
+        code = sightline("look", kinds[kind], "--what", view)
+        told = capsys.readouterr().err.strip().splitlines()
+        assert code == 2, (view, kind, told)
+        assert len(told) == 1, told
+
+
+def test_names_and_choices(kinds: dict[str, Path], tmp_path: Path, capsys) -> None:
+    assert sightline("look", kinds["transformer"], TEXT, "--list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = (line for line in lines if line.startswith("decoder.0.cross_attention.weights"))
+    assert line.split()[1:6] == ["head", "2", "×", "target", line.split()[5]]
+    assert line.endswith("source 5")
+    words = ["look", kinds["transformer"], TEXT]
+    refused = {
+        "did you mean \"attention\"": ["--what", "atention"],
+        ".svg or .png": ["--picture", tmp_path / "x.bmp"],
+        "no attention \"decoder.0.cros_attention\"": ["--site", "decoder.0.cros_attention"],
+        "has 2 heads": ["--site", "decoder.0.cross_attention:2"],
+        "the number of a head": ["--site", "decoder.0.cross_attention:x"],
+    }  # fmt: skip
+    for says, more in refused.items():
+        capsys.readouterr()
+        assert sightline(*words, *more) == 2
+        assert says in capsys.readouterr().err
+    assert sightline(*words, "--site", "encoder.0.self_attention:1", "--check", "--target", "a house") == 0
+    told = capsys.readouterr().out
+    assert told.startswith("encoder.0.self_attention:1\n")
+    assert "Nats that each output loses" in told
+    assert sightline("look", kinds["gpt"], "a red", "--target", "x") == 2
+    assert sightline(*words, "--site", "decoder.0.cross_attention:1", "--check") == 0
+    assert "Rank correlation with attention" in capsys.readouterr().out
+
+
+def fake(weights: np.ndarray) -> Look:
+    """A look with one attention of these weights (heads, T, S)."""
+
+    class Record:
+        names = ("decoder.0.cross_attention.weights",)
+
+        def __getitem__(self, name: str) -> torch.Tensor:
+            return torch.from_numpy(weights)[None]
+
+        def axes(self, name: str) -> tuple[str, ...]:
+            return ("batch", "head", "target", "source")
+
+    reading: Any = None
+    return Look(reading, Record(), ())  # pyright: ignore
+
+
+def test_measures_of_heads_by_hand() -> None:
+    straight, even = np.eye(4), np.full((4, 4), 0.25)
+    assert heads.entropy(straight) == 0
+    assert heads.entropy(even) == pytest.approx(np.log(4))
+    assert heads.distance(straight) == pytest.approx(0, abs=1e-9)
+    assert heads.distance(even) == pytest.approx((6 + 4 + 4 + 6) / 16)
+    assert heads.diagonality(straight) == pytest.approx(1)
+    assert heads.diagonality(even) == pytest.approx((2 + 3 + 3 + 2) / 16)
+    seen = fake(np.stack([straight, even]))
+    assert [site.head for site, _ in heads.ranked(seen, "entropy")] == [1, 0]
+    assert heads.ranked(seen, "diagonality")[0][0].label == "decoder.0.cross_attention:0"
+    assert heads.Site.of("decoder.0.cross_attention:1") == heads.sites(seen)[1]
+
+
+def test_a_head_that_is_taken_out(runs: dict[str, Path]) -> None:
+    """Its effect is what the outputs lose when its rows of the output projection are zero."""
+    model: Any = package.load(runs["transformer"])
+    reading = model.reading(TEXT)
+    site = heads.Site("decoder.0.cross_attention.weights", 1)
+    found = heads.effect(reading, site)
+    with torch.no_grad():
+        before = float(reading.run(heads.Forward()).sum())
+        output = model.model.decoder[0].cross_attention.output
+        output.weight[:, 8:] = 0
+        assert before - float(reading.run(heads.Forward()).sum()) == pytest.approx(found, abs=1e-4)
+
+
+def test_an_lstms_belt(language_runs: dict[str, Path]) -> None:
+    model: Any = package.load(language_runs["recurrent"])
+    seen = look(model.reading("a red house sees"))
+    belt = measures.conveyor(seen, "layers.0")
+    name = "layers.0.{}".format
+    forget, cell = seen[name("forget_gate")], seen[name("cell_state")]
+    kept = torch.cat([torch.zeros(1, cell.shape[1]), forget[1:] * cell[:-1]])
+    added = seen[name("input_gate")] * seen[name("candidate")]
+    torch.testing.assert_close(kept + added, cell, atol=1e-5, rtol=1e-4)  # the cell's equation
+    np.testing.assert_allclose(belt["kept |f·c|"], kept.abs().mean(1), atol=1e-6)
+    np.testing.assert_allclose(belt["on the belt |c|"], cell.abs().mean(1), atol=1e-6)
+
+
+def test_gradients_by_finite_differences(language_runs: dict[str, Path]) -> None:
+    model: Any = package.load(language_runs["gpt"])
+    reading: Reading = model.reading("a red house sees")
+    found = measures.gradients(reading)
+    outputs, positions = found.norms_OS.shape
+    assert outputs == positions == len(reading.outputs)
+    np.testing.assert_allclose(np.triu(found.norms_OS, 1), 0, atol=1e-7)  # nothing comes from later
+    curve = found.by_distance()
+    assert curve[0] == pytest.approx(np.mean(np.diagonal(found.norms_OS)))
+    assert curve[1] == pytest.approx(np.mean(np.diagonal(found.norms_OS, -1)))
+    # along one direction the output changes by at most the norm times the step
+    step = 1e-3
+    with torch.no_grad():
+        direction = torch.randn(model.model.embedding.shape[1])
+        direction *= step / direction.norm()
+        plain = reading.run(heads.Forward())
+        token = model.tokenizer.encode("a red house sees")[-2]
+        model.model.embedding[token] += direction
+        changed = reading.run(heads.Forward())
+    assert abs(float(changed[0] - plain[0])) < 10 * step
+
+
+def test_the_logit_lens_ends_with_what_the_model_says(language_runs: dict[str, Path]) -> None:
+    model: Any = package.load(language_runs["gpt"])
+    reading = model.reading("a red house sees a")
+    lens = measures.logit_lens(model, look(reading))
+    assert lens.probabilities.shape == (2, len(reading.outputs))
+    ids = [model.model.begin_id, *model.tokenizer.encode("a red house sees a")][:-1]
+    with torch.no_grad():
+        features, _ = model.model.decode(torch.tensor([ids]), model.model.start(1))
+        best = model.model.project(features)[0].softmax(-1).max(-1)
+    assert lens.tokens[-1] == model.tokenizer.tokens(best.indices.tolist())
+    np.testing.assert_allclose(lens.probabilities[-1], best.values, atol=1e-5)
+
+
+def test_tables_reckon_with_wide_characters() -> None:
+    text = numbers_text(np.array([[1.0, -0.5]]), ["나는", "x"], ["열"])
+    head, row = text.splitlines()
+    assert head == "      나는      x"
+    assert row == "열    1.00  -0.50"
+
+
+def test_alignment_error_by_hand() -> None:
+    gold = [frozenset({(0, 0), (1, 2)}), frozenset({(0, 1)})]
+    found = [frozenset({(0, 0), (1, 1)}), frozenset({(0, 1)})]
+    assert alignment_error(found, gold) == pytest.approx(1 - 2 * 2 / 6)
+    assert alignment_error(gold, gold) == 0
+    assert to_pharaoh(gold[0]) == "0-0 1-2"
+    assert from_pharaoh("0-0 1-2", "x:1") == gold[0]
+    with pytest.raises(DataError, match=r'x:1: "0 0" is no alignment'):
+        from_pharaoh("0 0", "x:1")
+
+
+def test_links_of_words(runs: dict[str, Path]) -> None:
+    model: Any = package.load(runs["seq2seq"])
+    seen = look(model.reading(TEXT, " ".join(WORDS[word] for word in TEXT.split())), "decoder.attention.weights")
+    by_word = seen.by_word("decoder.attention.weights")
+    links = Aligner(heads.Site("decoder.attention.weights"), 0).links(seen)
+    for source, target in links:
+        assert by_word[target].argmax() == source
+    assert all(source < 4 and target < 4 for source, target in links)
+
+
+def test_align(runs: dict[str, Path], texts: Path, tmp_path: Path, capsys) -> None:
+    words = ["align", runs["transformer"], texts / "test.de", texts / "test.en"]
+    assert sightline(*words) == 0
+    told = capsys.readouterr()
+    lines = told.out.splitlines()
+    assert len(lines) == len((texts / "test.de").read_text().splitlines())
+    assert "read off decoder.0.cross_attention" in told.err
+    # the language is word by word
+    pairs = (texts / "test.de").read_text().splitlines()
+    gold = tmp_path / "gold"
+    gold.write_text("".join(" ".join(f"{n}-{n}" for n in range(len(line.split()))) + "\n" for line in pairs))
+    assert sightline(*words, "--gold", gold, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert 0 <= found["alignment_error"] <= 1
+    assert sightline(*words, "--site", "decoder.0.cross_attention:1", "--first", 3) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    gold.write_text("0-0\n")
+    assert sightline(*words, "--gold", gold) == 1
+    assert sightline("align", runs["transformer"], texts / "test.de") == 2
+    assert sightline("align", runs["seq2seq"], "--first", 2) == 0  # the embedded corpus
+    assert len(split("test")) > 2
+
+
+def test_a_fixed_context_has_no_alignment(config_file: Path, texts: Path, tmp_path: Path, capsys) -> None:
+    from conftest import MODELS
+
+    words = ["train", config_file, "--run", tmp_path / "run", *MODELS["seq2seq"], "model.attention=none"]
+    assert sightline(*words) == 0
+    capsys.readouterr()
+    assert sightline("align", tmp_path / "run", texts / "test.de", texts / "test.en") == 2
+    assert "fixed context" in capsys.readouterr().err
+    assert sightline("look", tmp_path / "run", TEXT) == 2
+    assert "attends to nothing" in capsys.readouterr().err
