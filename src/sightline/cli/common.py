@@ -19,6 +19,15 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def say_drawn(picture: str) -> None:
+    """That a picture is written, and where it may lack letters."""
+    from sightline.sight.pictures import hangul_font
+
+    say(f"drawn to {picture}")
+    if picture.endswith(".png") and hangul_font() is None:
+        say("no installed font has Hangul, so the PNG may show boxes; an .svg shows it wherever it is viewed")
+
+
 def print_json(value: Any, indent: int | None = None) -> None:
     """One JSON value on standard output; numbers that JSON cannot spell are null."""
     print(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent), flush=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import RunArgument, print_json, say
+from sightline.cli.common import RunArgument, print_json, say, say_drawn
 
 # What can be looked at, in the words of the command line.
 VIEWS = ("attention", "heads", "alignment", "gates", "belt", "states", "positions", "residual", "gradients", "lens")
@@ -78,7 +78,7 @@ def look(
         _check(reading, found, as_json)
     if picture is not None:
         found.draw(Path(picture))
-        say(f"drawn to {picture}")
+        say_drawn(picture)
     elif not as_json:
         say(f"next: sightline look {run} … --what {what} --picture {what}.svg")
 

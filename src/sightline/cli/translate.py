@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, print_json, progress, say
+from sightline.cli.common import RunArgument, print_json, progress, say, say_drawn
 
 
 def register(app: typer.Typer) -> None:
@@ -105,10 +105,8 @@ def _draw(record) -> None:
 def _picture(record, path: str) -> None:
     from pathlib import Path
 
-    from sightline.sight.pictures import attention_picture, hangul_font
+    from sightline.sight.pictures import attention_picture
 
     weights, source, target = record.attention.by_word()
     attention_picture(weights, source, target, Path(path))
-    say(f"attention drawn to {path}")
-    if path.endswith(".png") and hangul_font() is None:
-        say("no installed font has Hangul, so the PNG may show boxes; an .svg shows it wherever it is viewed")
+    say_drawn(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,8 @@ def save(figure: Any, path: Path) -> None:
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     settings: Any = {"svg.fonttype": "none", "font.family": families, "svg.hashsalt": "sightline"}
     try:
-        with matplotlib.rc_context(settings):
+        with matplotlib.rc_context(settings), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing")
             for text in figure.findobj(lambda artist: hasattr(artist, "set_fontfamily")):
                 text.set_fontfamily(families)
             figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
@@ -82,8 +84,6 @@ def attention_picture(
         weights_TS: rows sum to one.
         path: .svg or .png; a PNG of Hangul needs a font that has it (`hangul_font`).
     """
-    import warnings
-
     source, target = [_short(name) for name in source], [_short(name) for name in target]
     margins = (max(map(cell_len, target)) * _INCHES_A_CELL, max(map(cell_len, source)) * _INCHES_A_CELL)
     figure, axes = figure_of(1.0 + margins[0] + 0.42 * len(source), 0.8 + margins[1] + 0.34 * len(target))
@@ -96,9 +96,7 @@ def attention_picture(
         side.set_color("#bbbbbb")
     if title:
         axes.set_xlabel(title)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
-        save(figure, path)
+    save(figure, path)
 
 
 def curves_picture(
