@@ -80,7 +80,7 @@ def test_outputs_are_those_of_transformers() -> None:
     ours = BertForPretraining(30, SIZES)
     take(ours.bert, found)
     with torch.no_grad():
-        for our, their in HEADS:
+        for our, their in HEADS["masked_language"].names:
             ours.get_parameter(our).copy_(found[their])
         ours.output_bias.copy_(found["cls.predictions.bias"])
     tokens, real, segment = batch_of_tokens()

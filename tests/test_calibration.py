@@ -46,7 +46,7 @@ def test_the_temperature_of_scores_that_are_too_sharp(sharpness: float) -> None:
 def test_a_calibrated_run(kind: str, labelled_files, image_file: Path, tmp_path: Path, capsys) -> None:
     file = image_file if kind == "images" else labelled_files[kind]
     # neither at chance nor without a fault, where every temperature or none would do
-    updates = 250 if kind == "images" else 12
+    updates = 150 if kind == "images" else 12
     words = (f"training.max_updates={updates}", f"training.validate_every={updates // 2}")
     runs = {}
     for asked in ("false", "true"):

@@ -3,15 +3,43 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
+
+from sightline.data.tokenizer import Tokenizer
 
 
 class PlainTask:
-    """Batches that split themselves, replicas that share all but the model, and nothing carried between batches."""
+    """Batches that split themselves, replicas that share all but the model, and nothing carried between batches.
+
+    Args:
+        settings, tokenizers, model: of the run. device: where its batches go.
+        report: called with a line for whoever waits. cache_dir: where what was read is kept; the user's by default.
+    """
 
     model: nn.Module
+
+    def __init__(
+        self,
+        settings: Any,
+        tokenizers: dict[str, Tokenizer],
+        model: nn.Module,
+        *,
+        device: torch.device | str = "cpu",
+        report: Callable[[str], None] = lambda line: None,
+        cache_dir: Path | None = None,
+    ) -> None:
+        self.settings, self.tokenizers, self.model = settings, tokenizers, model
+        self.device = torch.device(device)
+        self.prepare(report, cache_dir)
+
+    def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
+        """Reads what is learned from and measured on. Raises DataError where that cannot be."""
+        raise NotImplementedError
 
     def split(self, batch: Any, parts: int) -> list[Any]:
         """The batch in at most `parts` pieces, for workers side by side."""

@@ -251,22 +251,14 @@ def make_model(settings: ClassificationSettings, tokenizers: dict[str, Tokenizer
 class ClassificationTask(PlainTask):
     """Joins a model with labelled texts for the training loop; a "token" of its losses is an example."""
 
-    def __init__(
-        self,
-        settings: ClassificationSettings,
-        tokenizers: dict[str, Tokenizer],
-        model: nn.Module,
-        *,
-        device: torch.device | str = "cpu",
-        report: Callable[[str], None] = lambda line: None,
-        cache_dir: Path | None = None,
-    ) -> None:
-        self.settings, self.tokenizers, self.model = settings, tokenizers, model
-        self.device = torch.device(device)
+    settings: ClassificationSettings
+
+    def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
+        settings = self.settings
         texts = settings.data.train[0].source
-        self._train = encode(settings, tokenizers[SIDE], read_training(settings), texts, report)
+        self._train = encode(settings, self.tokenizers[SIDE], read_training(settings), texts, report)
         validation: Any = settings.data.validation
-        self._validation = encode_files(settings, tokenizers[SIDE], validation, report)
+        self._validation = encode_files(settings, self.tokenizers[SIDE], validation, report)
         self._order = batch_order(self._train, settings, settings.training.seed)
         report(f"batches: {len(self._order.epoch(0)):,} per epoch")
 

@@ -184,17 +184,10 @@ def to_tensor(settings: ImageSettings, pixels_BYXC: np.ndarray, model: nn.Module
 class ImageTask(PlainTask):
     """Joins a model with images for the training loop; a "token" of its losses is an image."""
 
-    def __init__(
-        self,
-        settings: ImageSettings,
-        tokenizers: dict[str, Tokenizer],
-        model: nn.Module,
-        *,
-        device: torch.device | str = "cpu",
-        report: Callable[[str], None] = lambda line: None,
-        cache_dir: Path | None = None,
-    ) -> None:
-        self.settings, self.model = settings, model
+    settings: ImageSettings
+
+    def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
+        settings = self.settings
         self._change = Augmentation(**settings.augmentation.model_dump())
         self._train = [read_labelled(settings, files, cache_dir) for files in settings.data.train]
         validation: Any = settings.data.validation

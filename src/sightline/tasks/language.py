@@ -175,30 +175,17 @@ class LanguageTask(PlainTask):
 
     Models that carry a state read parallel streams from end to end, each batch going on from the states of the batch
     before it (truncated back-propagation through time); others read blocks in random order.
-
-    Args:
-        settings, tokenizers, model: what belongs together in a run.
-        report: where one-line messages about the data go.
-        cache_dir: where encoded text is kept; the user's cache folder by default.
     """
 
-    def __init__(
-        self,
-        settings: LanguageSettings,
-        tokenizers: dict[str, Tokenizer],
-        model: nn.Module,
-        *,
-        device: torch.device | str = "cpu",
-        report: Callable[[str], None] = lambda line: None,
-        cache_dir: Path | None = None,
-    ) -> None:
-        self.settings, self.tokenizers, self.model = settings, tokenizers, model
-        self.device = torch.device(device)
-        self._train = encode(settings, tokenizers[SIDE], settings.data.train, cache_dir, report)
-        self._validation = encode(settings, tokenizers[SIDE], settings.data.validation, cache_dir)
+    settings: LanguageSettings
+
+    def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
+        settings = self.settings
+        self._train = encode(settings, self.tokenizers[SIDE], settings.data.train, cache_dir, report)
+        self._validation = encode(settings, self.tokenizers[SIDE], settings.data.validation, cache_dir)
         self._separator = Tokenizer.eos_id if settings.data.separate else None
         block, training = settings.data.block, settings.training
-        self._carries = bool(model.carries_state)
+        self._carries = bool(self.model.carries_state)
         length, budget = len(self._train.stream), training.tokens_per_batch
         if self._carries:
             self._order = StreamOrder(length, max(1, budget // block), block, seed=training.seed)

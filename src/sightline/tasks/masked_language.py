@@ -158,21 +158,13 @@ def masks(settings: MaskedLanguageSettings, tokenizer: Tokenizer) -> Masks:
 class MaskedLanguageTask(PlainTask):
     """Joins a model with documents for the training loop; the "tokens" of its losses are those to be predicted."""
 
-    def __init__(
-        self,
-        settings: MaskedLanguageSettings,
-        tokenizers: dict[str, Tokenizer],
-        model: nn.Module,
-        *,
-        device: torch.device | str = "cpu",
-        report: Callable[[str], None] = lambda line: None,
-        cache_dir: Path | None = None,
-    ) -> None:
-        self.settings, self.tokenizers, self.model = settings, tokenizers, model
-        self.device = torch.device(device)
-        self._masks = masks(settings, tokenizers[SIDE])
-        self._train = encode(settings.data.train, tokenizers[SIDE], report, cache_dir)
-        self._validation = encode(settings.data.validation, tokenizers[SIDE], report, cache_dir)
+    settings: MaskedLanguageSettings
+
+    def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
+        settings = self.settings
+        self._masks = masks(settings, self.tokenizers[SIDE])
+        self._train = encode(settings.data.train, self.tokenizers[SIDE], report, cache_dir)
+        self._validation = encode(settings.data.validation, self.tokenizers[SIDE], report, cache_dir)
         self._order = segment_order(settings, self._train, settings.training.seed)
         segment_order(settings, self._validation, 0)  # refuses what could not be measured before anything is learned
         report(f"training text: {self._train.summary()}")

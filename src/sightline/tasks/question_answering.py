@@ -187,24 +187,16 @@ def _tokens(question: Question, spans: Sequence[tuple[int, int]]) -> tuple[int, 
 class QuestionTask(PlainTask):
     """Joins a model with questions for the training loop; a "token" of its losses is an input."""
 
-    def __init__(
-        self,
-        settings: QuestionSettings,
-        tokenizers: dict[str, Tokenizer],
-        model: nn.Module,
-        *,
-        device: torch.device | str = "cpu",
-        report: Callable[[str], None] = lambda line: None,
-        cache_dir: Path | None = None,
-    ) -> None:
-        self.settings, self.tokenizers, self.model = settings, tokenizers, model
-        self.device = torch.device(device)
+    settings: QuestionSettings
+
+    def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
+        settings = self.settings
         validation: Any = settings.data.validation
         self._validation = read_all(settings, validation.source)
         questions = list(read_training(settings))
         where = settings.data.train[0].source
         _require_answers(settings, questions, where)
-        inputs = inputs_of(settings, tokenizers[SIDE], ((one.question, one.context) for one in questions))
+        inputs = inputs_of(settings, self.tokenizers[SIDE], ((one.question, one.context) for one in questions))
         targets, usable = targets_of(inputs, questions)
         if not usable.any():
             raise DataError(f"{where}: no answer stands in its text; check the file")

@@ -137,18 +137,10 @@ def cut(records: Iterable[Units], joined_by: str, tokenizer: Tokenizer, max_toke
 class TaggingTask(PlainTask):
     """Joins a model with tagged units for the training loop; the "tokens" of its losses are those with a tag."""
 
-    def __init__(
-        self,
-        settings: TaggingSettings,
-        tokenizers: dict[str, Tokenizer],
-        model: nn.Module,
-        *,
-        device: torch.device | str = "cpu",
-        report: Callable[[str], None] = lambda line: None,
-        cache_dir: Path | None = None,
-    ) -> None:
-        self.settings, self.tokenizers, self.model = settings, tokenizers, model
-        self.device = torch.device(device)
+    settings: TaggingSettings
+
+    def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
+        settings = self.settings
         files: Any = settings.data.validation
         self._validation = list(read_tagged(files.tagged_source()))
         self._joined_by = files.joined_by
@@ -157,7 +149,7 @@ class TaggingTask(PlainTask):
         if not records or not self._validation:
             raise DataError(f"{(where if not records else files).source}: no records; check the file")
         _require_tags(settings, self._validation, files.source)
-        pieces = cut([units for units, _ in records], where.joined_by, tokenizers[SIDE], settings.data.max_tokens)
+        pieces = cut([units for units, _ in records], where.joined_by, self.tokenizers[SIDE], settings.data.max_tokens)
         self._targets = _targets(settings, pieces, [tags for _, tags in records])
         self._train = Examples(pieces.sequences, 1, np.zeros(len(pieces.record), dtype=np.int64))
         self._order = in_batches(settings, self._train, settings.training.seed)

@@ -146,32 +146,19 @@ def make_model(settings: TranslationSettings, tokenizers: dict[str, Tokenizer]) 
 
 
 class TranslationTask(PlainTask):
-    """Joins a model with encoded pairs for the training loop.
+    """Joins a model with encoded pairs for the training loop."""
 
-    Args:
-        settings, tokenizers, model: what belongs together in a run.
-        report: where one-line messages about the data go.
-        cache_dir: where encoded pairs are kept; the user's cache folder by default.
-    """
+    settings: TranslationSettings
 
-    def __init__(
-        self,
-        settings: TranslationSettings,
-        tokenizers: dict[str, Tokenizer],
-        model: nn.Module,
-        *,
-        device: torch.device | str = "cpu",
-        report: Callable[[str], None] = lambda line: None,
-        cache_dir: Path | None = None,
-    ) -> None:
-        self.settings, self.tokenizers, self.model = settings, tokenizers, model
-        self.device = torch.device(device)
+    def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
+        settings = self.settings
         self._cache_dir, self._report = cache_dir, report
         self._train = self._encode(settings.data.train)
         self._validation = self._encode([settings.data.validation])
         training = settings.training
         rate = settings.tokenizer.merge_dropout
-        self._merge_dropout = [MergeDropout(tokenizers[side].merged_from(), rate) for side in SIDES] if rate else []
+        mergers = [self.tokenizers[side] for side in SIDES] if rate else []
+        self._merge_dropout = [MergeDropout(one.merged_from(), rate) for one in mergers]
         self._order = self._batch_order(self._train, training.seed)
         self._validation_order = self._batch_order(self._validation, 0)
         report(f"training pairs: {self._train.summary()}")
