@@ -245,3 +245,32 @@ def test_a_fixed_context_has_no_alignment(config_file: Path, texts: Path, tmp_pa
     assert "fixed context" in capsys.readouterr().err
     assert sightline("look", tmp_path / "run", TEXT) == 2
     assert "attends to nothing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["transformer", "seq2seq", "gpt", "bert", "classifier", "vit", "recurrent"])
+def test_a_page_of_all_heads(kind: str, kinds: dict[str, Path], tmp_path: Path) -> None:
+    page = tmp_path / "x.html"
+    if kind == "recurrent":
+        assert sightline("look", kinds[kind], "--what", "states", "--picture", page) == 0
+    else:
+        assert sightline("look", kinds[kind], "--picture", page) == 0
+    text = page.read_text(encoding="utf-8")
+    assert len(text) < 1_000_000
+    assert "http://" not in text
+    assert "https://" not in text
+    inner = text.split('<script type="application/json" id="data">')[1].split("</script>")[0]
+    data = json.loads(inner)
+    assert len(data["outputs"]) == len(data["log_probabilities"])
+    for matrix in data["matrices"]:
+        assert np.array(matrix["values"]).shape == (len(matrix["rows"]), len(matrix["columns"]))
+    assert data["matrices"][-1]["name"].startswith("nats lost")
+    assert (len(data["matrices"]) > 1) == (kind != "recurrent")
+
+
+def test_text_cannot_leave_the_page(kinds: dict[str, Path], tmp_path: Path) -> None:
+    page, hostile = tmp_path / "x.html", "</script><img src=x onerror=alert(1)> haus"
+    assert sightline("look", kinds["seq2seq"], hostile, "--picture", page) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.count("</script>") == 2
+    assert "<img" not in text
+    assert json.loads(text.split('id="data">')[1].split("</script>")[0])["title"] == hostile

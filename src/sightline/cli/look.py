@@ -36,7 +36,7 @@ def look(
         bool, typer.Option("--check", help="Beside attention: what the output loses without each position.")
     ] = False,
     target: Annotated[str | None, typer.Option(help="Of a translation: look while this one is written.")] = None,
-    picture: Annotated[str | None, typer.Option(help="Draw to this .svg, .png or .html.")] = None,
+    picture: Annotated[str | None, typer.Option(help="Draw to this .svg or .png; .html shows all heads.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The numbers, for machines.")] = False,
@@ -53,12 +53,13 @@ def look(
     from sightline.errors import UsageError, nearest
     from sightline.loading import load
     from sightline.sight import reading as sight
+    from sightline.sight.page import write_page
     from sightline.train.machine import setup
 
     if what not in VIEWS:
         raise UsageError(f'--what: there is no "{what}"{nearest(what, VIEWS)}')
-    if picture is not None and Path(picture).suffix not in (".svg", ".png"):
-        raise UsageError(f"{picture}: a picture is .svg or .png")
+    if picture is not None and Path(picture).suffix not in (".svg", ".png", ".html"):
+        raise UsageError(f"{picture}: a picture is .svg or .png, a page .html")
     setup(threads)
     model: Any = load(run, device=device)
     given = {} if target is None else {"target": target}
@@ -77,7 +78,12 @@ def look(
     if check:
         _check(reading, found, as_json)
     if picture is not None:
-        found.draw(Path(picture))
+        if picture.endswith(".html"):
+            seen = sight.look(reading, "*.weights")
+            numbers = getattr(getattr(model.settings, "data", None), "numbers", False)
+            write_page(seen, Path(picture), " ".join(map(str, inputs or [])) or run, probabilities=not numbers)
+        else:
+            found.draw(Path(picture))
         say_drawn(picture)
     elif not as_json:
         say(f"next: sightline look {run} … --what {what} --picture {what}.svg")
