@@ -182,10 +182,44 @@ def test_agreement() -> None:
 
 def test_words(runs: dict[str, Path]) -> None:
     model: Any = package.load(runs["seq2seq"])
-    reading = model.reading(TEXT, " ".join(WORDS[word] for word in TEXT.split()))
+    reading = model.reading(TEXT, target=" ".join(WORDS[word] for word in TEXT.split()))
     seen = look(reading, "decoder.attention.weights")
     by_word = seen.by_word("decoder.attention.weights")
     assert by_word.shape == (5, 5)  # four words and an end on either side
     assert reading.sides["source"].names == (*TEXT.split(), "</s>")
     np.testing.assert_allclose(by_word.sum(-1), 1, atol=1e-5)
     assert reading.sides["past"].names[0] == "<s>"
+
+
+def test_several_passes_are_no_whole(runs: dict[str, Path]) -> None:
+    model: Any = package.load(runs["seq2seq"])
+    with package.capture(model, "encoder.output", "*.backwards.hidden_state") as record:
+        model.translate(["ein haus", "ein haus rot blau alt"])
+    with pytest.raises(UsageError, match="order they were read"):
+        record["encoder.0.backwards.hidden_state"]
+    with package.capture(model, "encoder.output") as record:
+        model.translate("ein haus")
+        model.translate("ein haus")
+    with pytest.raises(UsageError, match="several passes"):
+        record["encoder.output"]
+    assert len(record.steps("encoder.output")) == 2
+
+
+def test_agreement_of_what_an_output_can_see() -> None:
+    draw = np.random.default_rng(0)
+    causal = np.tril(np.ones((40, 40)))
+    one, other = (np.abs(draw.normal(size=(40, 40))) * causal for _ in range(2))
+    assert abs(agreement(one, other, causal=True)) < 0.2
+    assert agreement(one, other) > 0.3  # the future, empty in both, would agree
+
+
+def test_gradients_by_frozen_weights(bert: Path, labelled_files, tmp_path: Path) -> None:
+    from conftest import sightline
+
+    text = labelled_files["single"].read_text(encoding="utf-8")
+    begin, end = text.index("[tokenizer]"), text.index("[training]")
+    (tmp_path / "fine.toml").write_text(text[:begin] + text[end:], encoding="utf-8")
+    words = ["train", tmp_path / "fine.toml", "--run", tmp_path / "run", f"pretrained={bert}", "tuning.weights=head",
+             "training.max_updates=2"]  # fmt: skip
+    assert sightline(*words) == 0
+    assert sightline("look", tmp_path / "run", "red dog", "--what", "gradients") == 0

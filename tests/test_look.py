@@ -36,7 +36,7 @@ VIEWS = {
     "gates": ("seq2seq", "recurrent"),
     "belt": ("recurrent",),
     "states": ("seq2seq", "recurrent"),
-    "positions": ("transformer", "gpt", "bert", "classifier", "tagger", "answerer"),
+    "positions": ("transformer", "gpt", "bert", "classifier", "tagger", "answerer", "vit"),
     "residual": TRANSFORMERS,
     "gradients": (*TRANSFORMERS, "seq2seq", "recurrent", "window"),
     "lens": ("gpt",),
@@ -78,6 +78,8 @@ def test_names_and_choices(kinds: dict[str, Path], tmp_path: Path, capsys) -> No
         ".svg or .png": ["--picture", tmp_path / "x.bmp"],
         "no attention \"decoder.0.cros_attention\"": ["--site", "decoder.0.cros_attention"],
         "has 2 heads": ["--site", "decoder.0.cross_attention:2"],
+        "positions is of the whole model": ["--site", "x", "--what", "positions"],
+        "2 inputs; the model reads 1": ["hund"],
         "the number of a head": ["--site", "decoder.0.cross_attention:x"],
     }  # fmt: skip
     for says, more in refused.items():
@@ -204,7 +206,7 @@ def test_alignment_error_by_hand() -> None:
 
 def test_links_of_words(runs: dict[str, Path]) -> None:
     model: Any = package.load(runs["seq2seq"])
-    seen = look(model.reading(TEXT, " ".join(WORDS[word] for word in TEXT.split())), "decoder.attention.weights")
+    seen = look(model.reading(TEXT, target=" ".join(WORDS[word] for word in TEXT.split())), "decoder.attention.weights")
     by_word = seen.by_word("decoder.attention.weights")
     links = Aligner(heads.Site("decoder.attention.weights"), 0).links(seen)
     for source, target in links:
@@ -228,6 +230,8 @@ def test_align(runs: dict[str, Path], texts: Path, tmp_path: Path, capsys) -> No
     assert 0 <= found["alignment_error"] <= 1
     assert sightline(*words, "--site", "decoder.0.cross_attention:1", "--first", 3) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
+    for site in ("decoder.0.cross_attention:x", "decoder.0.cross_attention:9", "decoder.0.cross_attention:-1"):
+        assert sightline(*words, "--site", site) == 2
     gold.write_text("0-0\n")
     assert sightline(*words, "--gold", gold) == 1
     assert sightline("align", runs["transformer"], texts / "test.de") == 2

@@ -94,8 +94,12 @@ def test_places() -> None:
 
 
 def test_scores_by_hand() -> None:
-    assert normalised("The  Cat's, an hour!", "words") == ["cats", "hour"]
-    assert normalised("《서울》 에서.", "characters") == list("서울에서")
+    assert normalised("The  Cat's, an hour!", "words") == "cats hour"
+    assert normalised("《서울》 에서.", "characters") == "서울 에서"
+    assert not exact_match("1990년 5월", ["1990년5월"], "characters")
+    assert exact_match("$5", ["5"], "characters")
+    assert not exact_match("서울·부산", ["서울부산"], "characters")
+    assert overlap_f1("1990년 5월", ["1990년5월"], "characters") == 1
     assert exact_match("the cat.", ["a dog", "Cat"])
     assert not exact_match("", ["cat"])
     assert exact_match("", [""])
@@ -149,7 +153,7 @@ def test_the_best_span_by_brute_force() -> None:
         inputs = inputs_of(one, tokenizer, [("w1", context), ("w2 w3", "w5 w6"), ("w1", "")])
         logits = [torch.randn(len(ids), 2) for ids in inputs.sequences]
         for number, found in enumerate(answers(one, inputs, logits)):
-            spans, none = [], []
+            spans, none = {}, []
             for row, of in enumerate(inputs.question):
                 if of == number:
                     none.append(float(logits[row][0].sum()))
@@ -158,9 +162,11 @@ def test_the_best_span_by_brute_force() -> None:
                         for j in range(i, min(i + 4, high)):
                             at = inputs.offset[row] - low
                             value = float(logits[row][at + i, 0] + logits[row][at + j, 1])
-                            spans.append((value, inputs.spans[number][i][0], inputs.spans[number][j][1]))
-            best = max(spans, default=(-torch.inf, 0, 0))
-            everything = torch.tensor([value for value, _, _ in spans] + none * unanswerable)
+                            place = (inputs.spans[number][i][0], inputs.spans[number][j][1])
+                            spans[place] = max(value, spans.get(place, -torch.inf))
+            best = max(((value, *place) for place, value in spans.items()), default=(-torch.inf, 0, 0))
+            # every span once, however many windows it stands in
+            everything = torch.tensor([*spans.values(), *[min(none)] * unanswerable])
             if unanswerable and best[0] <= min(none) + threshold:
                 best = (min(none), 0, 0)
             if not len(everything):
@@ -276,3 +282,31 @@ def test_a_tagger_comes_and_goes(tmp_path: Path) -> None:
     firsts = [words.index(number) for number in range(5)]
     assert list(ours.tag(text).tags) == [tags[i] for i in logits[firsts].argmax(1).tolist()]
     torch.testing.assert_close(dict(again.named_parameters())["classifier.weight"], model.classifier.weight)
+
+
+def test_the_probability_of_no_answer_is_not_of_how_many_windows(answerer: Path) -> None:
+    model: Any = package.load(answerer)
+    short, long = (model.answer("which animal?", "red old sees " * count) for count in (1, 60))
+    assert short.text == long.text == ""
+    assert long.probability > 0.5 * short.probability
+
+
+def test_heads_of_another_kind_are_refused(tmp_path: Path, capsys) -> None:
+    from transformers import BertForMultipleChoice, BertForSequenceClassification
+
+    cases = {
+        "which one must be named": (BertForMultipleChoice, {}),
+        "multi_label": (BertForSequenceClassification, {"problem_type": "multi_label_classification"}),
+        "names two outputs alike": (BertForSequenceClassification, {"id2label": {0: "a", 1: "a"}, "num_labels": 2}),
+    }
+    for number, (says, (kind, more)) in enumerate(cases.items()):
+        theirs(kind, tmp_path / str(number), **more)
+        capsys.readouterr()
+        assert sightline("import", tmp_path / str(number), "--run", tmp_path / "run") == 1, says
+        assert says in capsys.readouterr().err
+
+
+def test_half_a_surrogate_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text(json.dumps({"question": "a\ud800", "context": "b", "answers": []}))
+    with pytest.raises(DataError, match="half a surrogate"):
+        list(read_questions(tmp_path / "x.jsonl"))

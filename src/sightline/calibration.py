@@ -39,10 +39,12 @@ def calibrate(run: Run) -> str:
     ready: Any = load(run.path)
     scores_NC, targets_N = ready.validation()
     temperature = best_temperature(scores_NC, targets_N)
+    if not 1.01 * RANGE[0] < temperature < 0.99 * RANGE[1]:
+        return "not calibrated: all of the validation set is right, or all at chance, so every temperature would do"
     weights = run.read_weights()
     run.save_weights({name: one / temperature if name.startswith("head.") else one for name, one in weights.items()})
     told = []
     for scores in (scores_NC, scores_NC / temperature):
         error = calibration_error(scores.softmax(1).numpy(), targets_N.numpy())
         told.append(f"loss {float(F.cross_entropy(scores, targets_N)):.4f} and calibration error {error:.2f} %")
-    return f"temperature {temperature:.3f}: validation {told[0]} become {told[1]}"
+    return f"temperature {temperature:.3f}: validation {told[0]} become {told[1]}, on what it was fitted to"

@@ -87,6 +87,8 @@ class Classifier(Ready[ClassificationSettings]):
         Of several sequences (both orders of a pair, a context with each choice) the first one is looked at, of choices
         the one that is chosen.
         """
+        if len(texts) != self.settings.texts:
+            raise UsageError(f"{len(texts)} texts; the model reads {self.settings.texts}")
         (sequences,) = [one for one, _ in read_as_sequences(self.settings, self.tokenizer, [tuple(map(given, texts))])]
         each, size = len(sequences), self.tokenizer.vocab_size
         bert = self.settings.model.kind == "bert"

@@ -67,9 +67,8 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
         places = (tokens_1T[0] == self.tokenizer.vocab_size).nonzero()[:, 0]
         features_1TD = self.model.bert.encode(tokens_1T)
         logits_NV = self.model.project(self.model.masked(features_1TD[0, places])).float()
-        specials = [*range(SEP + 1), self.tokenizer.vocab_size, self.tokenizer.unk_id or 0]
-        logits_NV[:, specials] = -torch.inf
-        best_NK = logits_NV.softmax(-1).topk(min(top, logits_NV.shape[1] - len(set(specials))))
+        logits_NV[:, self._specials] = -torch.inf
+        best_NK = logits_NV.softmax(-1).topk(min(top, logits_NV.shape[1] - len(self._specials)))
         blanks = []
         for number, (probabilities, found) in enumerate(zip(*(part.tolist() for part in best_NK), strict=True)):
             candidates = (
@@ -98,7 +97,9 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
 
         def all_of(ids: Sequence[int], forward: Forward) -> torch.Tensor:
             features_1TD = self.model.bert.encode(torch.tensor([ids], device=self.model.bert.device), forward=forward)
-            return log_probabilities(self.model.project(self.model.masked(features_1TD[0, places])))
+            logits_NV = self.model.project(self.model.masked(features_1TD[0, places])).float()
+            logits_NV[:, self._specials] = -torch.inf
+            return log_probabilities(logits_NV)
 
         best = all_of(ids, Forward()).argmax(1, keepdim=True)
 
@@ -108,6 +109,11 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
         side = special_side(self.tokenizer, ids)
         outputs = self.tokenizer.tokens(best[:, 0].tolist())
         return over_positions(ids, side, run, outputs, masking((CLS, SEP, mask_id), mask_id), "masked")
+
+    @property
+    def _specials(self) -> list[int]:
+        """What stands in no blank."""
+        return sorted({*range(SEP + 1), self.tokenizer.vocab_size, self.tokenizer.unk_id or 0})
 
     def _ids(self, parts: Sequence[str]) -> list[int]:
         """[CLS], the parts with [MASK] between them, [SEP]. A space before a blank belongs to what is missing."""

@@ -60,25 +60,25 @@ class QuestionAnswerer(Ready[QuestionSettings]):
     def reading(self, question: str, context: str) -> Reading:
         """A question and the window of a text that answers it as the model reads them.
 
-        Its outputs are the log-probabilities of where the answer begins and ends, the likeliest places of both.
+        Its outputs are the log-probabilities of where the answer begins and ends; [CLS] where there is none.
         """
         inputs = inputs_of(self.settings, self.tokenizer, [(given(question), given(context))])
         logits = token_logits(self.settings, self.model, inputs.sequences)
-        # the window with the best answer of its own
-        ids = inputs.sequences[max(range(len(logits)), key=lambda row: float(logits[row].amax(0).sum()))]
+        (found,) = answers(self.settings, inputs, logits)
+        ids = inputs.sequences[found.row]
 
         def all_of(ids: Sequence[int], forward: Forward) -> torch.Tensor:
             tokens_1T = torch.tensor([ids], device=self.model.head.weight.device)
             real_1T = torch.ones_like(tokens_1T, dtype=torch.bool)
             logits_T2 = self.model.outputs(self.model.read(tokens_1T, real_1T, forward))[0].float()
-            return logits_T2.masked_fill(~answerable(tokens_1T, real_1T)[0, :, None], -torch.inf).log_softmax(0)
+            return logits_T2.masked_fill(~answerable(tokens_1T, real_1T)[0, :, None], -torch.inf).log_softmax(0).cpu()
 
-        best_12 = all_of(ids, Forward()).argmax(0, keepdim=True)
+        best_12 = torch.tensor([found.tokens])
         side, size = special_side(self.tokenizer, ids), self.tokenizer.vocab_size
         return over_positions(
             ids,
             side,
-            lambda ids, forward: all_of(ids, forward).gather(0, best_12)[0].cpu(),
+            lambda ids, forward: all_of(ids, forward).gather(0, best_12)[0],
             [
                 f"{name} at {side.tokens[place]}"
                 for name, place in zip(("begins", "ends"), best_12[0].tolist(), strict=True)

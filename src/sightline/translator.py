@@ -201,7 +201,7 @@ class Translator(Ready[TranslationSettings]):
         return [next(source for source, _ in read_pairs(files.pair_source()) if source.strip())]
 
     @torch.no_grad()
-    def reading(self, text: str, target: str | None = None) -> Reading:
+    def reading(self, text: str, *, target: str | None = None) -> Reading:
         """A sentence as the model reads it while it writes `target`, its own translation by default."""
         source = self.encode_source(text)
         written = (

@@ -38,7 +38,7 @@ def align(
     from sightline.data.readers import PairSource, read_pairs
     from sightline.errors import DataError, UsageError
     from sightline.sight import alignment
-    from sightline.sight.heads import Site
+    from sightline.sight.heads import find as find_site
     from sightline.train.machine import setup
     from sightline.translator import Translator
 
@@ -61,9 +61,7 @@ def align(
         raise DataError(f"{source}: no pairs; check the file")
     chosen, measured = alignment.Aligner(alignment.mean_site(seen[0]), 0), slice(None)
     if site is not None:
-        chosen = alignment.Aligner(Site.of(site), 0)
-        if chosen.site.name not in seen[0].names:
-            raise UsageError(f'--site: no attention "{site}" to the source; `sightline look --list` names them')
+        chosen = alignment.Aligner(find_site(seen[0], site), 0)
     elif choosing is not None:
         examples = alignment.looks(model.reading, choosing[0])
         chosen = alignment.choose(examples, choosing[1])[0][0]
@@ -81,6 +79,8 @@ def align(
         print(alignment.to_pharaoh(one))
     when = "while a word is written" if chosen.shift == 0 else "once a word has been read"
     say(f"read off {chosen.site.label}, {when}")
+    if gold and error is None:
+        say("no error rate: one pair chooses the head, and none is left to measure on")
     if error is not None:
         say(f"alignment error rate {error:.3f} on {len(links[measured]):,} pairs")
     say(f"next: sightline look {run} --what alignment --picture alignment.svg")

@@ -49,7 +49,7 @@ def look(
 
     sightline look runs/demo-gru "나는 학생입니다." --check
     """
-    from sightline.cli.views import VIEW
+    from sightline.cli.views import CHOOSING, VIEW
     from sightline.errors import UsageError, nearest
     from sightline.loading import load
     from sightline.sight import reading as sight
@@ -60,12 +60,18 @@ def look(
         raise UsageError(f'--what: there is no "{what}"{nearest(what, VIEWS)}')
     if picture is not None and Path(picture).suffix not in (".svg", ".png", ".html"):
         raise UsageError(f"{picture}: a picture is .svg or .png, a page .html")
+    if site is not None and what not in CHOOSING:
+        raise UsageError(f"--site: {what} is of the whole model; leave it out")
     setup(threads)
     model: Any = load(run, device=device)
     given = {} if target is None else {"target": target}
     if given and model.run.task != "translation":
         raise UsageError(f"--target is for a translation; {run} is a run of task {model.run.task}")
-    reading = model.reading(*(inputs or _example(model)), **given)
+    read = inputs or _example(model)
+    wanted = {"question_answering": 2, "classification": getattr(model.settings, "texts", 1)}.get(model.run.task, 1)
+    if len(read) != wanted:
+        raise UsageError(f"{len(read)} inputs; the model reads {wanted}")
+    reading = model.reading(*read, **given)
     if list_:
         _names(sight.look(reading), as_json)
         return
@@ -111,9 +117,12 @@ def _names(seen: Any, as_json: bool) -> None:
 
 def _check(reading: Any, found: Any, as_json: bool) -> None:
     """What each output loses without each position, and how far attention agrees."""
+    from sightline.errors import UsageError
     from sightline.sight.reading import agreement, occlusion
     from sightline.sight.terminal import numbers_text
 
+    if not reading.outputs:
+        raise UsageError("nothing is predicted in this text; put a [MASK] where a word is missing")
     drops = occlusion(reading)
     side = reading.sides[reading.read]
     if as_json:
@@ -122,4 +131,5 @@ def _check(reading: Any, found: Any, as_json: bool) -> None:
     print(f"\nNats that each output loses when a position is {reading.taken}:")
     print(numbers_text(drops, side.tokens, reading.outputs))
     if found.weights is not None and found.weights.shape == drops.shape:
-        print(f"Rank correlation with attention: {agreement(found.weights, drops):.2f} (1: what was looked at matters)")
+        how = agreement(found.weights, drops, causal=reading.read == "position")
+        print(f"Rank correlation with attention: {how:.2f} (1: what was looked at matters)")

@@ -11,7 +11,7 @@ import numpy as np
 
 from sightline.errors import UsageError, nearest
 from sightline.sight import drawings, heads, measures, pictures
-from sightline.sight.alignment import CROSS, Aligner, matrix
+from sightline.sight.alignment import CROSS, Aligner
 from sightline.sight.reading import Look, Reading
 from sightline.sight.reading import look as look_at
 from sightline.sight.terminal import attention_text, numbers_text
@@ -37,21 +37,19 @@ def _site(seen: Look, name: str | None, usual: Sequence[str]) -> heads.Site:
     if name is None:
         fitting = [one for one in known if one.endswith(tuple(usual))]
         return heads.Site((fitting or known)[-1])
-    try:
-        site = heads.Site.of(name)
-    except ValueError:
-        raise UsageError(f'--site: "{name}" must be a name, or a name, a colon and the number of a head') from None
-    if site.name not in known:
-        raise UsageError(f'--site: no attention "{name}"{nearest(site.name, known)}; --list names them')
-    count = seen[site.name].shape[0] if "head" in seen.axes(site.name) else 0
-    if site.head is not None and not 0 <= site.head < count:
-        raise UsageError(f"--site: {site.name} has {count} heads, counted from 0")
-    return site
+    return heads.find(seen, name)
 
 
 def _sides(seen: Look, site: heads.Site) -> tuple[Any, Any]:
     rows, columns = seen.axes(site.name)[-2:]
     return seen.reading.sides[rows], seen.reading.sides[columns]
+
+
+def _of_outputs(model: Any, seen: Look, site: heads.Site) -> bool:
+    """Whether a site's rows are the outputs, and its columns the positions that occlusion takes out."""
+    if seen.axes(site.name)[-1] != seen.reading.read:
+        return False
+    return seen.axes(site.name)[-2] == "target" or model.run.task == "language"
 
 
 def attention(model: Any, reading: Reading, site: str | None) -> View:
@@ -63,23 +61,27 @@ def attention(model: Any, reading: Reading, site: str | None) -> View:
         f"{chosen.label}\n{attention_text(weights, columns.tokens, rows.tokens)}",
         {"site": chosen.label, "rows": rows.tokens, "columns": columns.tokens, "weights": weights.tolist()},
         lambda path: pictures.attention_picture(weights, columns.tokens, rows.tokens, path, chosen.label),
-        weights,
+        weights if _of_outputs(model, seen, chosen) else None,
     )
 
 
 def all_heads(model: Any, reading: Reading, site: str | None) -> View:
     """Every head with what can be measured of it, the one that matters most first."""
     seen = look_at(reading, *ATTENTION)
-    wanted = None if site is None else _site(seen, site, ()).name
+    wanted = None if site is None else _site(seen, site, ())
+    if not reading.outputs:
+        raise UsageError("nothing is predicted in this text; put a [MASK] where a word is missing")
     names, rows = heads.table(seen, effects=True)
-    rows = [(one, values) for one, values in rows if wanted in (None, one.name)]
+    rows = [(one, values) for one, values in rows if wanted is None or one.name == wanted.name]
+    rows = [(one, values) for one, values in rows if wanted is None or wanted.head in (None, one.head)]
     if not rows:
         raise UsageError("this model attends to nothing; look at its gates or states instead")
     rows.sort(key=lambda row: -row[1]["effect"])
     width = max(len(one.label) for one, _ in rows)
     lines = [f"{'head':{width}}" + "".join(f"{name:>13}" for name in names)]
     lines += [f"{one.label:{width}}" + "".join(f"{values[name]:13.4f}" for name in names) for one, values in rows]
-    shown = {one.label: heads.weights_of(seen, one) for one, _ in rows[:16]}
+    # one attention, whose heads have their rows and columns in common: that of the head that matters most
+    shown = {one.label: heads.weights_of(seen, one) for one, _ in rows if one.name == rows[0][0].name}
     rows_of, columns_of = _sides(seen, rows[0][0])
     return View(
         "\n".join([*lines, "entropy in nats; effect: nats that the outputs lose without the head"]),
@@ -100,7 +102,6 @@ def alignment(model: Any, reading: Reading, site: str | None) -> View:
         "\n".join(pairs),
         {"site": chosen.label, "source": columns.names, "target": rows.names, "links": sorted(links)},
         lambda path: drawings.alignment_picture(weights, columns.names, rows.names, path),
-        matrix(links, len(rows.names), len(columns.names)),
     )
 
 
@@ -159,10 +160,13 @@ def positions(model: Any, reading: Reading, site: str | None) -> View:
     """What is added to embeddings for their positions: the stripes, wavelengths, products by distance."""
     sizes = model.settings.model
     body = getattr(model.model, "body", getattr(model.model, "bert", model.model))
-    if not hasattr(body, "positions") or not hasattr(body.positions, "embed"):
+    if not hasattr(body, "positions"):
         raise UsageError("this model adds nothing to its embeddings for their positions")
-    count = min(64, getattr(sizes, "max_length", 64))
-    table = measures.position_table(body.positions, count, sizes.d_model)
+    if model.run.task == "image_classification":
+        table = (body.places_TD if body.positions is None else body.positions).detach().float().cpu().numpy()
+    else:
+        table = measures.position_table(body.positions, min(64, getattr(sizes, "max_length", 64)), sizes.d_model)
+    count = len(table)
     gram = table @ table.T
     by_distance = {"mean product": np.array([np.diagonal(gram, offset).mean() for offset in range(count)])}
     places = [str(number) for number in range(count)]
@@ -177,6 +181,9 @@ def residual(model: Any, reading: Reading, site: str | None) -> View:
     """The length of the residual stream's vectors after every block."""
     seen = look_at(reading, "*embedding", "*residual")
     lines = measures.residual_norms(seen)
+    lines = {name: values for name, values in lines.items() if site is None or name.startswith(site)}
+    if not lines:
+        raise UsageError(f'--site: no residual stream "{site}"' if site else "this model has no residual stream")
     side = seen.axes(list(lines)[-1])[0]
     lines = {name: values for name, values in lines.items() if seen.axes(name)[0] == side}
     if len(lines) < 2:
@@ -185,13 +192,15 @@ def residual(model: Any, reading: Reading, site: str | None) -> View:
 
 
 def gradients(model: Any, reading: Reading, site: str | None) -> View:
-    """How much the outputs hang on inputs further and further back."""
+    """How much the outputs hang on each input; of a language model by how far back it lies."""
     found = measures.gradients(reading)
-    curve = found.by_distance()
-    names = [str(distance) for distance in range(len(curve))]
-    plain = _timeline({"‖gradient‖": curve}, names, "mean norm of the gradient", logarithmic=True)
-    return View(f"by how far back the input lies\n{plain.text}", {**plain.data, "norms": found.norms_OS.tolist()},
-                plain.draw)  # fmt: skip
+    if model.run.task == "language":
+        curve = found.by_distance()
+        names, about = [str(distance) for distance in range(len(curve))], "by how far back the input lies"
+    else:
+        curve, names, about = found.norms_OS.mean(0), reading.sides[reading.read].tokens, "by the input"
+    plain = _timeline({"‖gradient‖": curve}, names, f"mean norm of the gradient, {about}", logarithmic=True)
+    return View(f"{about}\n{plain.text}", {**plain.data, "norms": found.norms_OS.tolist()}, plain.draw)
 
 
 def lens(model: Any, reading: Reading, site: str | None) -> View:
@@ -211,6 +220,8 @@ def lens(model: Any, reading: Reading, site: str | None) -> View:
                 lambda path: drawings.lens_picture(found.tokens, found.probabilities, inputs, path))  # fmt: skip
 
 
+# What can be chosen among by --site.
+CHOOSING = ("attention", "heads", "alignment", "gates", "belt", "states", "residual")
 VIEW: dict[str, Callable[[Any, Reading, str | None], View]] = {
     "attention": attention,
     "heads": all_heads,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import string
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -103,6 +102,8 @@ def _question(record: Any, context: Any, where: str) -> Question:
     texts = [question, context, *(text for text, _ in pairs)]
     if not all(type(text) is str for text in texts) or not all(type(start) is int for _, start in pairs):
         raise DataError(f"{where}: question, context and answers must be strings, answer_start a whole number")
+    if any("\ud800" <= char <= "\udfff" for text in texts for char in text):
+        raise DataError(f"{where}: holds half a surrogate pair, spelled as an escape; remove it")
     return Question(question, context, tuple(pairs))
 
 
@@ -134,16 +135,21 @@ def answer_tokens(spans: Sequence[tuple[int, int]], start: int, end: int) -> tup
     return (inside[0], inside[-1]) if inside else None
 
 
-def normalised(answer: str, units: Units) -> list[str]:
-    """What of an answer is compared: its words or characters in lower case, without punctuation.
+QUOTES = "\"'《》<>〈〉()‘’"
 
-    Words: SQuAD's, without the English articles. Characters: KorQuAD's, without white space.
+
+def normalised(answer: str, units: Units) -> str:
+    """What of an answer is compared: lower case, without ASCII punctuation, single spaces.
+
+    Words: SQuAD's, without the English articles. Characters: KorQuAD's, where quotes and brackets become spaces.
     """
+    answer = answer.lower()
     if units == "characters":
-        marks = (char for char in answer.lower() if not unicodedata.category(char).startswith(("P", "Z", "C")))
-        return list(marks)
-    plain = "".join(char for char in answer.lower() if char not in string.punctuation)
-    return re.sub(r"\b(a|an|the)\b", " ", plain).split()
+        answer = "".join(" " if char in QUOTES else char for char in answer)
+    answer = "".join(char for char in answer if char not in string.punctuation)
+    if units == "words":
+        answer = re.sub(r"\b(a|an|the)\b", " ", answer)
+    return " ".join(answer.split())
 
 
 def exact_match(predicted: str, right: Sequence[str], units: Units = "words") -> bool:
@@ -152,8 +158,13 @@ def exact_match(predicted: str, right: Sequence[str], units: Units = "words") ->
 
 
 def overlap_f1(predicted: str, right: Sequence[str], units: Units = "words") -> float:
-    """The harmonic mean of precision and recall of the words that an answer shares with the nearest right one."""
-    return max(_f1(normalised(predicted, units), normalised(one, units)) for one in right)
+    """The harmonic mean of precision and recall of the units that an answer shares with the nearest right one."""
+    return max(_f1(_pieces(predicted, units), _pieces(one, units)) for one in right)
+
+
+def _pieces(answer: str, units: Units) -> list[str]:
+    plain = normalised(answer, units)
+    return plain.split() if units == "words" else list(plain.replace(" ", ""))
 
 
 def _f1(predicted: list[str], right: list[str]) -> float:

@@ -78,7 +78,7 @@ class Tokenizer:
 
     What `decode(encode(text))` gives, by kind:
 
-    - `bpe`, `byte`: exactly `text`, for any text.
+    - `bpe`, `byte`: exactly `text`, for any text; with `jamo` in NFC.
     - `unigram`: `text`, but U+2581 comes back as a space; characters not in the vocabulary are spelled in bytes.
     - `word`: `text` where all its words are known, but U+2581 comes back as a space; an unknown word, with the
       space before it, becomes "<unk>".

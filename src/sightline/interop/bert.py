@@ -165,7 +165,7 @@ def read_bert(folder: str | Path) -> Imported:
         name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias"): tensor.float()
         for name, tensor in read_tensors(folder).items()
     }
-    task = _task(config, found)
+    task = _task(config, found, where)
     head = HEADS[task]
     outputs = len(found.get(head.names[0][1], ()))
     with torch.random.fork_rng(devices=[]):
@@ -178,13 +178,24 @@ def read_bert(folder: str | Path) -> Imported:
     if (task == "classification" and outputs > 1) or task == "tagging":
         named = config.get("id2label") or {}
         labels = tuple(str(named.get(str(i), f"LABEL_{i}")) for i in range(outputs))
+        if len(set(labels)) < len(labels):
+            raise DataError(f"{where}: id2label names two outputs alike")
     return Imported(task, sizes, tokenizer, weights, labels, _PRETRAINING[-1][1] in found)
 
 
-def _task(config: Mapping[str, Any], found: Mapping[str, Tensor]) -> str:
-    """The task whose head these weights have; without any it is that of pretraining, which then lacks weights."""
+def _task(config: Mapping[str, Any], found: Mapping[str, Tensor], where: Path) -> str:
+    """The task whose head these weights have; without any it is that of pretraining, which then lacks weights.
+
+    Raises DataError where the config names another head, or none where several have these weights' names.
+    """
+    if config.get("problem_type") == "multi_label_classification":
+        raise DataError(f"{where}: problem_type multi_label_classification is not supported")
     there = {task: head for task, head in HEADS.items() if head.names[0][1] in found}
     named = [task for task, head in there.items() if head.architecture in (config.get("architectures") or [])]
+    if len(there) > 1 and not named:
+        told = config.get("architectures") or "no architectures"
+        known = " or ".join(head.architecture for head in there.values())
+        raise DataError(f"{where}: {told}; its head could be that of {known}, which one must be named")
     return next(iter(named or there), "masked_language")
 
 

@@ -36,7 +36,9 @@ class Recorder:
         return any(fnmatchcase(name, pattern) for pattern in self.patterns)
 
     def put(self, name: str, tensor: Tensor) -> None:
-        if self.gradients and tensor.requires_grad:
+        if self.gradients:
+            if not tensor.requires_grad:  # as of frozen weights
+                tensor.requires_grad_()
             tensor.retain_grad()
         self.tensors.setdefault(name, []).append(tensor)
 

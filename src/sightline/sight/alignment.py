@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from sightline.errors import DataError, UsageError
 from sightline.sight.heads import Site, sites, weights_of
 from sightline.sight.reading import Look, Reading, look
@@ -48,12 +46,12 @@ def alignment_error(found: Iterable[Links], gold: Iterable[Links]) -> float:
     return 1 - 2 * right / max(told + there, 1)
 
 
-def looks(read: Callable[[str, str], Reading], pairs: Iterable[tuple[str, str]]) -> list[Look]:
+def looks(read: Callable[..., Reading], pairs: Iterable[tuple[str, str]]) -> list[Look]:
     """One pass over each pair of a source and its translation, with the attention between them recorded.
 
     Raises UsageError where the model does not attend to its source.
     """
-    found = [look(read(*pair), *CROSS) for pair in pairs]
+    found = [look(read(source, target=target), *CROSS) for source, target in pairs]
     if found and not found[0].names:
         raise UsageError("this model has a fixed context and attends to nothing, so it has no alignments")
     return found
@@ -86,11 +84,3 @@ def from_pharaoh(line: str, where: str) -> Links:
         return frozenset((source, target) for source, target in pairs)
     except ValueError:
         raise DataError(f'{where}: "{line[:40]}" is no alignment such as "0-0 1-2"') from None
-
-
-def matrix(links: Links, rows: int, columns: int) -> np.ndarray:
-    """(target words, source words): 1 where they are linked."""
-    found = np.zeros((rows, columns))
-    for source, target in links:
-        found[target, source] = 1
-    return found

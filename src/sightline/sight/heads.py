@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from sightline.errors import UsageError, nearest
 from sightline.nn.forward import Forward
 from sightline.sight.reading import Look, Reading
 
@@ -40,6 +41,21 @@ def sites(look: Look) -> list[Site]:
             heads = range(look[name].shape[0]) if "head" in look.axes(name) else (None,)
             found += [Site(name, head) for head in heads]
     return found
+
+
+def find(look: Look, label: str) -> Site:
+    """The site of a label. Raises UsageError for one that was not recorded, with the nearest name."""
+    known = [one for one in look.names if one.endswith(".weights")]
+    try:
+        site = Site.of(label)
+    except ValueError:
+        raise UsageError(f'--site: "{label}" must be a name, or a name, a colon and the number of a head') from None
+    if site.name not in known:
+        raise UsageError(f'--site: no attention "{label}"{nearest(site.name, known)}; --list names them')
+    count = look[site.name].shape[0] if "head" in look.axes(site.name) else 0
+    if site.head is not None and not 0 <= site.head < count:
+        raise UsageError(f"--site: {site.name} has {count or 'no'} heads{', counted from 0' if count else ''}")
+    return site
 
 
 def weights_of(look: Look, site: Site) -> np.ndarray:

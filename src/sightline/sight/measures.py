@@ -52,14 +52,10 @@ class Gradients:
     norms_OS: np.ndarray  # (outputs, positions read)
 
     def by_distance(self) -> np.ndarray:
-        """The mean norm over the outputs by how many positions back the input lies.
-
-        Of as many outputs as positions each is what is said right after its position; of others, after the last one.
-        """
-        outputs, positions = self.norms_OS.shape
-        sums, counts = np.zeros(positions), np.zeros(positions)
-        for output, norms in enumerate(self.norms_OS):
-            latest = output if outputs == positions else positions - 1
+        """The mean norm over the outputs by how many positions back the input lies; of a language model's reading,
+        whose every output is said right after its position."""
+        sums, counts = np.zeros(len(self.norms_OS)), np.zeros(len(self.norms_OS))
+        for latest, norms in enumerate(self.norms_OS):
             sums[: latest + 1] += norms[latest::-1]
             counts[: latest + 1] += 1
         return sums / counts

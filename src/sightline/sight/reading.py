@@ -181,16 +181,20 @@ def occlusion(reading: Reading) -> np.ndarray:
     return torch.stack(columns, 1).cpu().numpy()
 
 
-def agreement(weights_OS: np.ndarray, drops_OS: np.ndarray) -> float:
+def agreement(weights_OS: np.ndarray, drops_OS: np.ndarray, causal: bool = False) -> float:
     """Spearman's rank correlation of attention and occlusion over the positions read, the mean over the outputs.
 
     Outputs whose attention or occlusion is the same everywhere are left out; not a number where all are.
+
+    Args:
+        causal: each output sees the positions up to its own, and only those are compared.
     """
     from scipy.stats import spearmanr
 
     found: list[float] = []
-    for weights, drops in zip(weights_OS, drops_OS, strict=True):
-        if len(weights) > 1 and np.ptp(weights) > 0 and np.ptp(drops) > 0:
-            result: Any = spearmanr(weights, drops)
+    for number, (weights, drops) in enumerate(zip(weights_OS, drops_OS, strict=True)):
+        seen = slice(number + 1 if causal else None)
+        if len(weights[seen]) > 1 and np.ptp(weights[seen]) > 0 and np.ptp(drops[seen]) > 0:
+            result: Any = spearmanr(weights[seen], drops[seen])
             found.append(float(result.statistic))
     return float(np.mean(found)) if found else float("nan")

@@ -21,7 +21,10 @@ class Record:
     """What was recorded, by name: `record["decoder.0.cross_attention.weights"]`.
 
     A name stands for one tensor, whose axes `axes` names. What a decoder recorded step by step is joined along the
-    positions it wrote; what it attended to grows with the steps, and columns that were not there yet are zero.
+    positions it wrote; what it attended to grows with the steps, and columns that were not there yet are zero. Rows are
+    those of the model's batches: texts in the order in which they were read, and of a beam its hypotheses, which change
+    places from step to step. To see how one result came about, capture a beam of 1, or take `reading` of a loaded run
+    with `sightline.sight.reading.look`, which reads a finished text once.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -41,7 +44,8 @@ class Record:
         return name in self._recorder.tensors
 
     def __getitem__(self, name: str) -> Tensor:
-        """Raises UsageError for a name that was not recorded, with the nearest one that could have been."""
+        """Raises UsageError for a name that was not recorded, with the nearest one that could have been, and for one
+        whose steps are no parts of one whole: several passes, or a batch that rows have left."""
         return _joined(self.steps(name), name)
 
     def steps(self, name: str) -> list[Tensor]:
@@ -103,6 +107,10 @@ def axes_of(name: str, dimensions: int) -> tuple[str, ...]:
 
 def _joined(steps: list[Tensor], name: str) -> Tensor:
     """What was recorded step by step as one tensor; backward directions in the order of the text."""
+    if len({len(step) for step in steps}) > 1 or (name.startswith("encoder.") and _passes(steps, name) > 1):
+        raise UsageError(f'record: "{name}" was recorded of several passes or batches; steps() gives them one by one')
+    if ".backwards." in name and len(steps[0]) > 1:
+        raise UsageError(f'record: "{name}" of several texts lies in the order they were read; steps() gives it')
     if len(steps) == 1 and steps[0].dim() > 2:
         whole = steps[0]
     elif steps[0].dim() == 2:
@@ -113,3 +121,8 @@ def _joined(steps: list[Tensor], name: str) -> Tensor:
     else:
         whole = torch.cat(steps, -2)
     return whole.flip(1) if ".backwards." in name else whole
+
+
+def _passes(steps: list[Tensor], name: str) -> int:
+    """How many passes of an encoder these are: it is recorded at once, but for a recurrent layer's positions."""
+    return 1 if steps[0].dim() == 2 else len(steps)

@@ -264,12 +264,16 @@ def span_loss(logits_NTC: Tensor, answerable_NT: Tensor, targets_N2: Tensor) -> 
 class Found:
     """An answer: characters `start` … `end` - 1 of its text; both are 0 where there is none.
 
-    `probability` is that of this span among all that were looked at, in all windows.
+    Attributes:
+        probability: of this span among all that may be the answer, each counted once with the window that likes it
+            most. row, tokens: the input that answers, and the first and last token of the answer in it.
     """
 
     start: int
     end: int
     probability: float
+    row: int
+    tokens: tuple[int, int] = NOWHERE
 
 
 def answers(settings: QuestionSettings, inputs: Inputs, logits: Sequence[Tensor]) -> list[Found]:
@@ -287,31 +291,35 @@ def answers(settings: QuestionSettings, inputs: Inputs, logits: Sequence[Tensor]
 
 
 def _best(settings: QuestionSettings, inputs: Inputs, own: Sequence[tuple[int, Tensor]]) -> Found:
-    best, where, sums, none = -torch.inf, (0, 0), [], []
+    # one window that has an answer is enough, so the least sure one speaks for there being none
+    nowhere, best = min((float(logits_TC[0].sum()), row) for row, logits_TC in own), (-math.inf, own[0][0], 0, 0)
+    spans: dict[tuple[int, int], float] = {}
     for row, logits_TC in own:
         low, high = inputs.windows[row]
-        none.append(logits_TC[0].sum())
         if low == high:
             continue
         begin, end = logits_TC[inputs.offset[row] : -1].unbind(1)
         sums_TT = begin[:, None] + end
         near = torch.ones_like(sums_TT, dtype=torch.bool).triu().tril(settings.data.max_answer - 1)
-        sums_TT = sums_TT.masked_fill(~near, -torch.inf)
-        sums.append(sums_TT.flatten().logsumexp(0))
-        value, index = float(sums_TT.max()), int(sums_TT.argmax())
-        if value > best:
-            first, last = divmod(index, high - low)
-            spans = inputs.spans[inputs.question[row]]
-            best, where = value, (spans[low + first][0], spans[low + last][1])
-    # one window that has an answer is enough
-    empty = float(torch.stack(none).min())
+        places = near.nonzero() + low
+        for (first, last), value in zip(places.tolist(), sums_TT[near].tolist(), strict=True):
+            spans[first, last] = max(value, spans.get((first, last), -math.inf))
+            best = max(best, (value, row, first, last), key=lambda one: one[0])
+    sums = list(spans.values())
     if settings.data.unanswerable:
-        sums.append(torch.stack(none).logsumexp(0))
-        if best <= empty + settings.data.threshold:
-            best, where = empty, (0, 0)
+        sums.append(nowhere[0])
+        if best[0] <= nowhere[0] + settings.data.threshold:
+            return Found(0, 0, math.exp(nowhere[0] - _logsumexp(sums)), nowhere[1])
     if not sums:
-        return Found(0, 0, 1.0)
-    return Found(*where, float((best - torch.stack(sums).logsumexp(0)).exp()))
+        return Found(0, 0, 1.0, own[0][0])
+    value, row, first, last = best
+    places, shift = inputs.spans[inputs.question[row]], inputs.offset[row] - inputs.windows[row][0]
+    probability = math.exp(value - _logsumexp(sums))
+    return Found(places[first][0], places[last][1], probability, row, (first + shift, last + shift))
+
+
+def _logsumexp(values: Sequence[float]) -> float:
+    return float(torch.tensor(values, dtype=torch.float64).logsumexp(0))
 
 
 def measure(

@@ -38,9 +38,10 @@ class Session:
         self._checkpoints = Checkpoints(run_dir, settings.keep, log.message)
         self._checkpoints.clean()
         found = self._checkpoints.latest()
+        self._fresh = found is None
         if found is not None:
             self._load(found)
-        self._begun = self.progress.fraction(settings) or 0.0, self.progress.seconds
+        self._begun: tuple[float, float] | None = None
         log.resume(self.progress.update)
 
     def weights(self) -> dict[str, Tensor]:
@@ -57,8 +58,14 @@ class Session:
 
     def seconds_left(self) -> float | None:
         """At the speed since this process began: the machine may have been busier, or another, before."""
-        done, (begun, seconds) = self.progress.fraction(self._settings), self._begun
-        return (self.progress.seconds - seconds) * (1 - done) / (done - begun) if done and done > begun else None
+        done = self.progress.fraction(self._settings)
+        if done is None:
+            return None
+        if self._begun is None:
+            # a run that is told about for the first time has come here from nothing, or goes on from what it was
+            self._begun = (0.0, 0.0) if self._fresh else (done, self.progress.seconds)
+        begun, seconds = self._begun
+        return (self.progress.seconds - seconds) * (1 - done) / (done - begun) if done > begun else None
 
     @contextmanager
     def validating(self) -> Iterator[None]:
