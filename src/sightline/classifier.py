@@ -11,6 +11,7 @@ import torch
 
 from sightline.data.labelled import Examples, collate_examples, read_labelled
 from sightline.data.text import given
+from sightline.decode import log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.forward import Forward
 from sightline.ready import Ready
@@ -98,7 +99,7 @@ class Classifier(Ready[ClassificationSettings]):
             batch = collate_examples(examples, np.arange(1)).to(self.model.head.weight.device)
             _, pooled_ND = self.model.read(batch.tokens_NT, batch.real_NT, forward)
             found = scores(self.settings, self.model, pooled_ND, each)[0]
-            return found if self.settings.data.numbers else found.log_softmax(0)
+            return found if self.settings.data.numbers else log_probabilities(found)
 
         best = int(all_of(sequences, Forward()).argmax())
         if self.settings.data.form == "choice":
@@ -115,7 +116,6 @@ class Classifier(Ready[ClassificationSettings]):
             names = {size: "<start>", size + 1: "<delimiter>", size + 2: "<extract>"}
             tokens = [names[one] if one in names else self.tokenizer.tokens([one])[0] for one in first]
             side, taken = Side.of(tokens), "taken out"
-
             change = leaving_out(size)
 
         labels = self.settings.data.labels

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from sightline.data.images import fitted, open_image
+from sightline.decode import log_probabilities
 from sightline.models.vit import rollout
 from sightline.nn.forward import Forward, Recorder
 from sightline.ready import Ready
@@ -111,7 +112,7 @@ class ImageClassifier(Ready[ImageSettings]):
         images_1CYX, sizes = to_tensor(self.settings, self._pixels(image)[None], self.model), self.settings.model
 
         def all_of(images_1CYX: torch.Tensor, forward: Forward) -> torch.Tensor:
-            return self.model(images_1CYX, forward)[0].float().log_softmax(0).cpu()
+            return log_probabilities(self.model(images_1CYX, forward)[0]).cpu()
 
         best = int(all_of(images_1CYX, Forward()).argmax())
 

@@ -10,6 +10,7 @@ import torch
 
 from sightline.data.tagged import read_tagged, spans
 from sightline.data.text import given
+from sightline.decode import log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.forward import Forward
 from sightline.ready import Ready
@@ -87,7 +88,7 @@ class Tagger(Ready[TaggingSettings]):
         def all_of(ids: Sequence[int], forward: Forward) -> torch.Tensor:
             tokens_1T = torch.tensor([ids], device=self.model.head.weight.device)
             features_1TD = self.model.read(tokens_1T, torch.ones_like(tokens_1T, dtype=torch.bool), forward)
-            return self.model.outputs(features_1TD)[0, 1:-1].float().log_softmax(-1)
+            return log_probabilities(self.model.outputs(features_1TD)[0, 1:-1])
 
         best_T1 = all_of(ids, Forward()).argmax(1, keepdim=True)
         tags = [self.settings.data.tags[number] for number in best_T1[:, 0].tolist()]

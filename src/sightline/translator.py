@@ -19,7 +19,7 @@ from sightline.decode import Hypothesis, SearchOptions, log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.forward import Forward
 from sightline.ready import Ready
-from sightline.sight.reading import Reading, Side
+from sightline.sight.reading import Reading, Side, by_word
 from sightline.tasks.metrics import exponential
 from sightline.tasks.translating import BOS, EOS, attention_ids, padded_sources, score_ids, translate_ids
 from sightline.tasks.translation import TranslationSettings, make_model
@@ -45,9 +45,7 @@ class Attention:
 
         What a word was looked at is the sum over its tokens; where it looked, the mean over its tokens.
         """
-        into, out_of = self.source.membership, self.target.membership
-        weights = (out_of / out_of.sum(0)).T @ self.mean() @ into
-        return weights, self.source.names, self.target.names
+        return by_word(self.mean(), self.target, self.source), self.source.names, self.target.names
 
 
 @dataclass(frozen=True)

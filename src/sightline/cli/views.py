@@ -12,7 +12,7 @@ import numpy as np
 from sightline.errors import UsageError, nearest
 from sightline.sight import drawings, heads, measures, pictures
 from sightline.sight.alignment import CROSS, Aligner
-from sightline.sight.reading import Look, Reading
+from sightline.sight.reading import Look, Reading, by_word
 from sightline.sight.reading import look as look_at
 from sightline.sight.terminal import attention_text, numbers_text
 
@@ -95,7 +95,7 @@ def alignment(model: Any, reading: Reading, site: str | None) -> View:
     seen = look_at(reading, *CROSS)
     chosen = _site(seen, site, ("weights",))
     rows, columns = _sides(seen, chosen)
-    weights = (rows.membership / rows.membership.sum(0)).T @ heads.weights_of(seen, chosen) @ columns.membership
+    weights = by_word(heads.weights_of(seen, chosen), rows, columns)
     links = Aligner(chosen, 0).links(seen)
     pairs = [f"{columns.names[source]} – {rows.names[target]}" for source, target in sorted(links)]
     return View(

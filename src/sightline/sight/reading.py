@@ -56,6 +56,13 @@ class Side:
         return np.eye(len(self.names))[list(self.words)]
 
 
+def by_word(weights: np.ndarray, rows: Side, columns: Side) -> np.ndarray:
+    """Weights of tokens (…, T, S) as those of words: what a word was looked at is the sum over its tokens, where it
+    looked the mean over its tokens."""
+    out_of = rows.membership
+    return (out_of / out_of.sum(0)).T @ weights @ columns.membership
+
+
 @dataclass(frozen=True)
 class Reading:
     """One input, ready to be read again and again.
@@ -155,11 +162,9 @@ class Look:
         return self.record.axes(name)[1:]
 
     def by_word(self, name: str) -> np.ndarray:
-        """Attention weights (…, words, words): what a word was looked at is the sum over its tokens, where it looked
-        the mean over its tokens."""
+        """Attention weights (…, words, words); see `by_word`."""
         rows, columns = (self.reading.sides[axis] for axis in self.axes(name)[-2:])
-        out_of = rows.membership
-        return (out_of / out_of.sum(0)).T @ self[name].numpy() @ columns.membership
+        return by_word(self[name].numpy(), rows, columns)
 
 
 @torch.inference_mode()
