@@ -120,8 +120,10 @@ def test_measures_of_heads_by_hand() -> None:
     assert heads.diagonality(straight) == pytest.approx(1)
     assert heads.diagonality(even) == pytest.approx((2 + 3 + 3 + 2) / 16)
     seen = fake(np.stack([straight, even]))
-    assert [site.head for site, _ in heads.ranked(seen, "entropy")] == [1, 0]
-    assert heads.ranked(seen, "diagonality")[0][0].label == "decoder.0.cross_attention:0"
+    names, rows = heads.table(seen)
+    assert names == ("entropy", "distance", "diagonality")
+    assert [site.label for site, _ in rows] == [f"decoder.0.cross_attention:{head}" for head in (0, 1)]
+    assert [values["entropy"] for _, values in rows] == pytest.approx([0, np.log(4)])
     assert heads.Site.of("decoder.0.cross_attention:1") == heads.sites(seen)[1]
 
 

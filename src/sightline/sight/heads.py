@@ -105,15 +105,6 @@ def effect(reading: Reading, site: Site) -> float:
 MEASURES = {"entropy": entropy, "distance": distance, "diagonality": diagonality}
 
 
-def ranked(look: Look, by: str) -> list[tuple[Site, float]]:
-    """The sites by one of `MEASURES`, or by "effect", the largest first."""
-    if by == "effect":
-        found = [(site, effect(look.reading, site)) for site in sites(look)]
-    else:
-        found = [(site, MEASURES[by](weights_of(look, site))) for site in sites(look)]
-    return sorted(found, key=lambda one: -one[1])
-
-
 def table(look: Look, effects: bool = False) -> tuple[Sequence[str], list[tuple[Site, Mapping[str, float]]]]:
     """(names of the measures, every site with each)."""
     names = (*MEASURES, *(["effect"] if effects else []))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from sightline.data.tokenizer import Tokenizer
 
 
-class PlainTask:
+class PlainTask(ABC):
     """Batches that split themselves, replicas that share all but the model, and nothing carried between batches.
 
     Args:
@@ -37,9 +38,9 @@ class PlainTask:
         self.device = torch.device(device)
         self.prepare(report, cache_dir)
 
+    @abstractmethod
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         """Reads what is learned from and measured on. Raises DataError where that cannot be."""
-        raise NotImplementedError
 
     def split(self, batch: Any, parts: int) -> list[Any]:
         """The batch in at most `parts` pieces, for workers side by side."""
@@ -57,3 +58,4 @@ class PlainTask:
 
     def carry(self, tensors: dict[str, Tensor]) -> None:
         """Nothing to take over."""
+        assert not tensors

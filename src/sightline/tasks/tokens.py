@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,9 +43,9 @@ class TokenSettings(Frozen):
         return self.data.max_tokens
 
     @property
+    @abstractmethod
     def figures(self) -> tuple[str, ...]:
         """What is measured in validation."""
-        raise NotImplementedError
 
     @model_validator(mode="after")
     def _fits(self) -> TokenSettings:
