@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 from dataclasses import dataclass
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from search_cases import search
 from torch import Tensor
 
-from sightline.decode import Hypothesis, SearchOptions, log_probabilities, search, searching
+from sightline.decode import Hypothesis, Search, SearchOptions, Sentence, log_probabilities
+from sightline.decode.choosing import Beam
 from sightline.decode.probabilities import discouraged, filtered
 from sightline.errors import UsageError
 
@@ -30,6 +31,15 @@ class Past:
 
     def reorder(self, index: Tensor) -> Past:
         return Past(self.fed[index])
+
+    def join(self, other: Past) -> Past:
+        # the sentence stays in the first column, and the newest token in the last
+        wide = max(one.fed.shape[1] for one in (self, other))
+        parts = [
+            torch.cat([fed[:, :1], fed.new_zeros(len(fed), wide - fed.shape[1]), fed[:, 1:]], 1)
+            for fed in (self.fed, other.fed)
+        ]
+        return Past(torch.cat(parts))
 
 
 class Chain:
@@ -101,8 +111,7 @@ def test_early_stop_changes_nothing(seed: int, penalty: str, beam: int) -> None:
     chain, chosen = Chain(seed), options(beam=beam, length_penalty=penalty, max_length_offset=8)
     stopped = run(chain, chosen)
     with pytest.MonkeyPatch.context() as patch:
-        beam_class = sys.modules["sightline.decode.search"]._Beam  # the package's `search` is the function
-        patch.setattr(beam_class, "over", lambda self, sentence, total_K, options: False)
+        patch.setattr(Beam, "over", lambda self, sentence, best, options: False)
         assert run(chain, chosen) == stopped
 
 
@@ -240,9 +249,55 @@ def test_repetition_penalty_counts_what_was_read() -> None:
 
 def test_steps_show_what_is_being_written() -> None:
     chain, chosen = Chain(3), options(beam=1, max_length_offset=9)
-    steps = searching(chain.step, chain.start([1]), chosen, source_lengths=[1], bos_id=BOS, eos_id=EOS,
-                      forbidden=(PAD, BOS))  # fmt: skip
-    shown = [written[0][1].tolist() for written in steps]
+    search_one, sentence, shown = Search(chain.step, chosen, eos_id=EOS, forbidden=(PAD, BOS)), Sentence(9, BOS), []
+    search_one.add([sentence], chain.start([1]))
+    while not search_one.advance():
+        shown.append(search_one.written(sentence).tolist())
     whole = list(run(chain, chosen, sentences=(1,))[0][0].tokens)
     assert shown == [whole[: length + 1] for length in range(len(shown))]
     assert shown
+
+
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([{"beam": 1}, {"beam": 3, "n_best": 2}, {"strategy": "sample", "n_best": 2, "top_k": 4}]),
+    st.lists(st.integers(0, 4), min_size=3, max_size=3),
+    st.sampled_from([1.0, 1.5]),
+)
+@settings(max_examples=60, deadline=None)
+def test_sentences_that_join_and_leave_change_nothing_for_the_others(
+    seed: int, changes: dict, waits: list[int], repetition_penalty: float
+) -> None:
+    """Each of three sentences is added so many steps after the one before it; a fourth one leaves half way."""
+    chain, chosen = Chain(seed, sentences=4), options(repetition_penalty=repetition_penalty, **changes)
+    lengths, prefixes = [9, 5, 12, 30], [[], [3, 4], [5], [3, 3, 3, 3, 3, 3]]
+
+    def sentence(number: int) -> Sentence:
+        return Sentence(lengths[number], BOS, prefixes[number], [3], seed=number)
+
+    def alone(number: int) -> list[Hypothesis]:
+        search_one, one = Search(chain.step, chosen, eos_id=EOS, forbidden=(PAD, BOS)), sentence(number)
+        search_one.add([one], chain.start([number]))
+        while not search_one.advance():
+            pass
+        return one.finished
+
+    together = Search(chain.step, chosen, eos_id=EOS, forbidden=(PAD, BOS))
+    guest, over = sentence(3), []
+    together.add([guest], chain.start([3]))
+    sentences = [sentence(number) for number in range(3)]
+    for number, wait in enumerate(waits):
+        for _ in range(wait):
+            if together.sentences:
+                over += together.advance()
+        if number == 2 and guest in together.sentences:
+            together.remove(guest)
+        together.add([sentences[number]], chain.start([number]))
+        assert together.written(sentences[number]).tolist() == []
+    while together.sentences:
+        over += together.advance()
+    assert {id(one) for one in over} >= {id(one) for one in sentences}
+    for number, one in enumerate(sentences):
+        expected = alone(number)
+        assert [one.tokens for one in one.finished] == [one.tokens for one in expected]
+        assert [one.score for one in one.finished] == pytest.approx([one.score for one in expected])

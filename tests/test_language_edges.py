@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import torch
 from conftest import LANGUAGE_MODELS, sightline
+from search_cases import search
 from test_language_models import VOCAB, make
 
 import sightline as package
 from sightline.decode import SearchOptions
-from sightline.decode.search import search
 from sightline.errors import UsageError
 from sightline.tasks.generating import score_ids
 from sightline.training import KINDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from torch import Tensor
 
 from sightline.data.windows import collate_windows
 from sightline.decode import SearchOptions
-from sightline.decode.search import to_the_end
 from sightline.models import (
     GPT,
     GPTSizes,
@@ -26,7 +26,7 @@ from sightline.models import (
     make_language_model,
 )
 from sightline.nn.forward import Forward, Recorder
-from sightline.tasks.generating import generate_ids, generating, score_ids
+from sightline.tasks.generating import admit, generate_ids, open_search, read, score_ids, stepping
 
 VOCAB = 12
 GPT_SIZES = {"d_model": 16, "num_layers": 2, "num_heads": 4, "d_ff": 24, "max_length": 20}
@@ -124,12 +124,45 @@ def test_the_same_text_however_it_is_searched(name: str, strategy: str) -> None:
     together = generate_ids(model, PROMPTS, options)
     alone = [generate_ids(model, [prompt], options)[0] for prompt in PROMPTS]
     longer = [prompt for prompt in PROMPTS if len(prompt) > 1]
-    left = to_the_end(generating(model, longer, options, left=True))
+    left = open_search(model, options)
+    sentences = admit(left, model, longer, options, left=True)
+    left.run()
     tokens = [[one.tokens for one in found] for found in together]
     assert tokens == [[one.tokens for one in found] for found in alone]
     longer_ones = [tokens[row] for row, prompt in enumerate(PROMPTS) if len(prompt) > 1]
-    assert longer_ones == [[one.tokens for one in found] for found in left]
+    assert longer_ones == [[one.tokens for one in sentence.finished] for sentence in sentences]
     assert max(len(found[0]) for found in tokens) > 1 or name == "ngram-1"
+
+
+@each_model
+@torch.inference_mode()
+def test_joined_states_go_on_as_they_would_alone(name: str) -> None:
+    """Rows that have read more or less, or nothing yet; one leaves, one comes, and one fills its context."""
+    model = make(name)
+    step = stepping(model)
+    rows = [[2, 5, 6, 7, 8, 4, 3, 3, 9, 10, 11, 4, 5, 6, 6, 7, 8, 9, 4, 3], [5], [4, 9, 11], [3, 3, 7, 5, 5]]
+    state = read(model, rows[:1]).join(read(model, [[]])).join(read(model, rows[2:3]))
+    told = []
+    for token in (5, 8):
+        found, state = step(torch.tensor([token] * 3), state)
+        told.append(found)
+    state = state.reorder(torch.tensor([2, 1])).join(read(model, rows[3:]))
+    found, _ = step(torch.tensor([6, 6, 6]), state)
+
+    def alone(ids: list[int]) -> Tensor:
+        state = read(model, [[]])
+        for token in ids:
+            found, state = step(torch.tensor([token]), state)
+        return found[0]
+
+    close = partial(torch.testing.assert_close, atol=2e-5, rtol=1e-4)
+    if model.context is None:
+        close(told[1][0], alone([*rows[0], 5, 8]))
+    close(told[1][1], alone([5, 8]))
+    close(told[0][2], alone([*rows[2], 5]))
+    close(found[0], alone([*rows[2], 5, 8, 6]))
+    close(found[1], alone([5, 8, 6]))
+    close(found[2], alone([*rows[3], 6]))
 
 
 @each_model

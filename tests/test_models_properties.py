@@ -49,6 +49,35 @@ def test_steps_agree_with_the_full_pass_through_any_reordering(sizes: Sizes) -> 
 
 
 @every_model
+def test_joined_states_go_on_as_they_would_alone(sizes: Sizes) -> None:
+    """Rows of three sources, of other lengths and after pasts of other lengths, two of which joined before."""
+    model = make(sizes)
+    expected = logits(model)
+    lengths = SOURCE_MASK.sum(1).tolist()
+
+    def alone(row: int, steps: int):
+        """The state of a row after so many tokens, its source without padding."""
+        state = model.start(SOURCE[row : row + 1, : lengths[row]], SOURCE_MASK[row : row + 1, : lengths[row]])
+        for position in range(steps):
+            _, state = model.step(TARGET[row : row + 1, position], state)
+        return state
+
+    steps = {3: 1, 0: 3, 2: 0}
+    state = alone(3, 1).join(alone(0, 3))
+    state = state.join(alone(2, 0))
+    rows, position = torch.tensor(list(steps)), torch.tensor(list(steps.values()))
+    for _ in range(2):
+        found, state = model.step(TARGET[rows, position], state)
+        close(found, expected[rows, position])
+        position = position + 1
+    keep = torch.tensor([0, 2])  # the row that was furthest leaves; another takes its place
+    state = state.reorder(keep).join(alone(1, 1))
+    rows, position = torch.cat([rows[keep], torch.tensor([1])]), torch.cat([position[keep], torch.tensor([1])])
+    found, _ = model.step(TARGET[rows, position], state)
+    close(found, expected[rows, position])
+
+
+@every_model
 def test_recording_changes_nothing_and_weights_are_distributions(sizes: Sizes) -> None:
     model, recorder = make(sizes), Recorder(["*"])
     features = model.features(*BATCH)

@@ -15,9 +15,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from search_cases import search
 
 from sightline.decode.options import SearchOptions
-from sightline.decode.search import search
 from sightline.errors import CheckpointError, DataError
 from sightline.models.counting import count
 from sightline.models.ngram import NGram, NGramSizes

@@ -7,9 +7,10 @@ import pytest
 import torch
 from model_cases import close
 from model_cases import one_thread as one_thread
+from search_cases import search
 from torch import Tensor
 
-from sightline.decode import SearchOptions, search
+from sightline.decode import SearchOptions
 from sightline.models import Transformer, TransformerSizes
 from sightline.nn.positions import wave_table
 

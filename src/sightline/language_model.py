@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, overload
 
 import torch
@@ -19,12 +20,10 @@ from sightline.models import NGram
 from sightline.nn.forward import Forward
 from sightline.ready import Ready
 from sightline.sight.reading import Reading, Side, over_positions
-from sightline.tasks.generating import BOS, EOS, PAD, generate_ids, generating, score_ids
+from sightline.streaming import Pieces
+from sightline.tasks.generating import BOS, EOS, PAD, admit, generate_ids, open_search, score_ids
 from sightline.tasks.language import COUNTED, LanguageSettings, make_model
 from sightline.tasks.metrics import exponential
-
-# A character that a byte-level piece may still be in the middle of.
-INCOMPLETE = "\ufffd"
 
 
 @dataclass(frozen=True)
@@ -190,24 +189,18 @@ class LanguageModel(Ready[LanguageSettings]):
         if options.strategy == "beam" and options.beam > 1:
             raise UsageError(f"beam: {options.beam} hypotheses cannot be shown while they compete; set it to 1")
         read, stop = self.encode_prompt(prompt), _stops(stop)
-        steps = generating(self.model, [read], options, stop=self._stopper(stop), forbidden=self._never)
-        shown = ""
+        search = open_search(self.model, options, self._never)
+        (sentence,) = admit(search, self.model, [read], options, stop=self._stopper(stop))
+        pieces = self.pieces(read, stop)
+        while not search.advance():
+            if piece := pieces.more(search.written(sentence).tolist()):
+                yield piece
+        yield pieces.rest(self._record(prompt, read, sentence.finished[0], stop).text)
+
+    def pieces(self, read: Sequence[int], stop: Sequence[str]) -> Pieces:
+        """The text after a prompt, to be told piece by piece."""
         held = max(map(len, stop), default=1) - 1  # characters that may still turn out to begin a stop string
-        held = max(held, int(self.tokenizer.composes))  # or to go on with a syllable
-        while True:
-            try:
-                written = next(steps)
-            except StopIteration as end:
-                whole = self._record(prompt, read, end.value[0][0], stop).text
-                yield whole[len(shown) :]
-                return
-            for _, tokens in written:
-                text = self._after(read, tokens.tolist()).rstrip(INCOMPLETE)
-                text = text[: max(0, len(text) - held)]
-                # a decoder may take back what it showed only where later pieces change it; those are held back
-                if text.startswith(shown) and len(text) > len(shown):
-                    yield text[len(shown) :]
-                    shown = text
+        return Pieces(partial(self._after, read), max(held, int(self.tokenizer.composes)))  # or a syllable
 
     @overload
     def score(self, texts: str, *, stride: int | None = ...) -> ScoredText: ...

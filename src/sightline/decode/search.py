@@ -6,72 +6,24 @@ Shapes: N sentences, K rows (hypotheses) a sentence, V vocabulary, t tokens so f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from sightline.decode.choosing import Beam, Sampler, Sentence
 from sightline.decode.options import Hypothesis, SearchOptions
-from sightline.decode.probabilities import discouraged, filtered, log_probabilities
+from sightline.decode.probabilities import discouraged, log_probabilities
 from sightline.errors import UsageError
 
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
 Penalty = Callable[[Any], Tensor]
-Stop = Callable[[Sequence[int]], bool]
-# After each step: the number of each sentence that goes on, and what its best hypothesis has written so far.
-Written = list[tuple[int, Tensor]]
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
-@dataclass
-class _Sentence:
-    """What is known of one sentence while its rows are searched."""
-
-    index: int
-    max_length: int
-    prefix: Sequence[int]
-    finished: list[Hypothesis] = field(default_factory=list)
-    stuck: list[Hypothesis] = field(default_factory=list)  # after which no token may follow
-
-    def add(self, hypothesis: Hypothesis, most: int) -> None:
-        self.finished.append(hypothesis)
-        self.finished.sort(key=lambda one: -one.score)
-        del self.finished[most:]
-
-
-def searching(
-    step: Step,
-    state: Any,
-    options: SearchOptions,
-    *,
-    source_lengths: Sequence[int],
-    bos_id: int | Sequence[int],
-    eos_id: int,
-    forbidden: Sequence[int] = (),
-    prefixes: Sequence[Sequence[int]] | None = None,
-    read: Sequence[Sequence[int]] | None = None,
-    stop: Stop | None = None,
-    coverage_penalty: Penalty | None = None,
-    seeds: Sequence[int] | None = None,
-    device: torch.device | str = "cpu",
-) -> Generator[Written, None, list[list[Hypothesis]]]:
-    """Searches step by step; returns the `n_best` hypotheses of each sentence, best first, as `search` does at once.
-
-    Args:
-        step: (tokens (B,), state) → (logits (B, V) of the next token, state after it). Nothing else is known of the
-            model. state: for one row a sentence, before the first token.
-        source_lengths: of each sentence in tokens; they set the longest output.
-        bos_id: the token that the first step reads, one for all or one a sentence.
-        forbidden: ids that are never written. prefixes: what each output must begin with.
-        read: what each sentence has read before, for the repetition penalty.
-        stop: given the token that the first step read and those written since, whether they end a hypothesis as
-            end-of-sentence does; the token that brought it about stays.
-        coverage_penalty: of each row of a state (B,), at most 0; needed where `coverage_beta` is not 0.
-        seeds: of each sentence's own random numbers when sampling; the results of a sentence depend on nothing else.
-        device: where the state is. The search itself computes on the CPU, where its small steps are fastest.
+class Search:
+    """Sentences that are searched together, step by step; others may join them, or leave, before any step.
 
     Beam search keeps the `beam` best unfinished hypotheses and, apart from them, the best finished ones. Each step
     looks at the 2 · beam best continuations: of the first `beam` those that end are finished, and the best `beam`
@@ -81,112 +33,187 @@ def searching(
     ln p itself. The result is therefore the same as without stopping early. A beam of one is greedy search: it has
     ended where the likeliest token is the end.
 
+    Args:
+        step: (tokens (B,), state) → (logits (B, V) of the next token, state after it). Nothing else is known of the
+            model.
+        forbidden: ids that are never written.
+        coverage_penalty: of each row of a state (B,), at most 0; needed where `coverage_beta` is not 0.
+        device: where states are. The search itself computes on the CPU, where its small steps are fastest.
+
     Raises:
         UsageError: where `coverage_beta` is asked for and the model has no attention to take coverage from.
     """
-    if options.coverage_beta and coverage_penalty is None:
-        raise UsageError(
-            "coverage_beta: the model has no attention over a source, so there is no coverage; set it to 0"
-        )
-    sampling = options.strategy == "sample"
-    width = options.n_best if sampling else options.beam
-    starts = prefixes or [[] for _ in source_lengths]
-    sentences = [
-        _Sentence(index, max(options.max_length(length), len(start) + 1), start)
-        for index, (length, start) in enumerate(zip(source_lengths, starts, strict=True))
-    ]
-    results: list[list[Hypothesis]] = [[] for _ in sentences]
-    if not sentences:
-        return results
-    choose = _Sampler(options, seeds or [options.seed] * len(sentences)) if sampling else _Beam()
-    state = state.reorder(torch.arange(len(sentences), device=device).repeat_interleave(width))
-    first = [bos_id] * len(sentences) if type(bos_id) is int else list(bos_id)  # pyright: ignore
-    tokens_NKt = torch.tensor(first)[:, None, None].repeat(1, width, 1)
-    read_NR = _padded(read or [[]] * len(sentences))
-    each_NKt = torch.zeros(len(sentences), width, 0)
-    total_NK = choose.start(len(sentences), width)
-    for length in range(1, max(one.max_length for one in sentences) + 1):
-        logits, state = step(tokens_NKt[:, :, -1].flatten().to(device), state)
+
+    def __init__(
+        self,
+        step: Step,
+        options: SearchOptions,
+        *,
+        eos_id: int,
+        forbidden: Sequence[int] = (),
+        coverage_penalty: Penalty | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if options.coverage_beta and coverage_penalty is None:
+            raise UsageError(
+                "coverage_beta: the model has no attention over a source, so there is no coverage; set it to 0"
+            )
+        self._step, self._options, self._eos_id, self._forbidden = step, options, eos_id, list(forbidden)
+        self._coverage_penalty, self._device = coverage_penalty, device
+        self._width = options.n_best if options.strategy == "sample" else options.beam
+        self._choose = Sampler(options) if options.strategy == "sample" else Beam()
+        self._state: Any = None
+        self.sentences: list[Sentence] = []  # those that are not over
+        # what each row has read and written, newest last, -1 before its beginning; and ln p of each token written
+        self._tokens_NKt = torch.full((0, self._width, 1), -1)
+        self._each_NKt = torch.zeros(0, self._width, 0)
+        self._total_NK = torch.zeros(0, self._width)
+        self._read_NR = torch.full((0, 0), -1)
+
+    @torch.inference_mode()
+    def add(self, sentences: Sequence[Sentence], state: Any) -> None:
+        """More sentences, with the state before their first steps: one row each."""
+        if not sentences:
+            return
+        count, width = len(sentences), self._width
+        state = state.reorder(torch.arange(count, device=self._device).repeat_interleave(width))
+        self._state = self._state.join(state) if self.sentences else state
+        first = torch.tensor([one.first for one in sentences])[:, None, None].expand(-1, width, -1)
+        self._tokens_NKt = torch.cat([self._tokens_NKt, _wider(first, self._tokens_NKt.shape[2])])
+        self._each_NKt = torch.cat([self._each_NKt, torch.zeros(count, width, self._each_NKt.shape[2])])
+        self._total_NK = torch.cat([self._total_NK, self._choose.start(sentences, width)])
+        read_NR = _padded([one.read for one in sentences])
+        columns = max(read_NR.shape[1], self._read_NR.shape[1])
+        self._read_NR = torch.cat([_wider(self._read_NR, columns), _wider(read_NR, columns)])
+        self.sentences += sentences
+
+    def remove(self, sentence: Sentence) -> None:
+        """Ends the search of a sentence before it is over."""
+        self._keep([n for n, one in enumerate(self.sentences) if one is not sentence])
+
+    def written(self, sentence: Sentence) -> Tensor:
+        """What the best hypothesis of a sentence that is not over has written so far."""
+        n = self.sentences.index(sentence)
+        return self._tokens_NKt[n, 0, self._tokens_NKt.shape[2] - sentence.length :]
+
+    def run(self) -> None:
+        """Steps until every sentence is over."""
+        while self.sentences:
+            self.advance()
+
+    @torch.inference_mode()
+    def advance(self) -> list[Sentence]:
+        """One step of every sentence; returns those that are over with it."""
+        options, width, sentences = self._options, self._width, self.sentences
+        tokens_NKt, each_NKt, total_NK = self._tokens_NKt, self._each_NKt, self._total_NK
+        logits, self._state = self._step(tokens_NKt[:, :, -1].flatten().to(self._device), self._state)
         if options.repetition_penalty > 1:
-            before_NKR = torch.cat([read_NR[:, None].expand(-1, width, -1), tokens_NKt[:, :, 1:]], -1)
+            written_NKt = self._only_written(tokens_NKt)
+            before_NKR = torch.cat([self._read_NR[:, None].expand(-1, width, -1), written_NKt], -1)
             logits = discouraged(logits.cpu(), before_NKR.flatten(0, 1), options.repetition_penalty)
         log_p = log_probabilities(logits).cpu()
-        log_p[:, list(forbidden)] = -math.inf
-        log_p = _force(log_p, sentences, width, length)
-        vocab = log_p.shape[-1]
+        log_p[:, self._forbidden] = -math.inf
+        log_p = _force(log_p, sentences, width)
         dead_NK = (log_p.amax(-1) == -math.inf).view_as(total_NK) & (total_NK > -math.inf)
         for n, k in dead_NK.nonzero().tolist():
-            so_far = _hypothesis(tokens_NKt[n, k, 1:], each_NKt[n, k].tolist(), options, 0.0, False)
-            sentences[n].stuck.append(so_far)
-        rows_NC, ids_NC, log_p_NC = choose(log_p.view(len(sentences), width, vocab), total_NK, sentences)
-        history_NCt = tokens_NKt.gather(1, rows_NC[:, :, None].expand(-1, -1, length))
-        each_NCt = each_NKt.gather(1, rows_NC[:, :, None].expand(-1, -1, length - 1))
-        before_NC = total_NK.gather(1, rows_NC)
-        total_NC = before_NC + log_p_NC
-        coverage = coverage_penalty(state).cpu().view(len(sentences), width) if options.coverage_beta else None  # pyright: ignore[reportOptionalCall]
+            sentences[n].stuck.append(self._hypothesis(sentences[n], tokens_NKt[n, k], each_NKt[n, k], 0.0, False))
+        rows_NC, ids_NC, log_p_NC = self._choose(
+            log_p.view(len(sentences), width, log_p.shape[-1]), total_NK, sentences
+        )
+        history_NCt = _with_newest(tokens_NKt, rows_NC, ids_NC)
+        each_NCt = _with_newest(each_NKt, rows_NC, log_p_NC)
+        total_NC = total_NK.gather(1, rows_NC) + log_p_NC
+        coverage_NK = self._coverage()
+        for one in sentences:
+            one.length += 1
 
-        ended_NC = ids_NC == eos_id
-        if stop is not None:
-            read_and_written = [[(*history_NCt[n, c].tolist(), int(one)) for c, one in enumerate(ids)]
-                                for n, ids in enumerate(ids_NC)]  # fmt: skip
-            ended_NC |= torch.tensor([[stop(tokens) for tokens in row] for row in read_and_written])
+        ended_NC = ids_NC == self._eos_id
+        for n, one in enumerate(sentences):
+            if one.stop is not None:
+                columns = history_NCt[n, :, -one.length - 1 :].tolist()
+                ended_NC[n] |= torch.tensor([one.stop(tokens) for tokens in columns])
         finished_NC = ended_NC.clone()
         finished_NC[:, width:] = False  # only what would have stayed in the beam may finish
         for n, c in finished_NC.nonzero().tolist():
             if total_NC[n, c] > -math.inf:
-                extra = 0.0 if coverage is None else options.coverage_beta * float(coverage[n, rows_NC[n, c]])
-                each = [*each_NCt[n, c].tolist(), float(log_p_NC[n, c])]
-                tokens = history_NCt[n, c, 1:]
-                if ids_NC[n, c] != eos_id:
-                    tokens = torch.cat([tokens, ids_NC[n, c, None]])
-                sentences[n].add(_hypothesis(tokens, each, options, extra, True), options.n_best)
+                extra = options.coverage_beta * float(coverage_NK[n, rows_NC[n, c]])
+                sentences[n].add(
+                    self._hypothesis(sentences[n], history_NCt[n, c], each_NCt[n, c], extra, True), options.n_best
+                )
 
         # the best `width` that go on: a stable sort keeps the order of scores among them
-        going = choose.go_on(ended_NC, width)
+        going = self._choose.go_on(ended_NC, width)
         rows_NK = rows_NC.gather(1, going)
-        tokens_NKt = torch.cat([history_NCt, ids_NC[:, :, None]], -1).gather(
-            1, going[:, :, None].expand(-1, -1, length + 1)
+        self._tokens_NKt, self._each_NKt = (
+            x_NCt.gather(1, going[:, :, None].expand(-1, -1, x_NCt.shape[2])) for x_NCt in (history_NCt, each_NCt)
         )
-        each_NKt = torch.cat([each_NCt, log_p_NC[:, :, None]], -1).gather(1, going[:, :, None].expand(-1, -1, length))
-        total_NK = total_NC.gather(1, going).masked_fill(ended_NC.gather(1, going), -math.inf)
+        self._total_NK = total_NC.gather(1, going).masked_fill(ended_NC.gather(1, going), -math.inf)
+        return self._end(rows_NK)
 
-        keep = []
-        for n, sentence in enumerate(sentences):
-            if length >= sentence.max_length or choose.over(sentence, total_NK[n], options):
-                _close(sentence, tokens_NKt[n], each_NKt[n], total_NK[n], options)
-                results[sentence.index] = sentence.finished
+    def _end(self, rows_NK: Tensor) -> list[Sentence]:
+        """Closes and returns the sentences that are over; the others go on from these rows of the state."""
+        over, keep = [], []
+        best = self._total_NK.amax(1).tolist()
+        for n, sentence in enumerate(self.sentences):
+            if sentence.length >= sentence.max_length or self._choose.over(sentence, best[n], self._options):
+                self._close(sentence, n)
+                over.append(sentence)
             else:
                 keep.append(n)
-        if not keep:
-            break
-        kept = torch.tensor(keep)
-        index = (kept[:, None] * width + rows_NK[kept]).flatten()
-        tokens_NKt, each_NKt, total_NK, read_NR = tokens_NKt[kept], each_NKt[kept], total_NK[kept], read_NR[kept]
-        everything = len(keep) == len(sentences) and bool((index == torch.arange(len(index))).all())
-        if not everything:
-            state = state.reorder(index.to(device))
-        sentences = [sentences[n] for n in keep]
-        yield [(one.index, tokens_NKt[n, 0, 1:]) for n, one in enumerate(sentences)]
-    return results
+        self._keep(keep, rows_NK)
+        return over
 
+    def _keep(self, keep: list[int], rows_NK: Tensor | None = None) -> None:
+        """Only these sentences go on, from the rows of the state that `rows_NK` names within each, or its own."""
+        width = self._width
+        kept = torch.tensor(keep, dtype=torch.int64)
+        own_NK = torch.arange(width).expand(len(self.sentences), -1) if rows_NK is None else rows_NK
+        index = (kept[:, None] * width + own_NK[kept]).flatten()
+        everything = len(keep) == len(self.sentences)
+        if keep and not (everything and bool((index == torch.arange(len(index))).all())):
+            self._state = self._state.reorder(index.to(self._device))
+        if everything:
+            return
+        self.sentences = [self.sentences[n] for n in keep]
+        self._state = self._state if keep else None
+        longest = max((one.length for one in self.sentences), default=0)
+        self._tokens_NKt = self._tokens_NKt[kept, :, self._tokens_NKt.shape[2] - longest - 1 :]
+        self._each_NKt = self._each_NKt[kept, :, self._each_NKt.shape[2] - longest :]
+        self._total_NK, self._read_NR = self._total_NK[kept], self._read_NR[kept]
 
-def to_the_end(steps: Generator[Any, None, R]) -> R:
-    """What a search returns once all its steps are taken."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
+    def _only_written(self, tokens_NKt: Tensor) -> Tensor:
+        """The tokens without those that first steps read: -1 in their place."""
+        lengths_N = torch.tensor([one.length for one in self.sentences])
+        column_t = torch.arange(tokens_NKt.shape[2] - 1, -1, -1)
+        return torch.where(column_t < lengths_N[:, None, None], tokens_NKt, -1)
 
+    def _coverage(self) -> Tensor:
+        """The coverage penalty of each row; zeros where there is none."""
+        if not self._options.coverage_beta or self._coverage_penalty is None:
+            return torch.zeros(len(self.sentences), self._width)
+        return self._coverage_penalty(self._state).cpu().view(len(self.sentences), self._width)
 
-def _at_once(steps: Callable[P, Generator[Any, None, R]]) -> Callable[P, R]:
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        return to_the_end(steps(*args, **kwargs))
+    def _hypothesis(
+        self, sentence: Sentence, tokens_t: Tensor, each_t: Tensor, extra: float, finished: bool
+    ) -> Hypothesis:
+        """Of what a row has written; without the end of sentence."""
+        each = each_t[each_t.shape[0] - sentence.length :].tolist()
+        tokens = tokens_t[tokens_t.shape[0] - sentence.length :].tolist()
+        if tokens[-1:] == [self._eos_id]:
+            tokens.pop()
+        total = math.fsum(each)
+        score = total / self._options.penalty(max(len(each), 1)) + extra
+        return Hypothesis(tuple(tokens), score, total, tuple(each), finished)
 
-    return run
-
-
-search = _at_once(searching)
+    def _close(self, sentence: Sentence, n: int) -> None:
+        """Fills the n best with unfinished hypotheses, below the finished ones: of the length limit, then stuck."""
+        total_K, most = self._total_NK[n], self._options.n_best
+        for row in total_K.argsort(dim=0, descending=True, stable=True).tolist():
+            if len(sentence.finished) < most and total_K[row] > -math.inf:
+                tokens_t, each_t = self._tokens_NKt[n, row], self._each_NKt[n, row]
+                sentence.finished.append(self._hypothesis(sentence, tokens_t, each_t, 0.0, False))
+        stuck = sorted(sentence.stuck, key=lambda one: -one.score)
+        sentence.finished += stuck[: most - len(sentence.finished)]
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
@@ -195,89 +222,23 @@ def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
     return torch.tensor([[*row, *[-1] * (longest - len(row))] for row in rows], dtype=torch.int64).view(len(rows), -1)
 
 
-class _Beam:
-    """The best continuations of all hypotheses of a sentence together."""
-
-    def start(self, sentences: int, width: int) -> Tensor:
-        """ln p before the first step: one live hypothesis a sentence, its copies ruled out."""
-        total = torch.full((sentences, width), -math.inf)
-        total[:, 0] = 0.0
-        return total
-
-    def __call__(self, log_p_NKV: Tensor, total_NK: Tensor, sentences: Sequence[_Sentence]) -> tuple[Tensor, ...]:
-        """(row, token, ln p of the token) of the 2 · width best continuations, each (N, C), best first."""
-        count, width, vocab = log_p_NKV.shape
-        scores = (total_NK[:, :, None] + log_p_NKV).view(count, width * vocab)
-        _, places = scores.topk(min(2 * width, width * vocab), dim=-1)
-        return places // vocab, places % vocab, log_p_NKV.reshape(count, -1).gather(1, places)
-
-    def go_on(self, ended_NC: Tensor, width: int) -> Tensor:
-        return ended_NC.int().argsort(dim=1, stable=True)[:, :width]
-
-    def over(self, sentence: _Sentence, total_K: Tensor, options: SearchOptions) -> bool:
-        best = float(total_K.max())
-        if best == -math.inf:
-            return True
-        if len(sentence.finished) < options.n_best:
-            return False
-        if options.beam == 1:  # greedy search takes the likeliest token, and has ended where that is the end
-            return True
-        return best / options.penalty(sentence.max_length) <= sentence.finished[-1].score
+def _wider(tokens: Tensor, columns: int) -> Tensor:
+    """(…, t) tokens with -1 on the left, so that there are `columns`."""
+    return F.pad(tokens, [columns - tokens.shape[-1], 0], value=-1)
 
 
-class _Sampler:
-    """One random continuation of each row, from the sentence's own generator."""
-
-    def __init__(self, options: SearchOptions, seeds: Sequence[int]) -> None:
-        self._options = options
-        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-    def start(self, sentences: int, width: int) -> Tensor:
-        return torch.zeros(sentences, width)
-
-    def __call__(self, log_p_NKV: Tensor, total_NK: Tensor, sentences: Sequence[_Sentence]) -> tuple[Tensor, ...]:
-        count, width, vocab = log_p_NKV.shape
-        draws = torch.stack([torch.rand(width, generator=self._generators[one.index]) for one in sentences])
-        # a row that nothing may follow draws anything, which its ln p of -inf rules out
-        nothing = log_p_NKV.amax(-1, keepdim=True) == -math.inf
-        allowed = log_p_NKV.masked_fill(nothing, 0.0)
-        cumulative = filtered(allowed.view(count * width, vocab), self._options).cumsum(-1)
-        ids = torch.searchsorted(cumulative, draws.view(-1, 1) * cumulative[:, -1:], right=True)
-        ids_NK = ids.clamp(max=vocab - 1).view(count, width)
-        rows_NK = torch.arange(width).expand(count, -1)
-        return rows_NK, ids_NK, log_p_NKV.gather(2, ids_NK[:, :, None])[:, :, 0]
-
-    def go_on(self, ended_NC: Tensor, width: int) -> Tensor:
-        return torch.arange(width).expand(ended_NC.shape[0], -1)
-
-    def over(self, sentence: _Sentence, total_K: Tensor, options: SearchOptions) -> bool:
-        return bool((total_K == -math.inf).all())
+def _with_newest(x_NKt: Tensor, rows_NC: Tensor, newest_NC: Tensor) -> Tensor:
+    """The histories of these rows, each with one more entry (N, C, t + 1)."""
+    history_NCt = x_NKt.gather(1, rows_NC[:, :, None].expand(-1, -1, x_NKt.shape[2]))
+    return torch.cat([history_NCt, newest_NC[:, :, None]], -1)
 
 
-def _force(log_p_RV: Tensor, sentences: Sequence[_Sentence], width: int, length: int) -> Tensor:
+def _force(log_p_RV: Tensor, sentences: Sequence[Sentence], width: int) -> Tensor:
     """Rules out every token but the prefix's where a sentence still has one to write."""
     for n, sentence in enumerate(sentences):
-        if length <= len(sentence.prefix):
-            rows, token = slice(n * width, (n + 1) * width), sentence.prefix[length - 1]
+        if sentence.length < len(sentence.prefix):
+            rows, token = slice(n * width, (n + 1) * width), sentence.prefix[sentence.length]
             forced = log_p_RV[rows, token].clone()
             log_p_RV[rows] = -math.inf
             log_p_RV[rows, token] = forced
     return log_p_RV
-
-
-def _hypothesis(
-    tokens: Tensor, each: Sequence[float], options: SearchOptions, extra: float, finished: bool
-) -> Hypothesis:
-    total = math.fsum(each)
-    score = total / options.penalty(max(len(each), 1)) + extra
-    return Hypothesis(tuple(tokens.tolist()), score, total, tuple(each), finished)
-
-
-def _close(sentence: _Sentence, tokens_Kt: Tensor, each_Kt: Tensor, total_K: Tensor, options: SearchOptions) -> None:
-    """Fills the n best with unfinished hypotheses, below the finished ones: of the length limit, then stuck ones."""
-    best = total_K.argsort(dim=0, descending=True, stable=True).tolist()
-    for row in best:
-        if len(sentence.finished) < options.n_best and total_K[row] > -math.inf:
-            sentence.finished.append(_hypothesis(tokens_Kt[row, 1:], each_Kt[row].tolist(), options, 0.0, False))
-    stuck = sorted(sentence.stuck, key=lambda one: -one.score)
-    sentence.finished += stuck[: options.n_best - len(sentence.finished)]

@@ -6,7 +6,6 @@ Shapes: B rows, T positions, S positions seen so far (the past and the present),
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -20,8 +19,9 @@ from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.masks import causal_mask
 from sightline.nn.norms import NORMS
 from sightline.nn.output import make_clusters, output_logits, output_loss
+from sightline.nn.past import Past
 from sightline.nn.positions import Place, make_positions
-from sightline.nn.state import EOS, rows
+from sightline.nn.state import EOS
 
 NEVER = (0, 1)  # padding, beginning of sentence
 IMPOSSIBLE = -1e4  # a logit so low that its probability is 0, in any precision
@@ -65,19 +65,6 @@ class GPTSizes(BaseModel):
 
     def block(self) -> BlockSizes:
         return BlockSizes(**self.model_dump(include=set(BlockSizes.__dataclass_fields__)))
-
-
-@dataclass(frozen=True)
-class GPTState:
-    """What is carried between steps: per block the keys and values of the past; which of its columns are padding."""
-
-    past: tuple[Memory | None, ...]
-    real_BS: Tensor | None = None  # None where no row has padding
-    length: int = 0  # columns of the past
-
-    def reorder(self, index: Tensor) -> GPTState:
-        past = tuple(None if memory is None else memory.reorder(index) for memory in self.past)
-        return replace(self, past=past, real_BS=None if self.real_BS is None else rows(self.real_BS, index))
 
 
 class GPT(nn.Module):
@@ -125,19 +112,19 @@ class GPT(nn.Module):
         """Where its parameters are, and its states are to be."""
         return self.output_weight.device
 
-    def start(self, rows: int) -> GPTState:
+    def start(self, rows: int) -> Past:
         """The state before the first token."""
-        return GPTState((None,) * len(self.blocks))
+        return Past.empty(len(self.blocks), rows, self.device)
 
     def decode(
         self,
         tokens_BT: Tensor,
-        state: GPTState,
+        state: Past,
         forward: Forward = INFERENCE,
         real_BT: Tensor | None = None,
         document_BT: Tensor | None = None,
         more_KD: Tensor | None = None,
-    ) -> tuple[Tensor, GPTState]:
+    ) -> tuple[Tensor, Past]:
         """T more tokens → features (B, T, D) that predict each one's successor, and the state after them.
 
         Args:
@@ -148,45 +135,21 @@ class GPT(nn.Module):
         """
         forward = forward.of(self)
         table = self.embedding if more_KD is None else torch.cat([self.embedding, more_KD])
-        place, mask, real_BS = self._sees(tokens_BT, state, real_BT, document_BT)
+        place, mask, after = state.sees(tokens_BT, real_BT)
+        if document_BT is not None:
+            place, mask = _within(document_BT)
         x_BTD = self.positions.embed(F.embedding(tokens_BT, table), place)
         forward.record("embedding", x_BTD)
         x_BTD = forward.dropout(x_BTD, self.sizes.dropout)
-        past: list[Memory | None] = []
+        memories: list[Memory] = []
         for number, block in enumerate(self.blocks):
             inner = forward.at("blocks").at(number)
-            x_BTD, memory = block(x_BTD, mask, past=state.past[number], place=place, forward=inner)
-            past.append(memory)
+            x_BTD, memory = block(x_BTD, mask, past=state.memories[number], place=place, forward=inner)
+            memories.append(memory)
         if self.norm is not None:
             x_BTD = self.norm(x_BTD, None, forward)
         forward.record("output", x_BTD)
-        return x_BTD, GPTState(tuple(past), real_BS, state.length + tokens_BT.shape[1])
-
-    def _sees(
-        self, tokens_BT: Tensor, state: GPTState, real_BT: Tensor | None, document_BT: Tensor | None
-    ) -> tuple[Place, Tensor | None, Tensor | None]:
-        """Where the tokens lie, what each may attend to (… T, S), and which of the S columns are real."""
-        count, length = tokens_BT.shape
-        seen = state.length + length
-        mask = None if length == 1 else causal_mask(length, seen, tokens_BT.device)
-        if document_BT is not None:
-            same_BTT = document_BT[:, :, None] == document_BT[:, None, :]
-            begins_BT = torch.ones_like(document_BT, dtype=torch.bool)
-            begins_BT[:, 1:] = document_BT[:, 1:] != document_BT[:, :-1]
-            column = torch.arange(length, device=tokens_BT.device).expand_as(document_BT)
-            place = column - column.masked_fill(~begins_BT, 0).cummax(1).values
-            return place, (same_BTT if mask is None else same_BTT & mask)[:, None], None
-        if real_BT is None and state.real_BS is None:
-            return state.length, mask, None
-        before_BS = state.real_BS
-        if before_BS is None:
-            before_BS = torch.ones(count, state.length, dtype=torch.bool, device=tokens_BT.device)
-        real_BS = torch.cat(
-            [before_BS, torch.ones_like(tokens_BT, dtype=torch.bool) if real_BT is None else real_BT], 1
-        )
-        place = (real_BS.cumsum(1) - 1).clamp(min=0)[:, state.length :]
-        visible = real_BS[:, None, None, :]
-        return place, visible if mask is None else visible & mask, real_BS
+        return x_BTD, after.holding(memories)
 
     def loss(self, features_ND: Tensor, targets_N: Tensor) -> Tensor:
         """Cross-entropy (nats) of the tokens that features predict, summed."""
@@ -196,7 +159,18 @@ class GPT(nn.Module):
         """Features (…, D) → logits (…, V)."""
         return output_logits(features, self.output_weight, self.output_bias, self.clusters)
 
-    def step(self, tokens_B: Tensor, state: GPTState, forward: Forward = INFERENCE) -> tuple[Tensor, GPTState]:
+    def step(self, tokens_B: Tensor, state: Past, forward: Forward = INFERENCE) -> tuple[Tensor, Past]:
         """One token a row → logits (B, V) of the next one, and the state after it."""
         features_BTD, state = self.decode(tokens_B[:, None], state, forward)
         return self.project(features_BTD[:, 0]), state
+
+
+def _within(document_BT: Tensor) -> tuple[Place, Tensor]:
+    """Positions within documents, and which earlier tokens of its own each token may attend to (B, 1, T, T)."""
+    same_BTT = document_BT[:, :, None] == document_BT[:, None, :]
+    begins_BT = torch.ones_like(document_BT, dtype=torch.bool)
+    begins_BT[:, 1:] = document_BT[:, 1:] != document_BT[:, :-1]
+    length, device = document_BT.shape[1], document_BT.device
+    column = torch.arange(length, device=device).expand_as(document_BT)
+    place = column - column.masked_fill(~begins_BT, 0).cummax(1).values
+    return place, (same_BTT & causal_mask(length, length, device))[:, None]

@@ -44,6 +44,9 @@ class NGramState:
     def reorder(self, index: Tensor) -> NGramState:
         return NGramState(rows(self.contexts_BN, index))
 
+    def join(self, other: NGramState) -> NGramState:
+        return NGramState(torch.cat([self.contexts_BN, other.contexts_BN]))
+
 
 class NGram:
     """p(word | the n - 1 words before), exactly normalised over the vocabulary without pad and bos.

@@ -56,6 +56,9 @@ class RecurrentState:
     def reorder(self, index: Tensor) -> RecurrentState:
         return RecurrentState(tuple(tuple(rows(part, index) for part in layer) for layer in self.hidden))
 
+    def join(self, other: RecurrentState) -> RecurrentState:
+        return self.with_tensors([torch.cat(parts) for parts in zip(self.tensors(), other.tensors(), strict=True)])
+
     def tensors(self) -> list[Tensor]:
         """All it holds, rows first."""
         return [part for layer in self.hidden for part in layer]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.ops import Linear, project
 from sightline.nn.recurrent import Hidden, Recurrent, RecurrentEncoder, make_cell
-from sightline.nn.state import rows
+from sightline.nn.state import joined, joined_numbers, rows
 from sightline.nn.wiring import make_wiring
 
 
@@ -78,6 +78,21 @@ class Seq2SeqState:
             return moved
         fixed = {name: rows(getattr(self, name), index) for name in ("summary_BW", "keys", "values_BSW")}
         return replace(moved, **fixed, source_mask_BS=rows(self.source_mask_BS, index), sentence_B=sentence_B)
+
+    def join(self, other: Seq2SeqState) -> Seq2SeqState:
+        hidden = tuple(
+            tuple(torch.cat(parts) for parts in zip(mine, theirs, strict=True))
+            for mine, theirs in zip(self.hidden, other.hidden, strict=True)
+        )
+        return Seq2SeqState(
+            hidden,
+            torch.cat([self.summary_BW, other.summary_BW]),
+            torch.cat([self.attentional_BE, other.attentional_BE]),
+            joined([self.keys, other.keys], 1),
+            joined([self.values_BSW, other.values_BSW], 1),
+            joined([self.source_mask_BS, other.source_mask_BS], 1),
+            joined_numbers(self.sentence_B, other.sentence_B),
+        )
 
 
 class Seq2Seq(nn.Module):

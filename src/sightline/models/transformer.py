@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from sightline.nn.attention import Memory
 from sightline.nn.blocks import Block, BlockSizes
 from sightline.nn.forward import INFERENCE, Forward
-from sightline.nn.masks import causal_mask, over_heads
+from sightline.nn.masks import over_heads
 from sightline.nn.norms import NORMS
 from sightline.nn.ops import project
-from sightline.nn.positions import make_positions
-from sightline.nn.state import rows
+from sightline.nn.past import Past
+from sightline.nn.positions import Place, make_positions
+from sightline.nn.state import joined, joined_numbers, rows
 
 
 class TransformerSizes(BaseModel):
@@ -67,20 +68,27 @@ class TransformerSizes(BaseModel):
 class TransformerState:
     """What the decoder carries between steps: per block the memory of the past, and that of the source."""
 
-    past: tuple[Memory | None, ...]
+    past: Past
     source: tuple[Memory, ...]
     source_mask_BS: Tensor
     sentence_B: Tensor  # the source each row reads; equal rows need no copy of the source's memory
-    length: int = 0
 
     def reorder(self, index: Tensor) -> TransformerState:
-        past = tuple(None if memory is None else memory.reorder(index) for memory in self.past)
+        past = self.past.reorder(index)
         sentence_B = rows(self.sentence_B, index)
         if torch.equal(sentence_B, self.sentence_B):
             return replace(self, past=past)
         source = tuple(memory.reorder(index) for memory in self.source)
         return replace(
             self, past=past, source=source, source_mask_BS=rows(self.source_mask_BS, index), sentence_B=sentence_B
+        )
+
+    def join(self, other: TransformerState) -> TransformerState:
+        return TransformerState(
+            self.past.join(other.past),
+            tuple(mine.join(theirs) for mine, theirs in zip(self.source, other.source, strict=True)),
+            joined([self.source_mask_BS, other.source_mask_BS], 1),
+            joined_numbers(self.sentence_B, other.sentence_B),
         )
 
 
@@ -111,10 +119,10 @@ class Transformer(nn.Module):
         self.encoder_norm = NORMS[sizes.norm](width) if sizes.pre_norm else None
         self.decoder_norm = NORMS[sizes.norm](width) if sizes.pre_norm else None
 
-    def _embed(self, table: Tensor, tokens: Tensor, positions: nn.Module, offset: int, forward: Forward) -> Tensor:
+    def _embed(self, table: Tensor, tokens: Tensor, positions: nn.Module, place: Place, forward: Forward) -> Tensor:
         embedded = F.embedding(tokens, table) * math.sqrt(self.sizes.d_model)
         forward.record("embedding", embedded)
-        return forward.dropout(positions.embed(embedded, offset), self.sizes.dropout)  # pyright: ignore
+        return forward.dropout(positions.embed(embedded, place), self.sizes.dropout)  # pyright: ignore
 
     def encode(self, source_BS: Tensor, source_mask_BS: Tensor, forward: Forward = INFERENCE) -> Tensor:
         """Source tokens (B, S) → what the decoder attends to (B, S, D)."""
@@ -137,32 +145,33 @@ class Transformer(nn.Module):
             for number, block in enumerate(self.decoder)
         )
         sentence_B = torch.arange(source_BS.shape[0], device=source_BS.device)
-        return TransformerState((None,) * len(self.decoder), memories, source_mask_BS, sentence_B)
+        past = Past.empty(len(self.decoder), len(source_BS), source_BS.device)
+        return TransformerState(past, memories, source_mask_BS, sentence_B)
 
     def decode(
         self, tokens_BT: Tensor, state: TransformerState, real_BT: Tensor | None = None, forward: Forward = INFERENCE
     ) -> tuple[Tensor, TransformerState]:
         """T more tokens (B, T) → features (B, T, D) that predict each one's successor, and the state after them."""
         forward = forward.of(self).at("decoder")
-        length = tokens_BT.shape[1]
-        x_BTD = self._embed(self.target_embedding, tokens_BT, self.target_positions, state.length, forward)
-        mask = None if length == 1 else causal_mask(length, state.length + length, tokens_BT.device)
-        past: list[Memory | None] = []
+        place, mask, after = state.past.sees(tokens_BT)
+        x_BTD = self._embed(self.target_embedding, tokens_BT, self.target_positions, place, forward)
+        memories: list[Memory] = []
         for number, block in enumerate(self.decoder):
             x_BTD, memory = block(
                 x_BTD,
                 mask,
                 real_BT=real_BT,
-                past=state.past[number],
+                past=state.past.memories[number],
+                place=place,
                 source=state.source[number],
                 source_mask=over_heads(state.source_mask_BS),
                 forward=forward.at(number),
             )
-            past.append(memory)
+            memories.append(memory)
         if self.decoder_norm is not None:
             x_BTD = self.decoder_norm(x_BTD, real_BT, forward)
         forward.record("output", x_BTD)
-        return x_BTD, replace(state, past=tuple(past), length=state.length + length)
+        return x_BTD, replace(state, past=after.holding(memories))
 
     def features(
         self,

@@ -46,6 +46,9 @@ class WindowState:
     def reorder(self, index: Tensor) -> WindowState:
         return WindowState(rows(self.tokens_BN, index))
 
+    def join(self, other: WindowState) -> WindowState:
+        return WindowState(torch.cat([self.tokens_BN, other.tokens_BN]))
+
     def tensors(self) -> list[Tensor]:
         """All it holds, rows first."""
         return [self.tokens_BN]

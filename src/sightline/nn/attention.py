@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.ops import Linear, linear
 from sightline.nn.positions import Place, Positions
+from sightline.nn.state import joined, rows
 
 
 class Score(Protocol):
@@ -155,7 +156,15 @@ class Memory:
         return Memory(torch.cat([self.keys, later.keys], 2), torch.cat([self.values, later.values], 2))
 
     def reorder(self, index: Tensor) -> Memory:
-        return Memory(self.keys.index_select(0, index), self.values.index_select(0, index))
+        return Memory(rows(self.keys, index), rows(self.values, index))
+
+    def join(self, other: Memory, *, left: bool = False) -> Memory:
+        """The rows of both, the shorter ones filled up with zeros on the right, or the left."""
+        return Memory(joined([self.keys, other.keys], 2, left=left), joined([self.values, other.values], 2, left=left))
+
+    def none(self, rows: int) -> Memory:
+        """Memories of this shape that hold nothing."""
+        return Memory(*(part[:1, :, :0].expand(rows, -1, -1, -1) for part in (self.keys, self.values)))
 
 
 class MultiHeadAttention(nn.Module):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, Self
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # What every tokenizer of ours calls the beginning and the end of a sentence or document.
@@ -17,7 +20,28 @@ class State(Protocol):
         """The state whose row i is this one's row index[i]; rows may repeat or be missing. `index` is int64 (B',)."""
         ...
 
+    def join(self, other: Self) -> Self:
+        """The rows of this state, then those of another of the same model; they may have read sources and pasts of
+        other lengths."""
+        ...
+
 
 def rows(tensor: Tensor, index: Tensor) -> Tensor:
     """Rows `index` of a tensor whose first axis is the batch."""
     return tensor.index_select(0, index)
+
+
+def joined(parts: Sequence[Tensor], axis: int, *, left: bool = False) -> Tensor:
+    """The rows of all parts, filled up with zeros along `axis` on the right, or the left, to the longest of them."""
+    longest = max(part.shape[axis] for part in parts)
+    filled = []
+    for part in parts:
+        missing = longest - part.shape[axis]
+        sides = [missing, 0] if left else [0, missing]
+        filled.append(F.pad(part, [0, 0] * (part.dim() - 1 - axis) + sides) if missing else part)
+    return torch.cat(filled)
+
+
+def joined_numbers(mine_B: Tensor, theirs_B: Tensor) -> Tensor:
+    """Numbers of what each row reads, those of the other rows beyond all of ours."""
+    return torch.cat([mine_B, theirs_B + int(mine_B.max()) + 1])

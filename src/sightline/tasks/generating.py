@@ -5,18 +5,17 @@ Shapes: B rows, T positions, V vocabulary.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sightline.decode import Hypothesis, SearchOptions, log_probabilities, searching
-from sightline.decode.search import Stop, Written, to_the_end
+from sightline.decode import Hypothesis, Search, SearchOptions, Sentence, log_probabilities
+from sightline.decode.choosing import Stop, own_seed
 from sightline.errors import UsageError
-from sightline.nn.state import rows
+from sightline.nn.state import joined, rows
 
 PAD, BOS, EOS = 0, 1, 2
 MOST_LOGITS = 1 << 27
@@ -34,6 +33,12 @@ class Windowed:
 
     def reorder(self, index: Tensor) -> Windowed:
         return Windowed(self.state.reorder(index), rows(self.tokens_BT, index), rows(self.real_BT, index))
+
+    def join(self, other: Windowed) -> Windowed:
+        tokens_BT = joined([self.tokens_BT, other.tokens_BT], 1, left=True)
+        real_BT = joined([self.real_BT, other.real_BT], 1, left=True)
+        first = int(real_BT.any(0).int().argmax()) if real_BT.shape[1] else 0
+        return Windowed(self.state.join(other.state), tokens_BT[:, first:], real_BT[:, first:])
 
 
 def padded(sequences: Sequence[Ids], device: torch.device, left: bool = False) -> tuple[Tensor, Tensor]:
@@ -57,7 +62,8 @@ def read(model: Any, sequences: Sequence[Ids], left: bool = False) -> Any:
         return model.decode(tokens_BT, state, real_BT=None if bool(real_BT.all()) else real_BT)[1]
     if tokens_BT.shape[1] >= model.context:
         return _reread(model, Windowed(state, tokens_BT, real_BT))
-    return Windowed(model.decode(tokens_BT, state, real_BT=real_BT)[1], tokens_BT, real_BT)
+    some_BT = None if bool(real_BT.all()) else real_BT
+    return Windowed(model.decode(tokens_BT, state, real_BT=some_BT)[1], tokens_BT, real_BT)
 
 
 def _reread(model: Any, window: Windowed) -> Windowed:
@@ -91,40 +97,37 @@ def stepping(model: Any) -> Callable[[Tensor, Any], tuple[Tensor, Any]]:
     return step
 
 
+def open_search(model: Any, options: SearchOptions, forbidden: Sequence[int] = (PAD, BOS)) -> Search:
+    """A search that prompts can be admitted to."""
+    return Search(stepping(model), options, eos_id=EOS, forbidden=forbidden, device=model.device)
+
+
 @torch.inference_mode()
-def generating(
+def admit(
+    search: Search,
     model: Any,
     prompts: Sequence[Ids],
     options: SearchOptions,
     *,
     stop: Stop | None = None,
-    forbidden: Sequence[int] = (PAD, BOS),
     left: bool = False,
-) -> Generator[Written, None, list[list[Hypothesis]]]:
-    """What follows each prompt, step by step; returns the n best of each, without the prompt.
+) -> list[Sentence]:
+    """Reads prompts and adds what follows each to the search.
 
     Args:
         prompts: at least one id each; either all have one or all have more.
-        stop: see `sightline.decode.search`. left: pad prompts on the left, which changes nothing.
+        options: their longest output and their seed; otherwise those of the search.
+        stop: see `Sentence`. left: pad prompts on the left, which changes nothing.
     """
-    state = read(model, [prompt[:-1] for prompt in prompts], left)
-    return (
-        yield from searching(
-            stepping(model),
-            state,
-            options,
-            source_lengths=[0] * len(prompts),
-            bos_id=[prompt[-1] for prompt in prompts],
-            eos_id=EOS,
-            forbidden=forbidden,
-            read=prompts,
-            stop=stop,
-            seeds=[zlib.crc32(repr((options.seed, list(prompt))).encode()) for prompt in prompts],
-            device=model.device,
-        )
-    )
+    sentences = [
+        Sentence(options.max_length(0), prompt[-1], read=prompt, stop=stop, seed=own_seed(options.seed, prompt))
+        for prompt in prompts
+    ]
+    search.add(sentences, read(model, [prompt[:-1] for prompt in prompts], left))
+    return sentences
 
 
+@torch.inference_mode()
 def generate_ids(
     model: Any,
     prompts: Sequence[Ids],
@@ -144,9 +147,11 @@ def generate_ids(
     for group in ([index for index in order if len(prompts[index]) > 1], alone):
         for low in range(0, len(group), batch_size):
             indices = group[low : low + batch_size]
-            steps = generating(model, [prompts[i] for i in indices], options, stop=stop, forbidden=forbidden)
-            for index, hypotheses in zip(indices, to_the_end(steps), strict=True):
-                results[index] = hypotheses
+            search = open_search(model, options, forbidden)
+            sentences = admit(search, model, [prompts[index] for index in indices], options, stop=stop)
+            search.run()
+            for index, sentence in zip(indices, sentences, strict=True):
+                results[index] = sentence.finished
     return results
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +11,10 @@ from torch import Tensor
 
 from sightline.data.batches import collate
 from sightline.data.encoded import EncodedPairs
-from sightline.decode import Hypothesis, SearchOptions, log_probabilities, search
+from sightline.decode import Hypothesis, Search, SearchOptions, Sentence, log_probabilities
+from sightline.decode.choosing import own_seed
 from sightline.nn.forward import Forward, Recorder
-from sightline.nn.state import rows
+from sightline.nn.state import joined, rows
 
 BOS, EOS, PAD = 1, 2, 0
 Ids = Sequence[int]
@@ -31,11 +31,6 @@ def attends(model: Any) -> bool:
     return getattr(model.sizes, "attention", "") != "none"
 
 
-def _seed(seed: int, source: Ids) -> int:
-    """A sentence's own seed: the same sentence is sampled alike wherever it stands."""
-    return zlib.crc32(repr((seed, list(source))).encode())
-
-
 @dataclass(frozen=True)
 class Covered:
     """A decoder's state with how much attention each source position has had so far (B, S)."""
@@ -46,6 +41,10 @@ class Covered:
 
     def reorder(self, index: Tensor) -> Covered:
         return Covered(self.state.reorder(index), rows(self.mask_BS, index), rows(self.coverage_BS, index))
+
+    def join(self, other: Covered) -> Covered:
+        masks, coverages = ([getattr(one, name) for one in (self, other)] for name in ("mask_BS", "coverage_BS"))
+        return Covered(self.state.join(other.state), joined(masks, 1), joined(coverages, 1))
 
     def penalty(self) -> Tensor:
         """Σ_s ln min(Σ_t a_ts, 1) (Wu et al. 2016, eq. 14, without its β); (B,), at most 0."""
@@ -86,6 +85,37 @@ def by_length(lengths: Sequence[int], rows: int) -> list[list[int]]:
     return [order[start : start + rows] for start in range(0, len(order), rows)]
 
 
+def open_search(model: Any, options: SearchOptions) -> Search:
+    """A search that sources can be admitted to."""
+    covered = options.coverage_beta and attends(model)
+    return Search(
+        covering(model) if covered else model.step,
+        options,
+        eos_id=EOS,
+        forbidden=(PAD, BOS),
+        coverage_penalty=Covered.penalty if attends(model) else None,
+        device=_device_of(model),
+    )
+
+
+@torch.inference_mode()
+def admit(
+    search: Search, model: Any, sources: Sequence[Ids], options: SearchOptions, prefixes: Sequence[Ids] | None = None
+) -> list[Sentence]:
+    """Reads sources and adds their translations to the search. See `translate_ids`; `options` are the search's, but
+    for the seed and the longest output, which may be others."""
+    sentences = [
+        Sentence(options.max_length(len(source)), BOS, list(prefix), seed=own_seed(options.seed, source))
+        for source, prefix in zip(sources, prefixes or [()] * len(sources), strict=True)
+    ]
+    tokens_BS, mask_BS = padded_sources(sources, _device_of(model))
+    state = model.start(tokens_BS, mask_BS)
+    if options.coverage_beta and attends(model):
+        state = Covered(state, mask_BS, torch.zeros(mask_BS.shape, device=mask_BS.device))
+    search.add(sentences, state)
+    return sentences
+
+
 @torch.inference_mode()
 def translate_ids(
     model: Any,
@@ -106,25 +136,12 @@ def translate_ids(
     results: list[list[Hypothesis]] = [[] for _ in sources]
     finished = 0
     for indices in by_length([len(ids) for ids in sources], batch_size):
-        tokens_BS, mask_BS = padded_sources([sources[index] for index in indices], _device_of(model))
-        state, step = model.start(tokens_BS, mask_BS), model.step
-        if options.coverage_beta and attends(model):
-            state, step = Covered(state, mask_BS, torch.zeros(mask_BS.shape, device=mask_BS.device)), covering(model)
-        found = search(
-            step,
-            state,
-            options,
-            source_lengths=[len(sources[index]) for index in indices],
-            bos_id=BOS,
-            eos_id=EOS,
-            forbidden=(PAD, BOS),
-            prefixes=None if prefixes is None else [list(prefixes[index]) for index in indices],
-            coverage_penalty=Covered.penalty if attends(model) else None,
-            seeds=[_seed(options.seed, sources[index]) for index in indices],
-            device=tokens_BS.device,
-        )
-        for index, hypotheses in zip(indices, found, strict=True):
-            results[index] = hypotheses
+        search = open_search(model, options)
+        begun = None if prefixes is None else [prefixes[index] for index in indices]
+        sentences = admit(search, model, [sources[index] for index in indices], options, begun)
+        search.run()
+        for index, sentence in zip(indices, sentences, strict=True):
+            results[index] = sentence.finished
         finished += len(indices)
         done(finished)
     return results

@@ -1,0 +1,118 @@
+"""One sentence of a search, and the two ways to choose how its hypotheses go on: beam search and sampling.
+
+Shapes: N sentences, K rows (hypotheses) a sentence, C continuations, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from sightline.decode.options import Hypothesis, SearchOptions
+from sightline.decode.probabilities import filtered
+
+Stop = Callable[[Sequence[int]], bool]
+
+
+def own_seed(seed: int, ids: Sequence[int]) -> int:
+    """A sentence's own seed: what follows the same ids is sampled alike, whatever else is searched with it."""
+    return zlib.crc32(repr((seed, list(ids))).encode())
+
+
+@dataclass(eq=False)
+class Sentence:
+    """One sentence to be searched, and what has come of it.
+
+    Attributes:
+        max_length: the longest output in tokens, end of sentence included. first: the token the first step reads.
+        prefix: what the output must begin with. read: what was read before, for the repetition penalty.
+        stop: given the token that the first step read and those written since, whether they end a hypothesis as
+            end-of-sentence does; the token that brought it about stays.
+        seed: of its own random numbers when sampling; its results depend on nothing else.
+        length: tokens written so far. finished: the best finished hypotheses, best first, once it is over all of them.
+    """
+
+    max_length: int
+    first: int
+    prefix: Sequence[int] = ()
+    read: Sequence[int] = ()
+    stop: Stop | None = None
+    seed: int = 1
+    length: int = field(default=0, init=False)
+    finished: list[Hypothesis] = field(default_factory=list, init=False)
+    stuck: list[Hypothesis] = field(default_factory=list, init=False)  # after which no token may follow
+
+    def __post_init__(self) -> None:
+        self.max_length = max(self.max_length, len(self.prefix) + 1)
+
+    def add(self, hypothesis: Hypothesis, most: int) -> None:
+        self.finished.append(hypothesis)
+        self.finished.sort(key=lambda one: -one.score)
+        del self.finished[most:]
+
+
+class Beam:
+    """The best continuations of all hypotheses of a sentence together."""
+
+    def start(self, sentences: Sequence[Sentence], width: int) -> Tensor:
+        """ln p before the first step: one live hypothesis a sentence, its copies ruled out."""
+        total = torch.full((len(sentences), width), -math.inf)
+        total[:, 0] = 0.0
+        return total
+
+    def __call__(self, log_p_NKV: Tensor, total_NK: Tensor, sentences: Sequence[Sentence]) -> tuple[Tensor, ...]:
+        """(row, token, ln p of the token) of the 2 · width best continuations, each (N, C), best first."""
+        count, width, vocab = log_p_NKV.shape
+        scores = (total_NK[:, :, None] + log_p_NKV).view(count, width * vocab)
+        _, places = scores.topk(min(2 * width, width * vocab), dim=-1)
+        return places // vocab, places % vocab, log_p_NKV.reshape(count, -1).gather(1, places)
+
+    def go_on(self, ended_NC: Tensor, width: int) -> Tensor:
+        return ended_NC.int().argsort(dim=1, stable=True)[:, :width]
+
+    def over(self, sentence: Sentence, best: float, options: SearchOptions) -> bool:
+        """Whether nothing can still change a sentence's n best, given ln p of its best unfinished hypothesis."""
+        if best == -math.inf:
+            return True
+        if len(sentence.finished) < options.n_best:
+            return False
+        if options.beam == 1:  # greedy search takes the likeliest token, and has ended where that is the end
+            return True
+        return best / options.penalty(sentence.max_length) <= sentence.finished[-1].score
+
+
+class Sampler:
+    """One random continuation of each row, from the sentence's own generator."""
+
+    def __init__(self, options: SearchOptions) -> None:
+        self._options = options
+        self._generators: WeakKeyDictionary[Sentence, torch.Generator] = WeakKeyDictionary()
+
+    def start(self, sentences: Sequence[Sentence], width: int) -> Tensor:
+        for one in sentences:
+            self._generators[one] = torch.Generator().manual_seed(one.seed)
+        return torch.zeros(len(sentences), width)
+
+    def __call__(self, log_p_NKV: Tensor, total_NK: Tensor, sentences: Sequence[Sentence]) -> tuple[Tensor, ...]:
+        count, width, vocab = log_p_NKV.shape
+        draws = torch.stack([torch.rand(width, generator=self._generators[one]) for one in sentences])
+        # a row that nothing may follow draws anything, which its ln p of -inf rules out
+        nothing = log_p_NKV.amax(-1, keepdim=True) == -math.inf
+        allowed = log_p_NKV.masked_fill(nothing, 0.0)
+        cumulative = filtered(allowed.view(count * width, vocab), self._options).cumsum(-1)
+        ids = torch.searchsorted(cumulative, draws.view(-1, 1) * cumulative[:, -1:], right=True)
+        ids_NK = ids.clamp(max=vocab - 1).view(count, width)
+        rows_NK = torch.arange(width).expand(count, -1)
+        return rows_NK, ids_NK, log_p_NKV.gather(2, ids_NK[:, :, None])[:, :, 0]
+
+    def go_on(self, ended_NC: Tensor, width: int) -> Tensor:
+        return torch.arange(width).expand(ended_NC.shape[0], -1)
+
+    def over(self, sentence: Sentence, best: float, options: SearchOptions) -> bool:
+        return best == -math.inf
