@@ -26,7 +26,7 @@ from sightline.models import (
     make_language_model,
 )
 from sightline.nn.forward import Forward, Recorder
-from sightline.tasks.generating import admit, generate_ids, open_search, read, score_ids, stepping
+from sightline.tasks.generating import admit, generate_ids, open_search, read, score_ids, stepping, to_search
 
 VOCAB = 12
 GPT_SIZES = {"d_model": 16, "num_layers": 2, "num_heads": 4, "d_ff": 24, "max_length": 20}
@@ -125,7 +125,8 @@ def test_the_same_text_however_it_is_searched(name: str, strategy: str) -> None:
     alone = [generate_ids(model, [prompt], options)[0] for prompt in PROMPTS]
     longer = [prompt for prompt in PROMPTS if len(prompt) > 1]
     left = open_search(model, options)
-    sentences = admit(left, model, longer, options, left=True)
+    sentences = [to_search(prompt, options) for prompt in longer]
+    admit(left, model, sentences, left=True)
     left.run()
     tokens = [[one.tokens for one in found] for found in together]
     assert tokens == [[one.tokens for one in found] for found in alone]

@@ -21,7 +21,7 @@ from sightline.nn.forward import Forward
 from sightline.ready import Ready
 from sightline.sight.reading import Reading, Side, over_positions
 from sightline.streaming import Pieces
-from sightline.tasks.generating import BOS, EOS, PAD, admit, generate_ids, open_search, score_ids
+from sightline.tasks.generating import BOS, EOS, PAD, admit, generate_ids, open_search, score_ids, to_search
 from sightline.tasks.language import COUNTED, LanguageSettings, make_model
 from sightline.tasks.metrics import exponential
 
@@ -190,7 +190,8 @@ class LanguageModel(Ready[LanguageSettings]):
             raise UsageError(f"beam: {options.beam} hypotheses cannot be shown while they compete; set it to 1")
         read, stop = self.encode_prompt(prompt), _stops(stop)
         search = open_search(self.model, options, self._never)
-        (sentence,) = admit(search, self.model, [read], options, stop=self._stopper(stop))
+        sentence = to_search(read, options, self._stopper(stop))
+        admit(search, self.model, [sentence])
         pieces = self.pieces(read, stop)
         while not search.advance():
             if piece := pieces.more(search.written(sentence).tolist()):

@@ -58,7 +58,7 @@ class Search:
             raise UsageError(
                 "coverage_beta: the model has no attention over a source, so there is no coverage; set it to 0"
             )
-        self._step, self._options, self._eos_id, self._forbidden = step, options, eos_id, list(forbidden)
+        self._step, self.options, self._eos_id, self._forbidden = step, options, eos_id, list(forbidden)
         self._coverage_penalty, self._device = coverage_penalty, device
         self._width = options.n_best if options.strategy == "sample" else options.beam
         self._choose = Sampler(options) if options.strategy == "sample" else Beam()
@@ -104,7 +104,7 @@ class Search:
     @torch.inference_mode()
     def advance(self) -> list[Sentence]:
         """One step of every sentence; returns those that are over with it."""
-        options, width, sentences = self._options, self._width, self.sentences
+        options, width, sentences = self.options, self._width, self.sentences
         tokens_NKt, each_NKt, total_NK = self._tokens_NKt, self._each_NKt, self._total_NK
         logits, self._state = self._step(tokens_NKt[:, :, -1].flatten().to(self._device), self._state)
         if options.repetition_penalty > 1:
@@ -155,7 +155,7 @@ class Search:
         over, keep = [], []
         best = self._total_NK.amax(1).tolist()
         for n, sentence in enumerate(self.sentences):
-            if sentence.length >= sentence.max_length or self._choose.over(sentence, best[n], self._options):
+            if sentence.length >= sentence.max_length or self._choose.over(sentence, best[n], self.options):
                 self._close(sentence, n)
                 over.append(sentence)
             else:
@@ -189,7 +189,7 @@ class Search:
 
     def _coverage(self) -> Tensor:
         """The coverage penalty of each row; zeros where there is none."""
-        if not self._options.coverage_beta or self._coverage_penalty is None:
+        if not self.options.coverage_beta or self._coverage_penalty is None:
             return torch.zeros(len(self.sentences), self._width)
         return self._coverage_penalty(self._state).cpu().view(len(self.sentences), self._width)
 
@@ -202,12 +202,12 @@ class Search:
         if tokens[-1:] == [self._eos_id]:
             tokens.pop()
         total = math.fsum(each)
-        score = total / self._options.penalty(max(len(each), 1)) + extra
+        score = total / self.options.penalty(max(len(each), 1)) + extra
         return Hypothesis(tuple(tokens), score, total, tuple(each), finished)
 
     def _close(self, sentence: Sentence, n: int) -> None:
         """Fills the n best with unfinished hypotheses, below the finished ones: of the length limit, then stuck."""
-        total_K, most = self._total_NK[n], self._options.n_best
+        total_K, most = self._total_NK[n], self.options.n_best
         for row in total_K.argsort(dim=0, descending=True, stable=True).tolist():
             if len(sentence.finished) < most and total_K[row] > -math.inf:
                 tokens_t, each_t = self._tokens_NKt[n, row], self._each_NKt[n, row]

@@ -102,31 +102,24 @@ def open_search(model: Any, options: SearchOptions, forbidden: Sequence[int] = (
     return Search(stepping(model), options, eos_id=EOS, forbidden=forbidden, device=model.device)
 
 
+def to_search(prompt: Ids, options: SearchOptions, stop: Stop | None = None) -> Sentence:
+    """What follows a prompt of at least one id, with the seed and the longest output of these options."""
+    return Sentence(options.max_length(0), prompt[-1], read=prompt, stop=stop, seed=own_seed(options.seed, prompt))
+
+
 @torch.inference_mode()
-def admit(
-    search: Search,
-    model: Any,
-    prompts: Sequence[Ids],
-    options: SearchOptions,
-    *,
-    stop: Stop | None = None,
-    left: bool = False,
-) -> list[Sentence]:
-    """Reads prompts and adds what follows each to the search.
+def admit(search: Search, model: Any, sentences: Sequence[Sentence], left: bool = False) -> None:
+    """Reads prompts, as `to_search` made them, and adds what follows each to the search.
 
-    Args:
-        prompts: at least one id each; either all have one or all have more.
-        options: their longest output and their seed; otherwise those of the search.
-        stop: see `Sentence`. left: pad prompts on the left, which changes nothing.
+    Those of one id are read apart from longer ones, which are padded on the right, or the `left`: it changes nothing.
     """
-    sentences = [
-        Sentence(options.max_length(0), prompt[-1], read=prompt, stop=stop, seed=own_seed(options.seed, prompt))
-        for prompt in prompts
-    ]
-    search.add(sentences, read(model, [prompt[:-1] for prompt in prompts], left))
-    return sentences
+    alone = [one for one in sentences if len(one.read) == 1]
+    for group in ([one for one in sentences if len(one.read) > 1], alone):
+        if group:
+            search.add(group, read(model, [one.read[:-1] for one in group], left))
 
 
+@torch.inference_mode()
 @torch.inference_mode()
 def generate_ids(
     model: Any,
@@ -143,15 +136,14 @@ def generate_ids(
     """
     results: list[list[Hypothesis]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
-    alone = [index for index in order if len(prompts[index]) == 1]
-    for group in ([index for index in order if len(prompts[index]) > 1], alone):
-        for low in range(0, len(group), batch_size):
-            indices = group[low : low + batch_size]
-            search = open_search(model, options, forbidden)
-            sentences = admit(search, model, [prompts[index] for index in indices], options, stop=stop)
-            search.run()
-            for index, sentence in zip(indices, sentences, strict=True):
-                results[index] = sentence.finished
+    for low in range(0, len(order), batch_size):
+        indices = order[low : low + batch_size]
+        search = open_search(model, options, forbidden)
+        sentences = [to_search(prompts[index], options, stop) for index in indices]
+        admit(search, model, sentences)
+        search.run()
+        for index, sentence in zip(indices, sentences, strict=True):
+            results[index] = sentence.finished
     return results
 
 

@@ -98,22 +98,19 @@ def open_search(model: Any, options: SearchOptions) -> Search:
     )
 
 
+def to_search(source: Ids, options: SearchOptions, prefix: Ids = ()) -> Sentence:
+    """A translation of a source, with the seed and the longest output of these options."""
+    return Sentence(options.max_length(len(source)), BOS, list(prefix), seed=own_seed(options.seed, source))
+
+
 @torch.inference_mode()
-def admit(
-    search: Search, model: Any, sources: Sequence[Ids], options: SearchOptions, prefixes: Sequence[Ids] | None = None
-) -> list[Sentence]:
-    """Reads sources and adds their translations to the search. See `translate_ids`; `options` are the search's, but
-    for the seed and the longest output, which may be others."""
-    sentences = [
-        Sentence(options.max_length(len(source)), BOS, list(prefix), seed=own_seed(options.seed, source))
-        for source, prefix in zip(sources, prefixes or [()] * len(sources), strict=True)
-    ]
+def admit(search: Search, model: Any, sources: Sequence[Ids], sentences: Sequence[Sentence]) -> None:
+    """Reads sources and adds their translations, as `to_search` made them, to the search."""
     tokens_BS, mask_BS = padded_sources(sources, _device_of(model))
     state = model.start(tokens_BS, mask_BS)
-    if options.coverage_beta and attends(model):
+    if search.options.coverage_beta and attends(model):
         state = Covered(state, mask_BS, torch.zeros(mask_BS.shape, device=mask_BS.device))
     search.add(sentences, state)
-    return sentences
 
 
 @torch.inference_mode()
@@ -137,8 +134,8 @@ def translate_ids(
     finished = 0
     for indices in by_length([len(ids) for ids in sources], batch_size):
         search = open_search(model, options)
-        begun = None if prefixes is None else [prefixes[index] for index in indices]
-        sentences = admit(search, model, [sources[index] for index in indices], options, begun)
+        sentences = [to_search(sources[index], options, prefixes[index] if prefixes else ()) for index in indices]
+        admit(search, model, [sources[index] for index in indices], sentences)
         search.run()
         for index, sentence in zip(indices, sentences, strict=True):
             results[index] = sentence.finished
