@@ -54,13 +54,13 @@ def batches(made: Any, count: int) -> Iterator[Any]:
 def sightline(precision: str, updates: int, threads: int) -> dict[str, float]:
     from sightline.nn.ops import to_precision
     from sightline.train.machine import setup
-    from sightline.train.optim import MasterAdamW
+    from sightline.train.optim import MasterOptimizer
     from sightline.train.workers import Workers
 
     setup(threads)
     made = task()
     to_precision(made.model, {"bf16": torch.bfloat16, "fp32": torch.float32}[precision])
-    optimizer = MasterAdamW(made.model, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
+    optimizer = MasterOptimizer(made.model, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
     generator, losses, tokens, start = torch.Generator().manual_seed(1), [], 0, 0.0
     with Workers(made, threads) as workers:
         for number, batch in enumerate(batches(made, updates + WARM_UP)):

@@ -21,7 +21,7 @@ def sightline(precision: str) -> Callable[[int], Step]:
         from sightline.nn.forward import Forward
         from sightline.nn.ops import linear_cross_entropy
         from sightline.train.machine import setup
-        from sightline.train.optim import MasterAdamW
+        from sightline.train.optim import MasterOptimizer
         from sightline.train.workers import Workers
 
         class Task:
@@ -55,7 +55,7 @@ def sightline(precision: str) -> Callable[[int], Step]:
         torch.manual_seed(1)
         sizes = TransformerSizes(d_model=WIDTH, num_layers=LAYERS, num_heads=HEADS, d_ff=INNER, dropout=DROPOUT)
         model = Transformer(VOCAB, VOCAB, sizes).to({"bf16": torch.bfloat16, "fp32": torch.float32}[precision])
-        optimizer = MasterAdamW(model, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0)
+        optimizer = MasterOptimizer(model, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0)
         workers = Workers(Task(model), threads).__enter__()
         generator = torch.Generator().manual_seed(1)
 

@@ -1,4 +1,4 @@
-"""AdamW over masters: against the equations in fp64, against torch, and bf16 against fp32."""
+"""AdamW and SGD over masters: against the equations in fp64, against torch, and bf16 against fp32."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.errors import CheckpointError
-from sightline.train.optim import MasterAdamW, decays
+from sightline.train.optim import MasterOptimizer, decays
 
 
 class Mixed(nn.Module):
@@ -27,7 +27,7 @@ class Mixed(nn.Module):
         return self.norm(hidden.float()).square().sum() + hidden.float().sum()
 
 
-def gradients(model: nn.Module, optimizer: MasterAdamW, tokens: Tensor, clip: float = 0.0) -> float:
+def gradients(model: nn.Module, optimizer: MasterOptimizer, tokens: Tensor, clip: float = 0.0) -> float:
     model(tokens).backward()
     optimizer.collect()
     return float(optimizer.scale_and_clip(1.0, clip))
@@ -38,7 +38,7 @@ def test_two_steps_by_the_equations() -> None:
     model = nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         model.weight.fill_(2.0)
-    optimizer = MasterAdamW(model, betas=(0.8, 0.9), eps=0.01, weight_decay=0.1)
+    optimizer = MasterOptimizer(model, betas=(0.8, 0.9), eps=0.01, weight_decay=0.1)
     theta, m, v = 2.0, 0.0, 0.0
     for t, (gradient, rate) in enumerate([(0.5, 0.1), (-0.25, 0.2)], 1):
         model(torch.tensor([[gradient]])).sum().backward()
@@ -50,6 +50,25 @@ def test_two_steps_by_the_equations() -> None:
         assert model.weight.item() == pytest.approx(theta, rel=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_plain_steps_along_the_gradient(dtype: torch.dtype) -> None:
+    model = nn.Linear(1, 1, bias=False).to(dtype)
+    with torch.no_grad():
+        model.weight.fill_(2.0)
+    optimizer, theta = MasterOptimizer(model, rule="sgd", weight_decay=0.1), 2.0
+    for gradient, rate in [(0.5, 0.1), (-0.25, 20.0)]:
+        model(torch.tensor([[gradient]], dtype=dtype)).sum().backward()
+        optimizer.collect()
+        optimizer.step(rate)
+        theta -= rate * (gradient + 0.1 * theta)
+        assert optimizer.masters["weight"].item() == pytest.approx(theta, rel=1e-6)
+        assert model.weight.item() == pytest.approx(theta, rel=4e-3)
+    assert optimizer.state_dict() == {}
+    optimizer.load_state_dict({})
+    with pytest.raises(CheckpointError, match="exp_avg/weight does not fit"):
+        optimizer.load_state_dict({"exp_avg/weight": torch.zeros(1, 1)})
+
+
 def test_which_parameters_decay() -> None:
     names = {name for name, parameter in Mixed().named_parameters() if decays(name, parameter)}
     assert names == {"weight", "unused"}
@@ -58,7 +77,7 @@ def test_which_parameters_decay() -> None:
 def test_decay_alone_moves_only_what_decays() -> None:
     model = Mixed()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    optimizer = MasterAdamW(model, weight_decay=0.5)
+    optimizer = MasterOptimizer(model, weight_decay=0.5)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.collect()
@@ -70,7 +89,7 @@ def test_decay_alone_moves_only_what_decays() -> None:
 
 def test_clipping_by_hand() -> None:
     model = nn.Linear(2, 1, bias=False)
-    optimizer = MasterAdamW(model)
+    optimizer = MasterOptimizer(model)
     model.weight.grad = torch.tensor([[6.0, 8.0]])
     optimizer.collect()
     assert float(optimizer.scale_and_clip(0.5, 1.0)) == pytest.approx(5.0)
@@ -81,7 +100,7 @@ def test_clipping_by_hand() -> None:
 
 def test_a_bf16_model_has_masters_and_its_norms_are_their_own() -> None:
     model = Mixed(torch.bfloat16)
-    optimizer = MasterAdamW(model)
+    optimizer = MasterOptimizer(model)
     assert all(master.dtype == torch.float32 for master in optimizer.masters.values())
     assert optimizer.masters["norm.weight"].data_ptr() == model.norm.weight.data_ptr()
     before = optimizer.masters["weight"].clone()
@@ -97,7 +116,7 @@ def test_a_bf16_model_has_masters_and_its_norms_are_their_own() -> None:
 def test_bf16_gradients_are_summed_in_fp32() -> None:
     """In bf16, 256 + 1 is 256: summing there would lose every one of the small gradients."""
     model = nn.Linear(1, 1, bias=False).bfloat16()
-    optimizer = MasterAdamW(model)
+    optimizer = MasterOptimizer(model)
     for gradient in [256.0, *[1.0] * 8]:
         model.weight.grad = torch.full((1, 1), gradient, dtype=torch.bfloat16)
         optimizer.collect()
@@ -117,7 +136,7 @@ def test_bf16_converges_like_fp32() -> None:
             model.bias.zero_()
         model.to(dtype)
         plain = torch.optim.AdamW(model.parameters(), lr=3e-4, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0)
-        optimizer = MasterAdamW(model)
+        optimizer = MasterOptimizer(model)
         for _ in range(2000):
             (model(x.to(dtype)).float() - y).square().mean().backward()
             if masters:
@@ -143,24 +162,24 @@ def test_bf16_converges_like_fp32() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_state_goes_out_and_in_without_a_trace(dtype: torch.dtype) -> None:
-    def steps(model: Mixed, optimizer: MasterAdamW, numbers: range) -> None:
+    def steps(model: Mixed, optimizer: MasterOptimizer, numbers: range) -> None:
         for number in numbers:
             gradients(model, optimizer, torch.tensor([number % 9, 3]), clip=1.0)
             optimizer.step(0.01)
 
     whole = Mixed(dtype)
-    whole_optimizer = MasterAdamW(whole, weight_decay=0.1)
+    whole_optimizer = MasterOptimizer(whole, weight_decay=0.1)
     steps(whole, whole_optimizer, range(6))
 
     first = Mixed(dtype)
-    first_optimizer = MasterAdamW(first, weight_decay=0.1)
+    first_optimizer = MasterOptimizer(first, weight_decay=0.1)
     steps(first, first_optimizer, range(3))
     state = {name: tensor.clone() for name, tensor in first_optimizer.state_dict().items()}
     masters = {name: tensor.clone() for name, tensor in first_optimizer.masters.items()}
     assert "exp_avg/unused" not in state  # never had a gradient
 
     second = Mixed(dtype)
-    second_optimizer = MasterAdamW(second, weight_decay=0.1)
+    second_optimizer = MasterOptimizer(second, weight_decay=0.1)
     with torch.no_grad():
         for name, tensor in second_optimizer.masters.items():
             tensor.copy_(masters[name])
@@ -186,7 +205,7 @@ def test_state_goes_out_and_in_without_a_trace(dtype: torch.dtype) -> None:
 )
 def test_the_state_of_another_model_is_refused(change, message: str) -> None:
     model = Mixed()
-    optimizer = MasterAdamW(model)
+    optimizer = MasterOptimizer(model)
     gradients(model, optimizer, torch.tensor([1]))
     optimizer.step(0.1)
     state = optimizer.state_dict()

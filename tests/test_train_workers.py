@@ -14,7 +14,7 @@ from sightline.models.seq2seq import Seq2SeqSizes
 from sightline.models.transformer import TransformerSizes
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.ops import linear_cross_entropy
-from sightline.train.optim import MasterAdamW
+from sightline.train.optim import MasterOptimizer
 from sightline.train.workers import Workers, shared_copy
 
 SIZES = {
@@ -61,7 +61,7 @@ def batch(rows: int = 7) -> Any:
 
 
 def gradients(task: Any, threads: int, given: Any) -> tuple[dict[str, torch.Tensor], int]:
-    optimizer = MasterAdamW(task.model, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0)
+    optimizer = MasterOptimizer(task.model, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0)
     with Workers(task, threads) as workers:
         pieces = workers.gradients(given, torch.Generator().manual_seed(3), optimizer.collect)
     found = {name: master.grad.clone() for name, master in optimizer.masters.items() if master.grad is not None}

@@ -1,8 +1,9 @@
-"""AdamW over fp32 master weights: the same class for fp32 and bf16 models."""
+"""Updates of fp32 master weights by AdamW or plain SGD: the same class for fp32 and bf16 models."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import torch
 from torch import (
@@ -17,7 +18,8 @@ from torch import (
 from sightline.errors import CheckpointError
 
 LOW_PRECISION = (torch.bfloat16, torch.float16)
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+# What each rule remembers of every weight between updates.
+MOMENTS = {"adamw": ("exp_avg", "exp_avg_sq", "step"), "sgd": ()}
 
 
 def decays(name: str, parameter: Tensor) -> bool:
@@ -29,12 +31,13 @@ def decays(name: str, parameter: Tensor) -> bool:
     return parameter.ndim >= 2 and not any(word in name.lower() for word in ("embedding", "position"))
 
 
-class MasterAdamW:
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2), stepping fp32 weights.
+class MasterOptimizer:
+    """Steps of fp32 weights by one of two rules: "adamw", Adam with decoupled weight decay (Loshchilov & Hutter 2019,
+    algorithm 2), or "sgd", the gradient times the learning rate, which asks for learning rates far larger.
 
     bf16 keeps 8 significant bits, so that an update smaller than 1/256 of a weight would be lost. A parameter of low
-    precision therefore has an fp32 *master*: gradients are summed into fp32, Adam steps the master, and the parameter
-    is the master rounded. Any other parameter is its own master. Masters are what checkpoints hold.
+    precision therefore has an fp32 *master*: gradients are summed into fp32, the rule steps the master, and the
+    parameter is the master rounded. Any other parameter is its own master. Masters are what checkpoints hold.
 
     Per update: `collect` after each backward pass, `scale_and_clip` once, then `step`.
     """
@@ -43,6 +46,7 @@ class MasterAdamW:
         self,
         model: nn.Module,
         *,
+        rule: Literal["adamw", "sgd"] = "adamw",
         betas: tuple[float, float] = (0.9, 0.98),
         eps: float = 1e-9,
         weight_decay: float = 0.0,
@@ -61,7 +65,13 @@ class MasterAdamW:
             {"params": [m for name, m in self._masters.items() if not decays(name, m)], "weight_decay": 0.0},
         ]
         # The fused kernel reads every tensor once: 5.6 times faster than foreach on a CPU (10 M weights, one thread).
-        self._adam = torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=betas, eps=eps, fused=True)
+        groups = [group for group in groups if group["params"]]
+        self._moments = MOMENTS[rule]
+        self._rule: torch.optim.Optimizer = (
+            torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=eps, fused=True)
+            if rule == "adamw"
+            else torch.optim.SGD(groups, lr=0.0, fused=True)
+        )
 
     @property
     def device(self) -> torch.device:
@@ -107,10 +117,10 @@ class MasterAdamW:
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
-        """One AdamW step of the masters; then parameters follow and all gradients are cleared."""
-        for group in self._adam.param_groups:
+        """One step of the masters; then parameters follow and all gradients are cleared."""
+        for group in self._rule.param_groups:
             group["lr"] = learning_rate
-        self._adam.step()
+        self._rule.step()
         self.round_down()
         for tensor in (*self._masters.values(), *self._parameters):
             tensor.grad = None
@@ -122,9 +132,9 @@ class MasterAdamW:
             _foreach_copy_(self._low, self._low_masters)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Adam's state as plain tensors, "moment/parameter name"; parameters never stepped have none. Not copies."""
-        states = {name: self._adam.state[m] for name, m in self._masters.items() if m in self._adam.state}
-        return {f"{moment}/{name}": state[moment] for name, state in states.items() for moment in MOMENTS}
+        """The rule's state as plain tensors, "moment/parameter name"; none of what was never stepped. Not copies."""
+        states = {name: self._rule.state[m] for name, m in self._masters.items() if m in self._rule.state}
+        return {f"{moment}/{name}": state[moment] for name, state in states.items() for moment in self._moments}
 
     @torch.no_grad()
     def load_state_dict(self, tensors: Mapping[str, Tensor], where: str = "optimizer") -> None:
@@ -134,13 +144,13 @@ class MasterAdamW:
             CheckpointError: where a tensor is missing, superfluous or of another shape or dtype.
         """
         stepped = {key.partition("/")[2] for key in tensors}
-        expected = {f"{moment}/{name}" for name in stepped for moment in MOMENTS}
+        expected = {f"{moment}/{name}" for name in stepped for moment in self._moments}
         if not stepped <= set(self._masters) or expected != set(tensors):
             odd = sorted((expected ^ set(tensors)) or (stepped - set(self._masters)))[0]
             raise CheckpointError(f"{where}: {odd} does not fit this model; was the run made with another one?")
         for name in stepped:
             master = self._masters[name]
-            for moment in MOMENTS:
+            for moment in self._moments:
                 found = tensors[f"{moment}/{name}"]
                 shape, dtype = ((), torch.float32) if moment == "step" else (master.shape, master.dtype)
                 if found.shape != shape or found.dtype != dtype:
@@ -148,6 +158,6 @@ class MasterAdamW:
                         f"{where}: {moment}/{name} is {found.dtype} {list(found.shape)}, "
                         f"not {dtype} {list(shape)}; the checkpoint belongs to another model"
                     )
-            self._adam.state[master] = {
-                moment: tensors[f"{moment}/{name}"].to(master.device, copy=True) for moment in MOMENTS
+            self._rule.state[master] = {
+                moment: tensors[f"{moment}/{name}"].to(master.device, copy=True) for moment in self._moments
             }

@@ -14,7 +14,7 @@ from sightline.train import storage
 from sightline.train.averaging import MovingAverage, lent
 from sightline.train.checkpoint import Checkpoint, Checkpoints
 from sightline.train.log import TrainLog
-from sightline.train.optim import MasterAdamW
+from sightline.train.optim import MasterOptimizer
 from sightline.train.progress import Progress
 from sightline.train.randomness import Randomness
 from sightline.train.settings import TrainSettings
@@ -31,7 +31,13 @@ class Session:
         """Raises CheckpointError where no checkpoint can be read, or it belongs to another model."""
         model = task.model
         self._task, self._model, self._settings, self._log = task, model, settings, log
-        self.optimizer = MasterAdamW(model, betas=settings.betas, eps=settings.eps, weight_decay=settings.weight_decay)
+        self.optimizer = MasterOptimizer(
+            model,
+            rule=settings.optimizer,
+            betas=settings.betas,
+            eps=settings.eps,
+            weight_decay=settings.weight_decay,
+        )
         self.randomness = Randomness(settings.seed, self.optimizer.device)
         self.average = MovingAverage(self.optimizer.masters, settings.ema) if settings.ema else None
         self.progress = Progress(DataPosition(settings.seed, 0, 0))
@@ -107,7 +113,7 @@ class Session:
         self._log.message(f"going on from {checkpoint.path}")
 
 
-def master_weights(model: torch.nn.Module, optimizer: MasterAdamW) -> dict[str, Tensor]:
+def master_weights(model: torch.nn.Module, optimizer: MasterOptimizer) -> dict[str, Tensor]:
     """Parameters (masters in place of those of low precision) and persistent buffers. Tied ones appear once."""
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
     persistent = model.state_dict(keep_vars=True).keys()

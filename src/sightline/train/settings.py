@@ -41,6 +41,9 @@ class TrainSettings(BaseModel):
     )
     tokens_per_batch: int = Field(4096, ge=1, description="size of a batch in tokens of its longer side, with padding")
     accumulate: int = Field(1, ge=1, description="batches per update, as if they were one large batch")
+    optimizer: Literal["adamw", "sgd"] = Field(
+        "adamw", description="adamw, or sgd: plain steps along the gradient, with learning rates of 1 to 30"
+    )
     learning_rate: float = Field(
         1e-3, gt=0, description="peak of the schedule; (d_model * warmup) ** -0.5 is that of Vaswani et al. 2017"
     )

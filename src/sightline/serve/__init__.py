@@ -1,0 +1,1 @@
+"""Trained runs as a web page and an HTTP API."""
