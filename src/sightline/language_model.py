@@ -14,7 +14,7 @@ from torch import Tensor
 from sightline.data.documents import read_pieces
 from sightline.data.text import given
 from sightline.data.tokenizer import Tokenizer
-from sightline.decode import Hypothesis, SearchOptions, log_probabilities
+from sightline.decode import Hypothesis, Search, SearchOptions, Sentence, log_probabilities
 from sightline.errors import UsageError
 from sightline.models import NGram
 from sightline.nn.forward import Forward
@@ -100,9 +100,9 @@ class LanguageModel(Ready[LanguageSettings]):
     schema = LanguageSettings
     make_model = staticmethod(make_model)
 
-    def _load(self, precision: str, device: str) -> Any:
+    def _load(self, precision: str, device: str, update: int | None) -> Any:
         if self.settings.model.kind != COUNTED:
-            return super()._load(precision, device)
+            return super()._load(precision, device, update)
         weights, vocab_size = self.run.read_weights(), self.tokenizer.vocab_size
         return NGram.from_tensors(weights, vocab_size, self.settings.model)  # pyright: ignore[reportArgumentType]
 
@@ -175,10 +175,7 @@ class LanguageModel(Ready[LanguageSettings]):
         read, stop = [self.encode_prompt(one) for one in prompts], _stops(stop)
         options = self.options(max_tokens, n, **changes)
         found = generate_ids(self.model, read, options, stop=self._stopper(stop), forbidden=self._never)
-        results = []
-        for text, ids, hypotheses in zip(prompts, read, found, strict=True):
-            records = [self._record(text, ids, one, stop) for one in hypotheses]
-            results.append(replace(records[0], alternatives=tuple(records[1:])))
+        results = [self.generation(*one, stop) for one in zip(prompts, read, found, strict=True)]
         return results[0] if alone else results
 
     def stream(
@@ -189,14 +186,32 @@ class LanguageModel(Ready[LanguageSettings]):
         if options.strategy == "beam" and options.beam > 1:
             raise UsageError(f"beam: {options.beam} hypotheses cannot be shown while they compete; set it to 1")
         read, stop = self.encode_prompt(prompt), _stops(stop)
-        search = open_search(self.model, options, self._never)
-        sentence = to_search(read, options, self._stopper(stop))
-        admit(search, self.model, [sentence])
+        search, sentence = self.open_search(options), self.to_search(read, options, stop)
+        self.admit(search, [sentence])
         pieces = self.pieces(read, stop)
         while not search.advance():
             if piece := pieces.more(search.written(sentence).tolist()):
                 yield piece
-        yield pieces.rest(self._record(prompt, read, sentence.finished[0], stop).text)
+        yield pieces.rest(self.generation(prompt, read, sentence.finished, stop).text)
+
+    def open_search(self, options: SearchOptions) -> Search:
+        """A search that prompts can join at any step, of like options but for the seed and the longest output."""
+        return open_search(self.model, options, self._never)
+
+    def to_search(self, read: Sequence[int], options: SearchOptions, stop: Sequence[str] = ()) -> Sentence:
+        """What follows a prompt that `encode_prompt` has read."""
+        return to_search(read, options, self._stopper(stop))
+
+    def admit(self, search: Search, sentences: Sequence[Sentence]) -> None:
+        """Lets sentences join a search, where `generation` makes a record of what was found."""
+        admit(search, self.model, sentences)
+
+    def generation(
+        self, prompt: str, read: Sequence[int], hypotheses: Sequence[Hypothesis], stop: Sequence[str] = ()
+    ) -> Generation:
+        """The record of what was found, best first."""
+        first, *others = (self._record(prompt, read, one, stop) for one in hypotheses)
+        return replace(first, alternatives=tuple(others))
 
     def pieces(self, read: Sequence[int], stop: Sequence[str]) -> Pieces:
         """The text after a prompt, to be told piece by piece."""

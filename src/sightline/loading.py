@@ -25,9 +25,9 @@ USES = {
 Used = Translator | LanguageModel | MaskedLanguageModel | Classifier | Tagger | QuestionAnswerer | ImageClassifier
 
 
-def load(run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> Used:
+def load(run: str | Path, *, precision: str = "fp32", device: str = "cpu", update: int | None = None) -> Used:
     """A trained run as what it has learned to be, one of `USES`.
 
     See those for the arguments.
     """
-    return USES[Run(run).task](run, precision=precision, device=device)
+    return USES[Run(run).task](run, precision=precision, device=device, update=update)

@@ -23,6 +23,7 @@ class Ready(Generic[Settings]):
         run: path of a run directory.
         precision: "fp32" or "bf16", the width of the arithmetic.
         device: where the model runs: cpu, cuda, mps, or auto for the fastest that is there.
+        update: take the weights of the checkpoint after so many updates, one of `Run.updates`, not the final ones.
 
     Raises:
         SightlineError: where the run is missing, damaged, does not belong together or learned something else.
@@ -32,13 +33,15 @@ class Ready(Generic[Settings]):
     first_of: ClassVar[Callable[[Any, Any], list[Any]]]
     make_model: ClassVar[Callable[[Any, dict[str, Tokenizer]], Any]]
 
-    def __init__(self, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> None:
+    def __init__(
+        self, run: str | Path, *, precision: str = "fp32", device: str = "cpu", update: int | None = None
+    ) -> None:
         self.run = Run(run)
         self.run.require_task(self.schema.model_fields["task"].default)
         self.settings: Settings = self.run.settings(self.schema)  # pyright: ignore[reportAttributeAccessIssue]
         self.run.verify()
         self.tokenizers = self.run.load_tokenizers()
-        self.model: Any = self._load(precision, device)
+        self.model: Any = self._load(precision, device, update)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -60,9 +63,9 @@ class Ready(Generic[Settings]):
         except (SightlineError, StopIteration):
             return None
 
-    def _load(self, precision: str, device: str) -> Any:
+    def _load(self, precision: str, device: str, update: int | None) -> Any:
         """The model with the run's weights; low-rank adapters become part of them."""
         model = type(self).make_model(self.settings, self.tokenizers)
-        self.run.ready_model(model, precision, device)
+        self.run.ready_model(model, precision, device, update)
         merge(model)
         return model

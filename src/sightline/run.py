@@ -19,6 +19,8 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.errors import CheckpointError, SightlineError, UsageError, nearest
 from sightline.nn.ops import to_precision
 from sightline.train import storage
+from sightline.train.checkpoint import Checkpoints
+from sightline.train.final import checkpoint_weights
 from sightline.train.precision import resolve_device
 
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -117,15 +119,20 @@ class Run:
         with safe_open(self.weights, framework="pt") as file:
             return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
-    def read_weights(self) -> dict[str, Tensor]:
-        """The weights to use, by name."""
-        return storage.read_tensors(self.weights)
+    def read_weights(self, update: int | None = None) -> dict[str, Tensor]:
+        """The weights to use, by name, or those of the checkpoint of an update."""
+        return storage.read_tensors(self.weights) if update is None else checkpoint_weights(self.path, update)
 
-    def load_weights(self, model: torch.nn.Module) -> None:
+    def load_weights(self, model: torch.nn.Module, update: int | None = None) -> None:
         """Copies the weights into a model of the run's configuration, in fp32; tied ones are stored once."""
         names = model.state_dict(keep_vars=True).keys()
         buffers = {name: buffer for name, buffer in model.named_buffers() if name in names}
-        storage.copy_tensors(self.read_weights(), {**dict(model.named_parameters()), **buffers}, self.weights)
+        storage.copy_tensors(self.read_weights(update), {**dict(model.named_parameters()), **buffers}, self.weights)
+
+    @property
+    def updates(self) -> list[int]:
+        """After which updates there are checkpoints, oldest first."""
+        return [checkpoint.update for checkpoint in Checkpoints(self.path).all()]
 
     @property
     def task(self) -> str:
@@ -142,14 +149,14 @@ class Run:
         """The tokenizers of the run by name."""
         return {file.stem: Tokenizer.load(file) for file in sorted(self.tokenizers.glob("*.json"))}
 
-    def ready_model(self, model: torch.nn.Module, precision: str, device: str) -> None:
+    def ready_model(self, model: torch.nn.Module, precision: str, device: str, update: int | None = None) -> None:
         """Gives a model of the run's configuration the run's weights, for use in `precision` on `device`.
 
-        Raises UsageError for a precision that there is not.
+        Raises UsageError for a precision that there is not, CheckpointError for an `update` without a checkpoint.
         """
         if precision not in PRECISIONS:
             raise UsageError(f'precision: no such choice: "{precision}"{nearest(precision, PRECISIONS)}')
-        self.load_weights(model)
+        self.load_weights(model, update)
         to_precision(model.to(resolve_device(device)), PRECISIONS[precision])
 
     def write_card(self, text: str) -> None:

@@ -15,13 +15,23 @@ from sightline.data.readers import read_pairs
 from sightline.data.text import given
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vocabulary import BOS as BEGIN
-from sightline.decode import Hypothesis, SearchOptions, log_probabilities
+from sightline.decode import Hypothesis, Search, SearchOptions, Sentence, log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.forward import Forward
 from sightline.ready import Ready
 from sightline.sight.reading import Reading, Side, by_word
 from sightline.tasks.metrics import exponential
-from sightline.tasks.translating import BOS, EOS, attention_ids, padded_sources, score_ids, translate_ids
+from sightline.tasks.translating import (
+    BOS,
+    EOS,
+    admit,
+    attention_ids,
+    open_search,
+    padded_sources,
+    score_ids,
+    to_search,
+    translate_ids,
+)  # fmt: skip
 from sightline.tasks.translation import TranslationSettings, make_model
 
 
@@ -148,7 +158,7 @@ class Translator(Ready[TranslationSettings]):
         # nothing translates to nothing, whatever the model would make of it
         results = [Translation(one, "", (), 0.0, 0.0, (), True) for one in texts]
         for index, hypotheses in zip(written, found, strict=True):
-            results[index] = self._record(texts[index], sources[index], hypotheses, attention)
+            results[index] = self.translation(texts[index], sources[index], hypotheses, attention)
         return results[0] if alone else results
 
     def stream(
@@ -175,7 +185,23 @@ class Translator(Ready[TranslationSettings]):
             raise UsageError(f"source of {len(ids)} tokens is over the run's limit of {limit}; split it into sentences")
         return ids
 
-    def _record(self, text: str, source: list[int], hypotheses: list[Hypothesis], attention: bool) -> Translation:
+    def open_search(self, options: SearchOptions) -> Search:
+        """A search that sources can join at any step, of like options but for the seed and the longest output."""
+        return open_search(self.model, options)
+
+    def to_search(self, source: Sequence[int], options: SearchOptions, prefix: str | None = None) -> Sentence:
+        """A translation of a source that `encode_source` has read."""
+        begun = () if prefix is None else self.tokenizers["target"].encode(given(prefix))
+        return to_search(source, options, begun)
+
+    def admit(self, search: Search, sources: Sequence[Sequence[int]], sentences: Sequence[Sentence]) -> None:
+        """Lets translations join a search, where `translation` makes a record of what was found."""
+        admit(search, self.model, sources, sentences)
+
+    def translation(
+        self, text: str, source: Sequence[int], hypotheses: Sequence[Hypothesis], attention: bool = False
+    ) -> Translation:
+        """The record of what was found, best first."""
         target = self.tokenizers["target"]
         records = [
             Translation(

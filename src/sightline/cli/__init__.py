@@ -26,7 +26,7 @@ app = typer.Typer(
 
 # Modules with a `register` each, in the order of `sightline --help`.
 VERBS = (
-    "train", "translate", "generate", "fill", "classify", "tag", "answer", "look", "align", "evaluate", "data",
+    "train", "translate", "generate", "fill", "classify", "tag", "answer", "look", "align", "serve", "evaluate", "data",
     "exchange", "demo",
 )  # fmt: skip
 

@@ -29,15 +29,10 @@ class View:
     weights: np.ndarray | None = None
 
 
-def _site(seen: Look, name: str | None, usual: Sequence[str]) -> heads.Site:
-    """The attention that is asked for, or the last one whose name ends as one of `usual` does."""
-    known = [one for one in seen.names if one.endswith(".weights")]
-    if not known:
-        raise UsageError("this model attends to nothing; look at its gates or states instead")
-    if name is None:
-        fitting = [one for one in known if one.endswith(tuple(usual))]
-        return heads.Site((fitting or known)[-1])
-    return heads.find(seen, name)
+def _site(seen: Look, name: str | None, endings: Sequence[str] = heads.CROSS) -> heads.Site:
+    """The attention that is asked for, or the last one whose name ends as one of `endings` does."""
+    usual = heads.usual(seen, endings)
+    return usual if name is None else heads.find(seen, name)
 
 
 def _sides(seen: Look, site: heads.Site) -> tuple[Any, Any]:
@@ -55,7 +50,7 @@ def _of_outputs(model: Any, seen: Look, site: heads.Site) -> bool:
 def attention(model: Any, reading: Reading, site: str | None) -> View:
     """Weights of one head, or the mean of an attention's heads: queries down, keys across."""
     seen = look_at(reading, *ATTENTION)
-    chosen = _site(seen, site, ("cross_attention.weights", "decoder.attention.weights"))
+    chosen = _site(seen, site)
     weights, (rows, columns) = heads.weights_of(seen, chosen), _sides(seen, chosen)
     return View(
         f"{chosen.label}\n{attention_text(weights, columns.tokens, rows.tokens)}",

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -158,8 +158,8 @@ def _array(path: Path) -> np.ndarray:
         raise DataError(f"{path}: not an IDX file ({error})") from None
 
 
-def open_image(path: str | Path) -> np.ndarray:
-    """An image file as (Y, X, C) bytes. Raises DataError where it is missing or none."""
+def open_image(path: str | Path | BinaryIO) -> np.ndarray:
+    """An image file, or an open one, as (Y, X, C) bytes. Raises DataError where it is missing or none."""
     from PIL import Image, UnidentifiedImageError
 
     try:

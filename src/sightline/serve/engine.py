@@ -41,7 +41,7 @@ class Job:
         given_up: whether nobody waits for it any more.
     """
 
-    key: Hashable
+    key: Any
     loop: asyncio.AbstractEventLoop = field(init=False)
     done: asyncio.Future[Any] = field(init=False)
     given_up: bool = field(default=False, init=False)
@@ -123,7 +123,7 @@ class Engine:
         return len(self._waiting)
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """All of these jobs, or none. Raises BusyError where they would wait behind too many, ClosingError at the end."""
+        """All of these jobs, or none. Raises BusyError where too many wait already, ClosingError at the end."""
         with self._wake:
             if self._closing or not self._thread.is_alive():
                 raise ClosingError
@@ -150,7 +150,7 @@ class Engine:
 
     def _enter(self, jobs: list[Job]) -> None:
         """Calls are done at once, in lists; what is to be written joins its search."""
-        groups: dict[Hashable, list[Any]] = defaultdict(list)
+        groups: dict[tuple[type[Job], Hashable], list[Any]] = defaultdict(list)
         for job in jobs:
             groups[type(job), job.key].append(job)
         for (kind, key), group in groups.items():

@@ -12,6 +12,9 @@ from sightline.errors import UsageError, nearest
 from sightline.nn.forward import Forward
 from sightline.sight.reading import Look, Reading
 
+# Attention to a source, by the end of its name.
+CROSS = ("cross_attention.weights", "decoder.attention.weights")
+
 
 @dataclass(frozen=True)
 class Site:
@@ -41,6 +44,18 @@ def sites(look: Look) -> list[Site]:
             heads = range(look[name].shape[0]) if "head" in look.axes(name) else (None,)
             found += [Site(name, head) for head in heads]
     return found
+
+
+def usual(look: Look, endings: Sequence[str] = CROSS) -> Site:
+    """The attention to look at where none is named: the last whose name ends as one of `endings`, or the last.
+
+    Raises UsageError where a model attends to nothing.
+    """
+    known = [one for one in look.names if one.endswith(".weights")]
+    if not known:
+        raise UsageError("this model attends to nothing; look at its gates or states instead")
+    fitting = [one for one in known if one.endswith(tuple(endings))]
+    return Site((fitting or known)[-1])
 
 
 def find(look: Look, label: str) -> Site:

@@ -38,6 +38,15 @@ def final_weights(run_dir: Path, settings: TrainSettings) -> tuple[dict[str, Ten
     return _mean([checkpoints.at(best)], bool(settings.ema)), f"update {best}, the best in validation"
 
 
+def checkpoint_weights(run_dir: Path, update: int) -> dict[str, Tensor]:
+    """What a run would have shipped of the checkpoint of an update: its moving average where it has one.
+
+    Raises CheckpointError where there is no such checkpoint, or it is damaged.
+    """
+    chosen = Checkpoints(run_dir).at(update)
+    return _mean([chosen], chosen.has(AVERAGE))
+
+
 def _mean(chosen: list[Checkpoint], moving: bool) -> dict[str, Tensor]:
     tensors = average_files([checkpoint.file(WEIGHTS) for checkpoint in chosen])
     if moving:  # holds the trained parameters only; buffers stay as they are

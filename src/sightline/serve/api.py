@@ -1,0 +1,288 @@
+"""The server's own API, /v1/…: one function for each thing that can be asked."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+
+from sightline.errors import UsageError
+from sightline.serve import looking, requests
+from sightline.serve.engine import Writing, in_common
+from sightline.serve.served import Models, Served
+from sightline.serve.waiting import as_written, event, result_of, results_of
+from sightline.streaming import Pieces
+
+
+def router(models: Models) -> APIRouter:
+    """All routes of /v1 that are ours alone."""
+    routes = APIRouter(prefix="/v1", tags=["sightline"])
+
+    @routes.get("/models")
+    async def list_models() -> dict[str, Any]:
+        """What is served, and what may be asked of it."""
+        return {"object": "list", "data": [one.about() for one in models.by_name.values()]}
+
+    @routes.get("/models/{name}")
+    async def about_model(name: str) -> dict[str, Any]:
+        """One of them."""
+        if name not in models.by_name:
+            raise UsageError(f'model: there is no "{name[:100]}"')
+        return models.by_name[name].about()
+
+    @routes.post("/translate")
+    async def translate(request: Request, asked: requests.Translate):
+        """Translations, with the probability of every token; streamed as they are written on request."""
+        served = models.pick(asked.model, "translate")
+        texts = [asked.text] if isinstance(asked.text, str) else asked.text
+        if not asked.stream:
+            found = await translations(request, served, asked, texts)
+            return {"model": served.name, "translations": found}
+        if len(texts) != 1:
+            raise UsageError("stream: for one text at a time")
+        return StreamingResponse(_translating(request, served, asked, texts[0]), media_type="text/event-stream")
+
+    @routes.post("/generate")
+    async def generate(request: Request, asked: requests.Generate):
+        """What a language model writes after a prompt; streamed as it is written unless that is turned off."""
+        served = models.pick(asked.model, "generate")
+        one = Continuation(served.ready, asked.prompt, asked.max_tokens, asked.n, asked.stop, asked.options())
+        if asked.stream and one.options.strategy == "beam" and one.options.beam > 1:
+            raise UsageError(f"beam: {one.options.beam} hypotheses cannot be shown while they compete; set it to 1")
+        if asked.stream:
+            return StreamingResponse(_generating(request, served, asked, one), media_type="text/event-stream")
+        (found,) = await results_of(request, served.engine, [one.job()])
+        return await _generation(request, served, asked, one, found)
+
+    @routes.post("/score")
+    async def score(request: Request, asked: requests.Score) -> dict[str, Any]:
+        """How probable texts are, token by token, or translations given their sources."""
+        served = models.pick(asked.model, "score")
+        texts = [asked.text] if isinstance(asked.text, str) else asked.text
+        if served.task == "language":
+            found = [await result_of(request, served.engine, "score", served.ready.score, text) for text in texts]
+            return {"model": served.name, "scores": [_scored(one) for one in found]}
+        targets = [asked.target] if isinstance(asked.target, str) else asked.target
+        if targets is None or len(targets) != len(texts):
+            raise UsageError("target: give a translation for each text")
+
+        def both(pairs: list[tuple[str, str]]) -> Sequence[Any]:
+            return served.ready.score([source for source, _ in pairs], [target for _, target in pairs])
+
+        pairs = list(zip(texts, targets, strict=True))
+        found = [await result_of(request, served.engine, "score", both, pair) for pair in pairs]
+        each = [
+            {
+                "tokens": _probable(_target_tokens(served, target), one.token_log_probabilities),
+                "log_probability": _finite(one.log_probability),
+                "perplexity": _finite(one.perplexity),
+            }
+            for (_, target), one in zip(pairs, found, strict=True)
+        ]
+        return {"model": served.name, "scores": each}
+
+    @routes.post("/fill")
+    async def fill(request: Request, asked: requests.Fill) -> dict[str, Any]:
+        """What may stand in the blanks of a text."""
+        served = models.pick(asked.model, "fill")
+
+        def run(texts: list[str]) -> list[Any]:
+            return [served.ready.fill(text, top=asked.top) for text in texts]
+
+        found = await result_of(request, served.engine, ("fill", asked.top), run, asked.text)
+        return {"model": served.name, **asdict(found)}
+
+    @routes.post("/classify")
+    async def classify(request: Request, asked: requests.Classify) -> dict[str, Any]:
+        """Labels of texts, or of an image, with the probability of each class."""
+        served = models.pick(asked.model, "classify")
+        if served.task == "image_classification":
+            if asked.image is None or asked.texts:
+                raise UsageError("image: this model labels an image; send one in base64")
+            pixels = looking.image(asked.image)
+            found = [await result_of(request, served.engine, "classify", served.ready.predict, pixels)]
+        else:
+            if asked.image is not None or not asked.texts:
+                raise UsageError("texts: this model labels texts; send some")
+            records = [one if isinstance(one, str) else tuple(one) for one in asked.texts]
+            found = [await result_of(request, served.engine, "classify", served.ready.predict, one) for one in records]
+        fields = ("label", "probabilities", "value")
+        results = [{name: getattr(one, name) for name in fields if hasattr(one, name)} for one in found]
+        return {"model": served.name, "labels": results}
+
+    @routes.post("/tag")
+    async def tag(request: Request, asked: requests.Tag) -> dict[str, Any]:
+        """The spans that a tagger finds in texts."""
+        served = models.pick(asked.model, "tag")
+        texts = [asked.text] if isinstance(asked.text, str) else asked.text
+        found = [await result_of(request, served.engine, "tag", served.ready.tag, text) for text in texts]
+        return {"model": served.name, "texts": [asdict(one) for one in found]}
+
+    @routes.post("/answer")
+    async def answer(request: Request, asked: requests.Answer) -> dict[str, Any]:
+        """The answer to a question, as a stretch of a text."""
+        served = models.pick(asked.model, "answer")
+        pair = (asked.question, asked.context)
+        found = await result_of(request, served.engine, "answer", served.ready.answer_each, pair)
+        return {"model": served.name, **asdict(found)}
+
+    @routes.post("/attention")
+    async def attention(request: Request, asked: requests.Look) -> dict[str, Any]:
+        """Where a model looks while it reads, or while it writes a translation."""
+        served = models.pick(asked.model, "attention")
+        found = await result_of(request, served.engine, "attention", partial(_each, looking.look_into, served), asked)
+        return {"model": served.name, **found}
+
+    return routes
+
+
+class Continuation:
+    """A prompt to be gone on from: how it is read, searched and told."""
+
+    def __init__(
+        self, model: Any, prompt: str, max_tokens: int, n: int, stop: str | Sequence[str], changes: dict[str, Any]
+    ) -> None:
+        """Raises UsageError for a prompt that cannot be read, or options that contradict each other."""
+        self.model, self.prompt = model, prompt
+        self.stop = [stop] if isinstance(stop, str) else list(stop)
+        self.options = model.options(max_tokens, n, **changes)
+        if self.options.beam > requests.MOST_BEAM:
+            raise UsageError(f"beam: at most {requests.MOST_BEAM} here, not {self.options.beam}")
+        self.read = model.encode_prompt(prompt)
+
+    def job(self, told: bool = False) -> Writing:
+        sentence = self.model.to_search(self.read, self.options, self.stop)
+        return Writing(in_common(self.options), sentence, told=asyncio.Queue() if told else None)
+
+    def pieces(self) -> Pieces:
+        return self.model.pieces(self.read, self.stop)
+
+    def record(self, hypotheses: Any) -> Any:
+        return self.model.generation(self.prompt, self.read, hypotheses, self.stop)
+
+
+async def _generating(
+    request: Request, served: Served, asked: requests.Generate, one: Continuation
+) -> AsyncIterator[str]:
+    job, pieces = one.job(told=True), one.pieces()
+    async for tokens in as_written(served.engine, job):
+        if piece := pieces.more(tokens):
+            yield event({"piece": piece})
+    found = await job.done
+    whole = await _generation(request, served, asked, one, found)
+    if rest := pieces.rest(whole["text"]):
+        yield event({"piece": rest})
+    yield event({"done": whole})
+
+
+async def _generation(
+    request: Request, served: Served, asked: requests.Generate, one: Continuation, hypotheses: Any
+) -> dict[str, Any]:
+    record = one.record(hypotheses)
+    whole = {"model": served.name, "prompt": asked.prompt, **_written(record)}
+    whole["alternatives"] = [_written(other) for other in record.alternatives]
+    if asked.candidates:
+        given = (one.read, list(hypotheses[0].tokens), asked.candidates)
+        whole["candidates"] = await result_of(
+            request, served.engine, "candidates", partial(_each, looking.next_tokens, served), given
+        )
+    return whole
+
+
+async def translations(
+    request: Request, served: Served, asked: requests.Translate, texts: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The translation of each text; nothing is made of nothing."""
+    sources, jobs = _to_translate(served, asked, texts)
+    found = iter(await results_of(request, served.engine, [job for job in jobs if job is not None]))
+    results = [None if job is None else next(found) for job in jobs]
+    return [await _translation(request, served, asked, *one) for one in zip(texts, sources, results, strict=True)]
+
+
+def _to_translate(
+    served: Served, asked: requests.Translate, texts: Sequence[str], told: bool = False
+) -> tuple[list[list[int]], list[Writing | None]]:
+    model: Any = served.ready
+    changes = {"n_best": asked.n_best} | ({} if asked.beam is None else {"beam": asked.beam})
+    options = model.settings.search.with_changes(**changes)
+    sources = [model.encode_source(text) for text in texts]
+    key = in_common(options)
+    jobs = [
+        Writing(key, model.to_search(source, options, asked.prefix), source, asyncio.Queue() if told else None)
+        if source
+        else None
+        for source in sources
+    ]
+    return sources, jobs
+
+
+async def _translating(request: Request, served: Served, asked: requests.Translate, text: str) -> AsyncIterator[str]:
+    (source,), (job,) = _to_translate(served, asked, [text], told=True)
+    found = None
+    if job is not None:
+        async for tokens in as_written(served.engine, job):
+            yield event({"text": served.ready.tokenizers["target"].decode(tokens)})
+        found = await job.done
+    yield event({"done": {"model": served.name, **await _translation(request, served, asked, text, source, found)}})
+
+
+async def _translation(
+    request: Request, served: Served, asked: requests.Translate, text: str, source: list[int], hypotheses: Any
+) -> dict[str, Any]:
+    if hypotheses is None:
+        return {"source": text, "text": "", "tokens": [], "alternatives": [], "finished": True}
+    record = served.ready.translation(text, source, hypotheses)  # pyright: ignore
+    whole = {"source": text, **_written(record)}
+    whole["alternatives"] = [_written(other) for other in record.alternatives]
+    if asked.attention or asked.candidates:
+        given = (source, list(hypotheses[0].tokens), asked.candidates, asked.attention)
+        whole |= await result_of(
+            request, served.engine, "beside", partial(_each, looking.beside_translation, served), given
+        )
+    return whole
+
+
+def _each(function: Any, served: Served, given: list[Any]) -> list[Any]:
+    """A function of one input as one of a list."""
+    return [function(served, one) for one in given]
+
+
+def _written(record: Any) -> dict[str, Any]:
+    """A translation or continuation: its text, and how sure the model was of each token."""
+    tokens = [*record.tokens, *(["</s>"] if len(record.token_log_probabilities) > len(record.tokens) else [])]
+    return {
+        "text": record.text,
+        "tokens": _probable(tokens, record.token_log_probabilities),
+        "log_probability": _finite(record.log_probability),
+        "finished": record.finished,
+    }
+
+
+def _probable(tokens: Sequence[str], log_probabilities: Sequence[float | None]) -> list[dict[str, Any]]:
+    return [
+        {"token": token, "log_probability": None if one is None else _finite(one)}
+        for token, one in zip(tokens, log_probabilities, strict=True)
+    ]
+
+
+def _target_tokens(served: Served, target: str) -> list[str]:
+    tokenizer = served.ready.tokenizers["target"]
+    return [*tokenizer.tokens(tokenizer.encode(target)), tokenizer.END]
+
+
+def _scored(one: Any) -> dict[str, Any]:
+    names = ("log_probability", "perplexity", "word_perplexity", "bits_per_byte", "bits_per_character")
+    return {
+        "tokens": _probable(one.tokens, one.token_log_probabilities),
+        **{name: _finite(getattr(one, name)) for name in names},
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,150 @@
+"""What stands before every request: who may ask, from where, how much, and what every answer says about itself."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import time
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from sightline.serve.metrics import Metrics
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+MOST_BYTES = 10_000_000  # of a request that may carry an image
+MOST_TEXT_BYTES = 512_000  # of any other: 64 texts are limited further by their characters
+READ_SECONDS = 20.0  # a request's body has to be here by then
+# Nothing is taken from anywhere else, nothing is executed but our own files, and nobody may put the page in a frame.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+WITH_IMAGES = ("/v1/classify", "/v1/attention")
+OPEN = ("/", "/health", "/docs")  # without a token: the page asks for it
+
+
+class Guard:
+    """ASGI middleware around the whole application.
+
+    Args:
+        hosts: names under which the server may be asked; any where it is empty.
+        token: what every request has to carry, if anything.
+    """
+
+    def __init__(self, app: Any, *, hosts: Collection[str], token: str | None, metrics: Metrics) -> None:
+        self._app, self._hosts, self._metrics = app, {host.lower() for host in hosts}, metrics
+        self._token = None if token is None else token.encode()
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.monotonic(), 500
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+        async def dressed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                had = {name.lower() for name, _ in message["headers"]}
+                more = [(name.encode(), value.encode()) for name, value in HEADERS.items() if name.encode() not in had]
+                message = {**message, "headers": [*message["headers"], *more]}
+            await send(message)
+
+        problem = self._refused(scope, headers)
+        body = b""
+        if problem is None:
+            body, problem = await self._body(scope, headers, receive)
+        if problem is None:
+            await self._app(scope, _replayed(body, receive), dressed)
+        else:
+            await _refuse(dressed, *problem)
+        # paths that are no routes would let clients make as many rows as they like
+        path = getattr(scope.get("route"), "path", "other")
+        self._metrics.count("requests", path, str(status))
+        self._metrics.count("request_seconds", path, by=time.monotonic() - began)
+
+    def _refused(self, scope: Any, headers: dict[str, str]) -> tuple[int, str] | None:
+        """(status, reason) where the request may not be answered."""
+        host = headers.get("host", "")
+        if self._hosts and _name(host) not in self._hosts:
+            return 421, "this server is not asked under that name; --allow-host adds one"
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            return 403, "requests from other sites' pages are not answered"
+        is_open = scope["path"] in OPEN or scope["path"].startswith("/static/")
+        if self._token is not None and not is_open:
+            scheme, _, given = headers.get("authorization", "").partition(" ")
+            known = scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token)
+            if not known:
+                return 401, "a token is needed: Authorization: Bearer …"
+        return None
+
+    async def _body(
+        self, scope: Any, headers: dict[str, str], receive: Receive
+    ) -> tuple[bytes, tuple[int, str] | None]:
+        """The whole body, or why it is not taken; no more than the limit is ever held."""
+        most = MOST_BYTES if scope["path"] in WITH_IMAGES else MOST_TEXT_BYTES
+        too_much = (413, f"more than {most:,} bytes")
+        told = headers.get("content-length", "0")
+        if not told.isdecimal():
+            return b"", (400, "content-length is no number")
+        if int(told) > most:
+            return b"", too_much
+        body = bytearray()
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return b"", (400, "the request ended early")
+                    body += message.get("body", b"")
+                    if len(body) > most:
+                        return b"", too_much
+                    if not message.get("more_body", False):
+                        return bytes(body), None
+        except TimeoutError:
+            return b"", (408, "the request took too long to arrive")
+
+
+def _name(host: str) -> str:
+    """The name in a Host header, without the port; of an IPv6 address without brackets."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """What gives the body once, then whatever else comes, such as that the client has gone."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if not given:
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return again
+
+
+async def _refuse(send: Send, status: int, reason: str) -> None:
+    body = json.dumps({"error": {"message": reason, "type": "refused", "code": status}}).encode()
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,184 @@
+"""What a model looked at, and what it might have written instead, as plain values for an answer."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+from typing import Any
+
+import numpy as np
+import torch
+
+from sightline.data.images import open_image
+from sightline.decode import log_probabilities
+from sightline.errors import SightlineError, UsageError
+from sightline.serve.requests import Look
+from sightline.serve.served import Served
+from sightline.sight import heads
+from sightline.sight.reading import Side, agreement, by_word, look, occlusion
+from sightline.tasks.translating import BOS, padded_sources
+
+MOST_CHECKED = 200  # positions: each takes a pass
+MOST_PIXELS = 40_000_000
+
+
+def image(encoded: str) -> np.ndarray:
+    """The pixels of an image file in base64, or of a data: address. Raises UsageError where it is none."""
+    from PIL import Image
+
+    try:
+        content = base64.b64decode(encoded.rpartition(",")[2], validate=True)
+    except (binascii.Error, ValueError):
+        raise UsageError("image: not base64") from None
+    try:
+        with Image.open(io.BytesIO(content)) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                raise UsageError(f"image: more than {MOST_PIXELS:,} pixels")
+        return open_image(io.BytesIO(content))
+    except UsageError:
+        raise
+    except (SightlineError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise UsageError("image: cannot be read as an image") from None
+
+
+def look_into(served: Served, asked: Look) -> dict[str, Any]:
+    """Attention of one site of a model while it reads what was asked about; see `sightline look`."""
+    model = served.at(asked.checkpoint)
+    if served.task == "image_classification":
+        if asked.image is None:
+            raise UsageError("image: this model reads an image; send one in base64")
+        given: list[Any] = [image(asked.image)]
+    elif asked.text is None:
+        raise UsageError("text: give what the model is to read")
+    else:
+        given = [asked.text] if isinstance(asked.text, str) else list(asked.text)
+    wanted = served.texts
+    if len(given) != wanted:
+        raise UsageError(f"text: {len(given)} texts; the model reads {wanted}")
+    if asked.target is not None and served.task != "translation":
+        raise UsageError("target: only a translation has one")
+    reading = model.reading(*given, **({} if asked.target is None else {"target": asked.target}))
+    seen = look(reading, "*.weights")
+    found: dict[str, Any] = {
+        "outputs": reading.outputs,
+        "log_probabilities": [round(one, 6) for one in seen.log_probabilities],
+        "sites": _sites(seen),
+        "read": _side(reading.sides[reading.read]),
+    }
+    if asked.heads:
+        found["heads"] = [{"site": site.label, **values} for site, values in heads.table(seen)[1]]
+    drops = None
+    if asked.check and reading.outputs:
+        if len(reading.sides[reading.read]) > MOST_CHECKED:
+            raise UsageError(f"check: at most {MOST_CHECKED} positions; give a shorter text")
+        drops = occlusion(reading)
+        found["occlusion"] = {"values": np.round(drops.astype(float), 4).tolist(), "taken": reading.taken}
+    if found["sites"]:
+        found |= _weights(served, seen, asked.site, drops)
+    if served.task == "image_classification":
+        found["image"] = _patches(model, given[0])
+    return found
+
+
+def _weights(served: Served, seen: Any, label: str | None, drops: np.ndarray | None) -> dict[str, Any]:
+    """The asked site, by token and, for text, by word; and how far attention agrees with occlusion."""
+    site = heads.usual(seen) if label is None else heads.find(seen, label)
+    weights = heads.weights_of(seen, site)
+    axes = seen.axes(site.name)[-2:]
+    rows, columns = (seen.reading.sides[axis] for axis in axes)
+    found: dict[str, Any] = {
+        "site": site.label,
+        "rows": _side(rows),
+        "columns": _side(columns),
+        "axes": axes,
+        "weights": _rounded(weights),
+    }
+    if len(rows.names) < len(rows) or len(columns.names) < len(columns):
+        found["by_word"] = _rounded(by_word(weights, rows, columns))
+    if drops is not None and weights.shape == drops.shape and axes[1] == seen.reading.read:
+        agreed = agreement(weights, drops, causal=served.task == "language")
+        found["agreement"] = None if np.isnan(agreed) else agreed
+    return found
+
+
+def _sites(seen: Any) -> list[dict[str, Any]]:
+    """Every attention, and how many heads it has: 0 where there is one without heads."""
+    return [
+        {
+            "name": name.removesuffix(".weights"),
+            "heads": seen[name].shape[0] if "head" in seen.axes(name) else 0,
+            "axes": seen.axes(name)[-2:],
+        }
+        for name in seen.names
+    ]
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {"tokens": side.tokens, "words": side.words, "names": side.names}
+
+
+def _rounded(values: np.ndarray) -> list[Any]:
+    return np.round(values.astype(float), 4).tolist()
+
+
+def _patches(model: Any, pixels: np.ndarray) -> dict[str, Any]:
+    """The image as it was read, as a PNG file in base64, and the class token's attention rolled out over patches."""
+    from PIL import Image
+
+    looked = model.attention(pixels)
+    array = looked.pixels[:, :, 0] if looked.pixels.shape[2] == 1 else looked.pixels
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG")
+    return {"png": base64.b64encode(file.getvalue()).decode(), "rollout": _rounded(looked.rollout)}
+
+
+@torch.inference_mode()
+def beside_translation(served: Served, given: tuple[list[int], list[int], int, bool]) -> dict[str, Any]:
+    """What stands beside a finished translation: tokens that might have stood at each place, and where it looked."""
+    source, target, count, attention = given
+    model: Any = served.ready
+    found: dict[str, Any] = {}
+    if count:
+        tokens_BS, mask_BS = padded_sources([source], model.model.output_bias.device)
+        inputs_BT = torch.tensor([[BOS, *target]], device=tokens_BS.device)
+        logits = model.model.project(model.model.features(tokens_BS, mask_BS, inputs_BT))[0]
+        found["candidates"] = _likeliest(logits, model.tokenizers["target"], count)
+    if attention:
+        looked = model.attention(source, target)
+        found["attention"] = (
+            None
+            if looked is None
+            else {
+                "weights": _rounded(looked.mean()),
+                "source": _side(looked.source),
+                "target": _side(looked.target),
+            }
+        )
+    return found
+
+
+@torch.inference_mode()
+def next_tokens(served: Served, given: tuple[list[int], list[int], int]) -> list[list[dict[str, Any]]]:
+    """For each token that was written after a prompt: the likeliest ones in its place."""
+    read, written, count = given
+    model: Any = served.ready
+    inner = model.model
+    ids = [*read, *written]
+    most = inner.context or len(ids)
+    shown = ids[-most:]
+    features, _ = inner.decode(torch.tensor([shown], device=inner.device), inner.start(1))
+    logits = inner.project(features)[0]
+    places = logits[-len(written) - 1 : -1] if written else logits[:0]
+    return [[] for _ in range(len(written) - len(places))] + _likeliest(places, model.tokenizer, count)
+
+
+def _likeliest(logits_TV: Any, tokenizer: Any, count: int) -> list[list[dict[str, Any]]]:
+    best = log_probabilities(logits_TV).topk(min(count, logits_TV.shape[-1]))
+    return [
+        [
+            {"token": tokenizer.tokens([one])[0], "text": tokenizer.decode([one]), "log_probability": round(value, 5)}
+            for one, value in zip(ids, values, strict=True)
+        ]
+        for ids, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    ]

@@ -1,0 +1,140 @@
+"""What may be sent to the server, with limits on everything."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MOST_CHARACTERS = 20_000
+MOST_TEXTS = 64
+MOST_TOKENS = 1024
+MOST_BEAM = 16
+MOST_IMAGE = 8_000_000  # characters of base64
+
+Text = Annotated[str, Field(max_length=MOST_CHARACTERS)]
+Texts = Annotated[list[Text], Field(min_length=1, max_length=MOST_TEXTS)]
+Model = Annotated[
+    str | None, Field(max_length=200, description="a name of /v1/models; the first that can where it is left out")
+]
+
+
+class Asked(BaseModel):
+    """What all requests have in common."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    model: Model = None
+
+
+class Translate(Asked):
+    text: Text | Texts = Field(description="one text, or several")
+    beam: int | None = Field(None, ge=1, le=MOST_BEAM, description="beam width; the run's own where it is left out")
+    n_best: int = Field(1, ge=1, le=MOST_BEAM, description="translations of each text")
+    prefix: Text | None = Field(None, description="what every translation must begin with")
+    attention: bool = Field(False, description="also tell where each word looked")
+    candidates: int = Field(0, ge=0, le=10, description="also tell so many tokens that might stand at each place")
+    stream: bool = Field(False, description="server-sent events while it is written; for one text")
+
+
+class Generate(Asked):
+    prompt: Text = ""
+    max_tokens: int = Field(200, ge=1, le=MOST_TOKENS)
+    n: int = Field(1, ge=1, le=MOST_BEAM, description="how many")
+    stop: (
+        Annotated[str, Field(min_length=1, max_length=200)]
+        | Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=8)]
+    ) = Field(default=[], description="strings that end the text and are not part of it")
+    strategy: Literal["beam", "sample"] | None = None
+    beam: int | None = Field(None, ge=1, le=MOST_BEAM)
+    temperature: float | None = Field(None, gt=0, le=100)
+    top_k: int | None = Field(None, ge=0, le=1_000_000)
+    top_p: float | None = Field(None, gt=0, le=1)
+    min_p: float | None = Field(None, ge=0, lt=1)
+    repetition_penalty: float | None = Field(None, ge=1, le=100)
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    candidates: int = Field(0, ge=0, le=10, description="also tell so many tokens that might stand at each place")
+    stream: bool = Field(True, description="server-sent events while it is written; for one text")
+
+    def options(self) -> dict[str, Any]:
+        """The search settings that were given."""
+        names = (
+            "strategy", "beam", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed",
+        )  # fmt: skip
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+class Fill(Asked):
+    text: Text = Field(description="with [MASK] where something is missing")
+    top: int = Field(5, ge=1, le=50, description="candidates for each blank")
+
+
+class Classify(Asked):
+    texts: Annotated[list[Text | Texts], Field(max_length=MOST_TEXTS)] = Field(
+        default=[], description="records: a text each, or a list of texts where a record has several"
+    )
+    image: str | None = Field(None, max_length=MOST_IMAGE, description="an image file in base64")
+
+
+class Tag(Asked):
+    text: Text | Texts
+
+
+class Answer(Asked):
+    question: Text
+    context: Text
+
+
+class Score(Asked):
+    text: Text | Texts
+    target: Text | Texts | None = Field(None, description="of a translation model: the translations to score")
+
+
+class Look(Asked):
+    text: Text | Texts | None = Field(None, description="what the model reads; several texts of one record as a list")
+    image: str | None = Field(None, max_length=MOST_IMAGE, description="an image file in base64")
+    target: Text | None = Field(None, description="of a translation: look while this one is written")
+    site: str | None = Field(None, max_length=200, description='an attention, or "NAME:3" for one of its heads')
+    checkpoint: int | None = Field(None, ge=0, lt=2**63, description="look at the run as it was after so many updates")
+    check: bool = Field(False, description="also what each output loses without each position")
+    heads: bool = Field(False, description="also what can be measured of every head")
+
+
+class Completion(BaseModel):
+    """What OpenAI's clients send to /v1/completions; what is not supported is refused, not ignored."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    model: Model = None
+    prompt: Text | Texts = ""
+    max_tokens: int | None = Field(16, ge=1, le=MOST_TOKENS)
+    n: int | None = Field(1, ge=1, le=MOST_BEAM)
+    temperature: float | None = Field(1.0, ge=0, le=2)
+    top_p: float | None = Field(1.0, ge=0, le=1)
+    stop: (
+        Annotated[str, Field(max_length=200)]
+        | Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=8)]
+        | None
+    ) = None
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    stream: bool | None = False
+    logprobs: int | None = Field(None, ge=0, le=5)
+    echo: bool | None = False
+    suffix: str | None = None
+    best_of: int | None = None
+    presence_penalty: float | None = 0
+    frequency_penalty: float | None = 0
+    logit_bias: dict[str, float] | None = None
+
+
+class LibreTranslate(BaseModel):
+    """What LibreTranslate's clients send to /translate."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    q: Text | Texts
+    source: str = Field("auto", max_length=20)
+    target: str = Field(max_length=20)
+    format: Literal["text", "html"] = "text"
+    alternatives: int = Field(0, ge=0, le=MOST_BEAM - 1)
+    api_key: str | None = Field(None, max_length=1000)
