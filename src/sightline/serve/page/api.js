@@ -1,0 +1,54 @@
+// Requests to the server: JSON in and out, and events as they come.
+
+const TOKEN = "sightline-token";
+const token = () => sessionStorage.getItem(TOKEN);
+
+function headers() {
+  const known = { "content-type": "application/json" };
+  if (token()) known.authorization = `Bearer ${token()}`;
+  return known;
+}
+
+// Asks for the token in a dialog; resolves when there is one.
+function askToken() {
+  const dialog = document.getElementById("token-dialog");
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      sessionStorage.setItem(TOKEN, document.getElementById("token").value.trim());
+      resolve();
+    }, { once: true });
+    if (!dialog.open) dialog.showModal();
+  });
+}
+
+async function request(path, body, signal) {
+  const options = { headers: headers(), signal };
+  if (body !== undefined) Object.assign(options, { method: "POST", body: JSON.stringify(body) });
+  const answer = await fetch(path, options);
+  if (answer.status === 401) {
+    await askToken();
+    return request(path, body, signal);
+  }
+  if (!answer.ok) {
+    const told = await answer.json().catch(() => ({}));
+    throw new Error(told.error?.message ?? `the server answered ${answer.status}`);
+  }
+  return answer;
+}
+
+export async function ask(path, body, signal) {
+  return (await request(path, body, signal)).json();
+}
+
+// The events of a streamed answer, one object after the other.
+export async function* events(path, body, signal) {
+  const reader = (await request(path, body, signal)).body.pipeThrough(new TextDecoderStream()).getReader();
+  let held = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const parts = (held + value).split("\n\n");
+    held = parts.pop();
+    for (const part of parts) yield JSON.parse(part.slice("data: ".length));
+  }
+}
