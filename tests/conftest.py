@@ -482,3 +482,10 @@ def classifiers(labelled_files: dict[str, Path], tmp_path_factory: pytest.TempPa
     for form, (_, _, keys) in FORMS.items():
         assert sightline("train", labelled_files[form], "--run", folder / form, *keys) == 0
     return {form: folder / form for form in FORMS}
+
+
+@pytest.fixture(scope="session")
+def kinds(runs, language_runs, bert, classifiers, tagger, answerer, vit) -> dict[str, Path]:
+    """A run of every kind of model."""
+    return {**runs, **language_runs, "bert": bert, "classifier": classifiers["pair"], "tagger": tagger,
+            "answerer": answerer, "vit": vit}  # fmt: skip

@@ -22,12 +22,6 @@ from sightline.sight.terminal import numbers_text
 TEXT = "ein haus rot blau"
 
 
-@pytest.fixture(scope="module")
-def kinds(runs, language_runs, bert, classifiers, tagger, answerer, vit) -> dict[str, Path]:
-    return {**runs, **language_runs, "bert": bert, "classifier": classifiers["pair"], "tagger": tagger,
-            "answerer": answerer, "vit": vit}  # fmt: skip
-
-
 TRANSFORMERS = ("transformer", "gpt", "bert", "classifier", "tagger", "answerer", "vit")
 VIEWS = {
     "attention": (*TRANSFORMERS, "seq2seq"),

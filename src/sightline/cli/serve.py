@@ -62,6 +62,7 @@ def serve(
     try:
         listening.bind((host, port))
     except OSError as error:
+        listening.close()
         raise UsageError(f"--port {port}: {os.strerror(error.errno or 0).lower()}; choose another, or 0") from None
     for name, one in models.by_name.items():
         say(f"{name}: {one.task}, {one.ready.run.parameters():,} parameters; can {', '.join(one.verbs)}")

@@ -241,7 +241,9 @@ async def _translation(
     whole = {"source": text, **_written(record)}
     whole["alternatives"] = [_written(other) for other in record.alternatives]
     if asked.attention or asked.candidates:
-        given = (source, list(hypotheses[0].tokens), asked.candidates, asked.attention)
+        # an end that was not written has no place to stand
+        written = list(hypotheses[0].tokens)
+        given = (source, written, len(whole["tokens"]), asked.candidates, asked.attention)
         whole |= await result_of(
             request, served.engine, "beside", partial(_each, looking.beside_translation, served), given
         )

@@ -8,6 +8,7 @@ Everything else is a call on a list of inputs, and those that wait together are 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import defaultdict, deque
@@ -17,6 +18,8 @@ from typing import Any
 
 from sightline.decode import Search, SearchOptions, Sentence
 from sightline.serve.metrics import Metrics
+
+log = logging.getLogger("sightline.serve")
 
 
 class BusyError(Exception):
@@ -156,14 +159,30 @@ class Engine:
         for (kind, key), group in groups.items():
             try:
                 if kind is Call:
-                    began = time.monotonic()
-                    results = group[0].run([job.given for job in group])
-                    self._metrics.took(self.name, time.monotonic() - began, len(group))
-                    _settle([(job, result) for job, result in zip(group, results, strict=True)])
+                    self._call(group)
                 else:
                     self._join(key, group)
             except Exception as error:
                 _settle([(job, error) for job in group])
+
+    def _call(self, group: list[Call]) -> None:
+        """All at once; where that fails each alone, so that nobody gets another's error."""
+        began = time.monotonic()
+        try:
+            results = list(group[0].run([job.given for job in group]))
+        except Exception as error:
+            if len(group) == 1:
+                raise
+            log.debug("a batch of %d failed: %s", len(group), error)
+            for job in group:
+                try:
+                    results = [(job, job.run([job.given])[0])]
+                except Exception as own:
+                    results = [(job, own)]
+                _settle(results)
+            return
+        self._metrics.took(self.name, time.monotonic() - began, len(group))
+        _settle(list(zip(group, results, strict=True)))
 
     def _join(self, key: Any, group: list[Writing]) -> None:
         assert self._searcher is not None

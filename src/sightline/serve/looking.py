@@ -134,15 +134,15 @@ def _patches(model: Any, pixels: np.ndarray) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def beside_translation(served: Served, given: tuple[list[int], list[int], int, bool]) -> dict[str, Any]:
+def beside_translation(served: Served, given: tuple[list[int], list[int], int, int, bool]) -> dict[str, Any]:
     """What stands beside a finished translation: tokens that might have stood at each place, and where it looked."""
-    source, target, count, attention = given
+    source, target, places, count, attention = given
     model: Any = served.ready
     found: dict[str, Any] = {}
     if count:
         tokens_BS, mask_BS = padded_sources([source], model.model.output_bias.device)
         inputs_BT = torch.tensor([[BOS, *target]], device=tokens_BS.device)
-        logits = model.model.project(model.model.features(tokens_BS, mask_BS, inputs_BT))[0]
+        logits = model.model.project(model.model.features(tokens_BS, mask_BS, inputs_BT))[0, :places]
         found["candidates"] = _likeliest(logits, model.tokenizers["target"], count)
     if attention:
         looked = model.attention(source, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -115,7 +116,7 @@ class Models:
         self.metrics = metrics
         self.by_name: dict[str, Served] = {}
         for path in paths:
-            name = base = Path(path).resolve().name
+            name = base = Path(os.path.abspath(path)).name
             number = 1
             while name in self.by_name:
                 number += 1

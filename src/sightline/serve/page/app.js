@@ -1,0 +1,171 @@
+// The page: what is asked on the left, one column for each model that answers.
+
+import { ask } from "./api.js";
+import { choices, field, make } from "./dom.js";
+import { Sight } from "./sight.js";
+import { TASKS } from "./tasks.js";
+
+const byId = (id) => document.getElementById(id);
+const LIVE_AFTER = 350; // ms without a key before a text is sent by itself
+
+class Column {
+  constructor(model, chosen, remember) {
+    Object.assign(this, { model, controller: null });
+    this.output = make("div", { class: "output", dir: "auto", "aria-label": `what ${model.id} says`, role: "region" });
+    this.detail = make("div");
+    this.sight = new Sight(model, chosen, remember);
+    const about = `${model.kind}, ${model.parameters.toLocaleString("en")} parameters${model.languages.length ? `, ${model.languages.join(" to ")}` : ""}`;
+    this.root = make("section", { "aria-label": model.id }, make("h2", { text: model.id }), make("p", { class: "note", text: about }),
+      this.output, this.detail, ...(model.verbs.includes("attention") ? [this.sight.root] : []));
+    if (!model.verbs.includes("attention")) this.sight.look = async () => {};
+  }
+
+  get signal() { return this.controller.signal; }
+
+  // Runs something of this column's in place of whatever it was doing.
+  async start(work) {
+    this.controller?.abort();
+    const mine = (this.controller = new AbortController());
+    this.root.setAttribute("aria-busy", "true");
+    try {
+      await work(this);
+    } catch (error) {
+      if (error.name !== "AbortError") tell(error.message, true);
+    } finally {
+      if (mine === this.controller) this.root.removeAttribute("aria-busy");
+    }
+  }
+}
+
+const state = { models: [], columns: [], values: {}, chosen: [{}, {}] };
+
+function tell(text, wrong = false) {
+  byId("status").textContent = text;
+  byId("status").classList.toggle("wrong", wrong);
+}
+
+const model = (id) => state.models.find((one) => one.id === id);
+const task = () => TASKS[model(byId("model").value).task];
+
+// What a link restores: models, what was typed, and what each column shows.
+function remember() {
+  const { image, ...values } = state.values;
+  const kept = { models: [byId("model").value, byId("other").value], values, chosen: state.chosen };
+  history.replaceState(null, "", `#${encodeURIComponent(JSON.stringify(kept))}`);
+}
+
+function restored() {
+  try {
+    return JSON.parse(decodeURIComponent(location.hash.slice(1))) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function makeInputs() {
+  const first = model(byId("model").value);
+  const example = Object.fromEntries(task().inputs(first).map(([name], n) => [name, first.example[n] ?? ""]));
+  byId("inputs").replaceChildren(...task().inputs(first).map(([name, label]) => {
+    const input = name === "image" ? make("input", { type: "file", accept: "image/*", onchange: () => readImage(input) })
+      : make("textarea", { dir: "auto", maxlength: 20000, spellcheck: "false", placeholder: example[name] });
+    if (name !== "image") {
+      input.value = state.values[name] ?? example[name];
+      state.values[name] = input.value;
+      input.addEventListener("input", () => { state.values[name] = input.value; later(); });
+      input.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run(); });
+    }
+    const one = field(label, input);
+    one.classList.add("field");
+    return one;
+  }));
+  byId("options").replaceChildren(...task().options.map(([name, label, min, max, step, usual]) => {
+    const input = make("input", { type: "number", min, max, step, value: state.values[name] ?? usual, placeholder: "usual" });
+    state.values[name] = input.value;
+    input.addEventListener("input", () => { state.values[name] = input.value; });
+    return field(label, input);
+  }));
+}
+
+function readImage(input) {
+  const reader = new FileReader();
+  reader.addEventListener("load", () => { state.values.image = reader.result; run(); });
+  if (input.files[0]) reader.readAsDataURL(input.files[0]);
+}
+
+function makeColumns() {
+  const first = model(byId("model").value);
+  const same = state.models.filter((one) => one.task === first.task && one.id !== first.id);
+  const other = byId("other").value;
+  choices(byId("other"), [["", "nothing"], ...same.map((one) => [one.id, one.id])], same.some((one) => one.id === other) ? other : "");
+  byId("compare-field").hidden = !same.length;
+  state.columns.forEach((column) => column.controller?.abort());
+  const shown = [first, ...same.filter((one) => one.id === byId("other").value)];
+  state.columns = shown.map((one, n) => new Column(one, state.chosen[n], remember));
+  byId("columns").replaceChildren(...state.columns.map((column) => column.root));
+}
+
+let timer = 0;
+function later() {
+  clearTimeout(timer);
+  if (task().live) timer = setTimeout(run, LIVE_AFTER);
+}
+
+async function run() {
+  clearTimeout(timer);
+  const asked = { ...state.values };
+  const names = task().inputs(model(byId("model").value)).map(([name]) => name);
+  if (!names.some((name) => asked[name]?.trim())) {
+    state.columns.forEach((column) => column.output.replaceChildren());
+    return;
+  }
+  remember();
+  tell("…");
+  byId("stop").disabled = false;
+  const began = performance.now();
+  const mine = (run.latest = {});
+  await Promise.all(state.columns.map((column) => column.start((one) => task().run(one, asked))));
+  if (mine !== run.latest) return;
+  byId("stop").disabled = true;
+  if (!byId("status").classList.contains("wrong")) tell(`done in ${((performance.now() - began) / 1000).toFixed(2)} s`);
+}
+
+function setTheme(dark) {
+  document.documentElement.dataset.theme = dark ? "dark" : "light";
+  byId("theme").textContent = dark ? "Light" : "Dark";
+  byId("theme").setAttribute("aria-label", dark ? "light colours" : "dark colours");
+}
+
+async function begin() {
+  setTheme(localStorage.getItem("sightline-dark") === "yes" ||
+    (localStorage.getItem("sightline-dark") === null && matchMedia("(prefers-color-scheme: dark)").matches));
+  byId("theme").addEventListener("click", () => {
+    const dark = document.documentElement.dataset.theme !== "dark";
+    localStorage.setItem("sightline-dark", dark ? "yes" : "no");
+    setTheme(dark);
+  });
+  try {
+    state.models = (await ask("/v1/models")).data;
+  } catch (error) {
+    tell(error.message, true);
+    return;
+  }
+  const kept = restored();
+  const [first, other] = Array.isArray(kept.models) ? kept.models : [];
+  if (kept.values && typeof kept.values === "object") state.values = kept.values;
+  if (Array.isArray(kept.chosen)) state.chosen = [0, 1].map((n) => ({ ...kept.chosen[n] }));
+  choices(byId("model"), state.models.map((one) => [one.id, one.id]), model(first)?.id ?? state.models[0].id);
+  choices(byId("other"), [["", "nothing"], ...state.models.map((one) => [one.id, one.id])], model(other) ? other : "");
+  byId("model").addEventListener("change", () => { state.chosen = [{}, {}]; makeColumns(); makeInputs(); run(); });
+  byId("other").addEventListener("change", () => { state.chosen[1] = {}; makeColumns(); run(); });
+  byId("form").addEventListener("submit", (event) => { event.preventDefault(); run(); });
+  byId("stop").addEventListener("click", () => state.columns.forEach((column) => column.controller?.abort()));
+  byId("link").addEventListener("click", async () => {
+    remember();
+    await navigator.clipboard.writeText(location.href).then(() => tell("link copied"), () => tell("the link is in the address bar"));
+  });
+  makeColumns();
+  makeInputs();
+  await run();
+}
+
+begin();

@@ -1,0 +1,159 @@
+// What each kind of model is asked and how its answer is shown. Every task has:
+//   inputs(model): what the user types; options: numbers beside it; run(column, asked): asks and shows.
+
+import { ask, events } from "./api.js";
+import { bare, make, percent, shade } from "./dom.js";
+
+// One button for each token, shaded by how sure the model was.
+export function tokenButtons(tokens, onLook, onPick) {
+  return tokens.map(({ token, log_probability }, number) => {
+    const spaced = number > 0 && token.startsWith("▁");
+    const shown = bare(token);
+    const one = make("button", {
+      type: "button", class: spaced ? "token spaced" : "token", text: shown || "\u00a0",
+      title: percent(log_probability), "aria-label": `${shown || "space"}, ${percent(log_probability)}`,
+      onmouseenter: () => onLook?.(number), onfocus: () => onLook?.(number), onclick: () => onPick?.(number),
+    });
+    if (log_probability !== null) one.style.background = shade(0.45 * (1 - Math.exp(log_probability)), "--red");
+    return one;
+  });
+}
+
+function bars(pairs) {
+  return make("div", { class: "bars" }, ...pairs.flatMap(([name, probability]) => {
+    const filled = make("span");
+    filled.style.width = `${(100 * probability).toFixed(1)}%`;
+    return [make("span", { text: name }), make("span", { class: "bar" }, filled), make("span", { text: `${(100 * probability).toFixed(1)} %` })];
+  }));
+}
+
+// Tokens of an answer with their alternatives, and what they looked at.
+function showTokens(column, answer, rowOfToken, retry) {
+  const place = make("div", { class: "alternatives" });
+  const buttons = tokenButtons(answer.tokens, (number) => column.sight.highlight(column.sight.rowOf(rowOfToken(number))),
+    (number) => {
+      const options = answer.candidates?.[number] ?? [];
+      place.replaceChildren(...options.map((one) => make("button", {
+        type: "button", text: `${one.text.trim() || one.token}  ${percent(one.log_probability)}`,
+        onclick: () => retry(number, one),
+      })));
+      place.firstElementChild?.focus();
+    });
+  column.sight.onRow = (row, words) => buttons.forEach((one, number) =>
+    one.classList.toggle("looked-from", column.sight.rowOf(rowOfToken(number)) === row));
+  column.output.replaceChildren(make("div", { class: "tokens", role: "group", "aria-label": "tokens; darker where the model was less sure" }, ...buttons));
+  column.detail.replaceChildren(place, make("p", { class: "note", text: `log-probability ${answer.log_probability?.toFixed(2) ?? "–"} nats over ${answer.tokens.length} tokens${answer.finished ? "" : "; cut at the length limit"}` }));
+}
+
+const joined = (tokens) => tokens.map(({ token }) => token).join("").replaceAll("▁", " ").trimStart();
+
+const translation = {
+  inputs: () => [["text", "Text to translate"]],
+  options: [["beam", "Beam width", 1, 16, 1, ""]],
+  live: true,
+  async run(column, asked, prefix) {
+    const body = { model: column.model.id, text: asked.text, stream: true, candidates: 5 };
+    if (asked.beam) body.beam = Number(asked.beam);
+    if (prefix) body.prefix = prefix;
+    for await (const told of events("/v1/translate", body, column.signal)) {
+      if (told.text !== undefined) column.output.textContent = told.text;
+      if (told.done) this.show(column, asked, told.done);
+    }
+  },
+  show(column, asked, answer) {
+    showTokens(column, answer, (number) => number, (number, other) => {
+      const before = joined(answer.tokens.slice(0, number));
+      const space = before && other.token.startsWith("▁") ? " " : "";
+      column.start((fresh) => this.run(fresh, asked, before + space + bare(other.token)));
+    });
+    if (answer.text) column.sight.look({ text: asked.text, target: answer.text });
+  },
+};
+
+const language = {
+  inputs: () => [["prompt", "How the text begins"]],
+  options: [["max_tokens", "Tokens", 1, 1024, 1, 60], ["temperature", "Temperature", 0.05, 5, 0.05, 0.8],
+    ["top_p", "Top-p", 0.01, 1, 0.01, 0.95], ["seed", "Seed", 0, 1e9, 1, 1]],
+  async run(column, asked, more = "") {
+    const body = { model: column.model.id, prompt: asked.prompt + more, candidates: 5, strategy: "sample" };
+    for (const name of ["max_tokens", "temperature", "top_p", "seed"]) if (asked[name] !== "") body[name] = Number(asked[name]);
+    let text = more;
+    for await (const told of events("/v1/generate", body, column.signal)) {
+      if (told.piece !== undefined) column.output.textContent = text += told.piece;
+      if (told.done) this.show(column, asked, told.done, more);
+    }
+  },
+  show(column, asked, answer, more) {
+    const whole = asked.prompt + more + answer.text;
+    let offset = 0;
+    showTokens(column, answer, (number) => offset + number - 1, (number, other) => {
+      const before = answer.tokens.slice(0, number).map(({ token }) => token).join("").replaceAll("▁", " ");
+      column.start((fresh) => this.run(fresh, asked, more + before + other.text));
+    });
+    // the model read the prompt, then what it wrote: rows of the matrix are all of it
+    column.sight.look({ text: whole }).then(() => {
+      offset = (column.sight.found?.rows?.tokens.length ?? 0) - answer.tokens.filter(({ token }) => token !== "</s>").length + 1;
+    });
+  },
+};
+
+const masked = {
+  inputs: () => [["text", "Text with [MASK] where something is missing"]],
+  options: [],
+  live: true,
+  async run(column, asked) {
+    const answer = await ask("/v1/fill", { model: column.model.id, text: asked.text, top: 8 }, column.signal);
+    column.output.textContent = answer.best;
+    column.detail.replaceChildren(...answer.blanks.flatMap((blank, number) => [
+      make("h3", { text: `Blank ${number + 1}` }), bars(blank.map((one) => [bare(one.token) || one.token, one.probability]))]));
+    column.sight.look({ text: asked.text });
+  },
+};
+
+const classification = {
+  inputs: (model) => (model.image ? [["image", "Image file"]] : Array.from({ length: model.texts }, (_, n) => [`text${n}`, model.texts > 1 ? `Text ${n + 1}` : "Text"])),
+  options: [],
+  async run(column, asked) {
+    const { model } = column;
+    const texts = Array.from({ length: model.texts }, (_, n) => asked[`text${n}`] ?? "");
+    const given = model.image ? { image: asked.image } : { texts: [texts.length > 1 ? texts : texts[0]] };
+    const { labels: [answer] } = await ask("/v1/classify", { model: model.id, ...given }, column.signal);
+    column.output.textContent = answer.label;
+    const sorted = Object.entries(answer.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 10);
+    column.detail.replaceChildren(bars(sorted));
+    column.sight.look(model.image ? { image: asked.image } : { text: texts });
+  },
+};
+
+const tagging = {
+  inputs: () => [["text", "Text"]],
+  options: [],
+  live: true,
+  async run(column, asked) {
+    const { texts: [answer] } = await ask("/v1/tag", { model: column.model.id, text: asked.text }, column.signal);
+    const parts = [];
+    let at = 0;
+    for (const span of answer.spans) {
+      const mark = make("mark", { text: span.text });
+      mark.append(make("sub", { text: ` ${span.kind}` }));
+      parts.push(answer.text.slice(at, span.start), mark);
+      at = span.end;
+    }
+    column.output.replaceChildren(...parts, answer.text.slice(at));
+    column.sight.look({ text: asked.text });
+  },
+};
+
+const answering = {
+  inputs: () => [["question", "Question"], ["context", "Text that may answer it"]],
+  options: [],
+  async run(column, asked) {
+    const { question, context } = asked;
+    const answer = await ask("/v1/answer", { model: column.model.id, question, context }, column.signal);
+    column.output.textContent = answer.text || "The text does not say.";
+    column.detail.replaceChildren(make("p", { class: "note", text: `probability ${(100 * answer.probability).toFixed(1)} %` }));
+    column.sight.look({ text: [question, context] });
+  },
+};
+
+export const TASKS = { translation, language, masked_language: masked, classification, image_classification: classification, tagging, question_answering: answering };

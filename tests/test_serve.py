@@ -1,0 +1,476 @@
+"""The server: what every kind of model answers, many at once, clients of other makes, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import openai
+import pytest
+import torch
+from conftest import sightline
+from libretranslatepy import LibreTranslateAPI
+from PIL import Image
+from serving import Server, serving
+
+from sightline import Classifier, LanguageModel, MaskedLanguageModel, Translator
+from sightline.loading import load
+
+TEXT = "ein haus rot blau"
+ATTENDING = ("transformer", "seq2seq", "gpt", "bert", "classifier", "tagger", "answerer", "vit")
+
+
+@pytest.fixture(scope="module")
+def served(kinds: dict[str, Path], tmp_path_factory: pytest.TempPathFactory):
+    """A server with every kind of model, each under the name of its kind."""
+    folder = tmp_path_factory.mktemp("served")
+    for name, path in kinds.items():
+        (folder / name).symlink_to(path)
+    with serving([folder / name for name in kinds]) as server:
+        yield server
+
+
+@pytest.fixture
+def client(served: Server):
+    with served.client() as client:
+        yield client
+
+
+def post(client: httpx.Client, path: str, **body: Any) -> Any:
+    answer = client.post(path, json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def events(client: httpx.Client, path: str, **body: Any) -> list[dict[str, Any]]:
+    with client.stream("POST", path, json=body) as answer:
+        assert answer.status_code == 200, answer.read()
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        return [json.loads(line.removeprefix("data: ")) for line in answer.iter_lines() if line]
+
+
+def picture(kinds: dict[str, Path]) -> str:
+    (pixels,) = load(kinds["vit"]).example() or []
+    file = io.BytesIO()
+    Image.fromarray(np.asarray(pixels)[:, :, 0]).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def test_models_tell_what_they_can(client: httpx.Client, kinds: dict[str, Path]) -> None:
+    found = {one["id"]: one for one in client.get("/v1/models").json()["data"]}
+    assert list(found) == list(kinds)
+    assert found["transformer"]["verbs"] == ["translate", "score", "attention"]
+    assert found["transformer"]["checkpoints"] == [2, 4, 6]
+    assert found["ngram"]["verbs"] == ["generate", "score"]
+    assert found["classifier"]["texts"] == 2
+    assert found["vit"]["image"]
+    assert client.get("/v1/models/gpt").json() == found["gpt"]
+    assert client.get("/v1/models/other").status_code == 400
+
+
+@pytest.mark.parametrize("name", ["transformer", "seq2seq"])
+def test_translations_are_those_of_the_model(name: str, client: httpx.Client, kinds: dict[str, Path]) -> None:
+    model = Translator(kinds[name])
+    expected = model.translate(TEXT, n_best=3, beam=4)
+    (found,) = post(client, "/v1/translate", model=name, text=TEXT, beam=4, n_best=3)["translations"]
+    assert found["text"] == expected.text
+    assert [one["text"] for one in found["alternatives"]] == [one.text for one in expected.alternatives]
+    assert found["log_probability"] == pytest.approx(expected.log_probability, abs=1e-4)
+    each = [one["log_probability"] for one in found["tokens"]]
+    assert each == pytest.approx(expected.token_log_probabilities, abs=1e-4)
+    assert [one["token"] for one in found["tokens"]][: len(expected.tokens)] == list(expected.tokens)
+    assert post(client, "/v1/translate", model=name, text=["", " "])["translations"][0]["text"] == ""
+    begun = post(client, "/v1/translate", model=name, text=TEXT, prefix="red dog")["translations"][0]["text"]
+    assert begun.startswith("red dog")
+
+
+def test_what_stands_beside_a_translation(client: httpx.Client, kinds: dict[str, Path]) -> None:
+    asked = {"model": "transformer", "text": TEXT, "attention": True, "candidates": 3}
+    (found,) = post(client, "/v1/translate", **asked)["translations"]
+    for token, candidates in zip(found["tokens"], found["candidates"], strict=True):
+        assert len(candidates) == 3
+        values = [one["log_probability"] for one in candidates]
+        assert values == sorted(values, reverse=True)
+        same = [one["log_probability"] for one in candidates if one["token"] == token["token"]]
+        assert not same or same[0] == pytest.approx(token["log_probability"], abs=1e-3)
+    looked = Translator(kinds["transformer"]).translate(TEXT, attention=True).attention
+    assert looked is not None
+    np.testing.assert_allclose(found["attention"]["weights"], looked.mean(), atol=1e-3)
+    assert tuple(found["attention"]["source"]["names"]) == looked.source.names
+
+
+@pytest.mark.parametrize("name", ["transformer", "seq2seq"])
+def test_a_translation_is_streamed(name: str, client: httpx.Client) -> None:
+    told = events(client, "/v1/translate", model=name, text=TEXT, stream=True, beam=1)
+    (whole,) = post(client, "/v1/translate", model=name, text=TEXT, beam=1)["translations"]
+    assert told[-1]["done"]["text"] == whole["text"]
+    assert all(whole["text"].startswith(one["text"]) for one in told[:-1])
+
+
+@pytest.mark.parametrize("name", ["gpt", "recurrent", "window", "ngram"])
+def test_texts_are_gone_on_from(name: str, client: httpx.Client, kinds: dict[str, Path]) -> None:
+    model = LanguageModel(kinds[name])
+    asked = {"model": name, "prompt": "red dog", "max_tokens": 20, "seed": 7, "temperature": 0.8}
+    expected = model.generate("red dog", max_tokens=20, seed=7, temperature=0.8, strategy="sample")
+    asked["strategy"] = "sample"
+    assert post(client, "/v1/generate", **asked, stream=False)["text"] == expected.text
+    told = events(client, "/v1/generate", **asked, candidates=2)
+    assert "".join(one["piece"] for one in told[:-1]) == expected.text
+    done = told[-1]["done"]
+    assert done["finished"] == expected.finished
+    assert len(done["candidates"]) == len(expected.tokens)
+    several = post(client, "/v1/generate", **asked, stream=False, n=3, stop=["dog"])
+    assert len(several["alternatives"]) == 2
+    assert "dog" not in several["text"]
+
+
+def test_scores(client: httpx.Client, kinds: dict[str, Path]) -> None:
+    for name in ("gpt", "ngram"):
+        expected = LanguageModel(kinds[name]).score(["red dog", "a house"])
+        found = post(client, "/v1/score", model=name, text=["red dog", "a house"])["scores"]
+        assert [one["perplexity"] for one in found] == pytest.approx([one.perplexity for one in expected], rel=1e-3)
+        assert len(found[0]["tokens"]) == len(expected[0].tokens)
+    (scored,) = Translator(kinds["seq2seq"]).score([TEXT], ["red house"])
+    (found,) = post(client, "/v1/score", model="seq2seq", text=TEXT, target="red house")["scores"]
+    assert found["log_probability"] == pytest.approx(scored.log_probability, abs=1e-3)
+    assert client.post("/v1/score", json={"model": "seq2seq", "text": TEXT}).status_code == 400
+
+
+def test_blanks_labels_spans_and_answers(client: httpx.Client, kinds: dict[str, Path]) -> None:
+    text = "a [MASK] sees a dog"
+    filled = MaskedLanguageModel(kinds["bert"]).fill(text, top=3)
+    found = post(client, "/v1/fill", text=text, top=3)
+    assert found["best"] == filled.best
+    assert [one["token"] for one in found["blanks"][0]] == [one.token for one in filled.blanks[0]]
+
+    pair = ["red dog", "old dog"]
+    expected = Classifier(kinds["classifier"]).predict([pair])[0]
+    (label,) = post(client, "/v1/classify", model="classifier", texts=[pair])["labels"]
+    assert label["label"] == expected.label
+    assert label["probabilities"] == pytest.approx(expected.probabilities, abs=1e-4)
+
+    image = post(client, "/v1/classify", model="vit", image=picture(kinds))["labels"][0]
+    assert image["label"] in image["probabilities"]
+    assert post(client, "/v1/tag", text="the red dog sees")["texts"][0]["units"]
+    asked = {"question": "which animal ?", "context": "red dog house"}
+    assert set(post(client, "/v1/answer", **asked)) == {"model", "question", "text", "start", "end", "probability"}
+
+
+@pytest.mark.parametrize("name", ATTENDING)
+def test_attention_of_every_kind(name: str, client: httpx.Client, kinds: dict[str, Path]) -> None:
+    if name == "vit":
+        asked: dict[str, Any] = {"image": picture(kinds)}
+    else:
+        asked = {"text": [str(one) for one in load(kinds[name]).example() or []]}
+    if name == "bert":
+        asked = {"text": "a [MASK] sees a dog"}
+    found = post(client, "/v1/attention", model=name, **asked, check=True, heads=True)
+    weights = np.array(found["weights"])
+    assert weights.shape == (len(found["rows"]["tokens"]), len(found["columns"]["tokens"]))
+    np.testing.assert_allclose(weights.sum(1), 1, atol=0.01)
+    assert len(found["heads"]) == sum(max(one["heads"], 1) for one in found["sites"])
+    occlusion = np.array(found["occlusion"]["values"])
+    assert occlusion.shape == (len(found["outputs"]), len(found["read"]["tokens"]))
+    if "by_word" in found:
+        words = (len(found["rows"]["names"]), len(found["columns"]["names"]))
+        assert np.array(found["by_word"]).shape == words
+    heads = [f"{one['name']}:{head}" for one in found["sites"] for head in range(one["heads"])]
+    for site in heads[:2]:
+        assert post(client, "/v1/attention", model=name, **asked, site=site)["site"] == site
+
+
+def test_a_checkpoint_is_looked_into(client: httpx.Client, kinds: dict[str, Path]) -> None:
+    asked = {"model": "transformer", "text": TEXT, "target": "a house"}
+    now = post(client, "/v1/attention", **asked)
+    before = post(client, "/v1/attention", **asked, checkpoint=2)
+    assert before["rows"] == now["rows"]
+    assert before["weights"] != now["weights"]
+    last = post(client, "/v1/attention", **asked, checkpoint=6)
+    assert np.array(last["weights"]).shape == np.array(now["weights"]).shape
+    refused = client.post("/v1/attention", json={**asked, "checkpoint": 3})
+    assert refused.status_code == 400
+    assert "checkpoint: there is none of update 3" in refused.json()["error"]["message"]
+
+
+def test_a_fixed_context_has_no_attention(config_file: Path, tmp_path: Path) -> None:
+    keys = ["model.kind=seq2seq", "model.width=16", "model.embedding_width=16", "model.attention=none"]
+    assert sightline("train", config_file, "--run", tmp_path / "fixed", *keys) == 0
+    with serving([tmp_path / "fixed"]) as server, server.client() as client:
+        assert client.get("/v1/models").json()["data"][0]["attends"] is False
+        found = post(client, "/v1/attention", text=TEXT)
+        assert found["sites"] == []
+        assert "weights" not in found
+        (answer,) = post(client, "/v1/translate", text=TEXT, attention=True)["translations"]
+        assert answer["attention"] is None
+
+
+def test_many_at_once_get_what_each_would_alone(served: Server, kinds: dict[str, Path]) -> None:
+    draw = np.random.default_rng(0)
+    words = ["rot", "blau", "haus", "hund", "alt", "sieht", "ein"]
+    texts = [" ".join(draw.choice(words, draw.integers(1, 12))) for _ in range(60)]
+    models = {name: Translator(kinds[name]) for name in ("transformer", "seq2seq")}
+
+    def ask(number: int) -> tuple[str, str]:
+        name, beam = ("transformer", "seq2seq")[number % 2], (1, 4, 4)[number % 3]
+        with served.client() as client:
+            body = {"model": name, "text": texts[number], "beam": beam}
+            found = post(client, "/v1/translate", **body)["translations"][0]["text"]
+        return found, models[name].translate(texts[number], beam=beam).text
+
+    with ThreadPoolExecutor(20) as pool:
+        for found, expected in pool.map(ask, range(60)):
+            assert found == expected
+    assert served.idle()
+
+
+def test_short_ones_do_not_wait_for_long_ones(language_runs: dict[str, Path]) -> None:
+    with serving([language_runs["recurrent"]], slots=8) as server, server.client() as client:
+        (engine,) = (one.engine for one in server.models.by_name.values())
+        long = threading.Thread(
+            target=lambda: post(client, "/v1/generate", prompt="red", max_tokens=1000, stream=False,
+                                strategy="sample", temperature=5.0)
+        )  # fmt: skip
+        long.start()
+        while not engine.active:
+            time.sleep(0.001)
+        with server.client() as other:
+            post(other, "/v1/generate", prompt="red", max_tokens=2, stream=False, strategy="sample")
+        assert engine.active == 1  # the long one is still being written
+        long.join()
+
+
+def test_a_client_that_leaves_frees_its_slot(served: Server) -> None:
+    body = {"model": "recurrent", "prompt": "red", "max_tokens": 1000, "strategy": "sample", "temperature": 5.0}
+    for stream in [True, False] * 10:
+        with served.client() as client:
+            try:
+                with client.stream("POST", "/v1/generate", json={**body, "stream": stream}, timeout=0.2) as answer:
+                    for _ in answer.iter_lines():
+                        break
+            except httpx.TimeoutException:
+                pass
+    assert served.idle(5)
+    with served.client() as client:
+        assert 'given_up_total{model="recurrent"}' in client.get("/metrics").text
+        assert post(client, "/v1/generate", **{**body, "max_tokens": 2}, **{"stream": False})["tokens"]
+
+
+def test_what_cannot_wait_is_told_when_to_come_back(language_runs: dict[str, Path]) -> None:
+    body = {"prompt": "red", "max_tokens": 1000, "strategy": "sample", "temperature": 5.0, "stream": False}
+    with serving([language_runs["recurrent"]], slots=2, waiting=1) as server, server.client() as client:
+
+        def ask(number: int) -> httpx.Response:
+            with server.client() as client:
+                return client.post("/v1/generate", json={**body, "seed": number})
+
+        with ThreadPoolExecutor(12) as pool:
+            answers = list(pool.map(ask, range(12)))
+        codes = [one.status_code for one in answers]
+        assert set(codes) == {200, 429}
+        assert codes.count(200) >= 3
+        refused = next(one for one in answers if one.status_code == 429)
+        assert int(refused.headers["retry-after"]) >= 1
+        assert "rejected_total" in client.get("/metrics").text
+        assert server.idle()
+        assert post(client, "/v1/generate", **{**body, "max_tokens": 3})["tokens"]
+
+
+def test_another_ones_error_is_not_yours(served: Server) -> None:
+    """Calls that wait together are computed together, and one of them may be impossible."""
+
+    def ask(number: int) -> int:
+        with served.client() as client:
+            text = "no blank" if number % 3 == 0 else "a [MASK] sees"
+            return client.post("/v1/fill", json={"text": text}).status_code
+
+    with ThreadPoolExecutor(12) as pool:
+        codes = list(pool.map(ask, range(48)))
+    assert codes == [400 if number % 3 == 0 else 200 for number in range(48)]
+
+
+def test_openai_client(served: Server, kinds: dict[str, Path]) -> None:
+    with openai.OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0) as client:
+        assert {one.id for one in client.models.list()} == set(kinds)
+        greedy = LanguageModel(kinds["gpt"]).generate("red dog", max_tokens=8, beam=1)
+        found = client.completions.create(model="gpt", prompt="red dog", max_tokens=8, temperature=0)
+        assert found.choices[0].text == greedy.text
+        assert found.usage is not None
+        assert found.usage.completion_tokens == len(greedy.tokens)
+        several = client.completions.create(
+            model="gpt", prompt=["red", "dog"], n=2, max_tokens=5, seed=3, logprobs=1, echo=True
+        )
+        assert [one.text[:3] for one in several.choices] == ["red", "red", "dog", "dog"]
+        assert several.choices[0].logprobs is not None
+        streamed = client.completions.create(model="gpt", prompt="red dog", max_tokens=8, temperature=0, stream=True)
+        parts = list(streamed)
+        assert "".join(part.choices[0].text for part in parts) == greedy.text
+        assert parts[-1].choices[0].finish_reason in ("stop", "length")
+        with pytest.raises(openai.BadRequestError, match="suffix: not supported"):
+            client.completions.create(model="gpt", prompt="red", suffix="dog")
+        with pytest.raises(openai.BadRequestError, match='there is no "gtp"; did you mean "gpt"'):
+            client.completions.create(model="gtp", prompt="red")
+
+
+def test_libretranslate_client(texts: Path, runs: dict[str, Path], config_file: Path, tmp_path: Path) -> None:
+    keys = ['data.source_language=German', 'data.target_language=English', "model.kind=seq2seq", "model.width=16",
+            "model.embedding_width=16"]  # fmt: skip
+    assert sightline("train", config_file, "--run", tmp_path / "de-en", *keys) == 0
+    model = Translator(tmp_path / "de-en")
+    with serving([tmp_path / "de-en"]) as server, server.client() as client:
+        theirs = LibreTranslateAPI(f"{server.url}/")
+        assert theirs.languages() == [{"code": "de", "name": "German", "targets": ["en"]}]
+        assert theirs.translate("ein hund", "de", "en") == model.translate("ein hund").text
+        several = client.post("/translate", data={"q": "ein hund! rot?\n\nalt", "source": "auto", "target": "en"})
+        first, second, third = (model.translate(one).text for one in ("ein hund!", "rot?", "alt"))
+        assert several.json()["translatedText"] == f"{first} {second}\n\n{third}"
+        both = post(client, "/translate", q=["ein", "hund"], source="de", target="en", alternatives=1)
+        assert both["translatedText"] == [model.translate(one).text for one in ("ein", "hund")]
+        assert [len(one) for one in both["alternatives"]] == [1, 1]
+        refused = client.post("/translate", json={"q": "x", "source": "de", "target": "fr"})
+        assert refused.status_code == 400
+        assert "known: de to en" in refused.json()["error"]
+        for body in (b"\xff\xfe", b"q=", b"{}"):
+            assert client.post("/translate", content=body).status_code == 400
+
+
+def test_who_may_ask(served: Server, kinds: dict[str, Path]) -> None:
+    with served.client() as client:
+        assert client.get("/v1/models", headers={"host": "evil.example"}).status_code == 421
+        assert client.get("/v1/models", headers={"host": "[::1"}).status_code == 421
+        assert client.get("/v1/models", headers={"origin": "http://evil.example"}).status_code == 403
+        assert client.get("/v1/models", headers={"origin": "null"}).status_code == 403
+        assert client.get("/v1/models", headers={"origin": served.url}).status_code == 200
+        answer = client.get("/")
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "unsafe" not in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        for path in ("/static/../app.py", "/static/%2e%2e%2fapp.py", "/static/nothing.js", "/nowhere"):
+            assert client.get(path).status_code == 404
+        for name in ("../transformer", "/etc/passwd", str(kinds["gpt"]), "\x00"):
+            assert client.post("/v1/generate", json={"model": name, "prompt": "x"}).status_code == 400
+    with serving([kinds["gpt"]], token="correct-horse") as server, server.client() as client:
+        assert client.get("/").status_code == client.get("/health").status_code == 200
+        for headers in ({}, {"authorization": "Bearer wrong-horse"}, {"authorization": "Basic correct-horse"}):
+            answer = client.get("/v1/models", headers=headers)
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"] == "Bearer"
+        assert client.get("/v1/models", headers={"authorization": "Bearer correct-horse"}).status_code == 200
+
+
+def test_no_more_is_read_than_may_be_sent(served: Server) -> None:
+    with served.client() as client:
+        assert client.post("/v1/fill", content=b"x" * 600_000).status_code == 413
+        assert client.post("/v1/fill", content=(b"x" * 60_000 for _ in range(10))).status_code == 413  # chunked
+        refused = client.post("/v1/translate", json={"text": "x" * 20_001})
+        assert refused.status_code == 422
+        assert len(refused.json()["error"]["message"]) < 300
+        assert client.post("/v1/generate", json={"prompt": "x", "max_tokens": 10**9}).status_code == 422
+        assert client.post("/v1/generate", json={"prompt": "x", "bem": 1}).status_code == 422
+        assert client.post("/v1/translate", json={"text": ["x"] * 65}).status_code == 422
+        assert client.post("/v1/translate", json={"text": "rot " * 4000}).status_code == 400  # over the run's limit
+    host, port = served.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as raw:  # promises more than it may
+        raw.sendall(b"POST /v1/fill HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999999999\r\n\r\n")
+        assert b" 413 " in raw.recv(1000)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"[]", b"null", b'{"text": 1}', b'{"text": "\\ud800"}', b'{"text": null}', b"\xff",
+        b'{"text": "rot", "beam": 1e400}', b'{"text": "rot", "beam": 0}', b'{"text": {"a": []}}',
+        b'{"text": "\\u0000"}', b"[" * 100_000,
+    ],
+)  # fmt: skip
+def test_bad_bodies_get_one_line(body: bytes, client: httpx.Client) -> None:
+    for path in ("/v1/translate", "/v1/fill", "/v1/attention", "/v1/completions"):
+        answer = client.post(path, content=body, headers={"content-type": "application/json"})
+        assert answer.status_code < 500
+        if answer.status_code != 200:
+            message = answer.json()["error"]["message"]
+            assert message
+            assert "\n" not in message
+            assert "Traceback" not in message
+
+
+def test_images_that_are_none(client: httpx.Client) -> None:
+    bomb = io.BytesIO()
+    Image.new("1", (9000, 9000)).save(bomb, "PNG")
+    for image in ("", "????", base64.b64encode(b"GIF89a").decode(), base64.b64encode(bomb.getvalue()).decode()):
+        for path in ("/v1/classify", "/v1/attention"):
+            answer = client.post(path, json={"model": "vit", "image": image})
+            assert answer.status_code == 400, (image[:20], answer.text)
+            assert answer.json()["error"]["message"].startswith("image: ")
+
+
+def test_metrics_are_counted(client: httpx.Client) -> None:
+    post(client, "/v1/fill", text="a [MASK]")
+    for number in range(5):
+        client.get(f"/nowhere-{number}")
+    text = client.get("/metrics").text
+    for line in text.splitlines():
+        assert re.fullmatch(r'# (HELP|TYPE) .+|sightline_\w+\{\w+="[^"]*"(,\w+="[^"]*")*\} [\d.e+-]+', line), line
+    assert "nowhere" not in text
+    assert 'sightline_requests_total{path="/v1/fill",status="200"}' in text
+
+
+def test_a_server_of_its_own_process(runs: dict[str, Path], tmp_path: Path) -> None:
+    """From the command line; on SIGTERM it finishes what it has begun, then ends."""
+    command = [sys.executable, "-m", "sightline", "serve", str(runs["seq2seq"]), "--port", "0", "--threads", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ}) as process:
+        assert process.stderr is not None
+        lines = []
+        while not lines or "open http" not in lines[-1]:
+            lines.append(process.stderr.readline())
+            assert lines[-1], lines
+        found = re.search(r"http://127\.0\.0\.1:\d+", lines[-1])
+        assert found
+        body = {"text": TEXT, "beam": 16, "n_best": 16, "stream": True}
+        with httpx.Client(base_url=found.group(), timeout=60, trust_env=False) as client:
+            assert client.get("/health").json()["status"] == "ok"
+            with client.stream("POST", "/v1/translate", json=body) as answer:
+                lines = answer.iter_lines()
+                next(lines)
+                process.send_signal(signal.SIGTERM)
+                rest = [json.loads(line.removeprefix("data: ")) for line in lines if line]
+        assert "done" in rest[-1]
+        assert process.wait(20) in (0, -signal.SIGTERM, 143)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--host", "0.0.0.0"], "others could use it"),
+        (["--token", "short"], "at least 8"),
+        (["--port", "99999"], "--port"),
+    ],
+)
+def test_what_serve_refuses(words: list[str], message: str, runs: dict[str, Path], capsys) -> None:
+    assert sightline("serve", runs["seq2seq"], *words) == 2
+    assert message in capsys.readouterr().err
+    assert sightline("serve", "nowhere") == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken(runs: dict[str, Path], capsys) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert sightline("serve", runs["seq2seq"], "--port", taken.getsockname()[1]) == 2
+    assert "address already in use" in capsys.readouterr().err
+
+
+def test_threads_are_left_as_they_were(served: Server) -> None:
+    assert torch.get_num_threads() == 1
