@@ -257,8 +257,11 @@ class LanguageModel(Ready[LanguageSettings]):
         text = next(text for text, _ in read_pieces(files.text_source()) if text.strip())
         return [" ".join(text.split()[:12])]
 
-    def reading(self, text: str) -> Reading:
+    def reading(self, text: str, *, end_only: bool = False) -> Reading:
         """A text as the model reads it; its outputs are what is said of each token after the first read one.
+
+        Args:
+            end_only: of a text that is longer than the model can look at at once, read the end.
 
         Raises UsageError for a text that is too short or longer than the model can look at at once, and for n-grams.
         """
@@ -266,6 +269,8 @@ class LanguageModel(Ready[LanguageSettings]):
             raise UsageError(f"{self.run.path}: an n-gram model is counted and has no internals to look at")
         ids = self._begin + self.tokenizer.encode(given(text))
         most = (self.model.context or len(ids)) + 1
+        begin = [self.tokenizer.END] * (len(self._begin) if len(ids) <= most else 0)
+        ids = ids[-most:] if end_only else ids
         if not 2 <= len(ids) <= most:
             raise UsageError(f"text: {len(ids)} tokens; the model looks at 2 to {most} at once")
         inputs, goals = ids[:-1], torch.tensor(ids[1:], device=self.model.device)
@@ -287,7 +292,6 @@ class LanguageModel(Ready[LanguageSettings]):
                 found[0] = all_of(inputs[:1], forward)[0, goals[0]]
             return found.cpu()
 
-        begin = [self.tokenizer.END] * len(self._begin)
         side = Side.of_ids(self.tokenizer, inputs[len(begin) :], before=begin)
         outputs = self.tokenizer.tokens(goals.tolist())
         return over_positions(None, side, run, outputs, lambda _, place: place, "taken out")

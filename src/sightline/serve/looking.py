@@ -58,7 +58,8 @@ def look_into(served: Served, asked: Look) -> dict[str, Any]:
         raise UsageError(f"text: {len(given)} texts; the model reads {wanted}")
     if asked.target is not None and served.task != "translation":
         raise UsageError("target: only a translation has one")
-    reading = model.reading(*given, **({} if asked.target is None else {"target": asked.target}))
+    more = {"end_only": True} if served.task == "language" else {}
+    reading = model.reading(*given, **more, **({} if asked.target is None else {"target": asked.target}))
     seen = look(reading, "*.weights")
     found: dict[str, Any] = {
         "outputs": reading.outputs,

@@ -155,7 +155,16 @@ async function begin() {
   if (Array.isArray(kept.chosen)) state.chosen = [0, 1].map((n) => ({ ...kept.chosen[n] }));
   choices(byId("model"), state.models.map((one) => [one.id, one.id]), model(first)?.id ?? state.models[0].id);
   choices(byId("other"), [["", "nothing"], ...state.models.map((one) => [one.id, one.id])], model(other) ? other : "");
-  byId("model").addEventListener("change", () => { state.chosen = [{}, {}]; makeColumns(); makeInputs(); run(); });
+  let before = model(byId("model").value).task;
+  byId("model").addEventListener("change", () => {
+    state.chosen = [{}, {}];
+    const now = model(byId("model").value).task;
+    if (now !== before) state.values = {}; // another task reads other things
+    before = now;
+    makeColumns();
+    makeInputs();
+    run();
+  });
   byId("other").addEventListener("change", () => { state.chosen[1] = {}; makeColumns(); run(); });
   byId("form").addEventListener("submit", (event) => { event.preventDefault(); run(); });
   byId("stop").addEventListener("click", () => state.columns.forEach((column) => column.controller?.abort()));

@@ -28,13 +28,13 @@ function fields(schema) {
     make("td", { text: `${kind(one)}${limits(one) ? ` (${limits(one)})` : ""}` }),
     make("td", { text: required.includes(name) ? "needed" : `usually ${JSON.stringify(one.default ?? null)}` }),
     make("td", { text: one.description ?? "" })));
-  return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "fields" }, make("table", {}, make("tbody", {}, ...rows)));
+  return make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "fields" }, make("table", {}, make("tbody", {}, ...rows)));
 }
 
 const parts = Object.entries(api.paths).flatMap(([path, verbs]) => Object.entries(verbs).map(([verb, about]) => {
   const schema = about.requestBody && Object.values(about.requestBody.content)[0].schema;
   const example = schema ? `curl ${location.origin}${path} -H 'content-type: application/json' -d '{…}'` : `curl ${location.origin}${path}`;
   return make("section", {}, make("h2", { text: `${verb.toUpperCase()} ${path}` }), make("p", { text: about.description ?? about.summary }),
-    ...(schema ? [fields(schema)] : []), make("pre", {}, make("code", { text: example })));
+    ...(schema ? [fields(schema)] : []), make("pre", { tabindex: "0" }, make("code", { text: example })));
 }));
 document.getElementById("docs").replaceChildren(make("p", { text: api.info.description }), ...parts);

@@ -26,7 +26,7 @@ export function grid(shown, tell, onRow) {
     next.tabIndex = 0;
     next.focus();
   }
-  const head = make("tr", { role: "row" }, make("td", { role: "columnheader", "aria-label": "looked at" }),
+  const head = make("tr", { role: "row" }, make("th", { role: "columnheader" }, make("span", { class: "unseen", text: "looks at" })),
     ...shown.columns.map((text) => make("th", { role: "columnheader", text })));
   const body = cells.map((row, r) =>
     make("tr", { role: "row" }, make("th", { role: "rowheader", text: shown.rows[r] }), ...row));

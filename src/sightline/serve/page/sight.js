@@ -11,14 +11,14 @@ export class Sight {
   constructor(model, chosen, remember) {
     Object.assign(this, { model, chosen, remember, asked: null, found: null, onRow: null });
     this.site = make("select", { "aria-label": "attention", onchange: () => this.choose({ site: this.site.value, head: "" }) });
-    this.head = make("select", { "aria-label": "head", onchange: () => this.choose({ head: this.head.value }) });
+    this.head = make("select", { "aria-label": "head", onchange: () => this.choose({ site: this.site.value, head: this.head.value }) });
     this.words = make("input", { type: "checkbox", onchange: () => this.choose({ words: this.words.checked }) });
     this.words.checked = chosen.words ?? true;
     this.check = make("button", { type: "button", text: "Check what mattered", onclick: () => this.occlude() });
     this.ranking = make("button", { type: "button", text: "Compare heads", onclick: () => this.rank() });
     this.told = make("p", { class: "note told", "aria-live": "polite" });
     this.line = make("div", { class: "line tokens", "aria-label": "what was read; darker where it was looked at" });
-    this.place = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "matrix" });
+    this.place = make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "matrix" });
     this.extra = make("div");
     this.picture = make("canvas", { hidden: true, role: "img", "aria-label": "the image; brighter where it was looked at" });
     this.exports = make("div", { class: "controls" }, ...["svg", "png", "json", "html"].map((kind) =>
@@ -131,7 +131,7 @@ export class Sight {
       const agreed = found.agreement === undefined ? "" : found.agreement === null ? "" : ` Rank correlation with this attention: ${found.agreement.toFixed(2)}.`;
       this.extra.replaceChildren(make("h3", { text: "What mattered" }),
         make("p", { class: "note", text: `How many nats each output loses when a position is ${found.occlusion.taken}.${agreed}` }),
-        make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "what mattered" }, grid(shown, (text) => { this.told.textContent = text; })));
+        make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "what mattered" }, grid(shown, (text) => { this.told.textContent = text; })));
     } catch (error) {
       this.told.textContent = error.message;
     } finally {
@@ -146,7 +146,7 @@ export class Sight {
     const rows = found.heads.map((one) => make("tr", {},
       make("th", { scope: "row" }, make("button", { type: "button", text: one.site, onclick: () => { const [site, head = ""] = one.site.split(":"); this.choose({ site, head }); } })),
       ...measures.map((name) => make("td", { text: one[name].toFixed(2) }))));
-    this.extra.replaceChildren(make("h3", { text: "Heads" }), make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "heads" },
+    this.extra.replaceChildren(make("h3", { text: "Heads" }), make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "heads" },
       make("table", { class: "heads" }, make("thead", {}, make("tr", {}, ...["head", ...measures].map((text) => make("th", { scope: "col", text })))), make("tbody", {}, ...rows))));
   }
 

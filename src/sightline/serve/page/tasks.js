@@ -35,9 +35,11 @@ function showTokens(column, answer, rowOfToken, retry) {
       const options = answer.candidates?.[number] ?? [];
       place.replaceChildren(...options.map((one) => make("button", {
         type: "button", text: `${one.text.trim() || one.token}  ${percent(one.log_probability)}`,
+        // an end, or a part of a character, is nothing that a text can begin with
+        disabled: !one.text.trim() || one.text.includes("\ufffd"),
         onclick: () => retry(number, one),
       })));
-      place.firstElementChild?.focus();
+      place.querySelector("button:enabled")?.focus();
     });
   column.sight.onRow = (row, words) => buttons.forEach((one, number) =>
     one.classList.toggle("looked-from", column.sight.rowOf(rowOfToken(number)) === row));
@@ -57,16 +59,16 @@ const translation = {
     if (prefix) body.prefix = prefix;
     for await (const told of events("/v1/translate", body, column.signal)) {
       if (told.text !== undefined) column.output.textContent = told.text;
-      if (told.done) this.show(column, asked, told.done);
+      if (told.done) await this.show(column, asked, told.done);
     }
   },
-  show(column, asked, answer) {
+  async show(column, asked, answer) {
     showTokens(column, answer, (number) => number, (number, other) => {
       const before = joined(answer.tokens.slice(0, number));
       const space = before && other.token.startsWith("▁") ? " " : "";
       column.start((fresh) => this.run(fresh, asked, before + space + bare(other.token)));
     });
-    if (answer.text) column.sight.look({ text: asked.text, target: answer.text });
+    if (answer.text) await column.sight.look({ text: asked.text, target: answer.text });
   },
 };
 
@@ -80,10 +82,10 @@ const language = {
     let text = more;
     for await (const told of events("/v1/generate", body, column.signal)) {
       if (told.piece !== undefined) column.output.textContent = text += told.piece;
-      if (told.done) this.show(column, asked, told.done, more);
+      if (told.done) await this.show(column, asked, told.done, more);
     }
   },
-  show(column, asked, answer, more) {
+  async show(column, asked, answer, more) {
     const whole = asked.prompt + more + answer.text;
     let offset = 0;
     showTokens(column, answer, (number) => offset + number - 1, (number, other) => {
@@ -91,9 +93,8 @@ const language = {
       column.start((fresh) => this.run(fresh, asked, more + before + other.text));
     });
     // the model read the prompt, then what it wrote: rows of the matrix are all of it
-    column.sight.look({ text: whole }).then(() => {
-      offset = (column.sight.found?.rows?.tokens.length ?? 0) - answer.tokens.filter(({ token }) => token !== "</s>").length + 1;
-    });
+    await column.sight.look({ text: whole });
+    offset = (column.sight.found?.rows?.tokens.length ?? 0) - answer.tokens.filter(({ token }) => token !== "</s>").length + 1;
   },
 };
 
@@ -102,11 +103,16 @@ const masked = {
   options: [],
   live: true,
   async run(column, asked) {
+    if (!asked.text.includes("[MASK]")) {
+      column.output.textContent = asked.text;
+      column.detail.replaceChildren(make("p", { class: "note", text: "Put [MASK] where something is missing." }));
+      return;
+    }
     const answer = await ask("/v1/fill", { model: column.model.id, text: asked.text, top: 8 }, column.signal);
     column.output.textContent = answer.best;
     column.detail.replaceChildren(...answer.blanks.flatMap((blank, number) => [
       make("h3", { text: `Blank ${number + 1}` }), bars(blank.map((one) => [bare(one.token) || one.token, one.probability]))]));
-    column.sight.look({ text: asked.text });
+    await column.sight.look({ text: asked.text });
   },
 };
 
@@ -121,7 +127,7 @@ const classification = {
     column.output.textContent = answer.label;
     const sorted = Object.entries(answer.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 10);
     column.detail.replaceChildren(bars(sorted));
-    column.sight.look(model.image ? { image: asked.image } : { text: texts });
+    await column.sight.look(model.image ? { image: asked.image } : { text: texts });
   },
 };
 
@@ -140,7 +146,7 @@ const tagging = {
       at = span.end;
     }
     column.output.replaceChildren(...parts, answer.text.slice(at));
-    column.sight.look({ text: asked.text });
+    await column.sight.look({ text: asked.text });
   },
 };
 
@@ -152,7 +158,7 @@ const answering = {
     const answer = await ask("/v1/answer", { model: column.model.id, question, context }, column.signal);
     column.output.textContent = answer.text || "The text does not say.";
     column.detail.replaceChildren(make("p", { class: "note", text: `probability ${(100 * answer.probability).toFixed(1)} %` }));
-    column.sight.look({ text: [question, context] });
+    await column.sight.look({ text: [question, context] });
   },
 };
 
