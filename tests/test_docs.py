@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from conftest import sightline, write_pairs
+from serving import serving
 
 from sightline import config
 
@@ -68,6 +72,9 @@ def test_readme_commands_run(
     for line in commands(ROOT / "README.md", "sh"):
         words = shlex.split(line)
         assert words[0] == "sightline", line
+        if words[1] == "serve":
+            served(words)
+            continue
         if words[1] == "train" and "--dry-run" not in words:
             words += TINY if words[2] in ("novels.toml", "reviews.toml", "bert.toml") else TINY_TRANSLATION
             if words[2] in ("my.toml", "novels.toml", "bert.toml"):
@@ -78,6 +85,35 @@ def test_readme_commands_run(
         assert sightline(*words[1:]) == 0, (line, capsys.readouterr().err)
         if words[1:3] == ["train", "gru-ko-en"]:
             assert sightline("train", "transformer-ko-en", *TINY_TRANSLATION) == 0  # the run that the next lines use
+
+
+def served(words: list[str]) -> None:
+    """Starts a server as the docs say, on a free port, asks for its health and ends it."""
+    command = [sys.executable, "-m", "sightline", *words[1:], "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = ""
+        while not (found := re.search(r"http://127\.0\.0\.1:\d+", said)):
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        assert httpx.get(f"{found.group()}/health", trust_env=False).json()["status"] == "ok"
+        process.terminate()
+
+
+def test_requests_of_the_docs_are_answered(kinds: dict[str, Path], classifiers: dict[str, Path]) -> None:
+    """Every curl line, by models of the kinds that the docs' names stand for."""
+    names = [kinds["transformer"], kinds["gpt"], kinds["bert"], classifiers["single"]]
+    with serving(names) as server, server.client() as client:
+        lines = [line for line in commands(ROOT / "docs" / "serve.md", "sh") if line.startswith("curl")]
+        assert len(lines) >= 10
+        for line in lines:
+            words = shlex.split(line)
+            path = words[1].removeprefix("localhost:8000")
+            body = words[words.index("-d") + 1] if "-d" in words else None
+            kind = {"content-type": "application/json"}
+            answer = client.post(path, content=body, headers=kind) if body else client.get(path)
+            assert answer.status_code == 200, (line, answer.text)
 
 
 def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

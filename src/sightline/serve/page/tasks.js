@@ -28,7 +28,7 @@ function bars(pairs) {
 }
 
 // Tokens of an answer with their alternatives, and what they looked at.
-function showTokens(column, answer, rowOfToken, retry) {
+function showTokens(column, answer, rowOfToken, retry, begun = "") {
   const place = make("div", { class: "alternatives" });
   const buttons = tokenButtons(answer.tokens, (number) => column.sight.highlight(column.sight.rowOf(rowOfToken(number))),
     (number) => {
@@ -43,7 +43,7 @@ function showTokens(column, answer, rowOfToken, retry) {
     });
   column.sight.onRow = (row, words) => buttons.forEach((one, number) =>
     one.classList.toggle("looked-from", column.sight.rowOf(rowOfToken(number)) === row));
-  column.output.replaceChildren(make("div", { class: "tokens", role: "group", "aria-label": "tokens; darker where the model was less sure" }, ...buttons));
+  column.output.replaceChildren(make("div", { class: "tokens", role: "group", "aria-label": "tokens; darker where the model was less sure" }, begun, ...buttons));
   column.detail.replaceChildren(place, make("p", { class: "note", text: `log-probability ${answer.log_probability?.toFixed(2) ?? "–"} nats over ${answer.tokens.length} tokens${answer.finished ? "" : "; cut at the length limit"}` }));
 }
 
@@ -91,7 +91,7 @@ const language = {
     showTokens(column, answer, (number) => offset + number - 1, (number, other) => {
       const before = answer.tokens.slice(0, number).map(({ token }) => token).join("").replaceAll("▁", " ");
       column.start((fresh) => this.run(fresh, asked, more + before + other.text));
-    });
+    }, more);
     // the model read the prompt, then what it wrote: rows of the matrix are all of it
     await column.sight.look({ text: whole });
     offset = (column.sight.found?.rows?.tokens.length ?? 0) - answer.tokens.filter(({ token }) => token !== "</s>").length + 1;
