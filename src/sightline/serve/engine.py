@@ -18,8 +18,12 @@ from typing import Any
 
 from sightline.decode import Search, SearchOptions, Sentence
 from sightline.serve.metrics import Metrics
+from sightline.train.machine import return_memory
 
 log = logging.getLogger("sightline.serve")
+
+
+STEPS_TO_TIDY = 200
 
 
 class BusyError(Exception):
@@ -94,7 +98,7 @@ class Engine:
     """
 
     def __init__(
-        self, name: str, metrics: Metrics, searcher: Searcher | None = None, *, slots: int = 64, waiting: int = 32
+        self, name: str, metrics: Metrics, searcher: Searcher | None = None, *, slots: int = 32, waiting: int = 64
     ) -> None:
         self.name, self.slots, self.most_waiting = name, slots, waiting
         self._metrics, self._searcher = metrics, searcher
@@ -103,6 +107,7 @@ class Engine:
         self._wake = threading.Condition()
         self._closing = False
         self._seconds = 1.0  # a job takes, a running mean
+        self._steps = 0
         self._thread = threading.Thread(target=self._run, name=f"sightline-{name}", daemon=True)
 
     def start(self) -> None:
@@ -148,6 +153,9 @@ class Engine:
             self._enter([job for job in arrived if not job.given_up])
             for key in list(self._active):
                 self._advance(key)
+            self._steps += 1
+            if self._steps % STEPS_TO_TIDY == 0:  # texts of many lengths leave holes of many sizes
+                return_memory()
             self._metrics.set("active", self.name, self.active)
             self._metrics.set("waiting", self.name, self.waiting)
 
