@@ -13,7 +13,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,11 @@ import httpx
 import numpy as np
 import openai
 import pytest
+import schemathesis
 import torch
 from conftest import sightline
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
 from libretranslatepy import LibreTranslateAPI
 from PIL import Image
 from serving import Server, serving
@@ -31,6 +36,8 @@ from sightline import Classifier, LanguageModel, MaskedLanguageModel, Translator
 from sightline.loading import load
 
 TEXT = "ein haus rot blau"
+# of each route, right ones and wrong ones; SIGHTLINE_CASES=150 makes about 5,000 in all
+CASES = int(os.environ.get("SIGHTLINE_CASES", "8"))
 ATTENDING = ("transformer", "seq2seq", "gpt", "bert", "classifier", "tagger", "answerer", "vit")
 
 
@@ -405,6 +412,31 @@ def test_bad_bodies_get_one_line(body: bytes, client: httpx.Client) -> None:
             assert message
             assert "\n" not in message
             assert "Traceback" not in message
+
+
+def test_whatever_the_description_allows(served: Server) -> None:
+    """Requests made up from /openapi.json, right and wrong ones: no answer is the server's own error."""
+    schema = schemathesis.openapi.from_url(f"{served.url}/openapi.json")
+    seen: Counter[int] = Counter()
+    paths = set()
+    for operation in schema.get_all_operations():
+        one = operation.ok()
+        paths.add(one.path)
+        for mode in schemathesis.GenerationMode:
+
+            @settings(max_examples=CASES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+            @given(case=one.as_strategy(generation_mode=mode))
+            def answered(case: Any) -> None:
+                answer = case.call(base_url=served.url)
+                seen[answer.status_code] += 1
+                assert answer.status_code < 500, (case.as_curl_command(), answer.text)
+
+            with suppress(Unsatisfiable):  # a path without parameters cannot be wrong
+                answered()
+    assert {"/v1/translate", "/v1/generate", "/v1/completions", "/translate", "/metrics"} <= paths
+    assert seen[200] > 20
+    assert seen[422] > 20
+    assert served.idle()
 
 
 def test_images_that_are_none(client: httpx.Client) -> None:

@@ -52,6 +52,7 @@ class Job:
     loop: asyncio.AbstractEventLoop = field(init=False)
     done: asyncio.Future[Any] = field(init=False)
     given_up: bool = field(default=False, init=False)
+    since: float = field(default_factory=time.monotonic, init=False)
 
     def __post_init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -106,7 +107,7 @@ class Engine:
         self._active: dict[Hashable, tuple[Search, dict[Sentence, Writing]]] = {}
         self._wake = threading.Condition()
         self._closing = False
-        self._seconds = 1.0  # a job takes, a running mean
+        self._seconds = 1.0  # from a job's coming to its end, a running mean
         self._steps = 0
         self._thread = threading.Thread(target=self._run, name=f"sightline-{name}", daemon=True)
 
@@ -221,6 +222,8 @@ class Engine:
                 del self._active[key]
                 return
             self._metrics.took(self.name, time.monotonic() - began, len(jobs))
+            for sentence in over:
+                self._seconds += 0.05 * (time.monotonic() - jobs[sentence].since - self._seconds)
             _settle([(jobs.pop(sentence), sentence.finished) for sentence in over])
             _tell([(job, search.written(sentence).tolist()) for sentence, job in jobs.items() if job.told is not None])
         if not jobs:
