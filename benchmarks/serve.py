@@ -127,8 +127,7 @@ async def leaving(port: int, count: int, path: str, body: dict) -> bool:
         await client.connect()
         _, _, found = await client.ask("/health")
         client.writer.close()
-        states = json.loads(found)["models"].values()
-        if not any(one["active"] + one["waiting"] for one in states):
+        if not any(json.loads(found)["in_work"].values()):
             return True
         await asyncio.sleep(0.1)
     return False

@@ -31,7 +31,7 @@ class Server:
         """Whether all slots are free within so many seconds."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if not any(one.engine.active + one.engine.waiting for one in self.models.by_name.values()):
+            if not any(one.engine.inside for one in self.models.by_name.values()):
                 return True
             time.sleep(0.01)
         return False

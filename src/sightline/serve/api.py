@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
@@ -10,13 +9,12 @@ from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
 
 from sightline.errors import UsageError
 from sightline.serve import looking, requests
 from sightline.serve.engine import Writing, in_common
 from sightline.serve.served import Models, Served
-from sightline.serve.waiting import as_written, event, result_of, results_of
+from sightline.serve.waiting import Events, as_written, event, result_of, results_of
 from sightline.streaming import Pieces
 
 
@@ -46,7 +44,10 @@ def router(models: Models) -> APIRouter:
             return {"model": served.name, "translations": found}
         if len(texts) != 1:
             raise UsageError("stream: for one text at a time")
-        return StreamingResponse(_translating(request, served, asked, texts[0]), media_type="text/event-stream")
+        (source,), (job,) = _to_translate(served, asked, texts, streamed=True)
+        if job is not None:
+            served.engine.submit([job])
+        return Events(_translating(request, served, asked, texts[0], source, job), job)
 
     @routes.post("/generate")
     async def generate(request: Request, asked: requests.Generate):
@@ -56,7 +57,9 @@ def router(models: Models) -> APIRouter:
         if asked.stream and one.options.strategy == "beam" and one.options.beam > 1:
             raise UsageError(f"beam: {one.options.beam} hypotheses cannot be shown while they compete; set it to 1")
         if asked.stream:
-            return StreamingResponse(_generating(request, served, asked, one), media_type="text/event-stream")
+            job = one.job(streamed=True)
+            served.engine.submit([job])
+            return Events(_generating(request, served, asked, one, job), job)
         (found,) = await results_of(request, served.engine, [one.job()])
         return await _generation(request, served, asked, one, found)
 
@@ -136,7 +139,9 @@ def router(models: Models) -> APIRouter:
     async def attention(request: Request, asked: requests.Look) -> dict[str, Any]:
         """Where a model looks while it reads, or while it writes a translation."""
         served = models.pick(asked.model, "attention")
-        found = await result_of(request, served.engine, "attention", partial(_each, looking.look_into, served), asked)
+        found = await result_of(
+            request, served.engine, "attention", partial(_each, looking.look_into, served), asked, together=1
+        )
         return {"model": served.name, **found}
 
     return routes
@@ -156,9 +161,9 @@ class Continuation:
             raise UsageError(f"beam: at most {requests.MOST_BEAM} here, not {self.options.beam}")
         self.read = model.encode_prompt(prompt)
 
-    def job(self, told: bool = False) -> Writing:
+    def job(self, streamed: bool = False) -> Writing:
         sentence = self.model.to_search(self.read, self.options, self.stop)
-        return Writing(in_common(self.options), sentence, told=asyncio.Queue() if told else None)
+        return Writing(in_common(self.options), sentence, streamed=streamed)
 
     def pieces(self) -> Pieces:
         return self.model.pieces(self.read, self.stop)
@@ -168,10 +173,10 @@ class Continuation:
 
 
 async def _generating(
-    request: Request, served: Served, asked: requests.Generate, one: Continuation
+    request: Request, served: Served, asked: requests.Generate, one: Continuation, job: Writing
 ) -> AsyncIterator[str]:
-    job, pieces = one.job(told=True), one.pieces()
-    async for tokens in as_written(served.engine, job):
+    pieces = one.pieces()
+    async for tokens in as_written(job):
         if piece := pieces.more(tokens):
             yield event({"piece": piece})
     found = await job.done
@@ -206,7 +211,7 @@ async def translations(
 
 
 def _to_translate(
-    served: Served, asked: requests.Translate, texts: Sequence[str], told: bool = False
+    served: Served, asked: requests.Translate, texts: Sequence[str], streamed: bool = False
 ) -> tuple[list[list[int]], list[Writing | None]]:
     model: Any = served.ready
     changes = {"n_best": asked.n_best} | ({} if asked.beam is None else {"beam": asked.beam})
@@ -214,19 +219,18 @@ def _to_translate(
     sources = [model.encode_source(text) for text in texts]
     key = in_common(options)
     jobs = [
-        Writing(key, model.to_search(source, options, asked.prefix), source, asyncio.Queue() if told else None)
-        if source
-        else None
+        Writing(key, model.to_search(source, options, asked.prefix), source, streamed) if source else None
         for source in sources
     ]
     return sources, jobs
 
 
-async def _translating(request: Request, served: Served, asked: requests.Translate, text: str) -> AsyncIterator[str]:
-    (source,), (job,) = _to_translate(served, asked, [text], told=True)
+async def _translating(
+    request: Request, served: Served, asked: requests.Translate, text: str, source: list[int], job: Writing | None
+) -> AsyncIterator[str]:
     found = None
     if job is not None:
-        async for tokens in as_written(served.engine, job):
+        async for tokens in as_written(job):
             yield event({"text": served.ready.tokenizers["target"].decode(tokens)})
         found = await job.done
     yield event({"done": {"model": served.name, **await _translation(request, served, asked, text, source, found)}})

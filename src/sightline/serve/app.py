@@ -51,10 +51,7 @@ def create_app(models: Models, *, hosts: Collection[str] = (), token: str | None
         """That the server runs, and how much is being computed."""
         return {
             "status": "ok",
-            "models": {
-                name: {"active": one.engine.active, "waiting": one.engine.waiting}
-                for name, one in models.by_name.items()
-            },
+            "in_work": {name: one.engine.inside for name, one in models.by_name.items()},
         }
 
     @app.get("/metrics", tags=["operation"])

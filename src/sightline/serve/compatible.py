@@ -10,15 +10,16 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from sightline.data.sentences import split_sentences
 from sightline.errors import UsageError
 from sightline.serve.api import Continuation, translations
+from sightline.serve.engine import Writing
 from sightline.serve.requests import MOST_TEXTS, Completion, LibreTranslate, Translate
 from sightline.serve.served import Models, Served
-from sightline.serve.waiting import as_written, event, results_of
+from sightline.serve.waiting import Events, as_written, event, results_of
 
 CODES = {
     "arabic": "ar", "chinese": "zh", "english": "en", "french": "fr", "german": "de", "hebrew": "he", "hindi": "hi",
@@ -50,7 +51,9 @@ def completions(models: Models) -> APIRouter:
         if asked.stream:
             if len(ongoing) > 1 or (asked.n or 1) > 1:
                 raise UsageError("stream: one prompt and n = 1 at a time")
-            return StreamingResponse(_streamed(served, ongoing[0], about, asked), media_type="text/event-stream")
+            job = ongoing[0].job(streamed=True)
+            served.engine.submit([job])
+            return Events(_streamed(ongoing[0], job, about, asked), job)
         found = await results_of(request, served.engine, [one.job() for one in ongoing])
         records = [one.record(hypotheses) for one, hypotheses in zip(ongoing, found, strict=True)]
         written = [one for record in records for one in (record, *record.alternatives)]
@@ -88,15 +91,15 @@ def _choice(number: int, record: Any, asked: Completion) -> dict[str, Any]:
     return {"index": number, "text": text, "finish_reason": reason, "logprobs": logprobs}
 
 
-async def _streamed(served: Served, one: Continuation, about: dict, asked: Completion) -> AsyncIterator[str]:
-    job, pieces = one.job(told=True), one.pieces()
+async def _streamed(one: Continuation, job: Writing, about: dict, asked: Completion) -> AsyncIterator[str]:
+    pieces = one.pieces()
 
     def part(text: str, reason: str | None = None) -> str:
         return event({**about, "choices": [{"index": 0, "text": text, "finish_reason": reason, "logprobs": None}]})
 
     if asked.echo:
         yield part(one.prompt)
-    async for tokens in as_written(served.engine, job):
+    async for tokens in as_written(job):
         if piece := pieces.more(tokens):
             yield part(piece)
     record = one.record(await job.done)

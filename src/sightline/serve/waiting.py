@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from fastapi import Request
+from fastapi.responses import StreamingResponse
 
-from sightline.serve.engine import Call, Engine, Job, Writing
+from sightline.errors import SightlineError
+from sightline.serve.engine import BusyError, Call, ClosingError, Engine, Job, Writing
+
+log = logging.getLogger("sightline.serve")
 
 
 class ClientGoneError(Exception):
@@ -36,31 +41,49 @@ async def results_of(request: Request, engine: Engine, jobs: Sequence[Job]) -> l
             job.given_up = True
 
 
-async def result_of(request: Request, engine: Engine, key: Any, run: Any, given: Any) -> Any:
+async def result_of(request: Request, engine: Engine, key: Any, run: Any, given: Any, together: int = 16) -> Any:
     """The result of `run` for one input, computed with those of the same key that wait beside it."""
-    return (await results_of(request, engine, [Call(key, run, given)]))[0]
+    return (await results_of(request, engine, [Call(key, run, given, together)]))[0]
 
 
-async def as_written(engine: Engine, job: Writing) -> AsyncIterator[list[int]]:
-    """The tokens so far, again and again while they are written; at the end `job.done` has the result.
+async def as_written(job: Writing) -> AsyncIterator[list[int]]:
+    """The tokens so far of a streamed job, whenever there are more; at the end `job.done` has the result."""
+    while not job.done.done():
+        news = asyncio.ensure_future(job.news.wait())
+        await asyncio.wait({news, job.done}, return_when=asyncio.FIRST_COMPLETED)
+        if not news.done():
+            news.cancel()
+            return
+        job.news.clear()
+        yield job.so_far
 
-    Where the reader stops reading, or the client goes, the job is given up.
-    """
-    assert job.told is not None
-    engine.submit([job])
+
+class Events(StreamingResponse):
+    """Server-sent events while a job is computed. Where the client goes the job is given up, wherever it is; an error
+    after the first event is an event of its own."""
+
+    def __init__(self, told: AsyncIterator[str], job: Job | None) -> None:
+        super().__init__(_with_errors(told), media_type="text/event-stream")
+        self._job = job
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self._job is not None:
+                self._job.given_up = True
+
+
+async def _with_errors(told: AsyncIterator[str]) -> AsyncIterator[str]:
     try:
-        while not job.done.done():
-            more = asyncio.ensure_future(job.told.get())
-            await asyncio.wait({more, job.done}, return_when=asyncio.FIRST_COMPLETED)
-            if not more.done():
-                more.cancel()
-                return
-            tokens = more.result()
-            while not job.told.empty():  # a slow reader gets the newest
-                tokens = job.told.get_nowait()
-            yield tokens
-    finally:
-        job.given_up = True
+        async for one in told:
+            yield one
+    except Exception as error:
+        known = isinstance(error, SightlineError | BusyError | ClosingError)
+        if not known:
+            log.exception("unexpected error in a stream")
+        message = str(error) if known else f"unexpected {type(error).__name__}; the server's log has more"
+        yield event({"error": {"message": message, "type": "server_error", "code": 500}})
 
 
 def event(data: Any) -> str:

@@ -49,6 +49,10 @@ export async function* events(path, body, signal) {
     if (done) return;
     const parts = (held + value).split("\n\n");
     held = parts.pop();
-    for (const part of parts) yield JSON.parse(part.slice("data: ".length));
+    for (const part of parts) {
+      const told = JSON.parse(part.slice("data: ".length));
+      if (told.error) throw new Error(told.error.message);
+      yield told;
+    }
   }
 }
