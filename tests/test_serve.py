@@ -25,7 +25,7 @@ import openai
 import pytest
 import schemathesis
 import torch
-from conftest import sightline
+from conftest import MODELS, sightline
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from libretranslatepy import LibreTranslateAPI
@@ -33,7 +33,9 @@ from PIL import Image
 from serving import Server, serving
 
 from sightline import Classifier, LanguageModel, MaskedLanguageModel, Translator
+from sightline.decode import Search
 from sightline.loading import load
+from sightline.serve import engine
 
 TEXT = "ein haus rot blau"
 # of each route, right ones and wrong ones; SIGHTLINE_CASES=150 makes about 5,000 in all
@@ -86,7 +88,7 @@ def test_models_tell_what_they_can(client: httpx.Client, kinds: dict[str, Path])
     assert found["classifier"]["texts"] == 2
     assert found["vit"]["image"]
     assert client.get("/v1/models/gpt").json() == found["gpt"]
-    assert client.get("/v1/models/other").status_code == 400
+    assert client.get("/v1/models/other").status_code == 404
 
 
 @pytest.mark.parametrize("name", ["transformer", "seq2seq"])
@@ -139,7 +141,10 @@ def test_texts_are_gone_on_from(name: str, client: httpx.Client, kinds: dict[str
     assert "".join(one["piece"] for one in told[:-1]) == expected.text
     done = told[-1]["done"]
     assert done["finished"] == expected.finished
-    assert len(done["candidates"]) == len(expected.tokens)
+    assert len(done["candidates"]) == len(done["tokens"])
+    texts = [done["text"][start:] for start in done["offsets"][: len(expected.tokens)]]
+    for rest, candidates, token in zip(texts, done["candidates"], expected.tokens, strict=False):
+        assert all(rest.startswith(one["text"]) for one in candidates if one["token"] == token)
     several = post(client, "/v1/generate", **asked, stream=False, n=3, stop=["dog"])
     assert len(several["alternatives"]) == 2
     assert "dog" not in several["text"]
@@ -246,17 +251,17 @@ def test_many_at_once_get_what_each_would_alone(served: Server, kinds: dict[str,
 
 def test_short_ones_do_not_wait_for_long_ones(language_runs: dict[str, Path]) -> None:
     with serving([language_runs["recurrent"]], slots=8) as server, server.client() as client:
-        (engine,) = (one.engine for one in server.models.by_name.values())
+        (inner,) = (one.engine for one in server.models.by_name.values())
         long = threading.Thread(
             target=lambda: post(client, "/v1/generate", prompt="red", max_tokens=1000, stream=False,
                                 strategy="sample", temperature=5.0)
         )  # fmt: skip
         long.start()
-        while not engine.inside:
+        while not inner.inside:
             time.sleep(0.001)
         with server.client() as other:
             post(other, "/v1/generate", prompt="red", max_tokens=2, stream=False, strategy="sample")
-        assert engine.inside == 1  # the long one is still being written
+        assert inner.inside == 1  # the long one is still being written
         long.join()
 
 
@@ -296,6 +301,71 @@ def test_what_cannot_wait_is_told_when_to_come_back(language_runs: dict[str, Pat
         assert post(client, "/v1/generate", **{**body, "max_tokens": 3})["tokens"]
 
 
+def test_those_who_left_wait_no_more(language_runs: dict[str, Path]) -> None:
+    """A place in the queue is free as soon as its client has gone, though all slots are busy."""
+    body = {"prompt": "red", "max_tokens": 1000, "strategy": "sample", "temperature": 5.0}
+    with serving([language_runs["recurrent"]], slots=1, waiting=4) as server:
+        with server.client() as client, client.stream("POST", "/v1/generate", json=body) as long:
+            next(long.iter_lines())
+            for _ in range(4):
+                with server.client() as other, suppress(httpx.TimeoutException):
+                    other.post("/v1/generate", json={**body, "stream": False}, timeout=0.1)
+            (inner,) = (one.engine for one in server.models.by_name.values())
+            end = time.monotonic() + 10
+            while inner.inside > 1 and time.monotonic() < end:
+                time.sleep(0.01)
+            assert inner.inside <= 1
+        assert server.idle()
+
+
+def test_what_surrounds_an_answer_is_not_refused(runs: dict[str, Path]) -> None:
+    """A translation that was taken gets its candidates, however full the server has become meanwhile."""
+    with serving([runs["seq2seq"]], slots=1, waiting=2) as server:
+
+        def ask(number: int) -> int:
+            with server.client() as client:
+                body = {"text": TEXT, "candidates": 3, "stream": number % 2 == 0}
+                answer = client.post("/v1/translate", json=body)
+                assert answer.status_code == 429 or "candidates" in answer.text, answer.text
+                return answer.status_code
+
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(ask, range(60))) <= {200, 429}
+        with server.client() as client:
+            assert client.post("/v1/translate", json={"text": ["rot"] * 4}).status_code == 400  # can never fit
+
+
+def test_a_defect_is_told_and_the_next_one_served(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving([runs["seq2seq"]]) as server, server.client() as client:
+        with monkeypatch.context() as broken:
+            broken.setattr(Search, "advance", lambda self: 1 / 0)
+            answer = client.post("/v1/translate", json={"text": TEXT})
+            assert answer.status_code == 500
+            assert answer.json()["error"]["message"] == "unexpected ZeroDivisionError; the server's log has more"
+            told = events(client, "/v1/translate", text=TEXT, stream=True)
+            assert told[-1]["error"]["code"] == 500
+            broken.setattr(engine, "return_memory", lambda: 1 / 0)
+            broken.setattr(engine, "STEPS_TO_TIDY", 1)
+            assert client.post("/v1/score", json={"text": TEXT, "target": "red"}).status_code == 200
+        assert client.post("/v1/translate", json={"text": TEXT}).status_code == 200
+        assert 'path="/v1/translate",status="500"' in client.get("/metrics").text
+        assert server.idle()
+
+
+def test_limits_of_a_translation(runs: dict[str, Path], config_file: Path, tmp_path: Path) -> None:
+    """Of prefixes, targets, and of a model that has learned positions for a few tokens alone."""
+    keys = [*MODELS["transformer"], "model.positions=learned", "model.max_length=12"]
+    assert sightline("train", config_file, "--run", tmp_path / "short", *keys) == 0
+    long = "red " * 3000
+    with serving([tmp_path / "short"]) as server, server.client() as client:
+        for more in ({"prefix": long}, {"prefix": "red dog house old blue a sees " * 2}):
+            assert client.post("/v1/translate", json={"text": "rot", **more}).status_code == 400
+        assert client.post("/v1/attention", json={"text": "rot", "target": long}).status_code == 400
+        assert client.post("/v1/score", json={"text": "rot", "target": long}).status_code == 400
+        several = post(client, "/v1/translate", text=["rot", "ein hund", "alt"])["translations"]
+        assert all(len(one["tokens"]) <= 12 for one in several)
+
+
 def test_another_ones_error_is_not_yours(served: Server) -> None:
     """Calls that wait together are computed together, and one of them may be impossible."""
 
@@ -317,18 +387,18 @@ def test_openai_client(served: Server, kinds: dict[str, Path]) -> None:
         assert found.choices[0].text == greedy.text
         assert found.usage is not None
         assert found.usage.completion_tokens == len(greedy.tokens)
-        several = client.completions.create(
-            model="gpt", prompt=["red", "dog"], n=2, max_tokens=5, seed=3, logprobs=1, echo=True
-        )
+        several = client.completions.create(model="gpt", prompt=["red", "dog"], n=2, max_tokens=5, seed=3, echo=True)
         assert [one.text[:3] for one in several.choices] == ["red", "red", "dog", "dog"]
-        assert several.choices[0].logprobs is not None
+        sure = client.completions.create(model="gpt", prompt="red", max_tokens=5, logprobs=1).choices[0].logprobs
+        assert sure is not None
+        assert len(sure.tokens or []) == len(sure.token_logprobs or [])
         streamed = client.completions.create(model="gpt", prompt="red dog", max_tokens=8, temperature=0, stream=True)
         parts = list(streamed)
         assert "".join(part.choices[0].text for part in parts) == greedy.text
         assert parts[-1].choices[0].finish_reason in ("stop", "length")
         with pytest.raises(openai.BadRequestError, match="suffix: not supported"):
             client.completions.create(model="gpt", prompt="red", suffix="dog")
-        with pytest.raises(openai.BadRequestError, match='there is no "gtp"; did you mean "gpt"'):
+        with pytest.raises(openai.NotFoundError, match='there is no "gtp"; did you mean "gpt"'):
             client.completions.create(model="gtp", prompt="red")
 
 
@@ -360,6 +430,7 @@ def test_who_may_ask(served: Server, kinds: dict[str, Path]) -> None:
         assert client.get("/v1/models", headers={"host": "[::1"}).status_code == 421
         assert client.get("/v1/models", headers={"origin": "http://evil.example"}).status_code == 403
         assert client.get("/v1/models", headers={"origin": "null"}).status_code == 403
+        assert client.get("/v1/models", headers={"origin": "http://["}).status_code == 403
         assert client.get("/v1/models", headers={"origin": served.url}).status_code == 200
         answer = client.get("/")
         assert "default-src 'none'" in answer.headers["content-security-policy"]
@@ -368,7 +439,7 @@ def test_who_may_ask(served: Server, kinds: dict[str, Path]) -> None:
         for path in ("/static/../app.py", "/static/%2e%2e%2fapp.py", "/static/nothing.js", "/nowhere"):
             assert client.get(path).status_code == 404
         for name in ("../transformer", "/etc/passwd", str(kinds["gpt"]), "\x00"):
-            assert client.post("/v1/generate", json={"model": name, "prompt": "x"}).status_code == 400
+            assert client.post("/v1/generate", json={"model": name, "prompt": "x"}).status_code == 404
     with serving([kinds["gpt"]], token="correct-horse") as server, server.client() as client:
         assert client.get("/").status_code == client.get("/health").status_code == 200
         for headers in ({}, {"authorization": "Bearer wrong-horse"}, {"authorization": "Basic correct-horse"}):

@@ -20,8 +20,8 @@ from sightline.models import NGram
 from sightline.nn.forward import Forward
 from sightline.ready import Ready
 from sightline.sight.reading import Reading, Side, over_positions
-from sightline.streaming import Pieces
-from sightline.tasks.generating import BOS, EOS, PAD, admit, generate_ids, open_search, score_ids, to_search
+from sightline.streaming import NEAR, Pieces, after
+from sightline.tasks.generating import BOS, EOS, PAD, SPAN, admit, generate_ids, open_search, score_ids, to_search
 from sightline.tasks.language import COUNTED, LanguageSettings, make_model
 from sightline.tasks.metrics import exponential
 
@@ -216,7 +216,9 @@ class LanguageModel(Ready[LanguageSettings]):
     def pieces(self, read: Sequence[int], stop: Sequence[str]) -> Pieces:
         """The text after a prompt, to be told piece by piece."""
         held = max(map(len, stop), default=1) - 1  # characters that may still turn out to begin a stop string
-        return Pieces(partial(self._after, read), max(held, int(self.tokenizer.composes)))  # or a syllable
+        return Pieces(
+            partial(after, self.tokenizer, read[-NEAR:]), max(held, int(self.tokenizer.composes))
+        )  # or a syllable
 
     @overload
     def score(self, texts: str, *, stride: int | None = ...) -> ScoredText: ...
@@ -261,14 +263,14 @@ class LanguageModel(Ready[LanguageSettings]):
         """A text as the model reads it; its outputs are what is said of each token after the first read one.
 
         Args:
-            end_only: of a text that is longer than the model can look at at once, read the end.
+            end_only: of a text that is longer than the model can look at at once, or 512 tokens, read the end.
 
         Raises UsageError for a text that is too short or longer than the model can look at at once, and for n-grams.
         """
         if self.settings.model.kind == COUNTED:
             raise UsageError(f"{self.run.path}: an n-gram model is counted and has no internals to look at")
         ids = self._begin + self.tokenizer.encode(given(text))
-        most = (self.model.context or len(ids)) + 1
+        most = (self.model.context or (SPAN if end_only else len(ids))) + 1
         begin = [self.tokenizer.END] * (len(self._begin) if len(ids) <= most else 0)
         ids = ids[-most:] if end_only else ids
         if not 2 <= len(ids) <= most:
@@ -304,18 +306,13 @@ class LanguageModel(Ready[LanguageSettings]):
         def stops(ids: Sequence[int]) -> bool:
             # the newest token has brought the string about, so it lies in the last few; the first of them is read only
             ids = ids[-longest - 5 :]
-            text = self._after(ids[:1], ids[1:])
+            text = after(self.tokenizer, ids[:1], ids[1:])
             return any(one in text for one in stop)
 
         return stops
 
-    def _after(self, read: Sequence[int], written: Sequence[int]) -> str:
-        """The text of tokens after others: a first word may bring the space before it."""
-        before, whole = self.tokenizer.decode(read), self.tokenizer.decode([*read, *written])
-        return whole[len(before) :] if whole.startswith(before) else self.tokenizer.decode(written)
-
     def _record(self, prompt: str, read: Sequence[int], hypothesis: Hypothesis, stop: Sequence[str]) -> Generation:
-        text = self._after(read, hypothesis.tokens)
+        text = after(self.tokenizer, read[-NEAR:], hypothesis.tokens)
         cut = min((text.index(one) for one in stop if one in text), default=len(text))
         return Generation(
             prompt,

@@ -151,7 +151,7 @@ class Translator(Ready[TranslationSettings]):
         chosen = (options or self.settings.search).with_changes(**changes)
         sources = [self.encode_source(one) for one in texts]
         written = [index for index, source in enumerate(sources) if source]
-        prefixes = None if prefix is None else [self.tokenizers["target"].encode(given(prefix))] * len(written)
+        prefixes = None if prefix is None else [self.encode_target(prefix)] * len(written)
         found = translate_ids(
             self.model, [sources[index] for index in written], chosen, batch_size=batch_size, prefixes=prefixes
         )
@@ -173,16 +173,22 @@ class Translator(Ready[TranslationSettings]):
         """How probable each given translation is."""
         if len(sources) != len(targets):
             raise UsageError(f"{len(sources)} sources and {len(targets)} translations cannot be paired")
-        target = self.tokenizers["target"]
-        pairs = [(self.encode_source(s), target.encode(given(t))) for s, t in zip(sources, targets, strict=True)]
+        pairs = [(self.encode_source(s), self.encode_target(t)) for s, t in zip(sources, targets, strict=True)]
         return [Scored(sum(tokens), tuple(tokens)) for tokens in score_ids(self.model, pairs)]
 
     def encode_source(self, text: str) -> list[int]:
         """Token ids of a source text; raises UsageError where it is longer than the run's limit."""
-        ids = self.tokenizers["source"].encode(given(text))
-        limit = self.settings.data.max_source_tokens
+        return self._encode("source", text, self.settings.data.max_source_tokens)
+
+    def encode_target(self, text: str) -> list[int]:
+        """Token ids of a given translation; raises UsageError where it is longer than the run's limit."""
+        return self._encode("target", text, self.settings.data.max_target_tokens)
+
+    def _encode(self, side: str, text: str, limit: int) -> list[int]:
+        limit = min(limit, (self.model.context or limit + 1) - 1)  # the end takes a place, too
+        ids = self.tokenizers[side].encode(given(text))
         if len(ids) > limit:
-            raise UsageError(f"source of {len(ids)} tokens is over the run's limit of {limit}; split it into sentences")
+            raise UsageError(f"{side} of {len(ids)} tokens is over the run's limit of {limit}; split it into sentences")
         return ids
 
     def open_search(self, options: SearchOptions) -> Search:
@@ -191,8 +197,8 @@ class Translator(Ready[TranslationSettings]):
 
     def to_search(self, source: Sequence[int], options: SearchOptions, prefix: str | None = None) -> Sentence:
         """A translation of a source that `encode_source` has read."""
-        begun = () if prefix is None else self.tokenizers["target"].encode(given(prefix))
-        return to_search(source, options, begun)
+        begun = () if prefix is None else self.encode_target(prefix)
+        return to_search(self.model, source, options, begun)
 
     def admit(self, search: Search, sources: Sequence[Sequence[int]], sentences: Sequence[Sentence]) -> None:
         """Lets translations join a search, where `translation` makes a record of what was found."""
@@ -229,7 +235,7 @@ class Translator(Ready[TranslationSettings]):
         """A sentence as the model reads it while it writes `target`, its own translation by default."""
         source = self.encode_source(text)
         written = (
-            self.tokenizers["target"].encode(given(target))
+            self.encode_target(target)
             if target is not None
             else list(translate_ids(self.model, [source], self.settings.search)[0][0].tokens)
         )

@@ -59,7 +59,8 @@ def serve(
     if threads is not None:
         torch.set_num_threads(threads)
     models = Models(runs, Metrics(), device=device, slots=slots, waiting=waiting)
-    hosts = {*LOOPBACK, *(allow_host or []), *([host] if host not in ("0.0.0.0", "::") else [])}
+    named = [one.partition(":")[0] for one in allow_host or []]
+    hosts = {*LOOPBACK, *named, *([host] if host not in ("0.0.0.0", "::") else [])}
     application = create_app(models, hosts=hosts, token=token)
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -68,10 +69,12 @@ def serve(
         listening.listen(2048)  # who comes before the server runs waits instead of being refused
     except OSError as error:
         listening.close()
+        if isinstance(error, socket.gaierror):
+            raise UsageError(f"--host {host}: no such address") from None
         raise UsageError(f"--port {port}: {os.strerror(error.errno or 0).lower()}; choose another, or 0") from None
     for name, one in models.by_name.items():
         say(f"{name}: {one.task}, {one.ready.run.parameters():,} parameters; can {', '.join(one.verbs)}")
-    shown = f"[{host}]" if ":" in host else host
+    shown = {"0.0.0.0": "127.0.0.1", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)
     say(f"open http://{shown}:{listening.getsockname()[1]}/ in a browser; /docs describes the API; Ctrl-C ends it")
     config = uvicorn.Config(
         application, log_level="warning", server_header=False, lifespan="on", timeout_graceful_shutdown=30

@@ -77,15 +77,17 @@ class Search:
             return
         count, width = len(sentences), self._width
         state = state.reorder(torch.arange(count, device=self._device).repeat_interleave(width))
-        self._state = self._state.join(state) if self.sentences else state
+        state = self._state.join(state) if self.sentences else state
         first = torch.tensor([one.first for one in sentences])[:, None, None].expand(-1, width, -1)
-        self._tokens_NKt = torch.cat([self._tokens_NKt, _wider(first, self._tokens_NKt.shape[2])])
-        self._each_NKt = torch.cat([self._each_NKt, torch.zeros(count, width, self._each_NKt.shape[2])])
-        self._total_NK = torch.cat([self._total_NK, self._choose.start(sentences, width)])
+        tokens_NKt = torch.cat([self._tokens_NKt, _wider(first, self._tokens_NKt.shape[2])])
+        each_NKt = torch.cat([self._each_NKt, torch.zeros(count, width, self._each_NKt.shape[2])])
+        total_NK = torch.cat([self._total_NK, self._choose.start(sentences, width)])
         read_NR = _padded([one.read for one in sentences])
         columns = max(read_NR.shape[1], self._read_NR.shape[1])
-        self._read_NR = torch.cat([_wider(self._read_NR, columns), _wider(read_NR, columns)])
-        self.sentences += sentences
+        read_NR = torch.cat([_wider(self._read_NR, columns), _wider(read_NR, columns)])
+        # nothing is changed unless all of it can be
+        self._state, self._tokens_NKt, self._each_NKt, self._total_NK = state, tokens_NKt, each_NKt, total_NK
+        self._read_NR, self.sentences = read_NR, [*self.sentences, *sentences]
 
     def remove(self, sentence: Sentence) -> None:
         """Ends the search of a sentence before it is over."""
@@ -179,7 +181,9 @@ class Search:
         longest = max((one.length for one in self.sentences), default=0)
         self._tokens_NKt = self._tokens_NKt[kept, :, self._tokens_NKt.shape[2] - longest - 1 :]
         self._each_NKt = self._each_NKt[kept, :, self._each_NKt.shape[2] - longest :]
-        self._total_NK, self._read_NR = self._total_NK[kept], self._read_NR[kept]
+        most = max((len(one.read) for one in self.sentences), default=0)
+        self._total_NK = self._total_NK[kept]
+        self._read_NR = self._read_NR[kept, self._read_NR.shape[1] - most :]
 
     def _only_written(self, tokens_NKt: Tensor) -> Tensor:
         """The tokens without those that first steps read: -1 in their place."""
@@ -217,9 +221,9 @@ class Search:
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
-    """Rows of ids side by side, -1 where one is shorter than the longest."""
+    """Rows of ids side by side, -1 on the left where one is shorter than the longest."""
     longest = max(map(len, rows))
-    return torch.tensor([[*row, *[-1] * (longest - len(row))] for row in rows], dtype=torch.int64).view(len(rows), -1)
+    return torch.tensor([[*[-1] * (longest - len(row)), *row] for row in rows], dtype=torch.int64).view(len(rows), -1)
 
 
 def _wider(tokens: Tensor, columns: int) -> Tensor:

@@ -98,6 +98,8 @@ class Seq2SeqState:
 class Seq2Seq(nn.Module):
     """Encoder, bridge, decoder; what joins them at each step is a `Wiring`: fixed context, Bahdanau's or Luong's."""
 
+    context = None  # sources and targets of any length are read
+
     def __init__(self, source_vocab: int, target_vocab: int, sizes: Seq2SeqSizes) -> None:
         super().__init__()
         if sizes.tied == "all" and source_vocab != target_vocab:

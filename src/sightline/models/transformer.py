@@ -119,6 +119,11 @@ class Transformer(nn.Module):
         self.encoder_norm = NORMS[sizes.norm](width) if sizes.pre_norm else None
         self.decoder_norm = NORMS[sizes.norm](width) if sizes.pre_norm else None
 
+    @property
+    def context(self) -> int | None:
+        """The longest source, and the longest target, that it has positions for; None where any will do."""
+        return self.sizes.max_length if self.sizes.positions == "learned" else None
+
     def _embed(self, table: Tensor, tokens: Tensor, positions: nn.Module, place: Place, forward: Forward) -> Tensor:
         embedded = F.embedding(tokens, table) * math.sqrt(self.sizes.d_model)
         forward.record("embedding", embedded)

@@ -10,11 +10,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from sightline.decode import SearchOptions
 from sightline.errors import UsageError
 from sightline.serve import looking, requests
-from sightline.serve.engine import Writing, in_common
+from sightline.serve.engine import Call, Writing, in_common
 from sightline.serve.served import Models, Served
-from sightline.serve.waiting import Events, as_written, event, result_of, results_of
+from sightline.serve.waiting import Events, as_written, beside, each_of, event, results_of
 from sightline.streaming import Pieces
 
 
@@ -31,14 +32,14 @@ def router(models: Models) -> APIRouter:
     async def about_model(name: str) -> dict[str, Any]:
         """One of them."""
         if name not in models.by_name:
-            raise UsageError(f'model: there is no "{name[:100]}"')
+            raise models.unknown(name)
         return models.by_name[name].about()
 
     @routes.post("/translate")
     async def translate(request: Request, asked: requests.Translate):
         """Translations, with the probability of every token; streamed as they are written on request."""
         served = models.pick(asked.model, "translate")
-        texts = [asked.text] if isinstance(asked.text, str) else asked.text
+        texts = several(asked.text)
         if not asked.stream:
             found = await translations(request, served, asked, texts)
             return {"model": served.name, "translations": found}
@@ -54,9 +55,10 @@ def router(models: Models) -> APIRouter:
         """What a language model writes after a prompt; streamed as it is written unless that is turned off."""
         served = models.pick(asked.model, "generate")
         one = Continuation(served.ready, asked.prompt, asked.max_tokens, asked.n, asked.stop, asked.options())
-        if asked.stream and one.options.strategy == "beam" and one.options.beam > 1:
-            raise UsageError(f"beam: {one.options.beam} hypotheses cannot be shown while they compete; set it to 1")
-        if asked.stream:
+        alone = one.rows == 1
+        if asked.stream and not alone:
+            raise UsageError(f"stream: {one.rows} hypotheses cannot be shown while they are written; ask for one")
+        if alone if asked.stream is None else asked.stream:
             job = one.job(streamed=True)
             served.engine.submit([job])
             return Events(_generating(request, served, asked, one, job), job)
@@ -67,19 +69,19 @@ def router(models: Models) -> APIRouter:
     async def score(request: Request, asked: requests.Score) -> dict[str, Any]:
         """How probable texts are, token by token, or translations given their sources."""
         served = models.pick(asked.model, "score")
-        texts = [asked.text] if isinstance(asked.text, str) else asked.text
+        texts = several(asked.text)
         if served.task == "language":
-            found = [await result_of(request, served.engine, "score", served.ready.score, text) for text in texts]
+            found = await each_of(request, served.engine, "score", served.ready.score, texts)
             return {"model": served.name, "scores": [_scored(one) for one in found]}
-        targets = [asked.target] if isinstance(asked.target, str) else asked.target
-        if targets is None or len(targets) != len(texts):
+        targets = several(asked.target or [])
+        if len(targets) != len(texts):
             raise UsageError("target: give a translation for each text")
 
         def both(pairs: list[tuple[str, str]]) -> Sequence[Any]:
             return served.ready.score([source for source, _ in pairs], [target for _, target in pairs])
 
         pairs = list(zip(texts, targets, strict=True))
-        found = [await result_of(request, served.engine, "score", both, pair) for pair in pairs]
+        found = await each_of(request, served.engine, "score", both, pairs)
         each = [
             {
                 "tokens": _probable(_target_tokens(served, target), one.token_log_probabilities),
@@ -98,7 +100,7 @@ def router(models: Models) -> APIRouter:
         def run(texts: list[str]) -> list[Any]:
             return [served.ready.fill(text, top=asked.top) for text in texts]
 
-        found = await result_of(request, served.engine, ("fill", asked.top), run, asked.text)
+        (found,) = await each_of(request, served.engine, ("fill", asked.top), run, [asked.text])
         return {"model": served.name, **asdict(found)}
 
     @routes.post("/classify")
@@ -108,13 +110,12 @@ def router(models: Models) -> APIRouter:
         if served.task == "image_classification":
             if asked.image is None or asked.texts:
                 raise UsageError("image: this model labels an image; send one in base64")
-            pixels = looking.image(asked.image)
-            found = [await result_of(request, served.engine, "classify", served.ready.predict, pixels)]
+            records: list[Any] = [await looking.image(served, asked.image)]
         else:
             if asked.image is not None or not asked.texts:
                 raise UsageError("texts: this model labels texts; send some")
             records = [one if isinstance(one, str) else tuple(one) for one in asked.texts]
-            found = [await result_of(request, served.engine, "classify", served.ready.predict, one) for one in records]
+        found = await each_of(request, served.engine, "classify", served.ready.predict, records)
         fields = ("label", "probabilities", "value")
         results = [{name: getattr(one, name) for name in fields if hasattr(one, name)} for one in found]
         return {"model": served.name, "labels": results}
@@ -123,8 +124,8 @@ def router(models: Models) -> APIRouter:
     async def tag(request: Request, asked: requests.Tag) -> dict[str, Any]:
         """The spans that a tagger finds in texts."""
         served = models.pick(asked.model, "tag")
-        texts = [asked.text] if isinstance(asked.text, str) else asked.text
-        found = [await result_of(request, served.engine, "tag", served.ready.tag, text) for text in texts]
+        texts = several(asked.text)
+        found = await each_of(request, served.engine, "tag", served.ready.tag, texts)
         return {"model": served.name, "texts": [asdict(one) for one in found]}
 
     @routes.post("/answer")
@@ -132,16 +133,16 @@ def router(models: Models) -> APIRouter:
         """The answer to a question, as a stretch of a text."""
         served = models.pick(asked.model, "answer")
         pair = (asked.question, asked.context)
-        found = await result_of(request, served.engine, "answer", served.ready.answer_each, pair)
+        (found,) = await each_of(request, served.engine, "answer", served.ready.answer_each, [pair])
         return {"model": served.name, **asdict(found)}
 
     @routes.post("/attention")
     async def attention(request: Request, asked: requests.Look) -> dict[str, Any]:
         """Where a model looks while it reads, or while it writes a translation."""
         served = models.pick(asked.model, "attention")
-        found = await result_of(
-            request, served.engine, "attention", partial(_each, looking.look_into, served), asked, together=1
-        )
+        pixels = None if asked.image is None else await looking.image(served, asked.image)
+        job = Call("attention", partial(_each, looking.look_into, served), (asked, pixels), together=1)
+        (found,) = await results_of(request, served.engine, [job])
         return {"model": served.name, **found}
 
     return routes
@@ -161,9 +162,14 @@ class Continuation:
             raise UsageError(f"beam: at most {requests.MOST_BEAM} here, not {self.options.beam}")
         self.read = model.encode_prompt(prompt)
 
+    @property
+    def rows(self) -> int:
+        """Hypotheses that are written side by side."""
+        return rows_of(self.options)
+
     def job(self, streamed: bool = False) -> Writing:
         sentence = self.model.to_search(self.read, self.options, self.stop)
-        return Writing(in_common(self.options), sentence, streamed=streamed)
+        return Writing(in_common(self.options), sentence, self.rows, streamed=streamed)
 
     def pieces(self) -> Pieces:
         return self.model.pieces(self.read, self.stop)
@@ -193,10 +199,9 @@ async def _generation(
     whole = {"model": served.name, "prompt": asked.prompt, **_written(record)}
     whole["alternatives"] = [_written(other) for other in record.alternatives]
     if asked.candidates:
-        given = (one.read, list(hypotheses[0].tokens), asked.candidates)
-        whole["candidates"] = await result_of(
-            request, served.engine, "candidates", partial(_each, looking.next_tokens, served), given
-        )
+        given = (one.read, list(hypotheses[0].tokens), len(whole["tokens"]), asked.candidates)
+        run = partial(_each, looking.beside_continuation, served)
+        whole |= await beside(request, served.engine, "candidates", run, given)
     return whole
 
 
@@ -218,8 +223,9 @@ def _to_translate(
     options = model.settings.search.with_changes(**changes)
     sources = [model.encode_source(text) for text in texts]
     key = in_common(options)
+    rows = rows_of(options)
     jobs = [
-        Writing(key, model.to_search(source, options, asked.prefix), source, streamed) if source else None
+        Writing(key, model.to_search(source, options, asked.prefix), rows, source, streamed) if source else None
         for source in sources
     ]
     return sources, jobs
@@ -248,10 +254,19 @@ async def _translation(
         # an end that was not written has no place to stand
         written = list(hypotheses[0].tokens)
         given = (source, written, len(whole["tokens"]), asked.candidates, asked.attention)
-        whole |= await result_of(
-            request, served.engine, "beside", partial(_each, looking.beside_translation, served), given
-        )
+        run = partial(_each, looking.beside_translation, served)
+        whole |= await beside(request, served.engine, "beside", run, given)
     return whole
+
+
+def several(texts: str | list[str]) -> list[str]:
+    """One text or several as a list."""
+    return [texts] if isinstance(texts, str) else texts
+
+
+def rows_of(options: SearchOptions) -> int:
+    """How many hypotheses of a sentence a search writes side by side."""
+    return options.n_best if options.strategy == "sample" else options.beam
 
 
 def _each(function: Any, served: Served, given: list[Any]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Collection
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from sightline.errors import SightlineError
 from sightline.serve import api, compatible
 from sightline.serve.engine import BusyError, ClosingError
 from sightline.serve.guard import Guard
-from sightline.serve.served import Models
+from sightline.serve.served import Models, UnknownModelError
 from sightline.serve.waiting import ClientGoneError
 
 log = logging.getLogger("sightline.serve")
@@ -32,7 +33,8 @@ def create_app(models: Models, *, hosts: Collection[str] = (), token: str | None
     async def lifespan(app: FastAPI):
         models.start()
         yield
-        models.close()
+        # not in the event loop, where answers are still being sent
+        await asyncio.to_thread(models.close)
 
     app = FastAPI(
         title="Sightline",
@@ -98,6 +100,10 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(SightlineError)
     async def wrong(request: Request, error: SightlineError) -> JSONResponse:
         return told(400, "invalid_request_error", str(error))
+
+    @app.exception_handler(UnknownModelError)
+    async def unknown(request: Request, error: UnknownModelError) -> JSONResponse:
+        return told(404, "not_found_error", str(error))
 
     @app.exception_handler(BusyError)
     async def busy(request: Request, error: BusyError) -> JSONResponse:

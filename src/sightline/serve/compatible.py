@@ -48,6 +48,8 @@ def completions(models: Models) -> APIRouter:
             "created": int(time.time()),
             "model": served.name,
         }
+        if asked.logprobs is not None and (asked.stream or asked.echo):
+            raise UsageError("logprobs: not together with stream or echo")
         if asked.stream:
             if len(ongoing) > 1 or (asked.n or 1) > 1:
                 raise UsageError("stream: one prompt and n = 1 at a time")
@@ -85,7 +87,7 @@ def _choice(number: int, record: Any, asked: Completion) -> dict[str, Any]:
     logprobs = None
     if asked.logprobs is not None:
         each = [one if math.isfinite(one) else None for one in record.token_log_probabilities[: len(record.tokens)]]
-        logprobs = {"tokens": record.tokens, "token_logprobs": each, "top_logprobs": None, "text_offset": []}
+        logprobs = {"tokens": record.tokens, "token_logprobs": each, "top_logprobs": None, "text_offset": None}
     text = (record.prompt if asked.echo else "") + record.text
     reason = "stop" if record.finished else "length"
     return {"index": number, "text": text, "finish_reason": reason, "logprobs": logprobs}
@@ -145,6 +147,8 @@ def libre_translate(models: Models) -> APIRouter:
         """Translations of texts of any number of sentences, each sentence on its own."""
         try:
             asked = await _libre_request(request)
+            if asked.format != "text":
+                raise UsageError("format: only text is translated")
             served = _fitting(pairs(), asked)
             texts = [asked.q] if isinstance(asked.q, str) else asked.q
             found = [await _whole(request, served, text, asked.alternatives) for text in texts]
@@ -156,7 +160,8 @@ def libre_translate(models: Models) -> APIRouter:
         if asked.alternatives:
             told["alternatives"] = found[0][1] if isinstance(asked.q, str) else [one[1] for one in found]
         if asked.source == "auto":
-            told["detectedLanguage"] = {"language": code_of(served.about()["languages"][0]), "confidence": 0}
+            detected = {"language": code_of(served.about()["languages"][0]), "confidence": 0}
+            told["detectedLanguage"] = detected if isinstance(asked.q, str) else [detected] * len(texts)
         return told
 
     return routes

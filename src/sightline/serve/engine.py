@@ -8,6 +8,7 @@ Everything else is a call on a list of inputs, and those that wait together are 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import defaultdict, deque
@@ -16,10 +17,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sightline.decode import Search, SearchOptions, Sentence
+from sightline.errors import UsageError
 from sightline.serve.metrics import Metrics
 from sightline.train.machine import return_memory
 
 STEPS_TO_TIDY = 200
+ROWS_OF_A_SLOT = 8
+# what a search of each strategy does not look at; how hypotheses are ranked plays a part where there are several
+UNUSED = {"beam": ("temperature", "top_k", "top_p", "min_p"), "sample": ("beam",)}
+
+
+log = logging.getLogger("sightline.serve")
 
 
 class BusyError(Exception):
@@ -41,13 +49,14 @@ class Job:
     Attributes:
         key: jobs of one key can be computed together.
         done: set in the event loop with the result, or the error.
-        given_up: whether nobody waits for it any more. since: when it came.
+        given_up: whether nobody waits for it any more. settled: whether it is over. since: when it came.
     """
 
     key: Any
     loop: asyncio.AbstractEventLoop = field(init=False)
     done: asyncio.Future[Any] = field(init=False)
     given_up: bool = field(default=False, init=False)
+    settled: bool = field(default=False, init=False)
     since: float = field(default_factory=time.monotonic, init=False)
 
     def __post_init__(self) -> None:
@@ -70,15 +79,21 @@ class Writing(Job):
     """A sentence to be searched; its n best hypotheses come back.
 
     Attributes:
+        rows: of the search, which are its hypotheses; every eight of them take a slot.
         source: of a translation. streamed: whether what is written so far is told step by step: `so_far`, whenever
             there is `news`.
     """
 
     sentence: Sentence
+    rows: int
     source: Sequence[int] = ()
     streamed: bool = False
     so_far: list[int] = field(default_factory=list, init=False)
     news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    @property
+    def slots(self) -> int:
+        return -(-self.rows // ROWS_OF_A_SLOT)
 
 
 @dataclass(frozen=True)
@@ -90,8 +105,11 @@ class Searcher:
 
 
 def in_common(options: SearchOptions) -> SearchOptions:
-    """The options that sentences of one search share: all but the seed and the longest output."""
-    return options.model_copy(update={"seed": 0, "max_length_factor": 0.0, "max_length_offset": 1})
+    """The options that sentences of one search share: all but the seed, the longest output and what plays no part."""
+    defaults = SearchOptions.model_validate({})
+    unused = UNUSED[options.strategy]
+    changes = {"seed": 0, "max_length_factor": 0.0, "max_length_offset": 1}
+    return options.model_copy(update={**changes, **{name: getattr(defaults, name) for name in unused}})
 
 
 class Engine:
@@ -134,12 +152,21 @@ class Engine:
         """Jobs that have come and are not over."""
         return self._inside
 
-    def submit(self, jobs: Sequence[Job]) -> None:
-        """All of these jobs, or none. Raises BusyError where too many wait already, ClosingError at the end."""
+    def submit(self, jobs: Sequence[Job], *, further: bool = False) -> None:
+        """All of these jobs, or none.
+
+        Args:
+            further: they are a part of what was taken before, and are not refused.
+
+        Raises BusyError where too many wait already, ClosingError at the end, UsageError for more than ever fit.
+        """
+        most = self.slots + self.most_waiting
+        if len(jobs) > most:
+            raise UsageError(f"{len(jobs)} texts at once; this server takes {most} at most")
         with self._wake:
-            if self._closing or not self._thread.is_alive():
+            if not self._thread.is_alive() or (self._closing and not further):
                 raise ClosingError
-            if self._inside + len(jobs) > self.slots + self.most_waiting:
+            if self._inside + len(jobs) > most and not further:
                 self._metrics.count("rejected", self.name)
                 raise BusyError(max(1, round(self._seconds)))
             self._inside += len(jobs)
@@ -155,18 +182,29 @@ class Engine:
                 if self._closing and not (self._calls or self._writings or self._active):
                     return
                 calls, joining = self._next_calls(), self._next_writings()
-            if calls:
-                self._call(calls)
-            for key, group in joining.items():
-                self._join(key, group)
-            for key in list(self._active):
-                self._advance(key)
-            self._steps += 1
-            if self._steps % STEPS_TO_TIDY == 0:  # texts of many lengths leave holes of many sizes
-                return_memory()
-            active = sum(len(jobs) for _, jobs in self._active.values())
-            self._metrics.set("active", self.name, active)
-            self._metrics.set("waiting", self.name, self._inside - active)
+            try:
+                self._turn(calls, joining)
+            except Exception as error:  # a defect of ours: whoever waits is told, and others are served
+                log.exception("%s: unexpected error", self.name)
+                within = [job for _, jobs in self._active.values() for job in jobs.values()]
+                jobs = {*calls, *(job for group in joining.values() for job in group), *within}
+                self._active.clear()
+                self._settle([(job, error) for job in jobs if not job.settled])
+
+    def _turn(self, calls: list[Call], joining: dict[Any, list[Writing]]) -> None:
+        """One list of calls, then one step of every search."""
+        if calls:
+            self._call(calls)
+        for key, group in joining.items():
+            self._join(key, group)
+        for key in list(self._active):
+            self._advance(key)
+        self._steps += 1
+        if self._steps % STEPS_TO_TIDY == 0:  # texts of many lengths leave holes of many sizes
+            return_memory()
+        active = sum(len(jobs) for _, jobs in self._active.values())
+        self._metrics.set("active", self.name, active)
+        self._metrics.set("waiting", self.name, self._inside - active)
 
     def _next_calls(self) -> list[Call]:
         """The oldest call, and others of its key that can be computed with it; those given up are forgotten."""
@@ -184,15 +222,18 @@ class Engine:
 
     def _next_writings(self) -> dict[Any, list[Writing]]:
         """As many as there are free slots, by key; those given up are forgotten."""
-        free = self.slots - sum(len(jobs) for _, jobs in self._active.values())
+        free = self.slots - sum(job.slots for _, jobs in self._active.values() for job in jobs.values())
         groups: dict[Any, list[Writing]] = defaultdict(list)
-        while free > 0 and self._writings:
-            job = self._writings.popleft()
+        kept: deque[Writing] = deque()
+        for job in self._writings:
             if job.given_up:
                 self._over(1)
-                continue
-            groups[job.key].append(job)
-            free -= 1
+            elif not kept and (job.slots <= free or free == self.slots):  # one that is too wide is written alone
+                groups[job.key].append(job)
+                free -= job.slots
+            else:
+                kept.append(job)
+        self._writings = kept
         return groups
 
     def _over(self, count: int) -> None:
@@ -207,7 +248,13 @@ class Engine:
         except Exception as error:
             results = [(job, error) for job in group] if len(group) == 1 else [self._alone(job) for job in group]
         self._metrics.took(self.name, time.monotonic() - began, len(group))
+        for job in group:
+            self._note(job)
         self._settle(results)
+
+    def _note(self, job: Job) -> None:
+        """How long a job has taken, for those that come too often."""
+        self._seconds += 0.05 * (time.monotonic() - job.since - self._seconds)
 
     def _alone(self, job: Call) -> tuple[Call, Any]:
         try:
@@ -223,13 +270,17 @@ class Engine:
             search, jobs = self._active[key]
             self._searcher.admit(search, group)
         except Exception as error:
-            self._settle([(job, error) for job in group])
             search, jobs = self._active.get(key, (None, {}))
             for job in group:
                 if search is not None and job.sentence in search.sentences:
                     search.remove(job.sentence)
             if not jobs:
                 self._active.pop(key, None)
+            if len(group) == 1:
+                self._settle([(group[0], error)])
+            else:  # one of them may be at fault
+                for job in group:
+                    self._join(key, [job])
             return
         jobs.update((job.sentence, job) for job in group)
 
@@ -251,7 +302,7 @@ class Engine:
                 return
             self._metrics.took(self.name, time.monotonic() - began, len(jobs))
             for sentence in over:
-                self._seconds += 0.05 * (time.monotonic() - jobs[sentence].since - self._seconds)
+                self._note(jobs[sentence])
             self._settle([(jobs.pop(sentence), sentence.finished) for sentence in over])
             _tell([(job, search.written(sentence).tolist()) for sentence, job in jobs.items() if job.streamed])
         if not jobs:
@@ -260,6 +311,8 @@ class Engine:
     def _settle(self, results: list[tuple[Any, Any]]) -> None:
         """Hands results, or errors, to the event loop that waits for them: one call for all."""
         self._over(len(results))
+        for job, _ in results:
+            job.settled = True
 
         def hand_over() -> None:
             for job, result in results:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
@@ -12,12 +13,13 @@ from urllib.parse import urlsplit
 
 from sightline.serve.metrics import Metrics
 
+log = logging.getLogger("sightline.serve")
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 MOST_BYTES = 10_000_000  # of a request that may carry an image
-MOST_TEXT_BYTES = 512_000  # of any other: 64 texts are limited further by their characters
+MOST_TEXT_BYTES = 512_000  # of any other
 READ_SECONDS = 20.0  # a request's body has to be here by then
 # Nothing is taken from anywhere else, nothing is executed but our own files, and nobody may put the page in a frame.
 POLICY = (
@@ -51,13 +53,13 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.monotonic(), 500
+        began, status, answered = time.monotonic(), 500, False
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
         async def dressed(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answered = message["status"], True
                 had = {name.lower() for name, _ in message["headers"]}
                 more = [(name.encode(), value.encode()) for name, value in HEADERS.items() if name.encode() not in had]
                 message = {**message, "headers": [*message["headers"], *more]}
@@ -65,16 +67,25 @@ class Guard:
 
         problem = self._refused(scope, headers)
         body = b""
-        if problem is None:
-            body, problem = await self._body(scope, headers, receive)
-        if problem is None:
-            await self._app(scope, _replayed(body, receive), dressed)
-        else:
-            await _refuse(dressed, *problem)
+        try:
+            if problem is None:
+                body, problem = await self._body(scope, headers, receive)
+            if problem is None:
+                await self._app(scope, _replayed(body, receive), dressed)
+            else:
+                await _refuse(dressed, *problem)
+        except Exception:
+            if not answered:  # otherwise the application has told the client, and its log
+                log.exception("unexpected error")
+                await _refuse(dressed, 500, "unexpected error; the server's log has more")
+        finally:
+            self._note(scope, status, time.monotonic() - began)
+
+    def _note(self, scope: Any, status: int, seconds: float) -> None:
         # paths that are no routes would let clients make as many rows as they like
         path = getattr(scope.get("route"), "path", "other")
         self._metrics.count("requests", path, str(status))
-        self._metrics.count("request_seconds", path, by=time.monotonic() - began)
+        self._metrics.count("request_seconds", path, by=seconds)
 
     def _refused(self, scope: Any, headers: dict[str, str]) -> tuple[int, str] | None:
         """(status, reason) where the request may not be answered."""
@@ -82,7 +93,7 @@ class Guard:
         if self._hosts and _name(host) not in self._hosts:
             return 421, "this server is not asked under that name; --allow-host adds one"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _place(origin) != host.lower():
             return 403, "requests from other sites' pages are not answered"
         is_open = scope["path"] in OPEN or scope["path"].startswith("/static/")
         if self._token is not None and not is_open:
@@ -117,6 +128,14 @@ class Guard:
                         return bytes(body), None
         except TimeoutError:
             return b"", (408, "the request took too long to arrive")
+
+
+def _place(origin: str) -> str:
+    """The name and port of an Origin header."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _name(host: str) -> str:

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import io
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from sightline.data.images import open_image
+from sightline.data.images import fitted, open_image
 from sightline.decode import log_probabilities
 from sightline.errors import SightlineError, UsageError
 from sightline.serve.requests import Look
 from sightline.serve.served import Served
 from sightline.sight import heads
 from sightline.sight.reading import Side, agreement, by_word, look, occlusion
+from sightline.streaming import INCOMPLETE, NEAR, after
 from sightline.tasks.translating import BOS, padded_sources
 
-MOST_CHECKED = 200  # positions: each takes a pass
+MOST_CHECKED = 64  # positions: each takes a pass
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # others run programs of other makers
 MOST_PIXELS = 40_000_000
 
 
-def image(encoded: str) -> np.ndarray:
-    """The pixels of an image file in base64, or of a data: address. Raises UsageError where it is none."""
+async def image(served: Served, encoded: str) -> np.ndarray:
+    """What a model sees of an image file in base64, or of a data: address. Raises UsageError where it is none."""
+    if served.task != "image_classification":
+        raise UsageError("image: this model reads text")
+    return await asyncio.to_thread(_image, served, encoded)
+
+
+def _image(served: Served, encoded: str) -> np.ndarray:
     from PIL import Image
 
     try:
@@ -32,23 +43,25 @@ def image(encoded: str) -> np.ndarray:
     except (binascii.Error, ValueError):
         raise UsageError("image: not base64") from None
     try:
-        with Image.open(io.BytesIO(content)) as opened:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 raise UsageError(f"image: more than {MOST_PIXELS:,} pixels")
-        return open_image(io.BytesIO(content))
+        sizes = served.ready.settings.model
+        return fitted(open_image(io.BytesIO(content)), sizes.image_size, sizes.channels)
     except UsageError:
         raise
-    except (SightlineError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (SightlineError, OSError, ValueError, SyntaxError, NotImplementedError, Image.DecompressionBombError):
         raise UsageError("image: cannot be read as an image") from None
 
 
-def look_into(served: Served, asked: Look) -> dict[str, Any]:
+def look_into(served: Served, given_: tuple[Look, np.ndarray | None]) -> dict[str, Any]:
     """Attention of one site of a model while it reads what was asked about; see `sightline look`."""
+    asked, pixels = given_
     model = served.at(asked.checkpoint)
     if served.task == "image_classification":
-        if asked.image is None:
+        if pixels is None:
             raise UsageError("image: this model reads an image; send one in base64")
-        given: list[Any] = [image(asked.image)]
+        given: list[Any] = [pixels]
     elif asked.text is None:
         raise UsageError("text: give what the model is to read")
     else:
@@ -144,7 +157,7 @@ def beside_translation(served: Served, given: tuple[list[int], list[int], int, i
         tokens_BS, mask_BS = padded_sources([source], model.model.output_bias.device)
         inputs_BT = torch.tensor([[BOS, *target]], device=tokens_BS.device)
         logits = model.model.project(model.model.features(tokens_BS, mask_BS, inputs_BT))[0, :places]
-        found["candidates"] = _likeliest(logits, model.tokenizers["target"], count)
+        found |= _likeliest(logits, model.tokenizers["target"], [], target, count)
     if attention:
         looked = model.attention(source, target)
         found["attention"] = (
@@ -160,26 +173,36 @@ def beside_translation(served: Served, given: tuple[list[int], list[int], int, i
 
 
 @torch.inference_mode()
-def next_tokens(served: Served, given: tuple[list[int], list[int], int]) -> list[list[dict[str, Any]]]:
-    """For each token that was written after a prompt: the likeliest ones in its place."""
-    read, written, count = given
+def beside_continuation(served: Served, given: tuple[list[int], list[int], int, int]) -> dict[str, Any]:
+    """For each of the tokens that were written after a prompt: the likeliest ones in its place."""
+    read, written, places, count = given
     model: Any = served.ready
     inner = model.model
-    ids = [*read, *written]
-    most = inner.context or len(ids)
-    shown = ids[-most:]
+    # the token at the end of what is looked at is the last that was read before the last place
+    ids = [*read, *written][: len(read) + places - 1]
+    shown = ids[-(inner.context or len(ids)) :]
     features, _ = inner.decode(torch.tensor([shown], device=inner.device), inner.start(1))
-    logits = inner.project(features)[0]
-    places = logits[-len(written) - 1 : -1] if written else logits[:0]
-    return [[] for _ in range(len(written) - len(places))] + _likeliest(places, model.tokenizer, count)
+    logits = inner.project(features[:, -places:])[0]
+    missing = places - len(logits)  # of a text longer than the model looks at at once
+    found = _likeliest(logits, model.tokenizer, read, written, count, missing)
+    return {**found, "candidates": [[]] * missing + found["candidates"]}
 
 
-def _likeliest(logits_TV: Any, tokenizer: Any, count: int) -> list[list[dict[str, Any]]]:
+def _likeliest(
+    logits_TV: Any, tokenizer: Any, read: Sequence[int], written: Sequence[int], count: int, first: int = 0
+) -> dict[str, Any]:
+    """Candidates for each place from `first` on, with their text there; and where each place begins in the text that
+    was written, in characters."""
     best = log_probabilities(logits_TV).topk(min(count, logits_TV.shape[-1]))
-    return [
-        [
-            {"token": tokenizer.tokens([one])[0], "text": tokenizer.decode([one]), "log_probability": round(value, 5)}
-            for one, value in zip(ids, values, strict=True)
-        ]
-        for ids, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    ]
+    candidates = []
+    for place, (ids, values) in enumerate(zip(best.indices.tolist(), best.values.tolist(), strict=True), first):
+        before = [*read, *written[:place]][-NEAR:]
+        candidates.append(
+            [
+                {"token": tokenizer.tokens([one])[0], "text": after(tokenizer, before, [one]), "log_probability": value}
+                for one, value in zip(ids, values, strict=True)
+                if math.isfinite(value)
+            ]
+        )
+    texts = [after(tokenizer, list(read)[-NEAR:], written[:place]) for place in range(len(written) + 1)]
+    return {"candidates": candidates, "offsets": [len(text.rstrip(INCOMPLETE)) for text in texts]}

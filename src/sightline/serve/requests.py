@@ -10,7 +10,7 @@ MOST_CHARACTERS = 20_000
 MOST_TEXTS = 64
 MOST_TOKENS = 1024
 MOST_BEAM = 16
-MOST_IMAGE = 8_000_000  # characters of base64
+MOST_IMAGE = 9_000_000  # characters of base64
 
 Text = Annotated[str, Field(max_length=MOST_CHARACTERS)]
 Texts = Annotated[list[Text], Field(min_length=1, max_length=MOST_TEXTS)]
@@ -54,7 +54,9 @@ class Generate(Asked):
     repetition_penalty: float | None = Field(None, ge=1, le=100)
     seed: int | None = Field(None, ge=0, lt=2**63)
     candidates: int = Field(0, ge=0, le=10, description="also tell so many tokens that might stand at each place")
-    stream: bool = Field(True, description="server-sent events while it is written; for one text")
+    stream: bool | None = Field(
+        None, description="server-sent events while it is written; so it is where one text is written and nothing said"
+    )
 
     def options(self) -> dict[str, Any]:
         """The search settings that were given."""
@@ -101,7 +103,7 @@ class Look(Asked):
 
 
 class Completion(BaseModel):
-    """What OpenAI's clients send to /v1/completions; what is not supported is refused, not ignored."""
+    """What OpenAI's clients send to /v1/completions. What would change the text and is not supported is refused."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 

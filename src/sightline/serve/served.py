@@ -36,6 +36,10 @@ SEARCHERS: dict[str, Callable[[Any], Searcher]] = {
 KEPT_CHECKPOINTS = 4  # in memory
 
 
+class UnknownModelError(UsageError):
+    """No model has the name."""
+
+
 class Served:
     """One run under a name, with the thread that computes for it."""
 
@@ -133,10 +137,14 @@ class Models:
         for one in self.by_name.values():
             one.engine.close()
 
+    def unknown(self, name: str) -> UnknownModelError:
+        return UnknownModelError(f'model: there is no "{name[:100]}"{nearest(name, self.by_name)}')
+
     def pick(self, name: str | None, verb: str) -> Served:
-        """The model of a name, or the first that does what is asked. Raises UsageError where there is none."""
+        """The model of a name, or the first that does what is asked. Raises UsageError where there is
+        none."""
         if name is not None and name not in self.by_name:
-            raise UsageError(f'model: there is no "{name}"{nearest(name, self.by_name)}')
+            raise self.unknown(name)
         able = [one for one in self.by_name.values() if verb in one.verbs and name in (None, one.name)]
         if not able:
             who = f'"{name}" does' if name else "no model here does"

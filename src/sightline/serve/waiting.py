@@ -21,38 +21,48 @@ class ClientGoneError(Exception):
     """Nobody waits for the answer any more."""
 
 
-async def results_of(request: Request, engine: Engine, jobs: Sequence[Job]) -> list[Any]:
-    """The results of jobs, all handed to the engine at once.
+async def results_of(request: Request, engine: Engine, jobs: Sequence[Job], *, further: bool = False) -> list[Any]:
+    """The results of jobs, all handed to the engine at once; see `Engine.submit`.
 
     Raises BusyError, ClosingError, ClientGoneError, or what went wrong in a job; the others are then given up.
     """
-    engine.submit(jobs)
+    engine.submit(jobs, further=further)
     gone = asyncio.ensure_future(_left(request))
-    together = asyncio.gather(*(job.done for job in jobs))
     try:
-        await asyncio.wait({gone, together}, return_when=asyncio.FIRST_COMPLETED)
-        if not together.done():
-            raise ClientGoneError
-        return await together
+        left = {job.done for job in jobs}
+        while left:
+            done, _ = await asyncio.wait({gone, *left}, return_when=asyncio.FIRST_COMPLETED)
+            left -= done
+            for one in done - {gone}:
+                one.result()  # raises what went wrong
+            if gone in done and left:
+                raise ClientGoneError
+        return [job.done.result() for job in jobs]
     finally:
         gone.cancel()
-        together.cancel()
         for job in jobs:
             job.given_up = True
 
 
-async def result_of(request: Request, engine: Engine, key: Any, run: Any, given: Any, together: int = 16) -> Any:
-    """The result of `run` for one input, computed with those of the same key that wait beside it."""
-    return (await results_of(request, engine, [Call(key, run, given, together)]))[0]
+async def each_of(request: Request, engine: Engine, key: Any, run: Any, given: Sequence[Any]) -> list[Any]:
+    """The result of `run` for each input, computed with those of the same key that wait beside them."""
+    return await results_of(request, engine, [Call(key, run, one) for one in given])
+
+
+async def beside(request: Request, engine: Engine, key: Any, run: Any, given: Any) -> Any:
+    """What is computed of one input beside a text that was written: a part of what was taken before."""
+    return (await results_of(request, engine, [Call(key, run, given)], further=True))[0]
 
 
 async def as_written(job: Writing) -> AsyncIterator[list[int]]:
     """The tokens so far of a streamed job, whenever there are more; at the end `job.done` has the result."""
     while not job.done.done():
         news = asyncio.ensure_future(job.news.wait())
-        await asyncio.wait({news, job.done}, return_when=asyncio.FIRST_COMPLETED)
-        if not news.done():
+        try:
+            await asyncio.wait({news, job.done}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
             news.cancel()
+        if not job.news.is_set():
             return
         job.news.clear()
         yield job.so_far
@@ -78,6 +88,8 @@ async def _with_errors(told: AsyncIterator[str]) -> AsyncIterator[str]:
     try:
         async for one in told:
             yield one
+    except ClientGoneError:
+        return
     except Exception as error:
         known = isinstance(error, SightlineError | BusyError | ClosingError)
         if not known:

@@ -120,7 +120,6 @@ def admit(search: Search, model: Any, sentences: Sequence[Sentence], left: bool 
 
 
 @torch.inference_mode()
-@torch.inference_mode()
 def generate_ids(
     model: Any,
     prompts: Sequence[Ids],

@@ -13,6 +13,7 @@ from sightline.data.batches import collate
 from sightline.data.encoded import EncodedPairs
 from sightline.decode import Hypothesis, Search, SearchOptions, Sentence, log_probabilities
 from sightline.decode.choosing import own_seed
+from sightline.errors import UsageError
 from sightline.nn.forward import Forward, Recorder
 from sightline.nn.state import joined, rows
 
@@ -98,9 +99,16 @@ def open_search(model: Any, options: SearchOptions) -> Search:
     )
 
 
-def to_search(source: Ids, options: SearchOptions, prefix: Ids = ()) -> Sentence:
-    """A translation of a source, with the seed and the longest output of these options."""
-    return Sentence(options.max_length(len(source)), BOS, list(prefix), seed=own_seed(options.seed, source))
+def to_search(model: Any, source: Ids, options: SearchOptions, prefix: Ids = ()) -> Sentence:
+    """A translation of a source, with the seed and the longest output of these options.
+
+    Raises UsageError for a prefix longer than the model has positions for.
+    """
+    most = model.context or len(prefix) + options.max_length(len(source))
+    if len(prefix) >= most:
+        raise UsageError(f"prefix: {len(prefix)} tokens; the model writes {most} at most")
+    longest = min(options.max_length(len(source)), most)
+    return Sentence(longest, BOS, list(prefix), seed=own_seed(options.seed, source))
 
 
 @torch.inference_mode()
@@ -134,7 +142,8 @@ def translate_ids(
     finished = 0
     for indices in by_length([len(ids) for ids in sources], batch_size):
         search = open_search(model, options)
-        sentences = [to_search(sources[index], options, prefixes[index] if prefixes else ()) for index in indices]
+        begun = [prefixes[index] if prefixes else () for index in indices]
+        sentences = [to_search(model, sources[index], options, one) for index, one in zip(indices, begun, strict=True)]
         admit(search, model, [sources[index] for index in indices], sentences)
         search.run()
         for index, sentence in zip(indices, sentences, strict=True):

@@ -12,11 +12,14 @@ function headers() {
 // Asks for the token in a dialog; resolves when there is one.
 function askToken() {
   const dialog = document.getElementById("token-dialog");
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     dialog.addEventListener("close", () => {
-      sessionStorage.setItem(TOKEN, document.getElementById("token").value.trim());
-      resolve();
+      const given = document.getElementById("token").value.trim();
+      sessionStorage.setItem(TOKEN, given);
+      if (given) resolve();
+      else reject(new Error("without a token this server does not answer; reload the page to give one"));
     }, { once: true });
+    document.getElementById("token-title").textContent = token() ? "That token is not right" : "This server asks for a token";
     if (!dialog.open) dialog.showModal();
   });
 }

@@ -20,6 +20,13 @@ class Column {
     if (!model.verbs.includes("attention")) this.sight.look = async () => {};
   }
 
+  clear() {
+    this.controller?.abort();
+    this.output.replaceChildren();
+    this.detail.replaceChildren();
+    this.sight.root.hidden = true;
+  }
+
   get signal() { return this.controller.signal; }
 
   // Runs something of this column's in place of whatever it was doing.
@@ -114,8 +121,9 @@ async function run() {
   clearTimeout(timer);
   const asked = { ...state.values };
   const names = task().inputs(model(byId("model").value)).map(([name]) => name);
-  if (!names.some((name) => asked[name]?.trim())) {
-    state.columns.forEach((column) => column.output.replaceChildren());
+  if (!names.some((name) => String(asked[name] ?? "").trim())) {
+    state.columns.forEach((column) => column.clear());
+    tell("");
     return;
   }
   remember();
@@ -126,7 +134,8 @@ async function run() {
   await Promise.all(state.columns.map((column) => column.start((one) => task().run(one, asked))));
   if (mine !== run.latest) return;
   byId("stop").disabled = true;
-  if (!byId("status").classList.contains("wrong")) tell(`done in ${((performance.now() - began) / 1000).toFixed(2)} s`);
+  if (state.columns.some((column) => column.signal.aborted)) tell("stopped");
+  else if (!byId("status").classList.contains("wrong")) tell(`done in ${((performance.now() - began) / 1000).toFixed(2)} s`);
 }
 
 function setTheme(dark) {
@@ -151,7 +160,9 @@ async function begin() {
   }
   const kept = restored();
   const [first, other] = Array.isArray(kept.models) ? kept.models : [];
-  if (kept.values && typeof kept.values === "object") state.values = kept.values;
+  if (kept.values && typeof kept.values === "object") {
+    state.values = Object.fromEntries(Object.entries(kept.values).map(([name, value]) => [name, String(value)]));
+  }
   if (Array.isArray(kept.chosen)) state.chosen = [0, 1].map((n) => ({ ...kept.chosen[n] }));
   choices(byId("model"), state.models.map((one) => [one.id, one.id]), model(first)?.id ?? state.models[0].id);
   choices(byId("other"), [["", "nothing"], ...state.models.map((one) => [one.id, one.id])], model(other) ? other : "");
@@ -170,7 +181,9 @@ async function begin() {
   byId("stop").addEventListener("click", () => state.columns.forEach((column) => column.controller?.abort()));
   byId("link").addEventListener("click", async () => {
     remember();
-    await navigator.clipboard.writeText(location.href).then(() => tell("link copied"), () => tell("the link is in the address bar"));
+    // the clipboard is only there on addresses that the browser trusts
+    await Promise.resolve(navigator.clipboard?.writeText(location.href) ?? Promise.reject())
+      .then(() => tell("link copied"), () => tell("the link is in the address bar"));
   });
   makeColumns();
   makeInputs();

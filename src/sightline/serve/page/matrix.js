@@ -2,7 +2,7 @@
 
 import { make, shade } from "./dom.js";
 
-const largest = (values) => Math.max(1e-9, ...values.flat().map(Math.abs));
+const largest = (values) => values.flat().reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
 
 export function grid(shown, tell, onRow) {
   const scale = shown.signed ? largest(shown.values) : 1;
@@ -34,7 +34,8 @@ export function grid(shown, tell, onRow) {
     make("thead", { role: "rowgroup" }, head), make("tbody", { role: "rowgroup" }, ...body));
 }
 
-const escaped = (text) => text.replace(/[&<>"']/g, (one) => `&#${one.charCodeAt(0)};`);
+// what XML has no place for shows as a box
+const escaped = (text) => text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, "\u25a1").replace(/[&<>"']/g, (one) => `&#${one.charCodeAt(0)};`);
 
 // The same as a picture that needs nothing else.
 export function svg(shown) {

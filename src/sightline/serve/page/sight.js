@@ -4,6 +4,7 @@ import { ask } from "./api.js";
 import { bare, choices, make, shade } from "./dom.js";
 import { grid, saveAs } from "./matrix.js";
 
+const MOST_CELLS = 40000;
 const NO_ATTENTION = "This model attends to nothing: what it knows of the text has to fit into one fixed vector, so there is no attention to see.";
 
 export class Sight {
@@ -36,7 +37,10 @@ export class Sight {
     const range = make("input", { type: "range", min: 0, max: steps.length, step: 1, "aria-label": "training checkpoint" });
     const at = steps.indexOf(this.chosen.checkpoint);
     range.value = at < 0 ? steps.length : at;
-    const tell = () => { said.textContent = steps[range.value] === undefined ? "as trained" : `after ${steps[range.value]} updates`; };
+    const tell = () => {
+      said.textContent = steps[range.value] === undefined ? "as trained" : `after ${steps[range.value]} updates`;
+      range.setAttribute("aria-valuetext", said.textContent);
+    };
     tell();
     range.addEventListener("input", () => { tell(); this.choose({ checkpoint: steps[range.value] }); });
     return make("div", { class: "controls" }, make("label", {}, "Training ", range), said);
@@ -45,6 +49,7 @@ export class Sight {
   async choose(change) {
     Object.assign(this.chosen, change);
     this.remember();
+    this.extra.replaceChildren(); // it was of what is no longer shown
     if ("words" in change) this.draw();
     else await this.load();
   }
@@ -52,6 +57,7 @@ export class Sight {
   // Looks at what the model reads: {text, target} or {image}.
   async look(asked) {
     this.asked = asked;
+    this.found = null;
     this.extra.replaceChildren();
     await this.load();
   }
@@ -72,6 +78,11 @@ export class Sight {
       this.found = await ask("/v1/attention", this.body(), this.pending.signal);
     } catch (error) {
       if (error.name === "AbortError") return;
+      if (this.chosen.site || this.chosen.checkpoint !== undefined) {
+        // a link may name what this run has not
+        Object.assign(this.chosen, { site: "", head: "", checkpoint: undefined });
+        await this.load();
+      }
       this.root.hidden = false;
       this.told.textContent = error.message;
       return;
@@ -105,12 +116,14 @@ export class Sight {
     if (!this.found?.weights) return;
     const shown = this.shown();
     this.line.replaceChildren(...shown.columns.map((text) => make("span", { class: "token", text })));
-    this.place.replaceChildren(grid(shown, (text) => { this.told.textContent = text; }, (row) => this.highlight(row)));
+    if (shown.rows.length * shown.columns.length > MOST_CELLS) this.place.replaceChildren("Too large to draw here; save it as JSON.");
+    else this.place.replaceChildren(grid(shown, (text) => { this.told.textContent = text; }, (row) => this.highlight(row)));
     if (this.found.image) this.paint(null);
   }
 
   // Shades what a row of the matrix looked at.
   highlight(row) {
+    if (!this.found?.weights) return;
     const shown = this.shown();
     [...this.line.children].forEach((one, c) => { one.style.background = shade(0.8 * (shown.values[row]?.[c] ?? 0)); });
     if (this.found.image) this.paint(row);
@@ -125,7 +138,9 @@ export class Sight {
   async occlude() {
     this.check.disabled = true;
     try {
+      const asked = this.asked;
       const found = await ask("/v1/attention", { ...this.body(), check: true });
+      if (asked !== this.asked) return; // of a text that is no longer there
       if (!found.occlusion) { this.told.textContent = "Nothing is predicted in this text."; return; }
       const shown = { title: "nats lost", rows: found.outputs.map(bare), columns: found.read.tokens.map(bare), values: found.occlusion.values, signed: true };
       const agreed = found.agreement === undefined ? "" : found.agreement === null ? "" : ` Rank correlation with this attention: ${found.agreement.toFixed(2)}.`;
@@ -140,8 +155,9 @@ export class Sight {
   }
 
   async rank() {
+    const { asked } = this;
     const found = await ask("/v1/attention", { ...this.body(), heads: true }).catch((error) => { this.told.textContent = error.message; });
-    if (!found) return;
+    if (!found || asked !== this.asked) return;
     const measures = ["entropy", "distance", "diagonality"];
     const rows = found.heads.map((one) => make("tr", {},
       make("th", { scope: "row" }, make("button", { type: "button", text: one.site, onclick: () => { const [site, head = ""] = one.site.split(":"); this.choose({ site, head }); } })),

@@ -47,7 +47,8 @@ function showTokens(column, answer, rowOfToken, retry, begun = "") {
   column.detail.replaceChildren(place, make("p", { class: "note", text: `log-probability ${answer.log_probability?.toFixed(2) ?? "–"} nats over ${answer.tokens.length} tokens${answer.finished ? "" : "; cut at the length limit"}` }));
 }
 
-const joined = (tokens) => tokens.map(({ token }) => token).join("").replaceAll("▁", " ").trimStart();
+// The text before a token; offsets count characters, not what JavaScript calls so.
+const textBefore = (answer, number) => [...answer.text].slice(0, answer.offsets[number]).join("");
 
 const translation = {
   inputs: () => [["text", "Text to translate"]],
@@ -64,9 +65,7 @@ const translation = {
   },
   async show(column, asked, answer) {
     showTokens(column, answer, (number) => number, (number, other) => {
-      const before = joined(answer.tokens.slice(0, number));
-      const space = before && other.token.startsWith("▁") ? " " : "";
-      column.start((fresh) => this.run(fresh, asked, before + space + bare(other.token)));
+      column.start((fresh) => this.run(fresh, asked, textBefore(answer, number) + other.text));
     });
     if (answer.text) await column.sight.look({ text: asked.text, target: answer.text });
   },
@@ -89,8 +88,7 @@ const language = {
     const whole = asked.prompt + more + answer.text;
     let offset = 0;
     showTokens(column, answer, (number) => offset + number - 1, (number, other) => {
-      const before = answer.tokens.slice(0, number).map(({ token }) => token).join("").replaceAll("▁", " ");
-      column.start((fresh) => this.run(fresh, asked, more + before + other.text));
+      column.start((fresh) => this.run(fresh, asked, more + textBefore(answer, number) + other.text));
     }, more);
     // the model read the prompt, then what it wrote: rows of the matrix are all of it
     await column.sight.look({ text: whole });
