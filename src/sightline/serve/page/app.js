@@ -134,7 +134,7 @@ async function run() {
   await Promise.all(state.columns.map((column) => column.start((one) => task().run(one, asked))));
   if (mine !== run.latest) return;
   byId("stop").disabled = true;
-  if (state.columns.some((column) => column.signal.aborted)) tell("stopped");
+  if (state.columns.some((column) => column.controller?.signal.aborted)) tell("stopped");
   else if (!byId("status").classList.contains("wrong")) tell(`done in ${((performance.now() - began) / 1000).toFixed(2)} s`);
 }
 
