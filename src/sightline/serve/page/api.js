@@ -1,5 +1,7 @@
 // Requests to the server: JSON in and out, and events as they come.
 
+import { make } from "./dom.js";
+
 const TOKEN = "sightline-token";
 const token = () => sessionStorage.getItem(TOKEN);
 
@@ -11,16 +13,20 @@ function headers() {
 
 // Asks for the token in a dialog; resolves when there is one.
 function askToken() {
-  const dialog = document.getElementById("token-dialog");
+  const title = make("h2", { id: "token-title", text: token() ? "That token is not right" : "This server asks for a token" });
+  const input = make("input", { id: "token", type: "password", autocomplete: "off" });
+  const dialog = make("dialog", { "aria-labelledby": "token-title" }, make("form", { method: "dialog" }, title,
+    make("div", { class: "field" }, make("label", { for: "token", text: "Token" }), input), make("button", { type: "submit", text: "Use it" })));
+  document.body.append(dialog);
   return new Promise((resolve, reject) => {
     dialog.addEventListener("close", () => {
-      const given = document.getElementById("token").value.trim();
+      const given = input.value.trim();
       sessionStorage.setItem(TOKEN, given);
+      dialog.remove();
       if (given) resolve();
       else reject(new Error("without a token this server does not answer; reload the page to give one"));
-    }, { once: true });
-    document.getElementById("token-title").textContent = token() ? "That token is not right" : "This server asks for a token";
-    if (!dialog.open) dialog.showModal();
+    });
+    dialog.showModal();
   });
 }
 
