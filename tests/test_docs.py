@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import sightline, write_pairs
+from conftest import MODELS, sightline, write_pairs
 from serving import serving
 
 from sightline import config
@@ -87,10 +88,13 @@ def test_readme_commands_run(
             assert sightline("train", "transformer-ko-en", *TINY_TRANSLATION) == 0  # the run that the next lines use
 
 
-def served(words: list[str]) -> None:
+def served(words: list[str], folder: Path | None = None) -> None:
     """Starts a server as the docs say, on a free port, asks for its health and ends it."""
-    command = [sys.executable, "-m", "sightline", *words[1:], "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    set_before = dict(word.split("=", 1) for word in words[: words.index("sightline")])
+    words = words[words.index("sightline") + 1 :]
+    command = [sys.executable, "-m", "sightline", *words, "--port", "0"]
+    environment = {**os.environ, **set_before}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=folder, env=environment) as process:
         assert process.stderr is not None
         said = ""
         while not (found := re.search(r"http://127\.0\.0\.1:\d+", said)):
@@ -101,26 +105,40 @@ def served(words: list[str]) -> None:
         process.terminate()
 
 
-def test_requests_of_the_docs_are_answered(kinds: dict[str, Path], classifiers: dict[str, Path]) -> None:
-    """Every curl line, by models of the kinds that the docs' names stand for."""
-    names = [kinds["transformer"], kinds["gpt"], kinds["bert"], classifiers["single"]]
-    with serving(names) as server, server.client() as client:
-        lines = [line for line in commands(ROOT / "docs" / "serve.md", "sh") if line.startswith("curl")]
-        assert len(lines) >= 10
-        for line in lines:
-            words = shlex.split(line)
+def test_all_of_serving(kinds, classifiers, config_file: Path, tmp_path: Path, capsys) -> None:
+    """docs/serve.md: every server starts, every curl line is answered, other makes' clients work as they stand."""
+    languages = ["data.source_language=Korean", "data.target_language=English", *MODELS["transformer"]]
+    assert sightline("train", config_file, "--run", tmp_path / "runs" / "transformer-ko-en", *languages) == 0
+    for name, run in {"gru-ko-en": kinds["seq2seq"], "novels": kinds["gpt"]}.items():
+        (tmp_path / "runs" / name).symlink_to(run)
+    lines = commands(ROOT / "docs" / "serve.md", "sh")
+    for line in lines:
+        if "sightline serve" in line:
+            served(shlex.split(line), tmp_path)
+    runs = [tmp_path / "runs" / "transformer-ko-en", tmp_path / "runs" / "novels", kinds["bert"], classifiers["single"]]
+    with serving(runs) as server, server.client() as client:
+        asked = [shlex.split(line) for line in lines if line.startswith("curl")]
+        assert len(asked) >= 10
+        for words in asked:
             path = words[1].removeprefix("localhost:8000")
             body = words[words.index("-d") + 1] if "-d" in words else None
             kind = {"content-type": "application/json"}
             answer = client.post(path, content=body, headers=kind) if body else client.get(path)
-            assert answer.status_code == 200, (line, answer.text)
+            assert answer.status_code == 200, (words, answer.text)
+        capsys.readouterr()
+        for code in commands_of_python(ROOT / "docs" / "serve.md"):
+            exec(compile(code.replace("http://localhost:8000", server.url), "serve.md", "exec"), {})
+            assert capsys.readouterr().out.strip()
+
+
+def commands_of_python(file: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", file.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert sightline("train", "transformer-ko-en", *TINY_TRANSLATION) == 0
-    code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    for block in code:
+    for block in commands_of_python(ROOT / "README.md"):
         exec(compile(block, "README.md", "exec"), {})
 
 

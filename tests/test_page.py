@@ -12,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from axe_playwright_python import sync_playwright as axe
 from PIL import Image
+from playwright import sync_api
 from serving import Server, serving
 
 from sightline.loading import load
-
-sync_api = pytest.importorskip("playwright.sync_api")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 
 CHROMIUM = os.environ.get("SIGHTLINE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
@@ -70,11 +69,11 @@ def browser() -> Iterator[sync_api.Browser]:
 @pytest.fixture
 def page(browser: sync_api.Browser, served: Server) -> Iterator[sync_api.Page]:
     """A page that must not say anything on its console, nor ask anything of another host."""
-    with opened(browser, served.url) as page:
+    with Opened(browser, served.url) as page:
         yield page
 
 
-class opened:  # noqa: N801
+class Opened:
     def __init__(self, browser: sync_api.Browser, url: str, **more) -> None:
         self.context = browser.new_context(accept_downloads=True, **more)
         self.page = self.context.new_page()
@@ -138,12 +137,10 @@ def test_type_and_see_the_translation(page: sync_api.Page) -> None:
     tokens.first.wait_for()
     assert re.search(r", \d+\.\d %$", tokens.first.get_attribute("aria-label") or "")
     # without a click, a while after the last key
-    before = page.locator(".output").inner_text()
     page.evaluate("document.getElementById('status').textContent = ''")
     page.locator("#inputs textarea").press_sequentially(" alt hund")
     done(page)
     page.wait_for_selector(".line .token >> text=hund")
-    assert page.locator(".output").inner_text() or before
 
 
 def test_a_word_shows_where_it_looked(page: sync_api.Page) -> None:
@@ -197,7 +194,7 @@ def test_heads_sites_and_what_mattered(page: sync_api.Page) -> None:
 
 
 def test_two_models_on_the_same_sentence_and_a_link_that_restores_them(browser, served: Server) -> None:
-    with opened(browser, served.url) as page:
+    with Opened(browser, served.url) as page:
         use(page, "transformer")
         page.select_option("#other", "seq2seq")
         ask(page, TEXT)
@@ -207,7 +204,7 @@ def test_two_models_on_the_same_sentence_and_a_link_that_restores_them(browser, 
         page.locator("section[aria-label=transformer]").get_by_label("head", exact=True).select_option("1")
         until(page, "/:1$/.test(document.querySelector('table.grid').ariaLabel)")
         address = page.evaluate("location.href")
-    with opened(browser, served.url) as page:
+    with Opened(browser, served.url) as page:
         page.goto("about:blank")
         page.goto(address)
         done(page)
@@ -215,7 +212,7 @@ def test_two_models_on_the_same_sentence_and_a_link_that_restores_them(browser, 
         assert page.input_value("#inputs textarea") == TEXT
         until(page, "/:1$/.test(document.querySelector('table.grid').ariaLabel)")
     for broken in ("#%", "#%7B", "#null", "#[]", '#{"models":5,"values":3,"chosen":{"0":1}}', '#{"chosen":[1,null]}'):
-        with opened(browser, served.url) as page:
+        with Opened(browser, served.url) as page:
             page.goto("about:blank")
             page.goto(served.url + "/" + broken)
             done(page)
@@ -309,14 +306,14 @@ def test_a_fixed_context_says_so(browser, config_file: Path, tmp_path: Path) -> 
 
     keys = ["model.kind=seq2seq", "model.width=16", "model.embedding_width=16", "model.attention=none"]
     assert sightline("train", config_file, "--run", tmp_path / "fixed", *keys) == 0
-    with serving([tmp_path / "fixed"]) as server, opened(browser, server.url) as page:
+    with serving([tmp_path / "fixed"]) as server, Opened(browser, server.url) as page:
         done(page)
         page.wait_for_selector("text=one fixed vector, so there is no attention to see")
 
 
 def test_a_token_is_asked_for(browser, kinds: dict[str, Path]) -> None:
     with serving([kinds["gpt"]], token="correct-horse") as server:
-        session = opened(browser, server.url)
+        session = Opened(browser, server.url)
         with session as page:
             page.fill("#token", "wrong-horse")
             page.press("#token", "Enter")
@@ -356,7 +353,7 @@ def test_by_keyboard_alone(page: sync_api.Page) -> None:
 @pytest.mark.parametrize("width", [360, 1280])
 def test_narrow_dark_and_read_aloud(browser, served: Server, scheme: str, width: int) -> None:
     """No text beside the screen, and nothing that axe would complain of, on the page and the API's page."""
-    with opened(browser, served.url, viewport={"width": width, "height": 800}, color_scheme=scheme) as page:
+    with Opened(browser, served.url, viewport={"width": width, "height": 800}, color_scheme=scheme) as page:
         use(page, "transformer")
         page.select_option("#other", "seq2seq")
         ask(page, TEXT)
@@ -376,16 +373,16 @@ def test_narrow_dark_and_read_aloud(browser, served: Server, scheme: str, width:
 
 
 def test_the_theme_is_kept(page: sync_api.Page) -> None:
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
     page.click("#theme")
-    chosen = page.evaluate("document.documentElement.dataset.theme")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     page.reload()
-    until(page, "document.documentElement.dataset.theme")
-    assert page.evaluate("document.documentElement.dataset.theme") == chosen
+    until(page, "document.documentElement.dataset.theme === 'dark'")
 
 
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
 def test_hostile_texts_are_only_text(number: int, browser, served: Server) -> None:
-    text, session = HOSTILE[number], opened(browser, served.url)
+    text, session = HOSTILE[number], Opened(browser, served.url)
     with session as page:
         for model, field in (("gpt", "#inputs textarea"), ("bert", "#inputs textarea")):
             use(page, model)

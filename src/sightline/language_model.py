@@ -183,8 +183,8 @@ class LanguageModel(Ready[LanguageSettings]):
     ) -> Iterator[str]:
         """What `generate` writes, in pieces as they come; joined, they are its text."""
         options = self.options(max_tokens, **changes)
-        if options.strategy == "beam" and options.beam > 1:
-            raise UsageError(f"beam: {options.beam} hypotheses cannot be shown while they compete; set it to 1")
+        if options.rows > 1:
+            raise UsageError(f"beam: {options.rows} hypotheses cannot be shown while they compete; set it to 1")
         read, stop = self.encode_prompt(prompt), _stops(stop)
         search, sentence = self.open_search(options), self.to_search(read, options, stop)
         self.admit(search, [sentence])
@@ -216,9 +216,8 @@ class LanguageModel(Ready[LanguageSettings]):
     def pieces(self, read: Sequence[int], stop: Sequence[str]) -> Pieces:
         """The text after a prompt, to be told piece by piece."""
         held = max(map(len, stop), default=1) - 1  # characters that may still turn out to begin a stop string
-        return Pieces(
-            partial(after, self.tokenizer, read[-NEAR:]), max(held, int(self.tokenizer.composes))
-        )  # or a syllable
+        held = max(held, int(self.tokenizer.composes))  # or to go on with a syllable
+        return Pieces(partial(after, self.tokenizer, read[-NEAR:]), held)
 
     @overload
     def score(self, texts: str, *, stride: int | None = ...) -> ScoredText: ...

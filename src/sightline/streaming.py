@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+
+from sightline.data.tokenizer import Tokenizer
 
 NEAR = 8  # tokens that tell how what comes after them is written
 # A character that a byte-level piece may still be in the middle of.
@@ -37,7 +38,7 @@ class Pieces:
         return text[len(self._told) :]
 
 
-def after(tokenizer: Any, read: Sequence[int], written: Sequence[int]) -> str:
+def after(tokenizer: Tokenizer, read: Sequence[int], written: Sequence[int]) -> str:
     """The text of tokens after others: a first word may bring the space before it."""
     before, whole = tokenizer.decode(read), tokenizer.decode([*read, *written])
     return whole[len(before) :] if whole.startswith(before) else tokenizer.decode(written)

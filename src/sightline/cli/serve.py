@@ -59,8 +59,7 @@ def serve(
     if threads is not None:
         torch.set_num_threads(threads)
     models = Models(runs, Metrics(), device=device, slots=slots, waiting=waiting)
-    named = [one.partition(":")[0] for one in allow_host or []]
-    hosts = {*LOOPBACK, *named, *([host] if host not in ("0.0.0.0", "::") else [])}
+    hosts = {*LOOPBACK, *(allow_host or []), *([host] if host not in ("0.0.0.0", "::") else [])}
     application = create_app(models, hosts=hosts, token=token)
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

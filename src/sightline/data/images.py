@@ -18,6 +18,7 @@ from sightline.data.readers import check_part, resolve
 from sightline.errors import DataError, UsageError
 
 _LAYOUT = 1  # To be raised when the files below change their meaning.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # those of the suffixes; others may start other programs
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
@@ -158,16 +159,18 @@ def _array(path: Path) -> np.ndarray:
         raise DataError(f"{path}: not an IDX file ({error})") from None
 
 
-def open_image(path: str | Path | BinaryIO) -> np.ndarray:
-    """An image file, or an open one, as (Y, X, C) bytes. Raises DataError where it is missing or none."""
+def open_image(path: str | Path | BinaryIO, most_pixels: int | None = None) -> np.ndarray:
+    """An image file, or an open one, as (Y, X, C) bytes. Raises DataError where it is missing, none, or too large."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
+            if most_pixels is not None and image.width * image.height > most_pixels:
+                raise DataError(f"{path}: more than {most_pixels:,} pixels")
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; check the path") from None
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: cannot be read as an image ({error})") from None
 
 

@@ -9,7 +9,7 @@ import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -50,6 +50,11 @@ class Sentence:
 
     def __post_init__(self) -> None:
         self.max_length = max(self.max_length, len(self.prefix) + 1)
+
+    @cached_property
+    def generator(self) -> torch.Generator:
+        """Of its random numbers."""
+        return torch.Generator().manual_seed(self.seed)
 
     def add(self, hypothesis: Hypothesis, most: int) -> None:
         self.finished.append(hypothesis)
@@ -92,16 +97,13 @@ class Sampler:
 
     def __init__(self, options: SearchOptions) -> None:
         self._options = options
-        self._generators: WeakKeyDictionary[Sentence, torch.Generator] = WeakKeyDictionary()
 
     def start(self, sentences: Sequence[Sentence], width: int) -> Tensor:
-        for one in sentences:
-            self._generators[one] = torch.Generator().manual_seed(one.seed)
         return torch.zeros(len(sentences), width)
 
     def __call__(self, log_p_NKV: Tensor, total_NK: Tensor, sentences: Sequence[Sentence]) -> tuple[Tensor, ...]:
         count, width, vocab = log_p_NKV.shape
-        draws = torch.stack([torch.rand(width, generator=self._generators[one]) for one in sentences])
+        draws = torch.stack([torch.rand(width, generator=one.generator) for one in sentences])
         # a row that nothing may follow draws anything, which its ln p of -inf rules out
         nothing = log_p_NKV.amax(-1, keepdim=True) == -math.inf
         allowed = log_p_NKV.masked_fill(nothing, 0.0)

@@ -49,6 +49,11 @@ class SearchOptions(BaseModel):
             problem = error.errors(include_url=False)[0]
             raise UsageError(f"{problem['loc'][0]}: {problem['msg'].lower()}, not {problem['input']!r}") from None
 
+    @property
+    def rows(self) -> int:
+        """How many hypotheses of a sentence are written side by side."""
+        return self.n_best if self.strategy == "sample" else self.beam
+
     def penalty(self, length: int) -> float:
         """What ln p of a hypothesis of `length` tokens, end of sentence included, is divided by."""
         if self.length_penalty == "none":

@@ -60,7 +60,7 @@ class Search:
             )
         self._step, self.options, self._eos_id, self._forbidden = step, options, eos_id, list(forbidden)
         self._coverage_penalty, self._device = coverage_penalty, device
-        self._width = options.n_best if options.strategy == "sample" else options.beam
+        self._width = options.rows
         self._choose = Sampler(options) if options.strategy == "sample" else Beam()
         self._state: Any = None
         self.sentences: list[Sentence] = []  # those that are not over

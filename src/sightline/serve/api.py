@@ -10,7 +10,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from sightline.decode import SearchOptions
 from sightline.errors import UsageError
 from sightline.serve import looking, requests
 from sightline.serve.engine import Call, Writing, in_common
@@ -39,7 +38,7 @@ def router(models: Models) -> APIRouter:
     async def translate(request: Request, asked: requests.Translate):
         """Translations, with the probability of every token; streamed as they are written on request."""
         served = models.pick(asked.model, "translate")
-        texts = several(asked.text)
+        texts = requests.several(asked.text)
         if not asked.stream:
             found = await translations(request, served, asked, texts)
             return {"model": served.name, "translations": found}
@@ -55,9 +54,11 @@ def router(models: Models) -> APIRouter:
         """What a language model writes after a prompt; streamed as it is written unless that is turned off."""
         served = models.pick(asked.model, "generate")
         one = Continuation(served.ready, asked.prompt, asked.max_tokens, asked.n, asked.stop, asked.options())
-        alone = one.rows == 1
+        alone = one.options.rows == 1  # several would compete, or end at different times
         if asked.stream and not alone:
-            raise UsageError(f"stream: {one.rows} hypotheses cannot be shown while they are written; ask for one")
+            raise UsageError(
+                f"stream: {one.options.rows} hypotheses cannot be shown while they are written; ask for one"
+            )
         if alone if asked.stream is None else asked.stream:
             job = one.job(streamed=True)
             served.engine.submit([job])
@@ -69,11 +70,11 @@ def router(models: Models) -> APIRouter:
     async def score(request: Request, asked: requests.Score) -> dict[str, Any]:
         """How probable texts are, token by token, or translations given their sources."""
         served = models.pick(asked.model, "score")
-        texts = several(asked.text)
+        texts = requests.several(asked.text)
         if served.task == "language":
             found = await each_of(request, served.engine, "score", served.ready.score, texts)
             return {"model": served.name, "scores": [_scored(one) for one in found]}
-        targets = several(asked.target or [])
+        targets = requests.several(asked.target or [])
         if len(targets) != len(texts):
             raise UsageError("target: give a translation for each text")
 
@@ -124,7 +125,7 @@ def router(models: Models) -> APIRouter:
     async def tag(request: Request, asked: requests.Tag) -> dict[str, Any]:
         """The spans that a tagger finds in texts."""
         served = models.pick(asked.model, "tag")
-        texts = several(asked.text)
+        texts = requests.several(asked.text)
         found = await each_of(request, served.engine, "tag", served.ready.tag, texts)
         return {"model": served.name, "texts": [asdict(one) for one in found]}
 
@@ -162,14 +163,9 @@ class Continuation:
             raise UsageError(f"beam: at most {requests.MOST_BEAM} here, not {self.options.beam}")
         self.read = model.encode_prompt(prompt)
 
-    @property
-    def rows(self) -> int:
-        """Hypotheses that are written side by side."""
-        return rows_of(self.options)
-
     def job(self, streamed: bool = False) -> Writing:
         sentence = self.model.to_search(self.read, self.options, self.stop)
-        return Writing(in_common(self.options), sentence, self.rows, streamed=streamed)
+        return Writing(in_common(self.options), sentence, self.options.rows, streamed=streamed)
 
     def pieces(self) -> Pieces:
         return self.model.pieces(self.read, self.stop)
@@ -198,7 +194,7 @@ async def _generation(
     record = one.record(hypotheses)
     whole = {"model": served.name, "prompt": asked.prompt, **_written(record)}
     whole["alternatives"] = [_written(other) for other in record.alternatives]
-    if asked.candidates:
+    if asked.candidates and whole["tokens"]:
         given = (one.read, list(hypotheses[0].tokens), len(whole["tokens"]), asked.candidates)
         run = partial(_each, looking.beside_continuation, served)
         whole |= await beside(request, served.engine, "candidates", run, given)
@@ -223,9 +219,8 @@ def _to_translate(
     options = model.settings.search.with_changes(**changes)
     sources = [model.encode_source(text) for text in texts]
     key = in_common(options)
-    rows = rows_of(options)
     jobs = [
-        Writing(key, model.to_search(source, options, asked.prefix), rows, source, streamed) if source else None
+        Writing(key, model.to_search(source, options, asked.prefix), options.rows, source, streamed) if source else None
         for source in sources
     ]
     return sources, jobs
@@ -257,16 +252,6 @@ async def _translation(
         run = partial(_each, looking.beside_translation, served)
         whole |= await beside(request, served.engine, "beside", run, given)
     return whole
-
-
-def several(texts: str | list[str]) -> list[str]:
-    """One text or several as a list."""
-    return [texts] if isinstance(texts, str) else texts
-
-
-def rows_of(options: SearchOptions) -> int:
-    """How many hypotheses of a sentence a search writes side by side."""
-    return options.n_best if options.strategy == "sample" else options.beam
 
 
 def _each(function: Any, served: Served, given: list[Any]) -> list[Any]:

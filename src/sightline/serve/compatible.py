@@ -17,10 +17,11 @@ from sightline.data.sentences import split_sentences
 from sightline.errors import UsageError
 from sightline.serve.api import Continuation, translations
 from sightline.serve.engine import Writing
-from sightline.serve.requests import MOST_TEXTS, Completion, LibreTranslate, Translate
+from sightline.serve.requests import MOST_TEXTS, Completion, LibreTranslate, Translate, several
 from sightline.serve.served import Models, Served
 from sightline.serve.waiting import Events, as_written, event, results_of
 
+COLD = 1e-4  # a temperature at which nothing but the likeliest token is drawn
 CODES = {
     "arabic": "ar", "chinese": "zh", "english": "en", "french": "fr", "german": "de", "hebrew": "he", "hindi": "hi",
     "italian": "it", "japanese": "ja", "korean": "ko", "portuguese": "pt", "russian": "ru", "spanish": "es",
@@ -40,8 +41,7 @@ def completions(models: Models) -> APIRouter:
                               ("frequency_penalty", (None, 0)), ("logit_bias", (None, {}))):  # fmt: skip
             if getattr(asked, name) not in allowed:
                 raise UsageError(f"{name}: not supported")
-        prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
-        ongoing = [_continuation(served, asked, prompt) for prompt in prompts]
+        ongoing = [_continuation(served, asked, prompt) for prompt in several(asked.prompt)]
         about = {
             "id": f"cmpl-{uuid.uuid4().hex}",
             "object": "text_completion",
@@ -71,16 +71,17 @@ def completions(models: Models) -> APIRouter:
 
 
 def _continuation(served: Served, asked: Completion, prompt: str) -> Continuation:
-    changes: dict[str, Any] = {"strategy": "sample", "temperature": asked.temperature, "top_p": asked.top_p or 1e-6}
-    if asked.temperature is None:
-        changes["temperature"] = 1.0
-    elif asked.temperature < 1e-4:
-        changes = {"beam": 1} if (asked.n or 1) == 1 else {**changes, "temperature": 1e-4}
-    if asked.top_p is None:
-        changes["top_p"] = 1.0
+    count = asked.n or 1
+    temperature = 1.0 if asked.temperature is None else asked.temperature
+    if temperature < COLD and count == 1:
+        changes: dict[str, Any] = {"beam": 1}
+    else:
+        # a share of 0 is as good as the likeliest token alone
+        top_p = 1.0 if asked.top_p is None else max(asked.top_p, 1e-6)
+        changes = {"strategy": "sample", "temperature": max(temperature, COLD), "top_p": top_p}
     changes["seed"] = uuid.uuid4().int % 2**31 if asked.seed is None else asked.seed
-    stop = [one for one in ([asked.stop] if isinstance(asked.stop, str) else asked.stop or []) if one]
-    return Continuation(served.ready, prompt, asked.max_tokens or 16, asked.n or 1, stop, changes)
+    stop = [one for one in several(asked.stop or []) if one]
+    return Continuation(served.ready, prompt, asked.max_tokens or 16, count, stop, changes)
 
 
 def _choice(number: int, record: Any, asked: Completion) -> dict[str, Any]:
@@ -117,7 +118,7 @@ def libre_translate(models: Models) -> APIRouter:
         found: dict[tuple[str, str], Served] = {}
         for served in models.by_name.values():
             if "translate" in served.verbs:
-                source, target = (code_of(name) for name in served.about()["languages"])
+                source, target = map(code_of, served.languages)
                 found.setdefault((source, target), served)
         return found
 
@@ -128,7 +129,7 @@ def libre_translate(models: Models) -> APIRouter:
         names: dict[str, str] = {}
         for (source, target), served in pairs().items():
             by_source.setdefault(source, []).append(target)
-            names[source] = served.about()["languages"][0]
+            names[source] = served.languages[0]
         return [{"code": code, "name": names[code], "targets": targets} for code, targets in by_source.items()]
 
     @routes.post(
@@ -150,19 +151,16 @@ def libre_translate(models: Models) -> APIRouter:
             if asked.format != "text":
                 raise UsageError("format: only text is translated")
             served = _fitting(pairs(), asked)
-            texts = [asked.q] if isinstance(asked.q, str) else asked.q
-            found = [await _whole(request, served, text, asked.alternatives) for text in texts]
+            found = await _whole(request, served, several(asked.q), asked.alternatives)
         except UsageError as error:
             return JSONResponse({"error": str(error)}, 400)
-        told: dict[str, Any] = {
-            "translatedText": found[0][0] if isinstance(asked.q, str) else [one[0] for one in found]
-        }
+        told: dict[str, list[Any]] = {"translatedText": [one[0] for one in found]}
         if asked.alternatives:
-            told["alternatives"] = found[0][1] if isinstance(asked.q, str) else [one[1] for one in found]
+            told["alternatives"] = [one[1:] for one in found]
         if asked.source == "auto":
-            detected = {"language": code_of(served.about()["languages"][0]), "confidence": 0}
-            told["detectedLanguage"] = detected if isinstance(asked.q, str) else [detected] * len(texts)
-        return told
+            told["detectedLanguage"] = [{"language": code_of(served.languages[0]), "confidence": 0}] * len(found)
+        # one text is answered by one of each, a list of texts by lists
+        return {name: values[0] for name, values in told.items()} if isinstance(asked.q, str) else told
 
     return routes
 
@@ -198,22 +196,23 @@ def _fitting(pairs: dict[tuple[str, str], Served], asked: LibreTranslate) -> Ser
     raise UsageError(f"no model here translates {asked.source} to {asked.target}; known: {known}")
 
 
-async def _whole(request: Request, served: Served, text: str, alternatives: int) -> tuple[str, list[str]]:
-    """A text and its alternatives, line by line and sentence by sentence; what stands between lines stays."""
-    lines = [split_sentences(line) for line in text.split("\n")]
-    sentences = [one for line in lines for one in line]
+async def _whole(request: Request, served: Served, texts: list[str], alternatives: int) -> list[list[str]]:
+    """Each text and its alternatives, line by line and sentence by sentence; what stands between lines stays."""
+    lines = [[split_sentences(line) for line in text.split("\n")] for text in texts]
+    sentences = [one for text in lines for line in text for one in line]
     if len(sentences) > MOST_TEXTS:
         raise UsageError(f"q: {len(sentences)} sentences; at most {MOST_TEXTS}")
     asked = Translate.model_validate({"text": "", "n_best": alternatives + 1})
     found = iter(await translations(request, served, asked, sentences) if sentences else [])
-    by_line = [[next(found) for _ in line] for line in lines]
+    # of each sentence all translations, best first
+    each = [[[_texts_of(next(found)) for _ in line] for line in text] for text in lines]
 
-    def joined(number: int) -> str:
-        """With the alternative of this number of every sentence that has as many."""
-        chosen = [
-            [([one, *one["alternatives"]][min(number, len(one["alternatives"]))])["text"] for one in line]
-            for line in by_line
-        ]
-        return "\n".join(" ".join(line) for line in chosen)
+    def joined(text: list[list[list[str]]], number: int) -> str:
+        """With the translation of this number of every sentence that has as many, else its last."""
+        return "\n".join(" ".join(one[min(number, len(one) - 1)] for one in line) for line in text)
 
-    return joined(0), [joined(number + 1) for number in range(alternatives)]
+    return [[joined(text, number) for number in range(alternatives + 1)] for text in each]
+
+
+def _texts_of(translation: dict[str, Any]) -> list[str]:
+    return [one["text"] for one in (translation, *translation["alternatives"])]

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,6 @@ STEPS_TO_TIDY = 200
 ROWS_OF_A_SLOT = 8
 # what a search of each strategy does not look at; how hypotheses are ranked plays a part where there are several
 UNUSED = {"beam": ("temperature", "top_k", "top_p", "min_p"), "sample": ("beam",)}
-
 
 log = logging.getLogger("sightline.serve")
 
@@ -49,14 +48,14 @@ class Job:
     Attributes:
         key: jobs of one key can be computed together.
         done: set in the event loop with the result, or the error.
-        given_up: whether nobody waits for it any more. settled: whether it is over. since: when it came.
+        given_up: whether nobody waits for it any more. over: whether its place is free again. since: when it came.
     """
 
     key: Any
     loop: asyncio.AbstractEventLoop = field(init=False)
     done: asyncio.Future[Any] = field(init=False)
     given_up: bool = field(default=False, init=False)
-    settled: bool = field(default=False, init=False)
+    over: bool = field(default=False, init=False)
     since: float = field(default_factory=time.monotonic, init=False)
 
     def __post_init__(self) -> None:
@@ -126,8 +125,7 @@ class Engine:
     ) -> None:
         self.name, self.slots, self.most_waiting = name, slots, waiting
         self._metrics, self._searcher = metrics, searcher
-        self._calls: deque[Call] = deque()
-        self._writings: deque[Writing] = deque()
+        self._waiting: dict[type[Job], deque[Any]] = {Call: deque(), Writing: deque()}
         self._active: dict[Hashable, tuple[Search, dict[Sentence, Writing]]] = {}
         self._inside = 0  # jobs that have come and are not over
         self._wake = threading.Condition()
@@ -171,16 +169,16 @@ class Engine:
                 raise BusyError(max(1, round(self._seconds)))
             self._inside += len(jobs)
             for job in jobs:
-                (self._writings if isinstance(job, Writing) else self._calls).append(job)  # pyright: ignore
+                self._waiting[type(job)].append(job)
             self._wake.notify()
 
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not (self._calls or self._writings or self._active or self._closing):
+                while not (any(self._waiting.values()) or self._active):
+                    if self._closing:
+                        return
                     self._wake.wait()
-                if self._closing and not (self._calls or self._writings or self._active):
-                    return
                 calls, joining = self._next_calls(), self._next_writings()
             try:
                 self._turn(calls, joining)
@@ -189,7 +187,7 @@ class Engine:
                 within = [job for _, jobs in self._active.values() for job in jobs.values()]
                 jobs = {*calls, *(job for group in joining.values() for job in group), *within}
                 self._active.clear()
-                self._settle([(job, error) for job in jobs if not job.settled])
+                self._settle([(job, error) for job in jobs if not job.over])
 
     def _turn(self, calls: list[Call], joining: dict[Any, list[Writing]]) -> None:
         """One list of calls, then one step of every search."""
@@ -210,14 +208,14 @@ class Engine:
         """The oldest call, and others of its key that can be computed with it; those given up are forgotten."""
         taken: list[Call] = []
         kept: deque[Call] = deque()
-        for call in self._calls:
+        for call in self._waiting[Call]:
             if call.given_up:
-                self._over(1)
+                self._over([call])
             elif not taken or (call.key == taken[0].key and len(taken) < taken[0].together):
                 taken.append(call)
             else:
                 kept.append(call)
-        self._calls = kept
+        self._waiting[Call] = kept
         return taken
 
     def _next_writings(self) -> dict[Any, list[Writing]]:
@@ -225,20 +223,23 @@ class Engine:
         free = self.slots - sum(job.slots for _, jobs in self._active.values() for job in jobs.values())
         groups: dict[Any, list[Writing]] = defaultdict(list)
         kept: deque[Writing] = deque()
-        for job in self._writings:
+        for job in self._waiting[Writing]:
             if job.given_up:
-                self._over(1)
+                self._over([job])
             elif not kept and (job.slots <= free or free == self.slots):  # one that is too wide is written alone
                 groups[job.key].append(job)
                 free -= job.slots
             else:
                 kept.append(job)
-        self._writings = kept
+        self._waiting[Writing] = kept
         return groups
 
-    def _over(self, count: int) -> None:
+    def _over(self, jobs: Iterable[Job]) -> None:
+        """Their places are free."""
         with self._wake:
-            self._inside -= count
+            for job in jobs:
+                job.over = True
+                self._inside -= 1
 
     def _call(self, group: list[Call]) -> None:
         """All at once; where that fails each alone, so that nobody gets another's error."""
@@ -289,8 +290,7 @@ class Engine:
         search, jobs = self._active[key]
         for sentence in [sentence for sentence, job in jobs.items() if job.given_up]:
             search.remove(sentence)
-            del jobs[sentence]
-            self._over(1)
+            self._over([jobs.pop(sentence)])
             self._metrics.count("given_up", self.name)
         if jobs:
             began = time.monotonic()
@@ -310,9 +310,7 @@ class Engine:
 
     def _settle(self, results: list[tuple[Any, Any]]) -> None:
         """Hands results, or errors, to the event loop that waits for them: one call for all."""
-        self._over(len(results))
-        for job, _ in results:
-            job.settled = True
+        self._over(job for job, _ in results)
 
         def hand_over() -> None:
             for job, result in results:

@@ -46,7 +46,7 @@ class Guard:
     """
 
     def __init__(self, app: Any, *, hosts: Collection[str], token: str | None, metrics: Metrics) -> None:
-        self._app, self._hosts, self._metrics = app, {host.lower() for host in hosts}, metrics
+        self._app, self._hosts, self._metrics = app, {_name(host) or host.lower() for host in hosts}, metrics
         self._token = None if token is None else token.encode()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:

@@ -19,6 +19,11 @@ Model = Annotated[
 ]
 
 
+def several(texts: str | list[str]) -> list[str]:
+    """One text or several as a list."""
+    return [texts] if isinstance(texts, str) else texts
+
+
 class Asked(BaseModel):
     """What all requests have in common."""
 
@@ -139,4 +144,3 @@ class LibreTranslate(BaseModel):
     target: str = Field(max_length=20)
     format: Literal["text", "html"] = "text"
     alternatives: int = Field(0, ge=0, le=MOST_BEAM - 1)
-    api_key: str | None = Field(None, max_length=1000)

@@ -11,19 +11,12 @@ from typing import Any
 
 from sightline.errors import UsageError, nearest
 from sightline.loading import load
+from sightline.run import VERBS
 from sightline.serve.engine import Engine, Searcher
 from sightline.serve.metrics import Metrics
+from sightline.tasks.language import COUNTED
 
-# What may be asked of a run by what it has learned. Every run of a network can also be looked into.
-VERBS = {
-    "translation": ("translate", "score", "attention"),
-    "language": ("generate", "score", "attention"),
-    "masked_language": ("fill", "attention"),
-    "classification": ("classify", "attention"),
-    "image_classification": ("classify", "attention"),
-    "tagging": ("tag", "attention"),
-    "question_answering": ("answer", "attention"),
-}
+SCORING = ("translation", "language")  # tasks whose runs tell how probable a given text is
 SEARCHERS: dict[str, Callable[[Any], Searcher]] = {
     "translation": lambda model: Searcher(
         model.open_search,
@@ -56,14 +49,17 @@ class Served:
         self._lock = threading.Lock()
 
     @property
-    def counted(self) -> bool:
-        """Whether it is an n-gram model, without internals."""
-        return getattr(self.ready.settings.model, "kind", "") == "ngram"  # pyright: ignore
+    def verbs(self) -> tuple[str, ...]:
+        """What may be asked of it: its own verb; scores; and a look inside, where it is a network."""
+        scores = ("score",) if self.task in SCORING else ()
+        inside = () if getattr(self.ready.settings.model, "kind", "") == COUNTED else ("attention",)
+        return (VERBS[self.task], *scores, *inside)
 
     @property
-    def verbs(self) -> tuple[str, ...]:
-        """What may be asked of it."""
-        return tuple(verb for verb in VERBS[self.task] if not (self.counted and verb == "attention"))
+    def languages(self) -> list[str]:
+        """Of a translation: from which, into which."""
+        data = self.ready.settings.data
+        return [data.source_language, data.target_language] if self.task == "translation" else []
 
     @property
     def texts(self) -> int:
@@ -88,7 +84,6 @@ class Served:
     def about(self) -> dict[str, Any]:
         """What a client may want to know of it."""
         settings: Any = self.ready.settings
-        languages = getattr(settings.data, "source_language", None), getattr(settings.data, "target_language", None)
         return {
             "id": self.name,
             "object": "model",
@@ -99,7 +94,7 @@ class Served:
             "attends": "attention" in self.verbs and getattr(settings.model, "attention", "") != "none",
             "verbs": self.verbs,
             "parameters": self.ready.run.parameters(),
-            "languages": [one for one in languages if one],
+            "languages": self.languages,
             "texts": self.texts,
             "image": self.task == "image_classification",
             "checkpoints": self.ready.run.updates,
@@ -141,8 +136,7 @@ class Models:
         return UnknownModelError(f'model: there is no "{name[:100]}"{nearest(name, self.by_name)}')
 
     def pick(self, name: str | None, verb: str) -> Served:
-        """The model of a name, or the first that does what is asked. Raises UsageError where there is
-        none."""
+        """The model of a name, or the first that does what is asked. Raises UsageError where there is none."""
         if name is not None and name not in self.by_name:
             raise self.unknown(name)
         able = [one for one in self.by_name.values() if verb in one.verbs and name in (None, one.name)]

@@ -11,8 +11,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 
-from sightline.errors import SightlineError
-from sightline.serve.engine import BusyError, Call, ClosingError, Engine, Job, Writing
+from sightline.serve.engine import Call, Engine, Job, Writing
 
 log = logging.getLogger("sightline.serve")
 
@@ -69,8 +68,8 @@ async def as_written(job: Writing) -> AsyncIterator[list[int]]:
 
 
 class Events(StreamingResponse):
-    """Server-sent events while a job is computed. Where the client goes the job is given up, wherever it is; an error
-    after the first event is an event of its own."""
+    """Server-sent events while a job is computed. Where the client goes the job is given up, wherever it is. What can
+    be wrong with a request is found before; an error that comes now is a defect, and an event of its own."""
 
     def __init__(self, told: AsyncIterator[str], job: Job | None) -> None:
         super().__init__(_with_errors(told), media_type="text/event-stream")
@@ -91,10 +90,8 @@ async def _with_errors(told: AsyncIterator[str]) -> AsyncIterator[str]:
     except ClientGoneError:
         return
     except Exception as error:
-        known = isinstance(error, SightlineError | BusyError | ClosingError)
-        if not known:
-            log.exception("unexpected error in a stream")
-        message = str(error) if known else f"unexpected {type(error).__name__}; the server's log has more"
+        log.exception("unexpected error in a stream")
+        message = f"unexpected {type(error).__name__}; the server's log has more"
         yield event({"error": {"message": message, "type": "server_error", "code": 500}})
 
 

@@ -104,10 +104,12 @@ def to_search(model: Any, source: Ids, options: SearchOptions, prefix: Ids = ())
 
     Raises UsageError for a prefix longer than the model has positions for.
     """
-    most = model.context or len(prefix) + options.max_length(len(source))
-    if len(prefix) >= most:
-        raise UsageError(f"prefix: {len(prefix)} tokens; the model writes {most} at most")
-    longest = min(options.max_length(len(source)), most)
+    longest = options.max_length(len(source))
+    if model.context:
+        most = model.context - 1  # so that all of it can be read again, after the beginning of the sentence
+        if len(prefix) >= most:
+            raise UsageError(f"prefix: {len(prefix)} tokens; the model writes {most} at most")
+        longest = min(longest, most)
     return Sentence(longest, BOS, list(prefix), seed=own_seed(options.seed, source))
 
 

@@ -33,7 +33,7 @@ def decays(name: str, parameter: Tensor) -> bool:
 
 class MasterOptimizer:
     """Steps of fp32 weights by one of two rules: "adamw", Adam with decoupled weight decay (Loshchilov & Hutter 2019,
-    algorithm 2), or "sgd", the gradient times the learning rate, which asks for learning rates far larger.
+    algorithm 2), or "sgd", the gradient times the learning rate (Robbins & Monro 1951), with learning rates far larger.
 
     bf16 keeps 8 significant bits, so that an update smaller than 1/256 of a weight would be lost. A parameter of low
     precision therefore has an fp32 *master*: gradients are summed into fp32, the rule steps the master, and the

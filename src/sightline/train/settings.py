@@ -59,9 +59,7 @@ class TrainSettings(BaseModel):
         (0.9, 0.98), description="decay rates of Adam's averages of the gradient and of its square, per update"
     )
     eps: float = Field(1e-9, gt=0, description="added to the root of the second average in Adam's denominator")
-    weight_decay: float = Field(
-        0.0, ge=0, description="AdamW's, times the learning rate; not for biases, norms and embeddings"
-    )
+    weight_decay: float = Field(0.0, ge=0, description="times the learning rate; not for biases, norms and embeddings")
     clip: float = Field(1.0, ge=0, description="largest L2 norm of an update's gradient per token; 0 never clips")
     ema: float = Field(
         0.0,
