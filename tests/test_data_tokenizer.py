@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 import unicodedata
+from collections import Counter
 
 import numpy as np
 import pytest
+import tokenizers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -236,6 +238,34 @@ def test_of_very_many_words_the_frequent_ones_are_counted(monkeypatch: pytest.Mo
     monkeypatch.setattr(vocabulary, "_MOST_WORDS", 50)
     assert Tokenizer.train(lines, kind="word", vocab_size=6).to_json() == whole.to_json()
     assert Tokenizer.train(lines, kind="word", vocab_size=900).vocab_size < 60
+
+
+# with every normaliser there is
+CUT = {
+    kind: Tokenizer.train(LINES, kind=kind, vocab_size=400, lowercase=True, jamo=kind != "byte", normalization="NFKC")
+    for kind in KINDS
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(
+    lines=st.lists(
+        st.text(
+            st.one_of(
+                st.sampled_from(" \t\n\r'sa1.<▁\u0301\u0308Σ가\u00a0\u3000"), st.characters(exclude_categories=["Cs"])
+            )
+        )
+    )
+)
+@settings(max_examples=150, deadline=None)
+def test_words_counted_between_spaces_are_those_of_whole_lines(kind, lines):
+    backend = tokenizers.Tokenizer.from_str(CUT[kind].to_json())
+    normalizer, cut = backend.normalizer, backend.pre_tokenizer
+    expected = Counter(word for line in lines for word, _ in cut.pre_tokenize_str(normalizer.normalize_str(line)))
+    marks_spaces = normalizer.normalize_str("a") != "a"
+    assert vocabulary.count_words(lines, normalizer, cut, marks_spaces=marks_spaces) == {
+        word: count for word, count in expected.items() if "\0" not in word
+    }
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram", "char"])

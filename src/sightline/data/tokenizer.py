@@ -156,7 +156,7 @@ class Tokenizer:
         if rules.marks_spaces:
             steps += [normalizers.Replace(" ", SPACE_MARK), normalizers.Prepend(SPACE_MARK)]
         normalizer = normalizers.Sequence(steps)
-        words = vocabulary.count_words(lines, normalizer, rules.pre_tokenizer)
+        words = vocabulary.count_words(lines, normalizer, rules.pre_tokenizer, marks_spaces=rules.marks_spaces)
         if not words:
             raise DataError("tokenizer: there is no text to learn a vocabulary from; check the training files")
         backend = tokenizers.Tokenizer(rules.train(words, vocab_size, min_frequency))

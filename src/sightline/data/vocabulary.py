@@ -16,6 +16,8 @@ BYTE_PIECES = [f"<0x{byte:02X}>" for byte in range(256)]
 
 # Distinct words that are counted at once.
 _MOST_WORDS = 2_000_000
+# Text between spaces that is counted before it is cut into words.
+_CHARACTERS_AT_ONCE = 16_000_000
 # Nothing this long is a word of a language; learning from it would only cost time.
 _LONGEST_WORD = 256
 # Separates words on their way to the library's trainers; no text holds it, as readers refuse NUL.
@@ -38,21 +40,52 @@ BYTE_OF_CHAR = _byte_alphabet()
 
 
 def count_words(
-    lines: Iterable[str], normalizer: normalizers.Normalizer, pre_tokenizer: pre_tokenizers.PreTokenizer
+    lines: Iterable[str],
+    normalizer: normalizers.Normalizer,
+    pre_tokenizer: pre_tokenizers.PreTokenizer,
+    *,
+    marks_spaces: bool = False,
 ) -> Counter[str]:
-    """How often each word (what `pre_tokenizer` cuts) occurs.
+    """How often each word (what `pre_tokenizer` cuts) occurs; `marks_spaces` where `normalizer` puts a space in front.
+
+    No pre-tokenizer cuts otherwise on one side of a space for what stands on the other, so that text is first counted
+    between its spaces, and what occurs often is normalised and cut once.
 
     Memory grows neither with lines nor, beyond a few hundred MB, with distinct words: of more than `_MOST_WORDS` the
     rarest so far are forgotten, as in lossy counting (Manku & Motwani 2002).
     """
     words: Counter[str] = Counter()
     rare = 0
-    for line in lines:
-        words.update(word for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(line)))
+    for between in _between_spaces(lines, "" if marks_spaces else " "):
+        for text, count in between.items():
+            for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(text)):
+                words[word] += count
         while len(words) > _MOST_WORDS:
             rare += 1
             words = Counter({word: count for word, count in words.items() if count > rare})
     return Counter({w: n for w, n in words.items() if len(w) <= _LONGEST_WORD and _SEPARATOR not in w})
+
+
+def _between_spaces(lines: Iterable[str], space: str) -> Iterator[Counter[str]]:
+    """Counts of what stands between spaces, a few million characters at a time; but for a line's first, after `space`.
+
+    A line with several spaces in a row stays whole, as what is cut there depends on how many they are.
+    """
+    whole: Counter[str] = Counter()
+    parts: Counter[str] = Counter()
+    characters = 0
+    for line in lines:
+        first, *others = line.split(" ")
+        if not first or "" in others:
+            whole[line] += 1
+        else:
+            whole[first] += 1
+            parts.update(others)
+        characters += len(line)
+        if characters > _CHARACTERS_AT_ONCE:
+            yield from (whole, Counter({space + part: count for part, count in parts.items()}))
+            whole, parts, characters = Counter(), Counter(), 0
+    yield from (whole, Counter({space + part: count for part, count in parts.items()}))
 
 
 def train_bpe(words: Mapping[str, int], vocab_size: int, min_frequency: int) -> models.Model:
