@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import MODELS, sightline, write_pairs
+from conftest import LANGUAGE_MODELS, MODELS, sightline, write_pairs
 from serving import serving
 
 from sightline import config
@@ -129,6 +129,34 @@ def test_all_of_serving(kinds, classifiers, config_file: Path, tmp_path: Path, c
         for code in commands_of_python(ROOT / "docs" / "serve.md"):
             exec(compile(code.replace("http://localhost:8000", server.url), "serve.md", "exec"), {})
             assert capsys.readouterr().out.strip()
+
+
+def test_all_of_looking(
+    kinds, config_file: Path, language_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """docs/sight.md: every command and every line of Python, on runs of the models that it names, made tiny."""
+    heads = [*MODELS["transformer"], "model.num_layers=2", "model.num_heads=4"]
+    luong = [*MODELS["seq2seq"], "model.cell=lstm", "model.attention=general"]
+    for name, overrides in {"transformer-ko-en": heads, "multi30k-lstm-luong": luong}.items():
+        assert sightline("train", config_file, "--run", tmp_path / "runs" / name, *overrides) == 0
+    gpt = [*LANGUAGE_MODELS["gpt"], "model.max_length=64"]
+    assert sightline("train", language_file, "--run", tmp_path / "runs" / "nsmc-gpt", *gpt) == 0
+    others = {"gru-ko-en": kinds["seq2seq"], "multi30k-transformer": tmp_path / "runs" / "transformer-ko-en"}
+    for name, run in others.items():
+        (tmp_path / "runs" / name).symlink_to(run)
+    monkeypatch.chdir(tmp_path)
+    write_pairs(tmp_path, "captions", 60, 0)
+    for line in commands(ROOT / "docs" / "sight.md", "sh"):
+        words = shlex.split(line)
+        assert sightline(*words[1:]) == 0, (line, capsys.readouterr().err)
+        if "--picture" in words:
+            committed = ROOT / "docs" / "pictures" / f"look-{words[-1]}"
+            assert (tmp_path / words[-1]).exists()
+            assert committed.stat().st_size < 50_000
+    capsys.readouterr()
+    for code in commands_of_python(ROOT / "docs" / "sight.md"):
+        exec(compile(code, "sight.md", "exec"), {})
+        assert capsys.readouterr().out.strip()
 
 
 def commands_of_python(file: Path) -> list[str]:
