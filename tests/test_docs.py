@@ -58,6 +58,11 @@ def test_make_targets_in_the_docs_exist() -> None:
             assert re.search(rf"^{target}:", makefile, re.M), target
 
 
+def test_the_script_that_calls_make_test_can_be_read_by_bash() -> None:
+    found = subprocess.run(["bash", "-n", ROOT / ".ci" / "run"], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+
+
 def test_readme_commands_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
