@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import WORDS, sightline
+from conftest import sightline
 
 import sightline as package
 from sightline.data.grammar import split
 from sightline.errors import DataError
-from sightline.sight import heads, measures
+from sightline.sight import alignment, heads, measures
 from sightline.sight.alignment import Aligner, alignment_error, from_pharaoh, to_pharaoh
-from sightline.sight.reading import Look, Reading, look
+from sightline.sight.reading import Look, Reading, Side, look
 from sightline.sight.terminal import numbers_text
 
 TEXT = "ein haus rot blau"
@@ -200,14 +201,26 @@ def test_alignment_error_by_hand() -> None:
         from_pharaoh("0 0", "x:1")
 
 
-def test_links_of_words(runs: dict[str, Path]) -> None:
-    model: Any = package.load(runs["seq2seq"])
-    seen = look(model.reading(TEXT, target=" ".join(WORDS[word] for word in TEXT.split())), "decoder.attention.weights")
-    by_word = seen.by_word("decoder.attention.weights")
-    links = Aligner(heads.Site("decoder.attention.weights"), 0).links(seen)
-    for source, target in links:
-        assert by_word[target].argmax() == source
-    assert all(source < 4 and target < 4 for source, target in links)
+def test_links_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """나는 학생|입니다 into I am a stu|dent, with the ends."""
+    source = Side(("나는", "학생", "입니다", "</s>"), (0, 1, 1, 2), ("나는", "학생입니다", "</s>"))
+    target = Side(("I", "am", "a", "stu", "dent", "</s>"), (0, 1, 2, 3, 3, 4), ("I", "am", "a", "student", "</s>"))
+    weights_TS = np.array(
+        [
+            [0.7, 0.1, 0.1, 0.1],
+            [0.1, 0.0, 0.5, 0.4],  # both tokens of a source word are one
+            [0.0, 0.0, 0.0, 1.0],  # at the end alone: no link
+            [0.0, 0.9, 0.1, 0.0],
+            [0.5, 0.1, 0.0, 0.4],  # its word has (0.25, 0.55) with the one before it
+            [0.0, 0.0, 0.0, 1.0],
+        ]
+    )
+    monkeypatch.setattr(alignment, "weights_of", lambda seen, site: weights_TS)
+    seen: Any = SimpleNamespace(reading=SimpleNamespace(sides={"source": source, "target": target}))
+    site = heads.Site("decoder.attention.weights")
+    assert Aligner(site, 0).links(seen) == {(0, 0), (1, 1), (1, 3)}
+    # read one step later "I" has (0.1, 0.5), "a" (0, 1) and "student" (0.25, 0.05)
+    assert Aligner(site, 1).links(seen) == {(1, 0), (0, 3), (1, 2)}
 
 
 def test_align(runs: dict[str, Path], texts: Path, tmp_path: Path, capsys) -> None:

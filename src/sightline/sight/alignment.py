@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from sightline.errors import DataError, UsageError
 from sightline.sight.heads import Site, sites, weights_of
 from sightline.sight.reading import Look, Reading, look
 
 Links = frozenset[tuple[int, int]]  # (source word, target word), from 0
+SHARE = 0.4
 CROSS = ("decoder.*.cross_attention.weights", "decoder.attention.weights")
 
 
@@ -26,16 +29,17 @@ class Aligner:
     shift: int
 
     def links(self, seen: Look) -> Links:
-        """For each target word the source word that was looked at most; none where that is the end of the source."""
+        """The pairs of words of which one has much of the other: a source word that got `SHARE` of what a target word
+        looked at, and one of whose attention a target word paid `SHARE`. The union of both directions (Och & Ney
+        2003), as several words of one language can be one of the other. The ends of both sides are no words."""
         source, target = (seen.reading.sides[side] for side in ("source", "target"))
         weights_TS = weights_of(seen, self.site)[self.shift :]
-        into, out_of = source.membership, target.membership[: len(weights_TS)]
-        by_word = out_of.T @ weights_TS @ into
-        # the ends of both sides are no words
-        ends = len(source.names) - 1
-        return frozenset(
-            (int(row.argmax()), word) for word, row in enumerate(by_word[:-1]) if row.sum() and row.argmax() != ends
-        )
+        out_of = target.membership[: len(weights_TS)]
+        words = (out_of / out_of.sum(0).clip(min=1)).T @ weights_TS @ source.membership
+        words = words[:-1, :-1]
+        # where next to nothing was looked at, there are no shares of it
+        shares = np.maximum(words / words.sum(0).clip(1e-3), words / words.sum(1, keepdims=True).clip(1e-3))
+        return frozenset((int(source), int(target)) for target, source in np.argwhere(shares >= SHARE))
 
 
 def alignment_error(found: Iterable[Links], gold: Iterable[Links]) -> float:
