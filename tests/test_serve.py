@@ -450,6 +450,16 @@ def test_who_may_ask(served: Server, kinds: dict[str, Path]) -> None:
             assert answer.status_code == 401
             assert answer.headers["www-authenticate"] == "Bearer"
         assert client.get("/v1/models", headers={"authorization": "Bearer correct-horse"}).status_code == 200
+        # LibreTranslate's clients have the token in the body, and there alone
+        assert LibreTranslateAPI(f"{server.url}/", "correct-horse").languages() == []
+        asked = {"q": "x", "source": "de", "target": "en"}
+        for body in ({"json": {**asked, "api_key": "correct-horse"}}, {"data": {**asked, "api_key": "correct-horse"}}):
+            assert "no model here translates" in client.post("/translate", **body).json()["error"]
+        for key in ("wrong-horse", "\ud800", 1, ["correct-horse"], None):
+            assert client.post("/translate", content=json.dumps({**asked, "api_key": key})).status_code == 401
+        for content in (b"", b"[1]", b"[" * 50_000, b"\xff=1&api_key=wrong"):
+            assert client.post("/translate", content=content).status_code == 401
+        assert client.post("/v1/generate", json={"prompt": "x", "api_key": "correct-horse"}).status_code == 401
 
 
 def test_no_more_is_read_than_may_be_sent(served: Server) -> None:

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from sightline.serve.metrics import Metrics
 
@@ -35,6 +35,7 @@ HEADERS = {
 }
 WITH_IMAGES = ("/v1/classify", "/v1/attention")
 OPEN = ("/", "/health", "/docs")  # without a token: the page asks for it
+KEYED = ("/translate", "/languages")  # LibreTranslate's clients put it into the body
 
 
 class Guard:
@@ -65,11 +66,16 @@ class Guard:
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
+        keyed = scope["path"] in KEYED
         problem = self._refused(scope, headers)
+        if problem is None and not keyed:
+            problem = self._unknown(scope, headers)
         body = b""
         try:
             if problem is None:
                 body, problem = await self._body(scope, headers, receive)
+            if problem is None and keyed:
+                problem = self._unknown(scope, headers, body)
             if problem is None:
                 await self._app(scope, _replayed(body, receive), dressed)
             else:
@@ -95,13 +101,17 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and _place(origin) != host.lower():
             return 403, "requests from other sites' pages are not answered"
-        is_open = scope["path"] in OPEN or scope["path"].startswith("/static/")
-        if self._token is not None and not is_open:
-            scheme, _, given = headers.get("authorization", "").partition(" ")
-            known = scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token)
-            if not known:
-                return 401, "a token is needed: Authorization: Bearer …"
         return None
+
+    def _unknown(self, scope: Any, headers: dict[str, str], body: bytes = b"") -> tuple[int, str] | None:
+        """(401, reason) where a token is needed, and neither the header nor `body` has it."""
+        if self._token is None or scope["path"] in OPEN or scope["path"].startswith("/static/"):
+            return None
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        keys = (given.strip() if scheme.lower() == "bearer" else "", _api_key(body))
+        if any(hmac.compare_digest(key.encode(errors="replace"), self._token) for key in keys):
+            return None
+        return 401, "a token is needed: Authorization: Bearer …"
 
     async def _body(
         self, scope: Any, headers: dict[str, str], receive: Receive
@@ -128,6 +138,16 @@ class Guard:
                         return bytes(body), None
         except TimeoutError:
             return b"", (408, "the request took too long to arrive")
+
+
+def _api_key(body: bytes) -> str:
+    """`api_key` of a body, JSON or a form; nothing where there is none."""
+    try:
+        asked = json.loads(body)
+        key = asked.get("api_key") if isinstance(asked, dict) else None
+    except (ValueError, RecursionError):
+        key = parse_qs(body.decode(errors="replace")).get("api_key", [None])[0]
+    return key if isinstance(key, str) else ""
 
 
 def _place(origin: str) -> str:
