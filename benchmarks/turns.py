@@ -16,7 +16,7 @@ import torch
 
 Runs = dict[str, list[dict[str, float]]]
 ALLOCATOR = "-allocator"
-# glibc's way to have its thresholds set from outside; the values Sightline sets from inside
+# glibc's way to have its thresholds set from outside; much as Sightline sets them from inside
 KEEP_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
 
 

@@ -89,8 +89,6 @@ def test_readme_commands_run(
                 (tmp_path / words[2]).write_text(written.replace("vocab_size = 8000", "vocab_size = 300"), "utf-8")
                 words += TINY_MODEL
         assert sightline(*words[1:]) == 0, (line, capsys.readouterr().err)
-        if words[1:3] == ["train", "gru-ko-en"]:
-            assert sightline("train", "transformer-ko-en", *TINY_TRANSLATION) == 0  # the run that the next lines use
 
 
 def served(words: list[str], folder: Path | None = None) -> None:

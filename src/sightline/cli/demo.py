@@ -9,7 +9,7 @@ import typer
 
 from sightline.cli.common import say
 
-NOTES_SENTENCE = "나는 인공지능을 공부하는 학생입니다."
+SENTENCE = "나는 인공지능을 공부하는 학생입니다."
 # recipe → what the table calls it
 MODELS = {"gru-ko-en": "GRU, additive attention", "transformer-ko-en": "Transformer"}
 
@@ -96,7 +96,7 @@ def _examples(trained: dict) -> None:
     from sightline.translator import Translator
 
     evaluation = next(iter(trained.values()))[2][0]
-    sources, references = [NOTES_SENTENCE, *evaluation.sources[:4]], ["", *evaluation.references[:4]]
+    sources, references = [SENTENCE, *evaluation.sources[:4]], ["", *evaluation.references[:4]]
     found = {title: Translator(path).translate(sources) for title, (path, _, _) in trained.items()}
     width = max(len(title) for title in trained)
     for row, source in enumerate(sources):
@@ -112,7 +112,7 @@ def _attention(path: Path, title: str) -> None:
     from sightline.sight.terminal import attention_text
     from sightline.translator import Translator
 
-    looked = Translator(path).translate(NOTES_SENTENCE, attention=True).attention
+    looked = Translator(path).translate(SENTENCE, attention=True).attention
     if looked is None:
         return
     print(f"\nwhere the {title} looked (rows: what it wrote, columns: what it read)\n")
