@@ -18,7 +18,7 @@ from sightline.errors import DataError
 from sightline.sight import alignment, heads, measures
 from sightline.sight.alignment import Aligner, alignment_error, from_pharaoh, to_pharaoh
 from sightline.sight.reading import Look, Reading, Side, look
-from sightline.sight.terminal import numbers_text
+from sightline.sight.terminal import grids_text, numbers_text
 
 TEXT = "ein haus rot blau"
 
@@ -34,7 +34,8 @@ VIEWS = {
     "positions": ("transformer", "gpt", "bert", "classifier", "tagger", "answerer", "vit"),
     "residual": TRANSFORMERS,
     "gradients": (*TRANSFORMERS, "seq2seq", "recurrent", "window"),
-    "lens": ("gpt",),
+    "lens": ("gpt", "bert"),
+    "patches": ("vit",),
 }
 CASES = [(view, kind) for view, kinds in VIEWS.items() for kind in kinds]
 
@@ -181,6 +182,23 @@ def test_the_logit_lens_ends_with_what_the_model_says(language_runs: dict[str, P
         best = model.model.project(features)[0].softmax(-1).max(-1)
     assert lens.tokens[-1] == model.tokenizer.tokens(best.indices.tolist())
     np.testing.assert_allclose(lens.probabilities[-1], best.values, atol=1e-5)
+
+
+def test_the_lens_of_a_bert_ends_with_its_candidates(kinds: dict[str, Path]) -> None:
+    model: Any = package.load(kinds["bert"])
+    reading = model.reading("ein [MASK] rot")
+    seen = look(reading)
+    lens = measures.logit_lens(model, seen)
+    place = reading.sides["position"].tokens.index("[MASK]")
+    (candidates,) = model.fill("ein [MASK] rot").blanks
+    assert lens.tokens[-1][place] == candidates[0].token
+    assert lens.probabilities[-1][place] == pytest.approx(candidates[0].probability, abs=1e-5)
+    assert lens.probabilities.shape == (1 + model.settings.model.num_layers, len(reading.sides["position"]))
+
+
+def test_grids_are_shaded_to_their_largest_number() -> None:
+    text = grids_text({"a": np.array([[1.0, 0.5]]), "열": np.array([[4.0, 0.5]])})
+    assert text.splitlines() == ["a      열", "██▒▒   ██"]
 
 
 def test_tables_reckon_with_wide_characters() -> None:

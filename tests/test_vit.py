@@ -16,7 +16,7 @@ from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification
 
 import sightline as package
-from sightline.data.images import Augmentation, ImageSource, fitted, open_image, read_images
+from sightline.data.images import Augmentation, ImageSource, fitted, open_image, read_images, turned
 from sightline.errors import DataError, SightlineError, UsageError
 from sightline.interop.vit import write_vit
 from sightline.models.vit import ViT, ViTSizes, cut, rollout, waves
@@ -207,6 +207,27 @@ def test_augmentation() -> None:
     assert share.max() < 0.35
     assert np.array_equal(erased[erased > 0], pixels[erased > 0])
     assert np.array_equal(pixels, kept)
+
+
+def test_turning_and_scaling() -> None:
+    random = np.random.default_rng(0)
+    pixels = random.integers(1, 256, (3, 8, 8, 2), dtype=np.uint8)
+    quarters = turned(pixels, np.array([0.0, np.pi / 2, -np.pi / 2]), np.ones(3))
+    for image, quarter, times in zip(pixels, quarters, (0, 1, -1), strict=True):
+        assert np.array_equal(quarter, np.rot90(image, times))
+    flat = np.zeros((2, 9, 13, 1), np.uint8)
+    flat[:, 2:7, 2:11] = 255
+    grown, shrunk = turned(flat, np.zeros(2), np.array([1.4, 0.6]))[..., 0] > 127
+    assert (grown.sum(0).max(), grown.sum(1).max()) == (7, 13)
+    assert (shrunk.sum(0).max(), shrunk.sum(1).max()) == (3, 5)
+    long = np.zeros((1, 21, 41, 1), np.uint8)
+    long[0, 10, 11:30] = 255  # a turn keeps lengths, whatever the sides
+    upright = turned(long, np.array([np.pi / 2]), np.ones(1))[0, :, :, 0]
+    assert np.flatnonzero(upright[:, 20] > 127).tolist() == list(range(1, 20))
+    pixels = random.integers(1, 256, (40, 9, 9, 1), dtype=np.uint8)
+    change = Augmentation(rotate=20, zoom=0.2)
+    assert np.array_equal(change(pixels, 1, 0, 0), change(pixels, 1, 0, 0))
+    assert all(not np.array_equal(one, other) for one, other in zip(change(pixels, 1, 0, 0), pixels, strict=True))
 
 
 def test_learning_and_looking(vit: Path, texts: Path, image_file: Path, tmp_path: Path, capsys) -> None:

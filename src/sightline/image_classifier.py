@@ -12,10 +12,10 @@ import torch
 
 from sightline.data.images import fitted, open_image
 from sightline.decode import log_probabilities
-from sightline.models.vit import rollout
-from sightline.nn.forward import Forward, Recorder
+from sightline.nn.forward import Forward
 from sightline.ready import Ready
-from sightline.sight.reading import Reading, Side, over_positions
+from sightline.sight.measures import PatchAttention, patch_attention
+from sightline.sight.reading import Reading, Side, look, over_positions
 from sightline.tasks.image_classification import ImageSettings, make_model, read, read_labelled, scores, to_tensor
 
 Image = str | Path | np.ndarray
@@ -32,21 +32,6 @@ class ImagePrediction:
     def probability(self) -> float:
         """Of the label."""
         return self.probabilities[self.label]
-
-
-@dataclass(frozen=True)
-class PatchAttention:
-    """Where a classifier looked in one image.
-
-    Attributes:
-        pixels: the image as it was read, (Y, X, C) bytes. weights: of the class token over the patches, by layer and
-            head: (L, H, rows, columns). rollout: how much of the class token comes from each patch by attention through
-            all layers (rows, columns), scaled to sum to 1.
-    """
-
-    pixels: np.ndarray
-    weights: np.ndarray
-    rollout: np.ndarray
 
 
 class ImageClassifier(Ready[ImageSettings]):
@@ -84,19 +69,9 @@ class ImageClassifier(Ready[ImageSettings]):
             found.append(ImagePrediction(max(named, key=lambda name: named[name]), named))
         return found
 
-    @torch.inference_mode()
     def attention(self, image: Image) -> PatchAttention:
         """What the class token looked at in one image."""
-        pixels = self._pixels(image)
-        recorder = Recorder(["blocks.*.self_attention.weights"])
-        self.model(to_tensor(self.settings, pixels[None], self.model), Forward(recorder=recorder))
-        layers = self.settings.model.num_layers
-        names = [f"blocks.{number}.self_attention.weights" for number in range(layers)]
-        weights_LBHTT = torch.stack([recorder.tensors[name][0].float().cpu() for name in names])
-        side = self.settings.model.side
-        flow_P = rollout(weights_LBHTT)[0, 0, 1:]
-        over_patches = weights_LBHTT[:, 0, :, 0, 1:].unflatten(-1, (side, side))
-        return PatchAttention(pixels, over_patches.numpy(), (flow_P / flow_P.sum()).view(side, side).numpy())
+        return patch_attention(look(self.reading(image), "blocks.*.self_attention.weights"))
 
     @staticmethod
     def first_of(settings: Any, files: Any) -> list[Any]:
@@ -109,7 +84,8 @@ class ImageClassifier(Ready[ImageSettings]):
 
         A patch that is taken out becomes the mean of all images.
         """
-        images_1CYX, sizes = to_tensor(self.settings, self._pixels(image)[None], self.model), self.settings.model
+        pixels, sizes = self._pixels(image), self.settings.model
+        images_1CYX = to_tensor(self.settings, pixels[None], self.model)
 
         def all_of(images_1CYX: torch.Tensor, forward: Forward) -> torch.Tensor:
             return log_probabilities(self.model(images_1CYX, forward)[0]).cpu()
@@ -131,6 +107,7 @@ class ImageClassifier(Ready[ImageSettings]):
             [self.settings.data.classes[best]],
             change,
             "greyed",
+            pixels,
         )
 
     def _pixels(self, image: Image) -> np.ndarray:

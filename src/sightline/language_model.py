@@ -297,6 +297,13 @@ class LanguageModel(Ready[LanguageSettings]):
         outputs = self.tokenizer.tokens(goals.tolist())
         return over_positions(None, side, run, outputs, lambda _, place: place, "taken out")
 
+    def read_out(self, residual_BTD: Tensor) -> Tensor:
+        """The residual stream after any layer as logits of what comes next. Raises UsageError for all but a GPT."""
+        if self.settings.model.kind != "gpt":
+            raise UsageError(f"{self.run.path}: the logit lens reads the residual stream of a GPT")
+        inner: Any = self.model
+        return inner.project(residual_BTD if inner.norm is None else inner.norm(residual_BTD))
+
     def _stopper(self, stop: Sequence[str]):
         if not stop:
             return None

@@ -11,7 +11,10 @@ import typer
 from sightline.cli.common import RunArgument, print_json, say, say_drawn
 
 # What can be looked at, in the words of the command line.
-VIEWS = ("attention", "heads", "alignment", "gates", "belt", "states", "positions", "residual", "gradients", "lens")
+VIEWS = (
+    "attention", "heads", "alignment", "gates", "belt", "states", "positions", "residual", "gradients", "lens",
+    "patches",
+)  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -25,9 +28,12 @@ def look(
         typer.Argument(help="What the model reads: a text (two of a pair, question and text), or an image file."),
     ] = None,
     what: Annotated[
-        str,
-        typer.Option(help="attention, heads, alignment, gates, belt, states, positions, residual, gradients or lens."),
-    ] = "attention",
+        str | None,
+        typer.Option(
+            help="attention, heads, alignment, gates, belt, states, positions, residual, gradients, lens or patches; "
+            "by default attention, of an image patches."
+        ),
+    ] = None,
     site: Annotated[
         str | None, typer.Option(help='Which attention or layer, as --list names it; "NAME:3" is one head.')
     ] = None,
@@ -56,14 +62,17 @@ def look(
     from sightline.sight.page import write_page
     from sightline.train.machine import setup
 
-    if what not in VIEWS:
+    if what is not None and what not in VIEWS:
         raise UsageError(f'--what: there is no "{what}"{nearest(what, VIEWS)}')
     if picture is not None and Path(picture).suffix not in (".svg", ".png", ".html"):
         raise UsageError(f"{picture}: a picture is .svg or .png, a page .html")
-    if site is not None and what not in CHOOSING:
-        raise UsageError(f"--site: {what} is of the whole model; leave it out")
     setup(threads)
     model: Any = load(run, device=device)
+    what = what or (
+        "patches" if model.run.task == "image_classification" and site is None and not check else "attention"
+    )
+    if site is not None and what not in CHOOSING:
+        raise UsageError(f"--site: {what} is of the whole model; leave it out")
     given = {} if target is None else {"target": target}
     if given and model.run.task != "translation":
         raise UsageError(f"--target is for a translation; {run} is a run of task {model.run.task}")

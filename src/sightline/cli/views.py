@@ -14,7 +14,7 @@ from sightline.sight import drawings, heads, measures, pictures
 from sightline.sight.alignment import CROSS, Aligner
 from sightline.sight.reading import Look, Reading, by_word
 from sightline.sight.reading import look as look_at
-from sightline.sight.terminal import attention_text, numbers_text
+from sightline.sight.terminal import attention_text, grids_text, numbers_text
 
 ATTENTION = ("*.weights",)
 
@@ -199,7 +199,7 @@ def gradients(model: Any, reading: Reading, site: str | None) -> View:
 
 
 def lens(model: Any, reading: Reading, site: str | None) -> View:
-    """What a GPT would say next after each of its layers."""
+    """What a GPT would say next after each of its layers, or a BERT in each place."""
     seen = look_at(reading, "embedding", "*residual")
     found = measures.logit_lens(model, seen)
     inputs = reading.sides["position"].tokens
@@ -215,6 +215,17 @@ def lens(model: Any, reading: Reading, site: str | None) -> View:
                 lambda path: drawings.lens_picture(found.tokens, found.probabilities, inputs, path))  # fmt: skip
 
 
+def patches(model: Any, reading: Reading, site: str | None) -> View:
+    """An image, and over it what the class token looked at: in the last layer, and by rollout through all of them."""
+    seen = measures.patch_attention(look_at(reading, "*.self_attention.weights"))
+    last = seen.weights[-1].mean(0)
+    return View(
+        grids_text({"last layer": last, "rollout": seen.rollout}),
+        {"weights": seen.weights.tolist(), "rollout": seen.rollout.tolist()},
+        lambda path: pictures.patches_picture(seen.pixels, last, seen.rollout, path),
+    )
+
+
 # What can be chosen among by --site.
 CHOOSING = ("attention", "heads", "alignment", "gates", "belt", "states", "residual")
 VIEW: dict[str, Callable[[Any, Reading, str | None], View]] = {
@@ -228,4 +239,5 @@ VIEW: dict[str, Callable[[Any, Reading, str | None], View]] = {
     "residual": residual,
     "gradients": gradients,
     "lens": lens,
+    "patches": patches,
 }

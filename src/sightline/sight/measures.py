@@ -1,4 +1,4 @@
-"""Figures drawn from a reading: gates over time, the residual stream, gradients by distance, the logit lens."""
+"""Figures drawn from a reading: gates over time, the residual stream, gradients by distance, lens, patches."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from sightline.errors import UsageError
+from sightline.models.vit import rollout
 from sightline.nn.forward import Forward, Recorder
 from sightline.sight.reading import Look, Reading
 from sightline.sight.record import Record
@@ -80,7 +81,7 @@ def gradients(reading: Reading) -> Gradients:
 
 @dataclass(frozen=True)
 class Lens:
-    """What a language model would say after each layer (L, T): its likeliest token, and the probability."""
+    """What a model would say after each layer (L, T): its likeliest token, and the probability."""
 
     tokens: list[list[str]]
     probabilities: np.ndarray
@@ -88,25 +89,54 @@ class Lens:
 
 @torch.inference_mode()
 def logit_lens(model: Any, look: Look) -> Lens:
-    """The next token read off the residual stream after the embedding and after every block (nostalgebraist 2020).
+    """The tokens read off the residual stream after the embedding and after every block (nostalgebraist 2020).
+
+    Of a GPT those that come next, of a BERT those that stand at each place, [MASK] or not.
 
     Args:
-        model: a loaded language model of the kind gpt. look: with "embedding" and "blocks.*.residual" recorded.
+        model: a loaded GPT, or a BERT that fills blanks. look: with "embedding" and "blocks.*.residual" recorded.
 
     Raises UsageError for another kind of model.
     """
-    if model.run.task != "language" or model.settings.model.kind != "gpt":
-        raise UsageError(f"{model.run.path}: the logit lens reads the residual stream of a GPT")
-    inner = model.model
+    if not hasattr(model, "read_out"):
+        raise UsageError(f"{model.run.path}: the logit lens reads the residual stream of a GPT, or of a BERT's blanks")
     names = [name for name in look.names if name.split(".")[-1] in ("embedding", "residual")]
     tokens, probabilities = [], []
     for name in names:
-        x_1TD = look.record[name]
-        x_1TD = x_1TD if inner.norm is None else inner.norm(x_1TD)
-        best = inner.project(x_1TD)[0].softmax(-1).max(-1)
+        best = model.read_out(look.record[name])[0].softmax(-1).max(-1)
         tokens.append(model.tokenizer.tokens(best.indices.tolist()))
         probabilities.append(best.values.float().cpu().numpy())
     return Lens(tokens, np.stack(probabilities))
+
+
+@dataclass(frozen=True)
+class PatchAttention:
+    """Where a Vision Transformer's class token looked in one image.
+
+    Attributes:
+        pixels: the image as it was read, (Y, X, C) bytes. weights: of the class token over the patches, by layer and
+            head: (L, H, rows, columns). rollout: how much of the class token comes from each patch by attention through
+            all layers (rows, columns), scaled to sum to 1.
+    """
+
+    pixels: np.ndarray
+    weights: np.ndarray
+    rollout: np.ndarray
+
+
+def patch_attention(look: Look) -> PatchAttention:
+    """What the class token looked at. Raises UsageError for what is no image.
+
+    Args:
+        look: with "blocks.*.self_attention.weights" recorded, of an image.
+    """
+    if look.reading.image is None:
+        raise UsageError("patches are of images; this model reads text")
+    weights_LBHTT = torch.stack([look[name][None] for name in look.names if name.endswith("self_attention.weights")])
+    side = round((len(look.reading.sides["position"]) - 1) ** 0.5)
+    flow_P = rollout(weights_LBHTT)[0, 0, 1:]
+    over_patches = weights_LBHTT[:, 0, :, 0, 1:].unflatten(-1, (side, side))
+    return PatchAttention(look.reading.image, over_patches.numpy(), (flow_P / flow_P.sum()).view(side, side).numpy())
 
 
 def position_table(positions: Any, count: int, width: int) -> np.ndarray:

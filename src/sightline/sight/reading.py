@@ -73,6 +73,7 @@ class Reading:
         outputs: what those are of.
         without: the same input with one position of the side that is read masked or taken out. How is said in `taken`.
         read: the side that the output is made from.
+        image: of an image its pixels as they are read, (Y, X, C) bytes.
     """
 
     sides: Mapping[str, Side]
@@ -81,6 +82,7 @@ class Reading:
     without: Callable[[int], Reading]
     read: str
     taken: str
+    image: np.ndarray | None = None
 
 
 def over_positions(
@@ -90,6 +92,7 @@ def over_positions(
     outputs: Sequence[str],
     change: Callable[[Any, int], Any],
     taken: str,
+    image: np.ndarray | None = None,
 ) -> Reading:
     """A reading of one side: `run` of an item, and of the item that `change` makes without a position."""
 
@@ -101,6 +104,7 @@ def over_positions(
             lambda place: make(change(item, place)),
             "position",
             taken,
+            image,
         )
 
     return make(item)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from rich.cells import cell_len
@@ -35,6 +35,17 @@ def attention_text(weights_TS: np.ndarray, source: Sequence[str], target: Sequen
         ]
         lines.append(" " * (margin - cell_len(token)) + token + "  " + " ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def grids_text(grids: Mapping[str, np.ndarray]) -> str:
+    """Grids (rows, columns) side by side under their names, each shaded from nothing to its largest number."""
+    blocks = []
+    for name, values in grids.items():
+        shades = np.minimum(values / values.max() * len(_SHADES), len(_SHADES) - 1).astype(int)
+        lines = [name, *("".join(_SHADES[shade] * 2 for shade in row) for row in shades)]
+        width = max(map(cell_len, lines))
+        blocks.append([line + " " * (width - cell_len(line)) for line in lines])
+    return "\n".join("   ".join(row).rstrip() for row in zip(*blocks, strict=True))
 
 
 def numbers_text(values_RC: np.ndarray, columns: Sequence[str], rows: Sequence[str]) -> str:

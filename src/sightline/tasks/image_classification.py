@@ -55,6 +55,8 @@ class AugmentationSettings(Frozen):
     """How training images are changed each time they come."""
 
     shift: int = Field(0, ge=0, description="moved by up to so many pixels each way")
+    rotate: float = Field(0.0, ge=0, le=180, description="turned by up to so many degrees each way")
+    zoom: float = Field(0.0, ge=0, lt=1, description="made larger or smaller by up to this share")
     flip: bool = Field(False, description="half of them mirrored; not for letters or digits")
     erase: float = Field(0.0, ge=0, le=1, description="share of them that lose a random rectangle")
 
