@@ -294,7 +294,11 @@ def test_filling_in(bert: Path, capsys) -> None:
     own = [model.fill(f"{word} red {word}\n{word} old [MASK]").blanks[0][0].token for word in WORDS.values()]
     assert sum(one == word for one, word in zip(own, WORDS.values(), strict=True)) >= 4
     assert sightline("fill", bert, "a [MASK]", "--top", 2) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 3
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 3
+    assert "unknown" not in told.err
+    assert sightline("fill", bert, "dog 言葉 [MASK]") == 0
+    assert "note: 1 of the text's tokens are unknown to this model" in capsys.readouterr().err
     assert sightline("fill", bert, "a [MASK]", "--json") == 0
     assert len(json.loads(capsys.readouterr().out)["blanks"][0]) == 5
     for text, says in (("nothing", r"no [MASK]"), ("dog " * 40 + "[MASK]", "reads 40 at most")):

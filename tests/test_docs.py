@@ -144,10 +144,16 @@ def test_all_of_looking(
         assert sightline("train", config_file, "--run", tmp_path / "runs" / name, *overrides) == 0
     gpt = [*LANGUAGE_MODELS["gpt"], "model.max_length=64"]
     assert sightline("train", language_file, "--run", tmp_path / "runs" / "nsmc-gpt", *gpt) == 0
-    others = {"gru-ko-en": kinds["seq2seq"], "multi30k-transformer": tmp_path / "runs" / "transformer-ko-en"}
+    others = {
+        "gru-ko-en": kinds["seq2seq"],
+        "multi30k-transformer": tmp_path / "runs" / "transformer-ko-en",
+        "nsmc-bert": kinds["bert"],
+        "mnist-vit": kinds["vit"],
+    }
     for name, run in others.items():
         (tmp_path / "runs" / name).symlink_to(run)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
     write_pairs(tmp_path, "captions", 60, 0)
     for line in commands(ROOT / "docs" / "sight.md", "sh"):
         words = shlex.split(line)

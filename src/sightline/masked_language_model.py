@@ -36,12 +36,14 @@ class Filled:
     """What may stand in the blanks of one text: for each blank, in order, its candidates, the likeliest first.
 
     Attributes:
-        best: the text with the likeliest token in every blank.
+        best: the text with the likeliest token in every blank. unknown: how many tokens of the text the vocabulary has
+            not.
     """
 
     text: str
     best: str
     blanks: tuple[tuple[Candidate, ...], ...]
+    unknown: int
 
 
 class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
@@ -76,7 +78,8 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
             )
             blanks.append(tuple(candidates))
         winners = dict(enumerate(best_NK.indices[:, 0].tolist()))
-        return Filled(text, self._joined(parts, winners), tuple(blanks))
+        unknown = ids.count(self.tokenizer.unk_id) if self.tokenizer.unk_id is not None else 0
+        return Filled(text, self._joined(parts, winners), tuple(blanks), unknown)
 
     @staticmethod
     def first_of(settings: Any, files: Any) -> list[Any]:

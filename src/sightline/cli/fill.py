@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, print_json
+from sightline.cli.common import RunArgument, print_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -30,6 +30,8 @@ def fill(
 
     sightline fill runs/bert "The [MASK] sat on the [MASK]." --top 3 --json
     """
+    from rich.cells import cell_len
+
     from sightline.data.text import read_stream_lines
     from sightline.masked_language_model import MaskedLanguageModel
     from sightline.train.machine import setup
@@ -47,4 +49,9 @@ def fill(
             if len(filled.blanks) > 1:
                 print(f"blank {number}")
             for candidate in candidates:
-                print(f"  {candidate.probability:7.4f}  {candidate.token:16} {candidate.text}", flush=True)
+                token = candidate.token + " " * (16 - cell_len(candidate.token))
+                print(f"  {candidate.probability:7.4f}  {token} {candidate.text}", flush=True)
+        if filled.unknown:
+            say(f"note: {filled.unknown} of the text's tokens are unknown to this model")
+    if not as_json:
+        say(f"next: sightline look {run} … --what lens")
