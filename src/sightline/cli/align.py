@@ -29,7 +29,8 @@ def align(
 ) -> None:
     """Align words by attention: a line of source-target links a pair, as Pharaoh writes them (0-0 1-2).
 
-    Which head is read is chosen on gold alignments: half of those given, or the embedded corpus' validation part.
+    The head, or mean of an attention's heads, is chosen on gold alignments: half of those given, or the embedded
+    corpus' validation part.
 
     sightline align runs/demo-gru
 

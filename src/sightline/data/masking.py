@@ -27,10 +27,12 @@ FOLLOWS, ELSEWHERE, ALONE = 0, 1, -1  # what the second segment does; ALONE wher
 class SegmentOrder:
     """Inputs cut anew from the documents in each epoch, in batches by length: a function of (seed, epoch, index).
 
-    An input takes whole sentences of a document in a row, as many as fit. With `pairs`, where it has two or more, they
-    are parted at a random place; half the time the second part is then taken from another document instead, and the
-    sentences that were to stand there come again later. An item of a batch is (start of a, end of a, start of b, end of
-    b, what b does): places in the flat tokens.
+    An input takes whole sentences of a document in a row, as many as fit. With `pairs` it goes on until they no longer
+    fit; where there are two or more, they are parted at a random place; half the time the second part is then taken
+    from another document instead, and the sentences that were to stand there come again later. Both kinds of second
+    parts begin after the first sentence of a document and go on until they no longer fit, and what is too much is cut
+    off, so that lengths and cuts do not tell which is which. An item of a batch is (start of a, end of a, start of b,
+    end of b, what b does): places in the flat tokens.
     """
 
     def __init__(
@@ -49,8 +51,13 @@ class SegmentOrder:
         """
         if max_tokens > tokens_per_batch:
             raise UsageError(f"tokens_per_batch: {tokens_per_batch} is less than one input of {max_tokens}; raise it")
-        if pairs and len(documents) < 2:
-            raise UsageError("next_sentence: one document has no other to take sentences from; give more documents")
+        counts = np.diff(np.asarray(documents.documents))
+        self._partible = np.flatnonzero(counts > 1)  # documents with a sentence that follows another
+        if pairs and len(self._partible) < 2:
+            raise UsageError(
+                f"next_sentence: {len(self._partible)} of {len(counts)} documents have sentences that follow another, "
+                "and a pair needs two; give more documents, or set next_sentence=false"
+            )
         self.seed = seed
         self._documents, self._max_tokens, self._budget = documents, max_tokens, tokens_per_batch
         self._pairs, self._short = pairs, short
@@ -74,7 +81,7 @@ class SegmentOrder:
             at = first
             while at < last:
                 room = self._room(random)
-                stop = max(at + 1, bisect_right(ends, ends[at] + room, at + 1, last + 1) - 1)
+                stop = self._stop(ends, at, ends[at] + room, last)
                 if not self._pairs or stop - at < 2:
                     items.append((*_trimmed(ends[at], ends[stop], self._max_tokens - 2, random), 0, 0, ALONE))
                     at = stop
@@ -92,13 +99,20 @@ class SegmentOrder:
         most = self._max_tokens - 3
         return int(random.integers(2, most + 1)) if self._short and random.random() < self._short else most
 
+    def _stop(self, ends: np.ndarray, at: int, limit: int, last: int) -> int:
+        """Where the sentences from `at` end that fit before `limit`; of pairs, the first end beyond it."""
+        if self._pairs:
+            return bisect_left(ends, limit, at + 1, last)
+        return max(at + 1, bisect_right(ends, limit, at + 1, last + 1) - 1)
+
     def _elsewhere(self, number: int, room: int, random: np.random.Generator) -> tuple[int, int]:
         """Sentences in a row from a random place of a random other document, `room` tokens of them or more."""
-        other = int(random.integers(len(self._documents) - 1))
-        other += other >= number
+        place = bisect_left(self._partible, number)  # this document is one of them
+        other = int(random.integers(len(self._partible) - 1))
+        other = int(self._partible[other + (other >= place)])
         low, high = (int(self._documents.documents[i]) for i in (other, other + 1))
         ends = self._documents.sentences.offsets
-        first = int(random.integers(low, high))
+        first = int(random.integers(low + 1, high))
         begin = int(ends[first])
         stop = bisect_left(ends, begin + room, first + 1, high)
         return begin, int(ends[stop])
@@ -207,7 +221,8 @@ def collate_masked(tokens: np.ndarray, items: np.ndarray, masks: Masks, random: 
 def choose(tokens_BT: np.ndarray, may_BT: np.ndarray, masks: Masks, random: np.random.Generator) -> np.ndarray:
     """Which tokens to predict (B, T): in each row, of those that may be chosen, `share` in whole units, at least one.
 
-    Units are tokens or words; they are taken in random order while their tokens do not exceed the share.
+    Units are tokens or words; they are taken in random order while their tokens do not exceed the share. The first
+    that does is taken with the probability that makes the share right on average.
     """
     rows, columns = np.nonzero(may_BT)
     begins = np.ones(len(rows), dtype=bool)
@@ -221,13 +236,15 @@ def choose(tokens_BT: np.ndarray, may_BT: np.ndarray, masks: Masks, random: np.r
     sizes, unit_rows = np.bincount(unit), rows[begins]
     allowed = np.maximum(1, np.round(masks.share * may_BT.sum(1)).astype(np.int64))[unit_rows]
     order = np.lexsort((random.random(len(sizes)), unit_rows))
-    total = np.cumsum(sizes[order])
+    sizes = sizes[order]
+    total = np.cumsum(sizes)
     firsts = np.flatnonzero(np.diff(unit_rows[order], prepend=-1))
-    before = np.repeat(total[firsts] - sizes[order][firsts], np.diff(firsts, append=len(order)))
+    before = np.repeat(total[firsts] - sizes[firsts], np.diff(firsts, append=len(order)))
+    left = allowed - (total - before - sizes)  # of the share, when this unit comes
     is_first = np.zeros(len(order), dtype=bool)
     is_first[firsts] = True
     taken = np.zeros(len(sizes), dtype=bool)
-    taken[order] = (total - before <= allowed) | is_first
+    taken[order] = (left >= sizes) | is_first | ((left > 0) & (random.random(len(sizes)) * sizes < left))
     chosen = np.zeros(tokens_BT.shape, dtype=bool)
     chosen[rows, columns] = taken[unit]
     return chosen

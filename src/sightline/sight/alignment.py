@@ -21,8 +21,9 @@ class Aligner:
     """Where alignments are read.
 
     Attributes:
-        site: a head. shift: 0 reads where the decoder looked while it wrote a word, 1 where it looked when it had just
-            read it as its input, which in a Transformer is often the better place (Chen et al. 2020).
+        site: a head, or the mean of an attention's. shift: 0 reads where the decoder looked while it wrote a word, 1
+            where it looked when it had just read it as its input, which in a Transformer is often the better place
+            (Chen et al. 2020).
     """
 
     site: Site
@@ -62,9 +63,10 @@ def looks(read: Callable[..., Reading], pairs: Iterable[tuple[str, str]]) -> lis
 
 
 def choose(seen: Sequence[Look], gold: Sequence[Links]) -> list[tuple[Aligner, float]]:
-    """Every place that alignments can be read with its error rate on gold alignments, the best first."""
+    """Every place that alignments can be read with its error rate on gold alignments, the best first: each head, and
+    the mean of each attention's heads."""
     scored = []
-    for site in sites(seen[0]):
+    for site in dict.fromkeys([*sites(seen[0]), *map(Site, seen[0].names)]):
         for shift in (0, 1):
             aligner = Aligner(site, shift)
             scored.append((aligner, alignment_error([aligner.links(one) for one in seen], gold)))
