@@ -13,10 +13,12 @@ import pytest
 import torch
 from conftest import sightline
 from PIL import Image
-from transformers import ViTConfig, ViTForImageClassification
+from transformers import AutoImageProcessor, ViTConfig, ViTForImageClassification, ViTImageProcessor
 
 import sightline as package
-from sightline.data.images import Augmentation, ImageSource, fitted, open_image, read_images, turned
+from sightline.data.augmentation import Augmentation, turned
+from sightline.data.images import ImageSource, read_images
+from sightline.data.pixels import fitted, open_image
 from sightline.errors import DataError, SightlineError, UsageError
 from sightline.interop.vit import write_vit
 from sightline.models.vit import ViT, ViTSizes, cut, rollout, waves
@@ -63,6 +65,29 @@ def test_comes_and_goes(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "again/preprocessor_config.json").read_text())["image_std"] == [0.4, 0.5, 0.6]
 
 
+def test_images_are_prepared_as_theirs_are(tmp_path: Path) -> None:
+    """What their processor makes of an image that is not square; and classes of one name are kept apart."""
+    model = theirs(tmp_path / "theirs", id2label={0: "crane", 1: "b", 2: "crane", 3: "d", 4: "e"})
+    image = np.random.default_rng(0).integers(0, 256, (20, 37, 3), dtype=np.uint8)
+    for number, notes in enumerate(
+        ({}, {"do_normalize": False}, {"do_rescale": False, "image_mean": [9.0] * 3}, {"rescale_factor": 1 / 127.5})
+    ):
+        notes = {"size": {"height": 12, "width": 12}, "resample": 2, "image_mean": [0.4] * 3, **notes}
+        ViTImageProcessor(**notes).save_pretrained(tmp_path / "theirs")
+        assert sightline("import", tmp_path / "theirs", "--run", tmp_path / f"run{number}") == 0
+        ours: Any = package.load(tmp_path / f"run{number}")
+        pixels = AutoImageProcessor.from_pretrained(tmp_path / "theirs")(Image.fromarray(image), return_tensors="pt")
+        with torch.inference_mode():
+            expected = model(pixels["pixel_values"]).logits[0].softmax(0).tolist()
+        found = ours.predict(image).probabilities
+        assert list(found) == ["crane", "b", "crane (2)", "d", "e"]
+        assert list(found.values()) == pytest.approx(expected, abs=1e-4)
+    assert sightline("export", tmp_path / "run0", tmp_path / "again") == 0
+    again = AutoImageProcessor.from_pretrained(tmp_path / "again")(Image.fromarray(image), return_tensors="np")
+    expected = ViTImageProcessor.from_pretrained(tmp_path / "again")(Image.fromarray(image), return_tensors="np")
+    assert np.allclose(again["pixel_values"], expected["pixel_values"])
+
+
 def test_what_cannot_come_or_go(vit: Path, tmp_path: Path, capsys) -> None:
     for name, change, says in (
         ("larger", {"image_size": 16}, "do not belong together"),
@@ -76,7 +101,7 @@ def test_what_cannot_come_or_go(vit: Path, tmp_path: Path, capsys) -> None:
         assert says in capsys.readouterr().err
     model = ViT(SIZES.model_copy(update={"positions": "sinusoidal"}), 2)
     with pytest.raises(UsageError, match=r"model\.positions"):
-        write_vit(tmp_path / "no", model.sizes, dict(model.named_parameters()), ("a", "b"), (0.5,), (0.5,))
+        write_vit(tmp_path / "no", model.sizes, dict(model.named_parameters()), ("a", "b"), (0.5,), (0.5,), "crop")
 
 
 def test_patches_by_hand() -> None:
@@ -140,7 +165,7 @@ def test_images_from_files(tmp_path: Path) -> None:
             assert found.classes.tolist() == classes.tolist()
     found = read_images(ImageSource(f"{tmp_path}/folder"), 8, 1, cache)
     assert found.names == ("0", "1", "3")
-    order = [1, 5, 2, 3, 0, 4]
+    order = [1, 2, 0, 5, 3, 4]  # each class spread evenly
     assert np.array_equal(found.pixels[..., 0], pixels[order])
     assert [found.names[i] for i in found.classes] == [str(one) for one in classes[order]]
     half = read_images(ImageSource(f"{tmp_path}/x.npz", part=(0.5, 1.0)), 8, 1, cache)
@@ -159,6 +184,67 @@ def test_images_are_scaled_and_cut(tmp_path: Path) -> None:
     assert fitted(wide[:, :, 0], 10, 1).shape == (10, 10, 1)
 
 
+def test_every_class_has_its_share_of_a_part(tmp_path: Path) -> None:
+    for name, count in (("cat", 20), ("dog", 10)):
+        (tmp_path / "x" / name).mkdir(parents=True)
+        for number in range(count):
+            Image.new("L", (4, 4), number).save(tmp_path / "x" / name / f"{number:02}.png")
+    (tmp_path / "x" / ".checkpoints").mkdir()
+    for hidden in (".checkpoints/0.png", "cat/._0.png"):
+        (tmp_path / "x" / hidden).write_bytes(b"no image")
+    parts = [
+        read_images(ImageSource(f"{tmp_path}/x", part=part), 4, 1, tmp_path / "cache") for part in ((0, 0.7), (0.7, 1))
+    ]
+    assert parts[0].names == ("cat", "dog")
+    assert [np.bincount(part.classes).tolist() for part in parts] == [[14, 7], [6, 3]]
+    seen = {
+        (int(one), int(pixels[0, 0, 0]))
+        for part in parts
+        for one, pixels in zip(part.classes, part.pixels, strict=True)
+    }
+    assert len(seen) == 30
+
+
+def test_images_as_one_sees_them(tmp_path: Path) -> None:
+    """Upright, on white where transparent, of 16 bits the upper ones; other arrays than bytes are refused."""
+    ramp = np.tile(np.linspace(0, 255, 16).astype(np.uint8), (16, 1))
+    Image.fromarray(ramp.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    Image.fromarray(ramp.astype(np.uint16) * 257).save(tmp_path / "deep.tif")
+    for name in ("deep.png", "deep.tif"):
+        assert np.array_equal(open_image(tmp_path / name)[:, :, 0], ramp)
+    Image.fromarray(ramp.astype(np.float32) / 255).save(tmp_path / "float.tif")
+    with pytest.raises(DataError, match="32 bits"):
+        open_image(tmp_path / "float.tif")
+    drawn = np.zeros((16, 16, 4), np.uint8)
+    drawn[4:12, 4:12, 3] = 255
+    Image.fromarray(drawn).save(tmp_path / "drawn.png")
+    assert np.array_equal(open_image(tmp_path / "drawn.png")[:, :, 0], np.where(drawn[:, :, 3] > 0, 0, 255))
+    photo = Image.fromarray(np.stack([ramp] * 3, -1))
+    turned_by = photo.getexif()
+    turned_by[274] = 6
+    photo.save(tmp_path / "photo.png", exif=turned_by)
+    assert np.array_equal(open_image(tmp_path / "photo.png")[:, :, 0], np.rot90(ramp, -1))
+    for wrong in (
+        ramp / 255.0,
+        ramp > 9,
+        ramp[0],
+        ramp[None, None],
+        np.zeros((0, 4), np.uint8),
+        np.zeros((3, 9, 9), np.uint8),
+    ):
+        with pytest.raises(DataError, match=r"an image"):
+            fitted(wrong, 8, 1)
+    five = np.random.default_rng(0).integers(0, 256, (16, 24, 5), dtype=np.uint8)
+    assert np.array_equal(fitted(five, 8, 5)[:, :, 3], fitted(five[:, :, 3], 8, 1)[:, :, 0])
+    assert fitted(five[:, :, :4], 8, 3).shape == (8, 8, 3)
+    halves = np.zeros((8, 16), np.uint8)
+    halves[:, 8:] = 200
+    for fit in ("crop", "squash"):
+        assert fitted(halves, 8, 1, fit)[0, [0, -1], 0].tolist() == [0, 200]
+    assert (fitted(halves, 8, 1)[0, :, 0] == 200).sum() == 4
+    assert fitted(np.zeros((1, 2_000_000), np.uint8), 224, 1).shape == (224, 224, 1)
+
+
 def test_what_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "x.png").write_bytes(b"not an image")
@@ -167,7 +253,16 @@ def test_what_is_no_image(tmp_path: Path) -> None:
     np.savez(tmp_path / "few.npz", images=np.zeros((3, 4, 4), np.uint8), labels=np.zeros(2, int))
     np.savez(tmp_path / "named.npz", pictures=np.zeros((3, 4, 4), np.uint8))
     np.savez(tmp_path / "pickled.npz", images=np.array([{}]), labels=np.zeros(1, int))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "few.npz").read_bytes()[:200])
+    np.save(tmp_path / "one.npy", np.zeros((3, 4, 4), np.uint8))
+    (tmp_path / "one.npy").rename(tmp_path / "one.npz")
+    (tmp_path / "few.npz").with_name("two.npy").write_bytes((tmp_path / "few.npz").read_bytes())
+    np.savez(tmp_path / "flat.npz", images=np.zeros((3, 0, 4), np.uint8), labels=np.zeros(3, int))
+    np.savez(tmp_path / "most.npz", images=np.zeros((3, 4, 4), np.uint8), labels=np.array([0, 1, 5_000_000]))
+    np.savez(tmp_path / "first.npz", images=np.zeros((3, 3, 9, 9), np.uint8), labels=np.zeros(3, int))
     for name, labels, says in (
+        ("cut.npz", None, "cannot be read"), ("one.npz", None, "one array"), ("two.npy", "x-idx", "several arrays"),
+        ("flat.npz", None, "bytes"), ("most.npz", None, "number 5,000,000"), ("first.npz", None, "9 channels"),
         ("empty", None, "no images"), ("x-idx", "x-idx", "not an IDX file"), ("odd.npz", None, "bytes"),
         ("few.npz", None, "3 images, but classes"), ("named.npz", None, "has no array"),
         ("pickled.npz", None, "cannot be read"), ("nothing.npz", None, "no such file"),

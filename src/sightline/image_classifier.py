@@ -10,7 +10,7 @@ from typing import Any, overload
 import numpy as np
 import torch
 
-from sightline.data.images import fitted, open_image
+from sightline.data.pixels import fitted, open_image
 from sightline.decode import log_probabilities
 from sightline.nn.forward import Forward
 from sightline.ready import Ready
@@ -55,12 +55,11 @@ class ImageClassifier(Ready[ImageSettings]):
     def predict(self, images: Image | Sequence[Image]) -> ImagePrediction | list[ImagePrediction]:
         """The class of each image, or of one: a file, or an array (Y, X) or (Y, X, C) of bytes.
 
-        Images of another size are scaled by their shorter side and cut around their middle. Raises DataError for what
-        is no image.
+        Images of another size are scaled; see `sightline.data.pixels.fitted`. Raises DataError for what is no image.
         """
         if isinstance(images, str | Path | np.ndarray):
             return self.predict([images])[0]
-        pixels = [self._pixels(one) for one in images]
+        pixels = [self.pixels(one) for one in images]
         if not pixels:
             return []
         found = []
@@ -84,7 +83,7 @@ class ImageClassifier(Ready[ImageSettings]):
 
         A patch that is taken out becomes the mean of all images.
         """
-        pixels, sizes = self._pixels(image), self.settings.model
+        pixels, sizes = self.pixels(image), self.settings.model
         images_1CYX = to_tensor(self.settings, pixels[None], self.model)
 
         def all_of(images_1CYX: torch.Tensor, forward: Forward) -> torch.Tensor:
@@ -110,6 +109,8 @@ class ImageClassifier(Ready[ImageSettings]):
             pixels,
         )
 
-    def _pixels(self, image: Image) -> np.ndarray:
+    def pixels(self, image: Image) -> np.ndarray:
+        """An image as the model reads it, (Y, X, C) bytes. Raises DataError for what is no image."""
         array = image if isinstance(image, np.ndarray) else open_image(image)
-        return fitted(array, self.settings.model.image_size, self.settings.model.channels)
+        sizes = self.settings.model
+        return fitted(array, sizes.image_size, sizes.channels, self.settings.data.fit)

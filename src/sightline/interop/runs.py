@@ -65,7 +65,7 @@ def _to_vit(run: Run, target: Path) -> None:
     settings = run.settings(ImageSettings)
     data, channels = settings.data, settings.model.channels
     mean, std = ([*one] * (channels // len(one)) for one in (data.mean, data.std))
-    write_vit(target, settings.model, run.read_weights(), data.classes, mean, std)
+    write_vit(target, settings.model, run.read_weights(), data.classes, mean, std, data.fit)
 
 
 FORMATS = {
@@ -161,7 +161,7 @@ def _from_bert(folder: str | Path, form: str) -> tuple[BaseModel, Any, Any]:
 
 def _from_vit(folder: str | Path, form: str) -> tuple[BaseModel, Any, Any]:
     found = read_vit(folder)
-    data = {"classes": found.classes, "mean": found.mean, "std": found.std}
+    data = {"classes": found.classes, "mean": found.mean, "std": found.std, "fit": found.fit}
     return _settings(ImageSettings, data, found), None, found.weights
 
 

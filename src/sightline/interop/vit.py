@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from sightline.data.pixels import Fit
 from sightline.errors import CheckpointError, DataError, UsageError
 from sightline.interop.folders import (
     check_shapes,
@@ -49,19 +52,33 @@ WEIGHTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     *((f"norm.{part}", (f"vit.layernorm.{part}",)) for part in _LINEAR),
     *((f"head.{part}", (f"classifier.{part}",)) for part in _LINEAR),
 )  # fmt: skip
+# How they say what becomes of images that are not square; only some of their processors cut.
+_FITTING: dict[Fit, Callable[[int], dict[str, Any]]] = {
+    "squash": lambda side: {"image_processor_type": "ViTImageProcessor", "size": {"height": side, "width": side}},
+    "crop": lambda side: {
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"shortest_edge": side},
+        "do_center_crop": True,
+        "crop_size": {"height": side, "width": side},
+    },
+}
 # What ViT fixes and Sightline lets one choose.
 FIXED = {"positions": "learned", "norm": "layer", "pre_norm": True}
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A Vision Transformer in Sightline's terms; `mean` and `std` are of pixels of 0 to 1, by channel."""
+    """A Vision Transformer in Sightline's terms; `mean` and `std` are of pixels of 0 to 1, by channel.
+
+    Several classes of one name have their number in it: "crane", "crane (517)".
+    """
 
     sizes: ViTSizes
     weights: dict[str, Tensor]  # by our names
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    fit: Fit
 
 
 def names(layers: int) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -110,11 +127,24 @@ def read_vit(folder: str | Path) -> Imported:
         weights[ours] = whole.reshape(wanted[ours].shape) if same else whole
     check_shapes(folder, model, weights)
     named = config.get("id2label") or {}
-    classes = tuple(str(named.get(str(i), f"LABEL_{i}")) for i in range(len(weights["head.bias"])))
+    classes: dict[str, int] = {}
+    for number in range(len(weights["head.bias"])):
+        name = str(named.get(str(number), f"LABEL_{number}"))
+        classes[f"{name} ({number})" if name in classes else name] = number
     notes = folder / "preprocessor_config.json"
-    scaling = read_json(notes) if notes.exists() else {}
-    mean, std = (tuple(map(float, scaling.get(key, [0.5] * sizes.channels))) for key in ("image_mean", "image_std"))
-    return Imported(sizes, weights, classes, mean, std)
+    mean, std = _scaling(read_json(notes) if notes.exists() else {}, sizes.channels)
+    return Imported(sizes, weights, tuple(classes), mean, std, "squash")
+
+
+def _scaling(notes: dict[str, Any], channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """What is subtracted from pixels of 0 to 1, and what they are divided by then."""
+    if notes.get("do_normalize", True):
+        mean, std = (np.array(notes.get(key, [0.5] * channels), float) for key in ("image_mean", "image_std"))
+    else:
+        mean, std = np.zeros(channels), np.ones(channels)
+    # theirs are of pixels times a factor, ours of pixels over 255
+    largest = 255 * float(notes.get("rescale_factor", 1 / 255) if notes.get("do_rescale", True) else 1)
+    return tuple((mean / largest).tolist()), tuple((std / largest).tolist())
 
 
 def write_vit(
@@ -124,6 +154,7 @@ def write_vit(
     classes: Sequence[str],
     mean: Sequence[float],
     std: Sequence[float],
+    fit: Fit,
 ) -> None:
     """Writes what `read_vit` and the transformers library read.
 
@@ -160,9 +191,9 @@ def write_vit(
         parts = weights[ours].reshape(shapes.get(ours, weights[ours].shape)).chunk(len(theirs))
         tensors |= {name: part.contiguous() for name, part in zip(theirs, parts, strict=True)}
     scaling = {
-        "image_processor_type": "ViTImageProcessor",
+        **_FITTING[fit](sizes.image_size),
         "do_resize": True,
-        "size": {"height": sizes.image_size, "width": sizes.image_size},
+        "resample": 2,
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,

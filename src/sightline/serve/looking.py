@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sightline.data.images import fitted, open_image
+from sightline.data.pixels import open_image
 from sightline.decode import log_probabilities
 from sightline.errors import DataError, UsageError
 from sightline.serve.requests import Look, several
@@ -38,9 +38,9 @@ def _image(served: Served, encoded: str) -> np.ndarray:
         content = base64.b64decode(encoded.rpartition(",")[2], validate=True)
     except ValueError:
         raise UsageError("image: not base64") from None
-    sizes = served.ready.settings.model
+    model: Any = served.ready
     try:
-        return fitted(open_image(io.BytesIO(content), MOST_PIXELS), sizes.image_size, sizes.channels)
+        return model.pixels(open_image(io.BytesIO(content), MOST_PIXELS))
     except DataError:
         raise UsageError(f"image: none that can be read, or more than {MOST_PIXELS:,} pixels") from None
 

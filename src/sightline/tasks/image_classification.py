@@ -13,9 +13,11 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from sightline.data.augmentation import Augmentation
 from sightline.data.batches import DataPosition, iterate
-from sightline.data.images import Augmentation, Images, ImageSource, read_images
+from sightline.data.images import Images, ImageSource, read_images
 from sightline.data.mixing import SHUFFLING, generator
+from sightline.data.pixels import Fit
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, nearest
 from sightline.models.vit import ViT, ViTSizes
@@ -33,8 +35,8 @@ class ImageFiles(Frozen):
     labels: str | None = None
     part: tuple[float, float] = (0.0, 1.0)
 
-    def image_source(self) -> ImageSource:
-        return ImageSource(**self.model_dump())
+    def image_source(self, fit: Fit) -> ImageSource:
+        return ImageSource(**self.model_dump(), fit=fit)
 
 
 class DataSettings(Frozen):
@@ -47,6 +49,7 @@ class DataSettings(Frozen):
     validation: ImageFiles | None = Field(None, description="images that choose the best checkpoint")
     test: dict[str, ImageFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
     classes: tuple[str, ...] = Field((), description="the classes; those of the training images where not given")
+    fit: Fit = Field("crop", description="of images that are not square: crop takes the middle, squash all of them")
     mean: tuple[float, ...] = Field((0.5,), description="subtracted from pixels of 0 to 1; one, or one a channel")
     std: tuple[float, ...] = Field((0.5,), description="what they are divided by then; one, or one a channel")
 
@@ -96,6 +99,10 @@ class ImageSettings(Frozen):
     @model_validator(mode="after")
     def _fits(self) -> ImageSettings:
         check_metric(self.training, self.figures)
+        if self.augmentation.shift >= self.model.image_size:
+            raise ValueError(
+                f"augmentation.shift: {self.augmentation.shift} pixels move all of {self.model.image_size}"
+            )
         for name, values in (("mean", self.data.mean), ("std", self.data.std)):
             if len(values) not in (1, self.model.channels) or (name == "std" and min(values) <= 0):
                 raise ValueError(f"data.{name}: {list(values)} must be one number, or one a channel, std above 0")
@@ -116,7 +123,9 @@ def complete(settings: ImageSettings) -> ImageSettings:
 
 def read(settings: ImageSettings, files: ImageFiles, cache_dir: Path | None = None) -> Images:
     """The images of these files, in the model's size."""
-    return read_images(files.image_source(), settings.model.image_size, settings.model.channels, cache_dir)
+    return read_images(
+        files.image_source(settings.data.fit), settings.model.image_size, settings.model.channels, cache_dir
+    )
 
 
 def read_labelled(settings: ImageSettings, files: ImageFiles, cache_dir: Path | None = None) -> Images:
