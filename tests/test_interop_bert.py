@@ -13,8 +13,11 @@ from transformers import (
     AutoTokenizer,
     BertConfig,
     BertForMaskedLM,
+    BertForMultipleChoice,
+    BertForNextSentencePrediction,
     BertForPreTraining,
     BertForSequenceClassification,
+    BertModel,
     BertTokenizerFast,
 )
 
@@ -31,10 +34,10 @@ PIECES = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "red
 TEXTS = ("The red dogs, Café 중국 long!", "재미 the  dog\t[SEP] house", "THE RED DOG")
 
 
-def theirs(kind: Any, folder: Path, **more: Any) -> Any:
-    """A random model of theirs, saved with the older vocab.txt."""
+def theirs(kind: Any, folder: Path, extra: int = 0, **more: Any) -> Any:
+    """A random model of theirs, saved with the older vocab.txt; `extra` rows more than that has pieces."""
     torch.manual_seed(2)
-    model = kind(BertConfig(vocab_size=len(PIECES), **SHAPE, **more)).eval()
+    model = kind(BertConfig(vocab_size=len(PIECES) + extra, **SHAPE, **more)).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     model.save_pretrained(folder)
@@ -155,6 +158,10 @@ def test_what_bert_cannot_hold(bert: Path, tmp_path: Path) -> None:
 
 
 def test_damaged_directories(tmp_path: Path, capsys) -> None:
+    def theirs_of(folder: Path, extra: int) -> Path:
+        theirs(BertForPreTraining, folder, extra)
+        return folder
+
     def fresh(name: str, **changes: Any) -> Path:
         folder = tmp_path / name
         theirs(BertForPreTraining, folder)
@@ -171,6 +178,7 @@ def test_damaged_directories(tmp_path: Path, capsys) -> None:
         "has no [MASK]": fresh("maskless"),
         "there is no tokenizer.json either": fresh("wordless"),
         "has 20 rows for 21 tokens": fresh("more"),
+        "has 160 rows for 20 tokens": theirs_of(tmp_path / "fewer", extra=140),
     }
     (tmp_path / "maskless/vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n")
     (tmp_path / "wordless/vocab.txt").unlink()
@@ -181,3 +189,84 @@ def test_damaged_directories(tmp_path: Path, capsys) -> None:
         (line,) = capsys.readouterr().err.strip().splitlines()
         assert says in line, (says, line)
         assert not (tmp_path / "run").exists()
+
+
+def test_one_that_chooses_among_texts_comes_and_goes(tmp_path: Path, capsys) -> None:
+    model = theirs(BertForMultipleChoice, tmp_path / "theirs")
+    words = ("import", tmp_path / "theirs", "--run", tmp_path / "run")
+    assert sightline(*words) == 2
+    assert "say by --choices how many" in capsys.readouterr().err
+    assert sightline(*words, "--choices", "3") == 0
+    ours: Any = package.load(tmp_path / "run")
+    context, *others = texts = ("the red dog", "the house", "cafe dogs, dogs", "long")
+    (one,) = ours.predict([texts])
+    tokenizer = BertTokenizerFast(vocab={piece: i for i, piece in enumerate(PIECES)}, do_lower_case=True)
+    with torch.inference_mode():
+        read = tokenizer([context] * 3, others, padding=True, return_tensors="pt")
+        logits = model(**{name: tensor[None] for name, tensor in read.items()}).logits[0]
+    assert list(one.probabilities.values()) == pytest.approx(logits.softmax(0).tolist(), abs=1e-5)
+    assert sightline("export", tmp_path / "run", tmp_path / "again") == 0
+    again = BertForMultipleChoice.from_pretrained(tmp_path / "again").eval()
+    read = AutoTokenizer.from_pretrained(tmp_path / "again")([context] * 3, others, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        got = again(**{name: tensor[None] for name, tensor in read.items()}).logits[0]
+    torch.testing.assert_close(got, logits, atol=1e-4, rtol=1e-4)
+    assert sightline("import", tmp_path / "again", "--run", tmp_path / "third", "--choices", "3") == 0
+    third: Any = package.load(tmp_path / "third")
+    assert third.predict([texts]) == [one]
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [(BertModel, "BertModel; the weights have none of the heads"),
+     (BertForNextSentencePrediction, "BertForNextSentencePrediction; the weights have none of the heads")],
+)  # fmt: skip
+def test_weights_without_a_head(kind: Any, says: str, tmp_path: Path, capsys) -> None:
+    theirs(kind, tmp_path / "theirs")
+    assert sightline("import", tmp_path / "theirs", "--run", tmp_path / "run") == 1
+    told = capsys.readouterr().err
+    assert says in told
+    assert "fetch" not in told
+
+
+def test_an_output_of_its_own_is_refused(tmp_path: Path, capsys) -> None:
+    theirs(BertForMaskedLM, tmp_path / "theirs", tie_word_embeddings=False)
+    assert sightline("import", tmp_path / "theirs", "--run", tmp_path / "run") == 1
+    assert "cls.predictions.decoder.weight is not tied to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"do_lower_case": True},
+        {"do_lower_case": True, "strip_accents": False},
+        {"do_lower_case": False, "strip_accents": True},
+        {"do_lower_case": True, "tokenize_chinese_chars": False},
+    ],
+)
+def test_what_the_older_tokenizer_says_of_itself(says: dict[str, bool], tmp_path: Path) -> None:
+    # a piece that Python takes for line ends, and pieces after it
+    pieces = [*PIECES, "\u2028", "가나", "é", "e", "É", "中", "##中", "中中"]
+    theirs(BertForMaskedLM, tmp_path, extra=len(pieces) - len(PIECES))
+    (tmp_path / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8", newline="\r\n")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(says))
+    found = read_bert(tmp_path)
+    tokenizer = BertTokenizerFast(vocab={piece: i for i, piece in enumerate(pieces)}, **says)
+    for text in ("가나 é É", "中中 the dog", "The RED Cafe"):
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        names = [piece.replace("<unk>", "[UNK]") for piece in found.tokenizer.tokens(found.tokenizer.encode(text))]
+        assert names == tokenizer.convert_ids_to_tokens(ids)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--choices", "3"), "--choices is for a model that chooses"),
+        (("--form", "foo"), 'import: data.form: no such choice: "foo"'),
+        (("--form", "similarity"), ""),
+    ],
+)
+def test_forms_of_a_classifier(words: tuple[str, ...], says: str, tmp_path: Path, capsys) -> None:
+    theirs(BertForSequenceClassification, tmp_path / "theirs", num_labels=2)
+    assert sightline("import", tmp_path / "theirs", "--run", tmp_path / "run", *words) == (2 if says else 0)
+    assert says in capsys.readouterr().err

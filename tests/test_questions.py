@@ -295,7 +295,7 @@ def test_heads_of_another_kind_are_refused(tmp_path: Path, capsys) -> None:
     from transformers import BertForMultipleChoice, BertForSequenceClassification
 
     cases = {
-        "which one must be named": (BertForMultipleChoice, {}),
+        "which one must be named": (type("Other", (BertForMultipleChoice,), {}), {}),
         "multi_label": (BertForSequenceClassification, {"problem_type": "multi_label_classification"}),
         "names two outputs alike": (BertForSequenceClassification, {"id2label": {0: "a", 1: "a"}, "num_labels": 2}),
     }

@@ -39,6 +39,9 @@ def import_(
     folder: Annotated[str, typer.Argument(help="A Hugging Face directory with a GPT-2, BERT or ViT in it.")],
     run: Annotated[str, typer.Option(help="The run directory to make.")],
     form: Annotated[str, typer.Option(help="What a classifier reads: single texts or a pair.")] = "single",
+    choices: Annotated[
+        int | None, typer.Option(min=2, help="How many texts a model that chooses among texts is given.")
+    ] = None,
 ) -> None:
     """Make a run of another toolkit's model, ready for use.
 
@@ -48,5 +51,6 @@ def import_(
     """
     from sightline.interop.runs import import_run
 
-    task = import_run(folder, run, form)
-    say("next: " + NEXT[task].format(run=run, texts=" ".join(["--text '…'"] * (1 + (form == "pair")))))
+    task = import_run(folder, run, form, choices)
+    count = 1 + (choices or (form == "pair"))
+    say("next: " + NEXT[task].format(run=run, texts=" ".join(["--text '…'"] * count)))

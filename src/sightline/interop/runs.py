@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from sightline import config
 from sightline.errors import DataError, UsageError, nearest
 from sightline.interop.arpa import write_arpa
 from sightline.interop.bert import HEADS as BERT_HEADS
@@ -51,14 +52,14 @@ def _to_bert(run: Run, target: Path) -> None:
     # loaded for use, so that low-rank adapters are part of the weights
     ready: Any = load(run.path)
     weights = {name: tensor.detach() for name, tensor in ready.model.named_parameters()}
-    settings, labels = ready.settings, ()
+    settings, kind, labels = ready.settings, run.task, ()
     if run.task == "classification":
-        if settings.data.form not in ("single", "pair"):
-            raise UsageError(f"{run.path}: form {settings.data.form}; a BERT's directory has single and pair")
-        labels = settings.data.labels
+        if settings.data.form == "similarity":
+            raise UsageError(f"{run.path}: form similarity; a BERT's directory has single, pair and choice")
+        kind, labels = "choice" if settings.data.form == "choice" else kind, settings.data.labels
     if run.task == "tagging":
         labels = settings.data.tags
-    write_bert(target, run.task, settings.model, ready.tokenizer, weights, labels)
+    write_bert(target, kind, settings.model, ready.tokenizer, weights, labels)
 
 
 def _to_vit(run: Run, target: Path) -> None:
@@ -71,7 +72,7 @@ def _to_vit(run: Run, target: Path) -> None:
 FORMATS = {
     "gpt2": Format("gpt", ("language",), _to_gpt2),
     "arpa": Format("ngram", ("language",), _to_arpa),
-    "bert": Format("bert", tuple(BERT_HEADS), _to_bert),
+    "bert": Format("bert", tuple(dict.fromkeys(head.task for head in BERT_HEADS.values())), _to_bert),
     "vit": Format("vit", ("image_classification",), _to_vit),
 }
 
@@ -99,28 +100,32 @@ def export_run(path: str | Path, target: str | Path, to: str | None = None) -> s
     return fitting[0]
 
 
-def import_run(folder: str | Path, path: str | Path, form: str = "single") -> str:
+def import_run(folder: str | Path, path: str | Path, form: str = "single", choices: int | None = None) -> str:
     """Makes a run, ready for use, of a Hugging Face directory with a GPT-2, a BERT or a ViT in it.
 
     Args:
-        form: what a classifier reads, "single" texts or a "pair".
+        form: what a classifier reads, "single" texts or a "pair". choices: how many texts one that chooses among
+            texts is given, of which its directory says nothing.
 
     Returns:
         The run's task.
 
     Raises:
-        UsageError: where something lies at `path`.
+        UsageError: where something lies at `path`, or `choices` is missing or has no meaning.
         DataError, CheckpointError: where the directory is not such a model's.
     """
     run = Run(path)
     if run.path.exists() and (run.path.is_file() or any(run.path.iterdir())):
         raise UsageError(f"{path}: is there already; choose another --run")
-    config = Path(folder) / "config.json"
-    kind = read_json(config).get("model_type")
+    where = Path(folder) / "config.json"
+    kind = read_json(where).get("model_type")
     if kind not in IMPORTS:
         known = " or ".join(f"'{name}'" for name in IMPORTS)
-        raise DataError(f"{config}: model_type is {kind!r}; what can be imported is {known}")
-    settings, tokenizer, weights = IMPORTS[kind](folder, form)
+        raise DataError(f"{where}: model_type is {kind!r}; what can be imported is {known}")
+    settings: Any
+    settings, tokenizer, weights = IMPORTS[kind](folder, form, choices)
+    if choices is not None and getattr(settings.data, "choices", None) != choices:
+        raise UsageError("--choices is for a model that chooses among texts, and this one does not")
     run.save_tokenizers({SIDE: tokenizer} if tokenizer else {})
     run.write_config(settings)
     run.save_weights(weights)
@@ -133,33 +138,37 @@ def _settings(schema: type[BaseModel], data: dict[str, Any], found: Any, **more:
     values |= {"training": {"precision": "fp32", "device": "cpu"}}
     if hasattr(found, "tokenizer"):
         values |= {"tokenizer": {"vocab_size": found.tokenizer.vocab_size}}
-    return schema.model_validate(values)
+    return config.validate(schema, values, "import")
 
 
-def _from_gpt2(folder: str | Path, form: str) -> tuple[BaseModel, Any, Any]:
+def _from_gpt2(folder: str | Path, form: str, choices: int | None) -> tuple[BaseModel, Any, Any]:
     found = read_gpt2(folder)
     data = {"validation": [], "block": found.sizes.max_length, "running": not found.documents}
     return _settings(LanguageSettings, data, found), found.tokenizer, found.weights
 
 
-def _from_bert(folder: str | Path, form: str) -> tuple[BaseModel, Any, Any]:
+def _from_bert(folder: str | Path, form: str, choices: int | None) -> tuple[BaseModel, Any, Any]:
     found = read_bert(folder)
     data: dict[str, Any] = {"max_tokens": found.sizes.max_length}
-    if found.task == "masked_language":
+    if found.head == "choice" and choices is None:
+        raise UsageError(f"{folder}: chooses among texts; say by --choices how many there are to choose from")
+    if found.head == "masked_language":
         settings = _settings(
             MaskedLanguageSettings, {"validation": [], **data}, found, next_sentence=found.next_sentence
         )
-    elif found.task == "tagging":
+    elif found.head == "tagging":
         settings = _settings(TaggingSettings, {**data, "tags": found.labels}, found)
-    elif found.task == "question_answering":
+    elif found.head == "question_answering":
         settings = _settings(QuestionSettings, {**data, "unanswerable": True}, found)
+    elif found.head == "choice":
+        settings = _settings(ClassificationSettings, {**data, "form": "choice", "choices": choices}, found)
     else:
         data |= {"form": form, "labels": found.labels, "numbers": not found.labels}
         settings = _settings(ClassificationSettings, data, found)
     return settings, found.tokenizer, found.weights
 
 
-def _from_vit(folder: str | Path, form: str) -> tuple[BaseModel, Any, Any]:
+def _from_vit(folder: str | Path, form: str, choices: int | None) -> tuple[BaseModel, Any, Any]:
     found = read_vit(folder)
     data = {"classes": found.classes, "mean": found.mean, "std": found.std, "fit": found.fit}
     return _settings(ImageSettings, data, found), None, found.weights

@@ -61,6 +61,11 @@ class DataSettings(Frozen):
         description="single: one text; pair: two in order (entailment); similarity: two in both orders; choice: a "
         "context, then the texts to choose from, the label being the number of the right one from 0",
     )
+    choices: int = Field(
+        0,
+        ge=0,
+        description="choice only: how many texts there are to choose from; as many as the files name where it is 0",
+    )
     labels: tuple[str, ...] = Field((), description="the classes; those of the training records where not given")
     numbers: bool = Field(False, description="labels are numbers to be predicted (regression), not classes")
     first: int = Field(0, ge=0, description="use only the first so many training records; 0 takes all")
@@ -111,13 +116,9 @@ class ClassificationSettings(Frozen):
     @property
     def texts(self) -> int:
         """How many texts a record has."""
-        counts = {
-            "single": 1,
-            "pair": 2,
-            "similarity": 2,
-            "choice": len(self.data.train[0].texts) if self.data.train else 0,
-        }
-        return counts[self.data.form]
+        named = len(self.data.train[0].texts) if self.data.train else 0
+        choice = 1 + self.data.choices if self.data.choices else named
+        return {"single": 1, "pair": 2, "similarity": 2, "choice": choice}[self.data.form]
 
     @property
     def language_weight(self) -> float:
@@ -144,6 +145,8 @@ class ClassificationSettings(Frozen):
                 raise ValueError(f"{files.source} names {len(files.texts)} texts; {self.texts} are read")
         if data.max_tokens > length:
             raise ValueError(f"data.max_tokens {data.max_tokens} is more than model.max_length {length}")
+        if data.choices and (data.form != "choice" or data.choices < 2):
+            raise ValueError(f"data.choices {data.choices}: it is for data.form choice, of two texts or more")
         if data.numbers and (data.form == "choice" or data.labels):
             raise ValueError("data.numbers goes with neither classes nor a choice")
         if len(set(data.labels)) != len(data.labels):
