@@ -15,11 +15,11 @@ from test_interop_bert import SHAPE
 from transformers import BertConfig, BertForTokenClassification
 
 import sightline as package
-from sightline.data.tagged import TaggedSource, align, read_tagged, span_f1, spans, unit_tags
+from sightline.data.tagged import TaggedSource, align, read_tagged, repaired, span_f1, spans, unit_tags
 from sightline.data.tokenizer import Tokenizer
-from sightline.errors import DataError
+from sightline.errors import DataError, UsageError
 from sightline.models.classifier import BertTokenClassifier, Tuning
-from sightline.tasks.tagging import cut
+from sightline.tasks.tagging import Pieces, cut
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,34 @@ def test_records_of_a_file(tmp_path: Path) -> None:
     assert found == [(("경", " ", "찰"), ("B-OG", "O", "I-OG")), (("Ann", "sang"), ("B-PER", "O"))]
     path.write_text("Ann B-PER\nsang\n")
     with pytest.raises(DataError, match=r"x\.tsv:2: 'sang' is no unit with a tag"):
+        list(read_tagged(TaggedSource(str(path))))
+
+
+CONLL = "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n"
+
+
+def test_columns_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.conll"
+    for separator in (" ", "  ", "\t"):
+        path.write_text(CONLL.replace(" ", separator))
+        with pytest.raises(DataError, match=r"x\.conll:1: .* has 4 fields; say which .* columns = \[0, 3\]"):
+            list(read_tagged(TaggedSource(str(path))))
+        assert list(read_tagged(TaggedSource(str(path), columns=(0, 3)))) == [(("EU", "rejects"), ("B-ORG", "O"))]
+    assert list(read_tagged(TaggedSource(str(path), columns=(1, 2)))) == [(("NNP", "VBZ"), ("B-NP", "B-VP"))]
+    with pytest.raises(DataError, match=r"x\.conll:1: .* is no unit with a tag"):
+        list(read_tagged(TaggedSource(str(path), columns=(0, 4))))
+    for columns in ((0, -1), (2, 2)):
+        with pytest.raises(UsageError, match="must be two"):
+            TaggedSource(str(path), columns=columns)
+    path.write_text("New York\tB-LC\n")
+    assert list(read_tagged(TaggedSource(str(path)))) == [(("New York",), ("B-LC",))]
+
+
+@pytest.mark.parametrize("tag", ["S-PER", "E-PER", "PER_B", "PER", "B-", "b-PER"])
+def test_tags_that_are_not_bio(tag: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.tsv"
+    path.write_text(f"Ann\tO\nAnn\t{tag}\n")
+    with pytest.raises(DataError, match=rf"x\.tsv:2: the tag '{tag}' is not BIO"):
         list(read_tagged(TaggedSource(str(path))))
 
 
@@ -71,6 +99,30 @@ def test_tags_of_units_from_those_of_tokens() -> None:
     assert unit_tags(Aligned([5, 6], [0, 0, -1, 1]), ["B-LC", "B-LC"]) == ["B-LC", "I-LC", "O", "B-LC"]
     assert unit_tags(Aligned([5], [0, 1]), ["I-PS"]) == ["I-PS", "O"]  # cut off
     assert unit_tags(Aligned([5, 6], [0, 1]), ["O", "B-PS"]) == ["O", "B-PS"]
+    # several units in no token, between two tokens and inside one
+    assert unit_tags(Aligned([5, 6], [0, -1, -1, 1]), ["B-LC", "I-LC"]) == ["B-LC", "I-LC", "I-LC", "I-LC"]
+    assert unit_tags(Aligned([5], [0, -1, -1, 0]), ["B-LC"]) == ["B-LC", "I-LC", "I-LC", "I-LC"]
+    assert unit_tags(Aligned([5, 6], [-1, -1, 0, -1, 1, -1]), ["I-LC", "I-PS"]) == ["O", "O", "I-LC", "O", "I-PS", "O"]
+
+
+def test_repaired_tags_mark_the_same_spans() -> None:
+    draw = random.Random(4)
+    for _ in range(200):
+        tags = draw.choices(["O", "B-A", "I-A", "B-B", "I-B"], k=draw.randint(0, 9))
+        found = repaired(tags)
+        assert spans(found) == spans(tags)
+        for before, tag in zip(["O", *found], found, strict=False):
+            assert not tag.startswith("I-") or before[2:] == tag[2:]
+
+
+def test_a_taggers_tags_are_bio(tagger: Path, monkeypatch) -> None:
+    from sightline.tasks.tagging import Tagged
+
+    model: Any = package.load(tagger)
+    monkeypatch.setattr("sightline.tagger.tag", lambda *_: Tagged([["O", "I-LC", "I-AN"]], Pieces([], [], []), []))
+    one = model.tag("a b c")
+    assert one.tags == ("O", "B-LC", "B-AN")
+    assert [span.kind for span in one.spans] == ["LC", "AN"]
 
 
 def test_spans() -> None:
@@ -133,6 +185,15 @@ def test_a_tagger_learns(tagger: Path, tagged_file: Path, texts: Path, capsys, t
     assert sightline("tag", tagger, tmp_path / "lines", "--json") == 0
     assert [len(json.loads(line)["spans"]) for line in capsys.readouterr().out.splitlines()] == [0, 1]
     assert sightline("evaluate", tagger, texts / "val.bio") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("haus\tB-XY\n", 'no training record has the tag "B-XY"'), ("\n\n", "no records")]
+)
+def test_a_file_that_cannot_be_measured(text: str, says: str, tagger: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "odd.bio").write_text(text)
+    assert sightline("evaluate", tagger, tmp_path / "odd.bio") == 1
+    assert says in capsys.readouterr().err
 
 
 def test_tags_that_training_has_not(tagged_file: Path, texts: Path, tmp_path: Path, capsys) -> None:

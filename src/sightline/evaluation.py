@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 from sightline.classifier import Classifier
 from sightline.data.readers import PairSource, read_pairs
-from sightline.data.tagged import read_tagged
 from sightline.decode import SearchOptions
 from sightline.image_classifier import ImageClassifier
 from sightline.language_model import LanguageModel
@@ -261,7 +260,7 @@ def evaluate_tagging(run: Run) -> list[Report]:
 def evaluate_tags(model: Tagger, name: str, files: TaggedFiles) -> Figures:
     """Every unit counts; records that are too long are read in halves."""
     start = time.perf_counter()
-    records = list(read_tagged(files.tagged_source()))
+    records = tagging.read_all(model.settings, files)
     found = tagging.measure(model.settings, model.model, model.tokenizer, records, files.joined_by)
     return Figures(name, len(records), "records", found, time.perf_counter() - start)
 

@@ -8,7 +8,7 @@ from typing import Any, overload
 
 import torch
 
-from sightline.data.tagged import read_tagged, spans
+from sightline.data.tagged import read_tagged, repaired, spans
 from sightline.data.text import given
 from sightline.decode import log_probabilities
 from sightline.errors import UsageError
@@ -30,7 +30,7 @@ class Span:
 
 @dataclass(frozen=True)
 class TaggedText:
-    """A text, its units (words or characters) with a tag each, and the spans that the tags mark."""
+    """A text, its units (words or characters) with a tag each, and the spans that the tags mark, in BIO."""
 
     text: str
     units: tuple[str, ...]
@@ -110,4 +110,4 @@ class Tagger(Ready[TaggingSettings]):
         for first, stop, kind in spans(tags):
             start, end = starts[first], starts[stop - 1] + len(units[stop - 1])
             marked.append(Span(start, end, kind, text[start:end]))
-        return TaggedText(text, units, tuple(tags), tuple(marked))
+        return TaggedText(text, units, tuple(repaired(tags)), tuple(marked))

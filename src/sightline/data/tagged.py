@@ -5,16 +5,18 @@ A unit is what a tag stands beside: a word, or a character. A token may hold sev
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sightline.data.readers import read_lines, resolve
 from sightline.data.tokenizer import Tokenizer
-from sightline.errors import DataError
+from sightline.errors import DataError, UsageError
 
 Span = tuple[int, int, str]  # first unit, unit after the last, type
 UNTAGGED = -100  # tokens that no unit begins in
+_BIO = re.compile(r"O|[BI]-.+")
 
 
 @dataclass(frozen=True)
@@ -22,19 +24,28 @@ class TaggedSource:
     """Where tagged units come from: a file with one unit a line, tab or spaces, its tag; an empty line ends a record.
 
     `joined_by` stands between the units of a text: " " for words, "" for characters. Lines that begin with `comment`
-    are left out, where it is given.
+    are left out, where it is given. `columns` are those of the unit and of the tag, counted from 0; where they are not
+    given, a line has these two alone. Only between tabs a unit may hold spaces.
     """
 
     source: str
     joined_by: str = " "
     comment: str | None = None
+    columns: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.columns is not None and (min(self.columns) < 0 or self.columns[0] == self.columns[1]):
+            raise UsageError(f"{self.source}: columns {list(self.columns)} must be two, counted from 0")
 
     def path(self) -> Path:
         return resolve(self.source)
 
 
 def read_tagged(source: TaggedSource) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """(units, tags) of each record. Raises DataError (file:line) for a line without a unit and a tag."""
+    """(units, tags) of each record.
+
+    Raises DataError (file:line) for a line that is not a unit and a tag, and for a tag that is not BIO.
+    """
     path = source.path()
     units: list[str] = []
     tags: list[str] = []
@@ -42,17 +53,31 @@ def read_tagged(source: TaggedSource) -> Iterator[tuple[tuple[str, ...], tuple[s
         if source.comment and line.startswith(source.comment):
             continue
         if line.strip():
-            # a unit may be a space
-            unit, _, tag = line.rpartition("\t" if "\t" in line else " ")
-            if not unit or not tag.strip():
-                raise DataError(f"{path}:{number}: {line[:40]!r} is no unit with a tag; mend the line")
+            unit, tag = _unit_and_tag(line, source.columns, f"{path}:{number}")
             units.append(unit)
-            tags.append(tag.strip())
+            tags.append(tag)
         elif units:
             yield tuple(units), tuple(tags)
             units, tags = [], []
     if units:
         yield tuple(units), tuple(tags)
+
+
+def _unit_and_tag(line: str, columns: tuple[int, int] | None, where: str) -> tuple[str, str]:
+    # between tabs a unit may be a space
+    fields = line.split("\t") if "\t" in line else [field for field in line.split(" ") if field]
+    if columns is None and len(fields) > 2:
+        raise DataError(
+            f"{where}: {line[:40]!r} has {len(fields)} fields; say which are unit and tag, such as columns = "
+            f"[0, {len(fields) - 1}]"
+        )
+    unit_at, tag_at = columns or (0, 1)
+    if len(fields) <= max(unit_at, tag_at) or not fields[unit_at] or not fields[tag_at].strip():
+        raise DataError(f"{where}: {line[:40]!r} is no unit with a tag; mend the line")
+    tag = fields[tag_at].strip()
+    if not _BIO.fullmatch(tag):
+        raise DataError(f"{where}: the tag {tag[:40]!r} is not BIO: O, or B- or I- and a kind; write the tags so")
+    return fields[unit_at], tag
 
 
 @dataclass(frozen=True)
@@ -96,18 +121,27 @@ def unit_tags(aligned: Aligned, token_tags: Sequence[str]) -> list[str]:
     Units in no token go on with the span around them, or have none ("O").
     """
     found: list[str] = []
-    for unit, token in enumerate(aligned.token_of):
-        before = aligned.token_of[unit - 1] if unit else None
-        if 0 <= token < len(token_tags):
-            tag = token_tags[token]
-            found.append("I-" + tag[2:] if token == before and tag.startswith("B-") else tag)
+    latest, waiting = -1, 0  # the last token that a unit began in, and how many units since then began in none
+    for token in aligned.token_of:
+        tag = token_tags[token] if 0 <= token < len(token_tags) else "O"
+        if token < 0:
+            waiting += 1
         else:
-            found.append("O")
-    for unit, token in enumerate(aligned.token_of):
-        if token < 0 and 0 < unit < len(found) - 1 and found[unit + 1].startswith("I-"):
-            before = found[unit - 1]
-            if before[2:] == found[unit + 1][2:]:
-                found[unit] = found[unit + 1]
+            if token == latest and tag.startswith("B-"):
+                tag = "I-" + tag[2:]
+            before = found[-waiting - 1] if waiting < len(found) else "O"
+            if tag.startswith("I-") and before[2:] == tag[2:]:
+                found[len(found) - waiting :] = [tag] * waiting
+            latest, waiting = token, 0
+        found.append(tag)
+    return found
+
+
+def repaired(tags: Sequence[str]) -> list[str]:
+    """The same spans in BIO as it must be: each begins with "B-", whatever it began with."""
+    found = ["O"] * len(tags)
+    for first, stop, kind in spans(tags):
+        found[first:stop] = [f"B-{kind}", *[f"I-{kind}"] * (stop - first - 1)]
     return found
 
 

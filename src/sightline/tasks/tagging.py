@@ -35,6 +35,7 @@ class TaggedFiles(Frozen):
     source: str
     joined_by: str = " "
     comment: str | None = None
+    columns: tuple[int, int] | None = None
 
     def tagged_source(self) -> TaggedSource:
         return TaggedSource(**self.model_dump())
@@ -45,7 +46,8 @@ class DataSettings(Frozen):
 
     train: tuple[TaggedFiles, ...] = Field(
         description="files with a unit and its tag on each line and an empty line after each record; joined_by = what "
-        "stands between units of a text, comment = how lines begin that are left out",
+        "stands between units of a text, comment = how lines begin that are left out, columns = [unit, tag], counted "
+        "from 0, where lines have more than these two",
     )
     validation: TaggedFiles | None = Field(None, description="records that choose the best checkpoint")
     test: dict[str, TaggedFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
@@ -142,13 +144,12 @@ class TaggingTask(PlainTask):
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
         files: Any = settings.data.validation
-        self._validation = list(read_tagged(files.tagged_source()))
+        self._validation = read_all(settings, files)
         self._joined_by = files.joined_by
         records = list(read_training(settings))
         where = settings.data.train[0]
-        if not records or not self._validation:
-            raise DataError(f"{(where if not records else files).source}: no records; check the file")
-        _require_tags(settings, self._validation, files.source)
+        if not records:
+            raise DataError(f"{where.source}: no records; check the file")
         pieces = cut([units for units, _ in records], where.joined_by, self.tokenizers[SIDE], settings.data.max_tokens)
         self._targets = _targets(settings, pieces, [tags for _, tags in records])
         self._train = Examples(pieces.sequences, 1, np.zeros(len(pieces.record), dtype=np.int64))
@@ -183,6 +184,15 @@ class TaggingTask(PlainTask):
     def validate(self) -> dict[str, float]:
         """See `measure`."""
         return measure(self.settings, self.model, self.tokenizers[SIDE], self._validation, self._joined_by)
+
+
+def read_all(settings: TaggingSettings, files: TaggedFiles) -> list[tuple[Units, Sequence[str]]]:
+    """(units, tags) of the records of a file. Raises DataError where there are none, or a tag that training has not."""
+    found: list[tuple[Units, Sequence[str]]] = list(read_tagged(files.tagged_source()))
+    if not found:
+        raise DataError(f"{files.source}: no records; check the file")
+    _require_tags(settings, found, files.source)
+    return found
 
 
 def _require_tags(settings: TaggingSettings, records: Iterable[tuple[Units, Sequence[str]]], where: str) -> None:
