@@ -102,6 +102,27 @@ def test_damaged_gzip(task: str, refused, trained_on, tmp_path: Path) -> None:
     refused(*trained_on(task, source), code=1, says="damaged or cut short")
 
 
+@pytest.mark.parametrize("task", [*TASKS, "image_classification"])
+def test_a_test_set_is_looked_at_before_training(
+    task: str, refused, config_file, language_file, masked_file, labelled_files, tagged_file, question_file, image_file,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    files = {"translation": config_file, "language": language_file, "masked_language": masked_file,
+             "classification": labelled_files["single"], "tagging": tagged_file, "question_answering": question_file,
+             "image_classification": image_file}  # fmt: skip
+    more = {"classification": ", texts = [0], label = 1", "translation": f", target = '{tmp_path}/none'"}
+    keys = LANGUAGE_MODELS["gpt"] if task == "language" else []
+    missing = f"data.test={{ t = {{ source = '{tmp_path}/none'{more.get(task, '')} }} }}"
+    refused("train", files[task], "--run", tmp_path / "run", *keys, missing, code=1, says="no such file")
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    labels = {"classification": ("red\tperhaps", "no training record has the label"),
+              "tagging": ("haus\tB-XY", "no training record has the tag")}  # fmt: skip
+    if task in labels:
+        (tmp_path / "none").write_text(labels[task][0] + "\n")
+        refused("train", files[task], "--run", tmp_path / "run", *keys, missing, code=1, says=labels[task][1])
+        assert not (tmp_path / "run" / "checkpoints").exists()
+
+
 def test_tsv_without_the_column(refused, config_file: Path, tmp_path: Path) -> None:
     source = tmp_path / "pairs.tsv"
     source.write_text("only one column\n" * 5, encoding="utf-8")

@@ -187,6 +187,29 @@ def test_a_tagger_learns(tagger: Path, tagged_file: Path, texts: Path, capsys, t
     assert sightline("evaluate", tagger, texts / "val.bio") == 0
 
 
+def test_lines_of_standard_input_are_told_as_they_come(tagger: Path, classifiers, monkeypatch, capsys) -> None:
+    for verb, run in (("tag", tagger), ("classify", classifiers["single"])):
+
+        class Slow:
+            """A line once all before it has been told."""
+
+            def __init__(self) -> None:
+                self.waiting = [b"ein haus\n", b"ein hund\n", b""]
+                self.told = 0
+                self.buffer = self
+
+            def read1(self, size: int) -> bytes:
+                self.told += len(capsys.readouterr().out.splitlines())
+                assert self.told == 3 - len(self.waiting)
+                return self.waiting.pop(0)
+
+        capsys.readouterr()
+        monkeypatch.setattr("sys.stdin", Slow())
+        assert sightline(verb, run, "-") == 0
+        assert sightline(verb, run, "file", "--text", "haus") == 2
+        assert "--text is instead of a file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "says"), [("haus\tB-XY\n", 'no training record has the tag "B-XY"'), ("\n\n", "no records")]
 )

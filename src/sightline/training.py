@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from sightline import __version__, fine_tuning
 from sightline.calibration import calibrate
+from sightline.data.readers import read_pairs
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError, nearest
 from sightline.evaluation import (
@@ -51,7 +52,8 @@ class Kind:
     """What makes one task a run: each a function of that task's settings.
 
     Attributes:
-        complete: fills in what the settings leave to other files. initialise: changes a new model's first weights.
+        read_test: reads one test set as `evaluate` will. complete: fills in what the settings leave to other files.
+        initialise: changes a new model's first weights.
     """
 
     settings: type[BaseModel]
@@ -59,6 +61,7 @@ class Kind:
     make_model: Callable[[Any, dict[str, Tokenizer]], torch.nn.Module]
     task: Callable[..., Task]
     evaluate: Callable[[Run], list[Report]]
+    read_test: Callable[[Any, dict[str, Tokenizer], Any], object]
     complete: Callable[[Any], Any] = lambda settings: settings
     initialise: Callable[[Any, torch.nn.Module], None] = lambda settings, model: None
 
@@ -70,6 +73,7 @@ KINDS = {
         translation.make_model,
         translation.TranslationTask,
         evaluate_translation,
+        lambda settings, tokenizers, files: sum(1 for _ in read_pairs(files.pair_source())),
     ),
     "language": Kind(
         language.LanguageSettings,
@@ -77,6 +81,7 @@ KINDS = {
         language.make_model,
         language.LanguageTask,
         evaluate_language,
+        lambda settings, tokenizers, files: language.encode(settings, tokenizers[language.SIDE], [files]),
     ),
     "masked_language": Kind(
         masked_language.MaskedLanguageSettings,
@@ -84,6 +89,7 @@ KINDS = {
         masked_language.make_model,
         masked_language.MaskedLanguageTask,
         evaluate_masked_language,
+        lambda settings, tokenizers, files: masked_language.encode([files], tokenizers[masked_language.SIDE]),
         fine_tuning.adopt,
         fine_tuning.initialise_masked,
     ),
@@ -93,6 +99,9 @@ KINDS = {
         classification.make_model,
         classification.ClassificationTask,
         evaluate_classification,
+        lambda settings, tokenizers, files: classification.encode_files(
+            settings, tokenizers[classification.SIDE], files
+        ),
         fine_tuning.complete,
         fine_tuning.initialise,
     ),
@@ -102,6 +111,7 @@ KINDS = {
         image_classification.make_model,
         image_classification.ImageTask,
         evaluate_image_classification,
+        lambda settings, tokenizers, files: image_classification.read_labelled(settings, files),
         image_classification.complete,
     ),
     "tagging": Kind(
@@ -110,6 +120,7 @@ KINDS = {
         tagging.make_model,
         tagging.TaggingTask,
         evaluate_tagging,
+        lambda settings, tokenizers, files: tagging.read_all(settings, files),
         fine_tuning.complete_tagging,
         fine_tuning.initialise,
     ),
@@ -119,6 +130,7 @@ KINDS = {
         question_answering.make_model,
         question_answering.QuestionTask,
         evaluate_question_answering,
+        lambda settings, tokenizers, files: question_answering.read_all(settings, files.source),
         fine_tuning.adopt,
         fine_tuning.initialise,
     ),
@@ -214,6 +226,9 @@ def train_run(
     machine.setup(settings.training.threads)
     settings = prepare(KINDS[settings.task].complete(settings), path, fresh=fresh, report=report)
     run = Run(path)
+    # what is wrong with a test set is to be told now, not after hours of training
+    for files in settings.data.test.values():
+        KINDS[settings.task].read_test(settings, run.load_tokenizers(), files)
     if settings.model.kind == language.COUNTED:
         outcome, count = _count(settings, run, report)
     else:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import RunArgument, print_json, progress, say
+from sightline.cli.common import STDIN, RunArgument, chunks, either, print_json, progress, say
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +54,7 @@ def classify(
         return
     if picture or len(files or []) > 1:
         raise UsageError(f"{'--picture' if picture else 'more than one file'} is for images; {run} reads texts")
-    _texts(run, (files or ["-"])[0], text, precision, device, as_json)
+    _texts(run, either(files[0] if files else None, text), text, precision, device, as_json)
 
 
 def _texts(run: str, file: str, text: list[str] | None, precision: str, device: str, as_json: bool) -> None:
@@ -63,7 +63,7 @@ def _texts(run: str, file: str, text: list[str] | None, precision: str, device: 
     model = Classifier(run, precision=precision, device=device)
     records = iter([tuple(text)]) if text else _records(file, model.settings.texts)
     with progress("labelling") as advance:
-        while chunk := list(islice(records, 1024)):
+        for chunk in chunks(records, file):
             for one in model.predict(chunk):
                 if as_json:
                     fields = ("texts", "label", "probabilities", "value")
@@ -80,8 +80,8 @@ def _records(file: str, count: int) -> Iterator[tuple[str, ...]]:
     from sightline.data.text import read_stream_lines
     from sightline.errors import DataError
 
-    named = "standard input" if file == "-" else file
-    lines = read_stream_lines(sys.stdin.buffer, named) if file == "-" else read_lines(file)
+    named = "standard input" if file == STDIN else file
+    lines = read_stream_lines(sys.stdin.buffer, named) if file == STDIN else read_lines(file)
     for number, line in enumerate(lines, 1):
         # a model of one text takes the line as it is
         texts = tuple(line.split("\t")) if count > 1 else (line,)

@@ -7,11 +7,32 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from itertools import islice
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+T = TypeVar("T")
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run directory, as `sightline train` makes them.")]
+
+
+STDIN = "-"  # how standard input is named
+_TOGETHER = 1024  # records of a file that are computed together
+
+
+def either(file: str | None, text: Any) -> str:
+    """The file to read, standard input where nothing is named. Raises UsageError where both are."""
+    from sightline.errors import UsageError
+
+    if file is not None and text is not None:
+        raise UsageError(f"--text is instead of a file, and {file} is one; give either")
+    return STDIN if file is None else file
+
+
+def chunks(records: Iterator[T], file: str) -> Iterator[list[T]]:
+    """Records to be computed together; those of standard input one by one, since who writes them may wait for each."""
+    while chunk := list(islice(records, 1 if file == STDIN else _TOGETHER)):
+        yield chunk
 
 
 def say(line: str) -> None:

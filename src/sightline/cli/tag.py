@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from itertools import islice
 from typing import Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, print_json, progress
+from sightline.cli.common import STDIN, RunArgument, chunks, either, print_json, progress
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +17,9 @@ def register(app: typer.Typer) -> None:
 
 def tag(
     run: RunArgument,
-    file: Annotated[str, typer.Argument(help="A text file, a record a line; - for standard input.")] = "-",
+    file: Annotated[
+        str | None, typer.Argument(help="A text file, a record a line; standard input, or -, by default.")
+    ] = None,
     text: Annotated[str | None, typer.Option(help="Tag this text instead of a file.")] = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
@@ -36,12 +37,13 @@ def tag(
     from sightline.tagger import Tagger
     from sightline.train.machine import setup
 
+    source = either(file, text)
     setup(threads)
     model = Tagger(run, precision=precision, device=device)
-    lines = read_stream_lines(sys.stdin.buffer, "standard input") if file == "-" else read_lines(file)
+    lines = read_stream_lines(sys.stdin.buffer, "standard input") if source == STDIN else read_lines(source)
     texts = iter([text]) if text is not None else lines
     with progress("tagging") as advance:
-        while chunk := list(islice(texts, 1024)):
+        for chunk in chunks(texts, source):
             for one in model.tag(chunk):
                 if as_json:
                     print_json(asdict(one))
