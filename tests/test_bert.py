@@ -24,7 +24,7 @@ from sightline.data.masking import (
     collate_masked,
     input_lengths,
 )
-from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_documents, split_sentences
+from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_documents
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import SightlineError, UsageError
 from sightline.interop.bert import HEADS, WEIGHTS
@@ -241,24 +241,6 @@ def test_masking(whole_words: bool) -> None:
     assert torch.equal(parts[1].tokens_BT, batch.tokens_BT[1::3])
 
 
-SENTENCES = {
-    "안녕하세요. 오늘은 날씨가 좋네요! 그렇죠?": ["안녕하세요.", "오늘은 날씨가 좋네요!", "그렇죠?"],
-    "Dr. Kim went home. He said “No.” Then J. K. Lee left (at 5 p.m. sharp).": [
-        "Dr. Kim went home.", "He said “No.”", "Then J. K. Lee left (at 5 p.m. sharp).",
-    ],
-    "It was 3.5 m long . It was red .": ["It was 3.5 m long .", "It was red ."],
-    "2. Methods follow e.g. Smith. 3. End": ["2. Methods follow e.g. Smith.", "3. End"],
-    "Wait... what?! Yes…": ["Wait...", "what?!", "Yes…"],
-    "no end": ["no end"],
-    "  ": [],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("text", SENTENCES)
-def test_sentences(text: str) -> None:
-    assert split_sentences(text) == SENTENCES[text]
-
-
 def test_documents_of_sentences(tmp_path: Path) -> None:
     (tmp_path / "verses").write_text("one\ntwo\nthree\nfour\nfive\n")
     (tmp_path / "refs").write_text("Ruth 1:1\nRuth 1:2\nRuth 2:1\nMark 1:1\nMark 1:2\n")
@@ -378,4 +360,4 @@ def test_one_document_cannot_be_paired(masked_file: Path, tmp_path: Path, capsys
     (tmp_path / "one.txt").write_text("red dog\nold house\n")
     validation = f"data.validation=[{{ source = '{tmp_path}/one.txt', documents = 'file', sentences = 'line' }}]"
     assert sightline("train", masked_file, "--run", tmp_path / "one", validation) == 2
-    assert "one document has no other" in capsys.readouterr().err
+    assert "and a pair needs two" in capsys.readouterr().err

@@ -43,6 +43,7 @@ def test_a_folder_of_files_and_records(tmp_path: Path) -> None:
     for name in ("b", "a"):
         (tmp_path / "folder" / name).mkdir(parents=True)
         (tmp_path / "folder" / name / "x.txt").write_text(f"text {name}\n", encoding="utf-8")
+    (tmp_path / "folder" / "a" / "empty").touch()
     assert list(read_pieces(TextSource(str(tmp_path / "folder"), "file"))) == [("text a\n", True), ("text b\n", True)]
     table = tmp_path / "reviews.tsv"
     table.write_text("id\tdocument\tlabel\n1\tgood\t1\n2\tbad\t0\n", encoding="utf-8")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,9 +31,12 @@ from sightline.data.questions import (
     read_questions,
     windows,
 )
+from sightline.data.tagged import repaired
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
 from sightline.tasks.question_answering import (
+    Found,
+    Inputs,
     QuestionSettings,
     answerable,
     answers,
@@ -58,7 +64,9 @@ def test_both_layouts(tmp_path: Path) -> None:
         assert list(read_questions(path)) == expected
     assert expected[1].texts == ("",)
     line = {"question": "who?", "context": "Ann B sang", "answers": {"text": ["Ann", "Ann B"], "answer_start": [0, 0]}}
-    path.write_text(json.dumps(line) + "\n\n" + json.dumps({**line, "question": "when?", "answers": {}}) + "\n")
+    path.write_text(
+        "\n \n" + json.dumps(line) + "\n\n" + json.dumps({**line, "question": "when?", "answers": {}}) + "\n"
+    )
     assert list(read_questions(path)) == expected
     path.write_text(json.dumps(line) + "\n" + json.dumps({**line, "answers": {"text": ["Ann"]}}) + "\n")
     with pytest.raises(DataError, match=r"x\.json:2: not a question with its answers"):
@@ -176,6 +184,69 @@ def test_the_best_span_by_brute_force() -> None:
             assert found.probability == pytest.approx(float((best[0] - everything.logsumexp(0)).exp()), abs=1e-5)
 
 
+def one_by_one(one: QuestionSettings, inputs: Inputs, number: int, logits: list[torch.Tensor]) -> Found:
+    """The answer found by a table of all spans."""
+    rows = [row for row, of in enumerate(inputs.question) if of == number]
+    nowhere = min((float(logits[row][0].sum()), row) for row in rows)
+    spans, best = {}, (-math.inf, rows[0], 0, 0)
+    for row in rows:
+        low, high = inputs.windows[row]
+        sums = logits[row][inputs.offset[row] : -1, :1] + logits[row][inputs.offset[row] : -1, 1]
+        for first in range(high - low):
+            for last in range(first, min(first + one.data.max_answer, high - low)):
+                value, place = float(sums[first, last]), (low + first, low + last)
+                spans[place] = max(value, spans.get(place, -math.inf))
+                best = max(best, (value, row, *place), key=lambda found: found[0])
+    values = [*spans.values(), *[nowhere[0]] * one.data.unanswerable]
+    total = float(torch.tensor(values, dtype=torch.float64).logsumexp(0)) if values else 0.0
+    if one.data.unanswerable and best[0] <= nowhere[0] + one.data.threshold:
+        return Found(0, 0, math.exp(nowhere[0] - total), nowhere[1])
+    if not values:
+        return Found(0, 0, 1.0, rows[0])
+    value, row, first, last = best
+    shift, places = inputs.offset[row] - inputs.windows[row][0], inputs.spans[number]
+    return Found(places[first][0], places[last][1], math.exp(value - total), row, (first + shift, last + shift))
+
+
+@pytest.mark.parametrize("max_answer", [1, 4, 30])
+@pytest.mark.parametrize("step", [1, 7, 40])
+@pytest.mark.parametrize("ties", [False, True])
+def test_answers_are_those_of_a_table_of_all_spans(max_answer: int, step: int, ties: bool) -> None:
+    torch.manual_seed(step)
+    context = " ".join(f"w{number}" for number in range(60))
+    tokenizer = Tokenizer.train([context], kind="word", vocab_size=100, min_frequency=1)
+    for threshold in (None, 0.0, -3.0):
+        one = settings(max_answer=max_answer, step=step, unanswerable=threshold is not None, threshold=threshold or 0.0)
+        inputs = inputs_of(one, tokenizer, [("w1", context), ("w2 w3", "w5 w6"), ("w1", ""), ("w1", context[:70])])
+        logits = [torch.randn(len(ids), 2) for ids in inputs.sequences]
+        logits = [found.round() for found in logits] if ties else logits
+        for number, found in enumerate(answers(one, inputs, logits)):
+            expected = one_by_one(one, inputs, number, logits)
+            assert found.probability == pytest.approx(expected.probability, rel=1e-12)
+            assert replace(found, probability=0) == replace(expected, probability=0)
+
+
+def test_a_long_text_takes_its_length() -> None:
+    context = " ".join(f"w{number % 90}" for number in range(20_000))
+    tokenizer = Tokenizer.train([context[:1000]], kind="word", vocab_size=100, min_frequency=1)
+    data = {"train": [], "max_tokens": 384, "max_answer": 30, "step": 128}
+    one = QuestionSettings.model_validate({"data": data, "model": SIZES.model_copy(update={"max_length": 384})})
+    inputs = inputs_of(one, tokenizer, [("w1", context)])
+    logits = [torch.randn(len(ids), 2) for ids in inputs.sequences]
+    start = time.monotonic()
+    answers(one, inputs, logits)
+    assert time.monotonic() - start < 3
+
+
+def test_any_right_answer_that_stands_in_the_text_is_learned() -> None:
+    tokenizer = Tokenizer.train(["the dog walks home"], kind="word", vocab_size=100, min_frequency=1)
+    asked = [Question("dog?", "the dog walks home", (("tiger", 0), ("dog", 4)))]
+    inputs = inputs_of(settings(), tokenizer, [(asked[0].question, asked[0].context)])
+    targets, usable = targets_of(inputs, asked)
+    assert usable.all()
+    assert tokenizer.decode([inputs.sequences[0][int(targets[0][0])]]) == "dog"
+
+
 def test_loss_is_over_the_text_and_none() -> None:
     torch.manual_seed(0)
     tokens = torch.tensor([[1, 9, 2, 7, 8, 7, 2], [1, 9, 9, 2, 6, 2, 0]])
@@ -280,7 +351,7 @@ def test_a_tagger_comes_and_goes(tmp_path: Path) -> None:
         logits = again(**read).logits[0]
     words = read.word_ids()
     firsts = [words.index(number) for number in range(5)]
-    assert list(ours.tag(text).tags) == [tags[i] for i in logits[firsts].argmax(1).tolist()]
+    assert list(ours.tag(text).tags) == repaired([tags[i] for i in logits[firsts].argmax(1).tolist()])
     torch.testing.assert_close(dict(again.named_parameters())["classifier.weight"], model.classifier.weight)
 
 

@@ -48,15 +48,19 @@ class TextSource:
             raise UsageError(f'{self.source}: choose a column, "ko" or "en"')
 
     def files(self) -> list[Path]:
-        """The files to be read, none for the embedded corpus. Raises DataError for a folder without files."""
+        """The files to be read, none for the embedded corpus; of a folder those that hold anything.
+
+        Raises DataError for a folder without such files.
+        """
         if self.source.startswith(EMBEDDED):
             return []
         path = resolve(self.source)
         if self.documents != "file" or not path.is_dir():
             return [path]
-        files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+        inside = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+        files = sorted(file for file in inside if file.stat().st_size)
         if not files:
-            raise DataError(f"{path}: a folder without files; name one with text in it")
+            raise DataError(f"{path}: a folder without files that hold anything; name one with text in it")
         return files
 
 

@@ -49,7 +49,7 @@ def read_questions(source: str | Path) -> Iterator[Question]:
     """
     path = resolve(str(source))
     number = 0
-    if _is_a_question(next(read_text_lines(path))):
+    if _is_a_question(next((line for line in read_text_lines(path) if line.strip()), "")):
         for number, line in enumerate(read_text_lines(path), 1):
             if line.strip():
                 record = _json(line, f"{path}:{number}")

@@ -18,16 +18,18 @@ from sightline.data.readers import check_part, read_lines, resolve
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, UsageError
 
-_LAYOUT = 1  # To be raised when the files below change their meaning.
+_LAYOUT = 2  # To be raised when the files below change their meaning.
 _CHUNK = 4096  # documents encoded together
 
-# Marks that end a sentence, closing quotes and brackets after them, then white space or the end.
-_END = re.compile(r"[.!?…。！？]+[\"'”’)\]}»」』]*(?=\s|$)")
+# Marks that may end a sentence with closing quotes and brackets after them; or a blank line, which does.
+_END = re.compile(r"[.!?…。！？]+[\"'”’)\]}»」』]*|\n\s*\n")
+_UNSPACED = frozenset("。！？")  # marks that need no white space after them
+_NEXT = re.compile(r"\s*(\S?)")
 # English words that end in a full stop inside a sentence.
 # fmt: off
 _ABBREVIATIONS = frozenset([
-    "mr", "mrs", "ms", "dr", "prof", "rev", "hon", "gen", "col", "lt", "sgt", "capt", "st", "jr", "sr", "vs", "no",
-    "vol", "fig", "eq", "pp", "ed", "cf", "al", "approx", "inc", "ltd", "co", "corp", "dept", "est", "jan", "feb",
+    "mr", "mrs", "ms", "dr", "prof", "rev", "hon", "gen", "col", "lt", "sgt", "capt", "st", "jr", "sr", "vs", "vol",
+    "fig", "eq", "pp", "ed", "cf", "al", "approx", "inc", "ltd", "co", "corp", "dept", "est", "jan", "feb",
     "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "e.g", "i.e", "u.s", "u.k", "a.m", "p.m",
 ])
 # fmt: on
@@ -36,30 +38,38 @@ _ABBREVIATIONS = frozenset([
 def split_sentences(text: str) -> list[str]:
     """The sentences of a text in Korean, English or another language that ends them with . ! ? or …
 
-    A sentence ends at such marks (and closing quotes or brackets after them) before white space. A single full stop is
-    no end after an English abbreviation ("Dr."), after an initial ("J. Smith"), after a number that begins the sentence
-    ("2. Methods"), or before a small Latin letter. Text without such marks is one sentence.
+    A sentence ends at such marks (and closing quotes or brackets after them) before white space; at 。！？ without any,
+    too; and at a blank line. A single full stop is no end after an English abbreviation ("Dr."), after "no" before a
+    digit, after an initial ("J. Smith"), after a number that begins the sentence ("2. Methods"), or before a small
+    Latin letter. Text without such marks is one sentence.
     """
     found, start = [], 0
     for match in _END.finditer(text):
-        following = text[match.end() :].lstrip()[:1]
-        if match.group() == "." and (following.islower() or _holds_on(text[start : match.start()])):
+        end, marks = match.end(), match.group()
+        if not (end == len(text) or text[end].isspace() or marks.isspace() or not _UNSPACED.isdisjoint(marks)):
             continue
-        found.append(text[start : match.end()])
-        start = match.end()
+        if marks == "." and _goes_on(text, start, match.start()):
+            continue
+        found.append(text[start:end])
+        start = end
     found.append(text[start:])
     return [stripped for one in found if (stripped := one.strip())]
 
 
-def _holds_on(before: str) -> bool:
-    """Whether a full stop after these words belongs to the last of them."""
-    words = before.split()
-    if not words or before[-1].isspace():
-        return False
-    last = words[-1].lstrip("(\"'“‘[")
+def _goes_on(text: str, start: int, stop: int) -> bool:
+    """Whether the full stop at `stop` is no end of the sentence that begins at `start`."""
+    following = _NEXT.match(text, stop + 1)[1]  # pyright: ignore[reportOptionalSubscript]
+    if following.islower():
+        return True
+    # only the last word is looked at: a text may hold many such full stops and no end
+    begin = stop
+    while begin > start and not text[begin - 1].isspace():
+        begin -= 1
+    last = text[begin:stop].lstrip("(\"'“‘[")
+    name = last.lower()
     initial = len(last) == 1 and last.isascii() and last.isupper()
-    numbered = len(words) == 1 and last.isdigit()
-    return last.lower() in _ABBREVIATIONS or initial or numbered
+    numbered = last.isdigit() and not text[start:begin].strip()
+    return name in _ABBREVIATIONS or (name == "no" and following.isdigit()) or initial or numbered
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def read_text_lines(path: Path) -> Iterator[str]:
         empty = False
         yield line
     if empty:
-        raise DataError(f"{path}: the file is empty; give a file with one sentence per line")
+        raise DataError(f"{path}: the file is empty; give one with text in it")
 
 
 def given(text: str) -> str:

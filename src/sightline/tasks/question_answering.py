@@ -157,8 +157,8 @@ def inputs_of(settings: QuestionSettings, tokenizer: Tokenizer, asked: Iterable[
 def targets_of(inputs: Inputs, questions: Sequence[Question]) -> tuple[np.ndarray, np.ndarray]:
     """(N, 2) int64, the first and last token of the answer in each input; and which inputs can be learned from.
 
-    [CLS] is the answer where the first right one does not stand in the window. An input can be learned from unless
-    none of the question's answers is found in its text.
+    [CLS] is the answer where the first right one that the text holds does not stand in the window. An input can be
+    learned from unless none of the question's answers is found in its text.
     """
     targets, usable = np.zeros((len(inputs.sequences), 2), dtype=np.int64), np.ones(len(inputs.sequences), dtype=bool)
     placed: dict[int, tuple[int, int] | None] = {}
@@ -179,9 +179,12 @@ def targets_of(inputs: Inputs, questions: Sequence[Question]) -> tuple[np.ndarra
 
 
 def _tokens(question: Question, spans: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
-    text, start = question.answers[0]
-    at = place(question.context, text, start) if text.strip() else None
-    return None if at is None else answer_tokens(spans, at, at + len(text))
+    for text, start in question.answers:
+        at = place(question.context, text, start) if text.strip() else None
+        tokens = None if at is None else answer_tokens(spans, at, at + len(text))
+        if tokens is not None:
+            return tokens
+    return None
 
 
 class QuestionTask(PlainTask):
@@ -293,19 +296,23 @@ def answers(settings: QuestionSettings, inputs: Inputs, logits: Sequence[Tensor]
 def _best(settings: QuestionSettings, inputs: Inputs, own: Sequence[tuple[int, Tensor]]) -> Found:
     # one window that has an answer is enough, so the least sure one speaks for there being none
     nowhere, best = min((float(logits_TC[0].sum()), row) for row, logits_TC in own), (-math.inf, own[0][0], 0, 0)
-    spans: dict[tuple[int, int], float] = {}
+    most = settings.data.max_answer
+    # what is known so far of the spans that begin at `reached` or later; and the sums of those before
+    reached, open_TM, sums = 0, np.empty((0, most), np.float32), []
     for row, logits_TC in own:
         low, high = inputs.windows[row]
         if low == high:
             continue
-        begin, end = logits_TC[inputs.offset[row] : -1].unbind(1)
-        sums_TT = begin[:, None] + end
-        near = torch.ones_like(sums_TT, dtype=torch.bool).triu().tril(settings.data.max_answer - 1)
-        places = near.nonzero() + low
-        for (first, last), value in zip(places.tolist(), sums_TT[near].tolist(), strict=True):
-            spans[first, last] = max(value, spans.get((first, last), -math.inf))
-            best = max(best, (value, row, first, last), key=lambda one: one[0])
-    sums = list(spans.values())
+        sums_TM = span_sums(logits_TC[inputs.offset[row] : -1].numpy(), most)
+        first, more = divmod(int(sums_TM.argmax()), most)
+        if sums_TM[first, more] > best[0]:
+            best = (float(sums_TM[first, more]), row, low + first, low + first + more)
+        # a span counts once, with the window that likes it most; no later window has those that begin before this one
+        sums.append(_logsumexp(open_TM[: low - reached]))
+        open_TM = open_TM[low - reached :]
+        np.maximum(sums_TM[: len(open_TM)], open_TM, out=sums_TM[: len(open_TM)])
+        reached, open_TM = low, sums_TM
+    sums += [_logsumexp(open_TM)] * (len(open_TM) > 0)
     if settings.data.unanswerable:
         sums.append(nowhere[0])
         if best[0] <= nowhere[0] + settings.data.threshold:
@@ -318,8 +325,14 @@ def _best(settings: QuestionSettings, inputs: Inputs, own: Sequence[tuple[int, T
     return Found(places[first][0], places[last][1], probability, row, (first + shift, last + shift))
 
 
-def _logsumexp(values: Sequence[float]) -> float:
-    return float(torch.tensor(values, dtype=torch.float64).logsumexp(0))
+def span_sums(logits_TC: np.ndarray, most: int) -> np.ndarray:
+    """(T, most): of the span that begins at a token and has so many more, begin's logit plus end's; -inf beyond T."""
+    padded = np.pad(logits_TC[:, 1], (0, most - 1), constant_values=-np.inf)
+    return logits_TC[:, :1] + np.lib.stride_tricks.sliding_window_view(padded, most)
+
+
+def _logsumexp(values: Sequence[float] | np.ndarray) -> float:
+    return float(torch.tensor(values, dtype=torch.float64).flatten().logsumexp(0))
 
 
 def measure(
