@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_do
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import SightlineError, UsageError
 from sightline.interop.bert import HEADS, WEIGHTS
+from sightline.masked_language_model import MaskedLanguageModel
 from sightline.models import BertForPretraining, BertSizes
 from sightline.models.classifier import BertClassifier, Tuning
 from sightline.nn.forward import Forward
@@ -331,6 +334,27 @@ def test_fine_tuning(weights: str, bert: Path, labelled_files, tmp_path: Path, c
     model: Any = after
     (one,) = model.predict([("red dog", "old dog")])
     assert sum(one.probabilities.values()) == pytest.approx(1)
+
+
+def test_one_document_is_measured_by_its_masked_words(bert: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "one.txt").write_text("red dog\nold house\n")
+    assert sightline("evaluate", bert, tmp_path / "one.txt", "--json") == 0
+    (report,) = json.loads(capsys.readouterr().out)
+    assert set(report["scores"]) == {"loss", "masked_loss", "masked_accuracy"}
+
+
+def test_lines_without_a_blank_stop_no_others(bert: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"dog\na [MASK]\n")))
+    assert sightline("fill", bert, "-", "--json") == 2
+    told = capsys.readouterr()
+    assert json.loads(told.out)["text"] == "a [MASK]"
+    assert told.err.startswith("standard input:1: fill: no [MASK]")
+
+
+def test_what_is_filled_in_is_composed() -> None:
+    letter = SimpleNamespace(decode=lambda ids: "\u11ab", tokens=lambda ids: ["##\u11ab"])
+    model: Any = SimpleNamespace(tokenizer=letter)
+    assert MaskedLanguageModel._joined(model, ["가", " 집"], {0: 5}) == "간 집"
 
 
 def test_going_on_with_longer_inputs(bert: Path, masked_file: Path, tmp_path: Path, capsys) -> None:

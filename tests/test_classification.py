@@ -13,8 +13,8 @@ from conftest import FORMS, WORDS, sightline
 from transformers import GPT2Config, GPT2ForSequenceClassification
 
 import sightline as package
-from sightline.data.labelled import Examples, collate_examples
-from sightline.errors import UsageError
+from sightline.data.labelled import Examples, LabelledSource, collate_examples, read_labelled
+from sightline.errors import DataError, UsageError
 from sightline.interop.gpt2 import names
 from sightline.models import BertSizes, GPTSizes
 from sightline.models.classifier import GPTClassifier, Tuning, segments
@@ -305,6 +305,25 @@ def test_from_a_pretrained_run(weights: str, language_runs, labelled_files, tmp_
         pretrained = language_runs.get(name, tmp_path / "nothing")
         assert sightline("train", file, "--run", tmp_path / "other", f"pretrained={pretrained}") == 2
         assert says in capsys.readouterr().err
+
+
+def test_numbers_of_json_as_labels(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    values = ("1", "1.0", '"1"', "-0.0", "0.5", "true", "1e300")
+    path.write_text("".join(f'{{"text": "a", "label": {value}}}\n' for value in values))
+    source = LabelledSource(str(path), ("text",), "label")
+    assert [label for _, label in read_labelled(source)] == ["1", "1", "1", "0", "0.5", "true", "1e+300"]
+    for value in ("NaN", "-Infinity", "null"):
+        path.write_text(f'{{"text": "a", "label": {value}}}\n')
+        with pytest.raises(DataError, match=r"x\.jsonl:1: the value"):
+            list(read_labelled(source))
+
+
+@pytest.mark.filterwarnings("error")
+def test_figures_of_one_class() -> None:
+    examples = Examples([[1]] * 2, 1, torch.tensor([0, 0]).numpy())
+    found = figures(settings(data={"labels": ("a", "b")}), torch.tensor([[2.0, 0], [1.0, 0]]), examples)
+    assert (found["accuracy"], found["matthews"]) == (100, 0)
 
 
 def test_what_does_not_go_together() -> None:

@@ -138,4 +138,5 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
             if number in fillings and self.tokenizer.tokens([fillings[number]])[0].startswith("##"):
                 text, word = text.rstrip(" "), word.removeprefix("##")
             text += word + part
-        return text
+        # a letter of a syllable joins those around it
+        return given(text)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, print_json, say
+from sightline.cli.common import STDIN, RunArgument, print_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -33,14 +33,24 @@ def fill(
     from rich.cells import cell_len
 
     from sightline.data.text import read_stream_lines
+    from sightline.errors import UsageError
     from sightline.masked_language_model import MaskedLanguageModel
     from sightline.train.machine import setup
 
     setup(threads)
     model = MaskedLanguageModel(run, precision=precision, device=device)
-    texts = read_stream_lines(sys.stdin.buffer, "standard input") if text == "-" else [text]
-    for one in texts:
-        filled = model.fill(one, top=top)
+    texts = read_stream_lines(sys.stdin.buffer, "standard input") if text == STDIN else [text]
+    code = 0
+    for line, one in enumerate(texts, 1):
+        try:
+            filled = model.fill(one, top=top)
+        except UsageError as error:
+            if text != STDIN:
+                raise
+            # the lines after this one are no worse for it
+            say(f"standard input:{line}: {error}")
+            code = error.exit_code
+            continue
         if as_json:
             print_json(asdict(filled))
             continue
@@ -53,5 +63,7 @@ def fill(
                 print(f"  {candidate.probability:7.4f}  {token} {candidate.text}", flush=True)
         if filled.unknown:
             say(f"note: {filled.unknown} of the text's tokens are unknown to this model")
+    if code:
+        raise typer.Exit(code)
     if not as_json:
         say(f"next: sightline look {run} … --what lens")

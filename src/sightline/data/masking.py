@@ -51,12 +51,11 @@ class SegmentOrder:
         """
         if max_tokens > tokens_per_batch:
             raise UsageError(f"tokens_per_batch: {tokens_per_batch} is less than one input of {max_tokens}; raise it")
-        counts = np.diff(np.asarray(documents.documents))
-        self._partible = np.flatnonzero(counts > 1)  # documents with a sentence that follows another
+        self._partible = documents.partible
         if pairs and len(self._partible) < 2:
             raise UsageError(
-                f"next_sentence: {len(self._partible)} of {len(counts)} documents have sentences that follow another, "
-                "and a pair needs two; give more documents, or set next_sentence=false"
+                f"next_sentence: {len(self._partible)} of {len(documents)} documents have sentences that follow "
+                "another, and a pair needs two; give more documents, or set next_sentence=false"
             )
         self.seed = seed
         self._documents, self._max_tokens, self._budget = documents, max_tokens, tokens_per_batch

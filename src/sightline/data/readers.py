@@ -143,7 +143,7 @@ def read_records(
     """(number, the wanted columns) of each record of a TSV, JSON Lines or JSON file; an empty line has empty columns.
 
     Numbers are those of lines; of a JSON file that is one list, those of its items. The column `numeric` may hold
-    numbers in JSON, which are given as it spells them.
+    numbers in JSON, which are given as it spells them, whole ones without a fraction.
 
     Raises DataError (file:line) where a line is not a record with these columns.
     """
@@ -217,8 +217,11 @@ def _text_at(record: Any, key: str, where: str, numeric: bool) -> str:
         if part not in found:
             raise DataError(f'{where}: no key "{key}"{nearest(part, found)}')
         found = found[part]
+    if numeric and type(found) is float and not math.isfinite(found):
+        raise DataError(f'{where}: the value of "{key}" is {found}, which is no number; mend the line')
     if numeric and type(found) in (int, float, bool):
-        return json.dumps(found)
+        # 1.0 is 1; beyond this size a float has no fraction to lose
+        return str(int(found)) if type(found) is float and found == int(found) < 2**53 else json.dumps(found)
     if type(found) is not str:
         raise DataError(f'{where}: the value of "{key}" is not a string; choose another key')
     # Escapes can spell what no UTF-8 file can hold.

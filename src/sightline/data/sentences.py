@@ -165,12 +165,16 @@ class EncodedDocuments:
         counts = np.cumsum([0, *map(len, documents)], dtype=np.int64)
         return cls(EncodedSide.of([ids for document in documents for ids in document]), counts)
 
+    @property
+    def partible(self) -> np.ndarray:
+        """The numbers of the documents that have a sentence which follows another."""
+        return np.flatnonzero(np.diff(np.asarray(self.documents)) > 1)
+
     def summary(self) -> str:
         """One line to print."""
-        several = int((np.diff(self.documents) > 1).sum())
         return (
-            f"{len(self):,} documents ({several:,} of several sentences), {int(self.documents[-1]):,} sentences, "
-            f"{len(self.sentences.tokens):,} tokens"
+            f"{len(self):,} documents ({len(self.partible):,} of several sentences), "
+            f"{int(self.documents[-1]):,} sentences, {len(self.sentences.tokens):,} tokens"
         )
 
 

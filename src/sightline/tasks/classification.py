@@ -389,6 +389,7 @@ def figures(settings: ClassificationSettings, scores_BC: Tensor, examples: Examp
     predicted, true = scores_BC.argmax(1).numpy(), examples.targets
     macro_f1 = f1_score(true, predicted, average="macro", zero_division=0.0)  # pyright: ignore[reportArgumentType]
     scores = {"accuracy": accuracy_score(true, predicted), "macro_f1": macro_f1}
-    scores["matthews"] = matthews_corrcoef(true, predicted)
+    # of one class alone scikit-learn warns, and says 0 as well
+    scores["matthews"] = matthews_corrcoef(true, predicted) if len({*true, *predicted}) > 1 else 0.0
     found |= {name: 100 * float(value) for name, value in scores.items()}
     return {**found, "calibration_error": calibration_error(scores_BC.softmax(1).numpy(), true)}

@@ -245,8 +245,11 @@ def measure(
     """How well a model fills in and tells what follows; inputs and masks of documents are the same each time.
 
     loss: nats a masked token, plus those of the next sentence where that is learned. masked_loss and
-    masked_accuracy (per cent): of the masked tokens. next_sentence_accuracy (per cent): of the pairs.
+    masked_accuracy (per cent): of the masked tokens. next_sentence_accuracy (per cent): of the pairs. Documents that
+    cannot be paired, such as one alone, are measured by masked tokens.
     """
+    if len(documents.partible) < 2:
+        settings = settings.model_copy(update={"next_sentence": False})
     how, totals = masks(settings, tokenizer), dict.fromkeys(("nats", "tokens", "right", "nsp", "pairs", "told"), 0.0)
     for number, items in enumerate(segment_order(settings, documents, 0).epoch(0)):
         batch = collate_masked(documents.sentences.tokens, items, how, generator(MASKING, 0, number))
