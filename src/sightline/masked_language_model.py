@@ -68,7 +68,7 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
         tokens_1T = torch.tensor([ids], device=self.model.output_weight.device)
         places = (tokens_1T[0] == self.tokenizer.vocab_size).nonzero()[:, 0]
         features_1TD = self.model.bert.encode(tokens_1T)
-        logits_NV = self.read_out(features_1TD[0, places])
+        logits_NV = self._candidates(features_1TD[0, places])
         best_NK = logits_NV.softmax(-1).topk(min(top, logits_NV.shape[1] - len(self._specials)))
         blanks = []
         for number, (probabilities, found) in enumerate(zip(*(part.tolist() for part in best_NK), strict=True)):
@@ -99,7 +99,7 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
 
         def all_of(ids: Sequence[int], forward: Forward) -> torch.Tensor:
             features_1TD = self.model.bert.encode(torch.tensor([ids], device=self.model.bert.device), forward=forward)
-            return log_probabilities(self.read_out(features_1TD[0, places]))
+            return log_probabilities(self._candidates(features_1TD[0, places]))
 
         best = all_of(ids, Forward()).argmax(1, keepdim=True)
 
@@ -110,8 +110,12 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
         outputs = self.tokenizer.tokens(best[:, 0].tolist())
         return over_positions(ids, side, run, outputs, masking((CLS, SEP, mask_id), mask_id), "masked")
 
-    def read_out(self, features_xD: torch.Tensor) -> torch.Tensor:
-        """Features, or the residual stream after any layer, as logits in fp32 of what may stand in a blank."""
+    def read_out(self, residual_xD: torch.Tensor) -> torch.Tensor:
+        """The residual stream after any layer as logits in fp32 of what may stand in a blank."""
+        norm = self.model.bert.norm
+        return self._candidates(residual_xD if norm is None else norm(residual_xD))
+
+    def _candidates(self, features_xD: torch.Tensor) -> torch.Tensor:
         logits_xV = self.model.project(self.model.masked(features_xD)).float()
         logits_xV[..., self._specials] = -torch.inf
         return logits_xV

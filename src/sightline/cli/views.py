@@ -133,7 +133,7 @@ def _layer(seen: Look, site: str | None, kind: str) -> str:
 
 def belt(model: Any, reading: Reading, site: str | None) -> View:
     """An LSTM's cell state: what is kept, what is added, what lies on the belt."""
-    seen = look_at(reading, "*forget_gate", "*input_gate", "*candidate", "*cell_state")
+    seen = look_at(reading, "*input_gate", "*candidate", "*cell_state")
     layer = _layer(seen, site, "cell_state")
     tokens = reading.sides[seen.axes(f"{layer}.cell_state")[0]].tokens
     return _timeline(measures.conveyor(seen, layer), tokens, layer)
@@ -174,7 +174,7 @@ def positions(model: Any, reading: Reading, site: str | None) -> View:
 
 def residual(model: Any, reading: Reading, site: str | None) -> View:
     """The length of the residual stream's vectors after every block."""
-    seen = look_at(reading, "*embedding", "*residual")
+    seen = look_at(reading, *measures.STREAM)
     lines = measures.residual_norms(seen)
     lines = {name: values for name, values in lines.items() if site is None or name.startswith(site)}
     if not lines:
@@ -200,7 +200,7 @@ def gradients(model: Any, reading: Reading, site: str | None) -> View:
 
 def lens(model: Any, reading: Reading, site: str | None) -> View:
     """What a GPT would say next after each of its layers, or a BERT in each place."""
-    seen = look_at(reading, "embedding", "*residual")
+    seen = look_at(reading, *measures.STREAM)
     found = measures.logit_lens(model, seen)
     inputs = reading.sides["position"].tokens
     width = max(len(token) for row in found.tokens for token in row) + 6

@@ -17,7 +17,7 @@ from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.masks import over_heads
 from sightline.nn.norms import NORMS
 from sightline.nn.ops import Linear, project
-from sightline.nn.positions import make_positions
+from sightline.nn.positions import embedded, make_positions
 
 
 class BertSizes(BaseModel):
@@ -90,12 +90,13 @@ class Bert(nn.Module):
             real_BT: which tokens are no padding, which stands on the right; features at padding mean nothing.
             segment_BT: which segment each token is of; all of the first by default.
         """
-        forward = forward.of(self)
+        forward = forward.of(self).begin()
         x_BTD = F.embedding(tokens_BT, self.embedding)
         segment_BT = torch.zeros_like(tokens_BT) if segment_BT is None else segment_BT
-        x_BTD = self.positions.embed(x_BTD + F.embedding(segment_BT, self.segments))
-        forward.record("embedding", x_BTD)
-        x_BTD = forward.dropout(self.embedding_norm(x_BTD, real_BT, forward), self.sizes.dropout)
+        x_BTD = embedded(self.positions, x_BTD + F.embedding(segment_BT, self.segments), forward)
+        x_BTD = self.embedding_norm(x_BTD, real_BT, forward)
+        forward.record("embedding_norm", x_BTD)
+        x_BTD = forward.dropout(x_BTD, self.sizes.dropout)
         mask = None if real_BT is None or bool(real_BT.all()) else over_heads(real_BT)
         for number, block in enumerate(self.blocks):
             x_BTD, _ = block(x_BTD, mask, real_BT=real_BT, forward=forward.at("blocks").at(number))

@@ -20,7 +20,7 @@ from sightline.nn.masks import causal_mask
 from sightline.nn.norms import NORMS
 from sightline.nn.output import make_clusters, output_logits, output_loss
 from sightline.nn.past import Past
-from sightline.nn.positions import Place, make_positions
+from sightline.nn.positions import Place, embedded, make_positions
 from sightline.nn.state import EOS
 
 NEVER = (0, 1)  # padding, beginning of sentence
@@ -114,6 +114,7 @@ class GPT(nn.Module):
 
     def start(self, rows: int) -> Past:
         """The state before the first token."""
+        INFERENCE.of(self).begin()
         return Past.empty(len(self.blocks), rows, self.device)
 
     def decode(
@@ -138,8 +139,7 @@ class GPT(nn.Module):
         place, mask, after = state.sees(tokens_BT, real_BT)
         if document_BT is not None:
             place, mask = _within(document_BT)
-        x_BTD = self.positions.embed(F.embedding(tokens_BT, table), place)
-        forward.record("embedding", x_BTD)
+        x_BTD = embedded(self.positions, F.embedding(tokens_BT, table), forward, place)
         x_BTD = forward.dropout(x_BTD, self.sizes.dropout)
         memories: list[Memory] = []
         for number, block in enumerate(self.blocks):

@@ -99,6 +99,7 @@ class RecurrentLM(nn.Module):
 
     def start(self, rows: int) -> RecurrentState:
         """The state before the first token: zeros."""
+        INFERENCE.of(self).begin()
         like = self.embedding.new_zeros(rows, 1)
         return RecurrentState(tuple(layer.start(like) for layer in self.layers))  # pyright: ignore
 

@@ -129,7 +129,7 @@ class Seq2Seq(nn.Module):
 
     def start(self, source_BS: Tensor, source_mask_BS: Tensor, forward: Forward = INFERENCE) -> Seq2SeqState:
         """The state before the first step: the source read, nothing written."""
-        forward = forward.of(self)
+        forward = forward.of(self).begin()
         embedded = F.embedding(source_BS, self.source_embedding)
         forward.at("encoder").record("embedding", embedded)
         embedded = forward.dropout(embedded, self.sizes.dropout)

@@ -21,7 +21,7 @@ from sightline.nn.masks import over_heads
 from sightline.nn.norms import NORMS
 from sightline.nn.ops import project
 from sightline.nn.past import Past
-from sightline.nn.positions import Place, make_positions
+from sightline.nn.positions import Place, Positions, embedded, make_positions
 from sightline.nn.state import joined, joined_numbers, rows
 
 
@@ -124,10 +124,9 @@ class Transformer(nn.Module):
         """The longest source, and the longest target, that it has positions for; None where any will do."""
         return self.sizes.max_length if self.sizes.positions == "learned" else None
 
-    def _embed(self, table: Tensor, tokens: Tensor, positions: nn.Module, place: Place, forward: Forward) -> Tensor:
-        embedded = F.embedding(tokens, table) * math.sqrt(self.sizes.d_model)
-        forward.record("embedding", embedded)
-        return forward.dropout(positions.embed(embedded, place), self.sizes.dropout)  # pyright: ignore
+    def _embed(self, table: Tensor, tokens: Tensor, positions: Positions, place: Place, forward: Forward) -> Tensor:
+        x_BTD = F.embedding(tokens, table) * math.sqrt(self.sizes.d_model)
+        return forward.dropout(embedded(positions, x_BTD, forward, place), self.sizes.dropout)
 
     def encode(self, source_BS: Tensor, source_mask_BS: Tensor, forward: Forward = INFERENCE) -> Tensor:
         """Source tokens (B, S) → what the decoder attends to (B, S, D)."""
@@ -143,7 +142,7 @@ class Transformer(nn.Module):
 
     def start(self, source_BS: Tensor, source_mask_BS: Tensor, forward: Forward = INFERENCE) -> TransformerState:
         """The state before the first step: the source read, nothing written."""
-        forward = forward.of(self)
+        forward = forward.of(self).begin()
         encoded = self.encode(source_BS, source_mask_BS, forward)
         memories = tuple(
             block.cross_attention.memory(encoded, forward.at("decoder").at(number).at("cross_attention"))  # pyright: ignore

@@ -88,10 +88,12 @@ class ViT(nn.Module):
 
     def encode(self, images_BCYX: Tensor, forward: Forward = INFERENCE) -> Tensor:
         """Images → features (B, T, D), those of the class token first."""
-        forward = forward.of(self)
+        forward = forward.of(self).begin()
         x_BPD = self.patches(cut(images_BCYX, self.sizes.patch_size))
         x_BTD = torch.cat([self.class_token.expand(len(x_BPD), 1, -1), x_BPD], 1)
-        x_BTD = x_BTD + (self.places_TD.to(x_BTD.dtype) if self.positions is None else self.positions)
+        places_TD = self.places_TD.to(x_BTD.dtype) if self.positions is None else self.positions
+        forward.record("positions", places_TD.expand_as(x_BTD))
+        x_BTD = x_BTD + places_TD
         forward.record("embedding", x_BTD)
         x_BTD = forward.dropout(x_BTD, self.sizes.dropout)
         for number, block in enumerate(self.blocks):

@@ -85,6 +85,7 @@ class WindowLM(nn.Module):
 
     def start(self, rows: int) -> WindowState:
         """The state before the first token: there is the end of what came before."""
+        INFERENCE.of(self).begin()
         device = self.embedding.device
         return WindowState(torch.full((rows, self.sizes.window - 1), EOS, dtype=torch.int64, device=device))
 

@@ -8,6 +8,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from sightline.nn.forward import Forward
+
 # Where a sequence lies: the position of its first token, or one position a token (B, T) where rows differ.
 Place = int | Tensor
 
@@ -29,6 +31,16 @@ class Positions(nn.Module):
     def rotate(self, x_BHTK: Tensor, place: Place = 0) -> Tensor:
         """Queries or keys turned by their positions."""
         return x_BHTK
+
+
+def embedded(positions: Positions, x_BTD: Tensor, forward: Forward, place: Place = 0) -> Tensor:
+    """Embeddings with their positions, as they enter the first block; both are recorded, as "positions" what is added
+    where anything is, as "embedding" the sum."""
+    sum_BTD = positions.embed(x_BTD, place)
+    if sum_BTD is not x_BTD and forward.wants("positions"):
+        forward.record("positions", sum_BTD - x_BTD)
+    forward.record("embedding", sum_BTD)
+    return sum_BTD
 
 
 def angles(length: int, width: int, base: float = 10_000.0) -> Tensor:

@@ -14,6 +14,8 @@ from sightline.nn.forward import Forward, Recorder
 from sightline.sight.reading import Look, Reading
 from sightline.sight.record import Record
 
+# Patterns of what `stream` reads.
+STREAM = ("*embedding", "*embedding_norm", "*residual")
 GATES = ("forget_gate", "input_gate", "output_gate", "reset_gate", "update_gate")
 
 
@@ -28,22 +30,27 @@ def conveyor(look: Look, layer: str) -> dict[str, np.ndarray]:
     Means over the units of |f ⊙ c|, |i ⊙ g| and |c| (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
 
     Args:
-        layer: the layer's name, as in "layers.0". Its gates, candidate and cell state must have been recorded.
+        layer: the layer's name, as in "layers.0". Its input gate, candidate and cell state must have been recorded.
     """
-    forget, into, new, cell = (look[f"{layer}.{name}"] for name in
-                               ("forget_gate", "input_gate", "candidate", "cell_state"))  # fmt: skip
-    before = torch.cat([torch.zeros_like(cell[:1]), cell[:-1]])
+    into, new, cell = (look[f"{layer}.{name}"] for name in ("input_gate", "candidate", "cell_state"))
+    added = into * new
     return {
-        "kept |f·c|": (forget * before).abs().mean(-1).numpy(),
-        "added |i·g|": (into * new).abs().mean(-1).numpy(),
+        # what is not new, as the cell before it may stand to the right, or be a start that is no zero
+        "kept |f·c|": (cell - added).abs().mean(-1).numpy(),
+        "added |i·g|": added.abs().mean(-1).numpy(),
         "on the belt |c|": cell.abs().mean(-1).numpy(),
     }
 
 
+def stream(look: Look) -> list[str]:
+    """The names of the residual stream: what enters the first block, normed where it is, and what leaves each one."""
+    names = [name for name in look.names if name.split(".")[-1] in ("embedding", "embedding_norm", "residual")]
+    return [name for name in names if f"{name}_norm" not in names]
+
+
 def residual_norms(look: Look) -> dict[str, np.ndarray]:
-    """The L2 norm of the residual stream at every position after the embedding and every block, by name."""
-    names = [name for name in look.names if name.split(".")[-1] in ("embedding", "residual")]
-    return {name: look[name].norm(dim=-1).numpy() for name in names}
+    """The L2 norm of the residual stream at every position before the first block and after every one, by name."""
+    return {name: look[name].norm(dim=-1).numpy() for name in stream(look)}
 
 
 @dataclass(frozen=True)
@@ -89,20 +96,19 @@ class Lens:
 
 @torch.inference_mode()
 def logit_lens(model: Any, look: Look) -> Lens:
-    """The tokens read off the residual stream after the embedding and after every block (nostalgebraist 2020).
+    """The tokens read off the residual stream before the first block and after every one (nostalgebraist 2020).
 
     Of a GPT those that come next, of a BERT those that stand at each place, [MASK] or not.
 
     Args:
-        model: a loaded GPT, or a BERT that fills blanks. look: with "embedding" and "blocks.*.residual" recorded.
+        model: a loaded GPT, or a BERT that fills blanks. look: with `STREAM` recorded.
 
     Raises UsageError for another kind of model.
     """
     if not hasattr(model, "read_out"):
         raise UsageError(f"{model.run.path}: the logit lens reads the residual stream of a GPT, or of a BERT's blanks")
-    names = [name for name in look.names if name.split(".")[-1] in ("embedding", "residual")]
     tokens, probabilities = [], []
-    for name in names:
+    for name in stream(look):
         best = model.read_out(look.record[name])[0].softmax(-1).max(-1)
         tokens.append(model.tokenizer.tokens(best.indices.tolist()))
         probabilities.append(best.values.float().cpu().numpy())

@@ -15,6 +15,7 @@ from sightline.nn.forward import Recorder, recording
 SIDES = {"encoder": "source", "decoder": "target"}  # by the first part of a name; anything else has one side
 SQUARE = ("weights", "energies", "mask")  # (…, queries, keys)
 OF_KEYS = ("keys", "values")
+_SEVERAL = 'record: "{}" was recorded of several passes or batches; steps() gives them one by one'
 
 
 class Record:
@@ -46,7 +47,7 @@ class Record:
     def __getitem__(self, name: str) -> Tensor:
         """Raises UsageError for a name that was not recorded, with the nearest one that could have been, and for one
         whose steps are no parts of one whole: several passes, or a batch that rows have left."""
-        return _joined(self.steps(name), name)
+        return self._whole(self.steps(name), name)
 
     def steps(self, name: str) -> list[Tensor]:
         """The tensors recorded under a name one after the other, as they came. Raises as `[]` does."""
@@ -64,11 +65,18 @@ class Record:
         gradients = [step.grad if step.is_leaf or step.retains_grad else None for step in steps]
         if any(gradient is None for gradient in gradients):
             raise UsageError(f"record: {name} has no gradient; capture with gradients = True and call backward()")
-        return _joined([gradient for gradient in gradients if gradient is not None], name)
+        return self._whole([gradient for gradient in gradients if gradient is not None], name)
 
     def axes(self, name: str) -> tuple[str, ...]:
         """The names of the axes of what `[]` gives: batch, head, source, target, past, position, width."""
         return axes_of(name, self[name].dim())
+
+    def _whole(self, steps: list[Tensor], name: str) -> Tensor:
+        if len(self._recorder.begun_with[name]) > 1:
+            raise UsageError(
+                f'record: "{name}" was recorded of several passes or batches; steps() gives them one by one'
+            )
+        return _joined(steps, name)
 
 
 @contextmanager
@@ -84,8 +92,15 @@ def capture(model: Any, *patterns: str, gradients: bool = False) -> Iterator[Rec
     Args:
         model: a loaded run, or a model itself. patterns: names with shell wildcards; everything by default.
         gradients: keep gradients of what is recorded (of models themselves; loaded runs compute without any).
+
+    Raises UsageError for what has no internals, and for patterns that are no strings.
     """
-    inner = model if isinstance(model, nn.Module) else model.model
+    for pattern in patterns:
+        if type(pattern) is not str:
+            raise UsageError(f"capture: patterns are strings, one after the other, not {type(pattern).__name__}")
+    inner = model if isinstance(model, nn.Module) else getattr(model, "model", None)
+    if inner is None:
+        raise UsageError(f"capture: a loaded run or a model is looked into, not {type(model).__name__}")
     if not isinstance(inner, nn.Module):
         raise UsageError("capture: an n-gram model is counted and has no internals to record")
     with recording(inner, Recorder(patterns or ("*",), gradients=gradients)) as recorder:
@@ -108,7 +123,7 @@ def axes_of(name: str, dimensions: int) -> tuple[str, ...]:
 def _joined(steps: list[Tensor], name: str) -> Tensor:
     """What was recorded step by step as one tensor; backward directions in the order of the text."""
     if len({len(step) for step in steps}) > 1 or (name.startswith("encoder.") and _passes(steps, name) > 1):
-        raise UsageError(f'record: "{name}" was recorded of several passes or batches; steps() gives them one by one')
+        raise UsageError(_SEVERAL.format(name))
     if ".backwards." in name and len(steps[0]) > 1:
         raise UsageError(f'record: "{name}" of several texts lies in the order they were read; steps() gives it')
     if len(steps) == 1 and steps[0].dim() > 2:
