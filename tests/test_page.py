@@ -218,6 +218,61 @@ def test_two_models_on_the_same_sentence_and_a_link_that_restores_them(browser, 
             done(page)
 
 
+def test_rows_of_the_source_are_no_outputs(page: sync_api.Page) -> None:
+    """What the encoder looks at has no row for a token that is written."""
+    use(page, "transformer")
+    ask(page, TEXT)
+    looked(page, "transformer")
+    shaded = "(one) => one.style.background && !one.style.background.endsWith(' 0.000)')"
+    lit = f"[...document.querySelectorAll('.line .token')].filter({shaded}).length"
+    page.locator(".output .token").first.hover()
+    assert page.evaluate(lit) > 0
+    page.locator("section[aria-label=transformer]").get_by_label("attention", exact=True).select_option(
+        "encoder.0.self_attention"
+    )
+    until(page, "document.querySelector('table.grid').ariaLabel.includes('encoder.0.self_attention')")
+    page.locator(".output .token").nth(1).hover()
+    assert page.evaluate(lit) == 0
+    page.locator("table.grid td[role=gridcell]").nth(1).hover()
+    assert page.locator(".output .looked-from").count() == 0
+
+
+def test_a_link_is_followed_in_an_open_page(browser, served: Server) -> None:
+    with Opened(browser, served.url) as page:
+        use(page, "transformer")
+        ask(page, TEXT)
+        address = page.evaluate("location.href")
+        use(page, "gpt")
+        done(page)
+        page.evaluate("(address) => { location.href = address; }", address)
+        page.wait_for_selector("section[aria-label=transformer]")
+        done(page)
+        assert page.input_value("#inputs textarea") == TEXT
+        page.evaluate("location.hash = encodeURIComponent(JSON.stringify({ models: ['elsewhere', 'gpt'] }))")
+        until(page, "document.getElementById('status').textContent.includes('elsewhere, which is not served here')")
+
+
+def test_a_link_keeps_what_was_chosen_to_begin_with(browser, served: Server) -> None:
+    with Opened(browser, served.url) as page:
+        use(page, "transformer")
+        ask(page, TEXT)
+        page.locator(".output .token").first.click()
+        other = page.locator(".alternatives button:enabled").last
+        other.wait_for()
+        begun = other.inner_text().split()[0]
+        other.click()
+        page.wait_for_selector(".alternatives:empty", state="attached")
+        until(page, "location.hash.includes('begun')")
+        address = page.evaluate("location.href")
+    with Opened(browser, served.url) as page:
+        page.goto("about:blank")
+        page.goto(address)
+        done(page)
+        assert page.locator(".output").inner_text().replace(" ", "").startswith(begun.replace(" ", ""))
+        ask(page, TEXT)  # asked anew, it begins as it likes
+        assert "begun" not in page.evaluate("location.hash")
+
+
 def test_a_slider_over_checkpoints(page: sync_api.Page) -> None:
     use(page, "transformer")
     ask(page, TEXT)

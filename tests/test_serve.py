@@ -86,6 +86,7 @@ def test_models_tell_what_they_can(client: httpx.Client, kinds: dict[str, Path])
     assert found["ngram"]["verbs"] == ["generate", "score"]
     assert found["classifier"]["texts"] == 2
     assert found["vit"]["image"]
+    assert [name for name, one in found.items() if not one["attends"]] == ["recurrent", "window", "ngram"]
     assert client.get("/v1/models/gpt").json() == found["gpt"]
     assert client.get("/v1/models/other").status_code == 404
 
@@ -194,7 +195,7 @@ def test_attention_of_every_kind(name: str, client: httpx.Client, kinds: dict[st
     assert weights.shape == (len(found["rows"]["tokens"]), len(found["columns"]["tokens"]))
     np.testing.assert_allclose(weights.sum(1), 1, atol=0.01)
     assert len(found["heads"]) == sum(max(one["heads"], 1) for one in found["sites"])
-    occlusion = np.array(found["occlusion"]["values"])
+    occlusion = np.array(found["occlusion"]["values"], dtype=float)
     assert occlusion.shape == (len(found["outputs"]), len(found["read"]["tokens"]))
     if "by_word" in found:
         words = (len(found["rows"]["names"]), len(found["columns"]["names"]))
@@ -202,6 +203,46 @@ def test_attention_of_every_kind(name: str, client: httpx.Client, kinds: dict[st
     heads = [f"{one['name']}:{head}" for one in found["sites"] for head in range(one["heads"])]
     for site in heads[:2]:
         assert post(client, "/v1/attention", model=name, **asked, site=site)["site"] == site
+
+
+def test_agreement_is_of_outputs(client: httpx.Client) -> None:
+    """Not of an encoder's attention, whose rows are as many where both sides are of one length."""
+    asked = {"model": "transformer", "text": "ein haus", "target": "a house", "check": True}
+    assert post(client, "/v1/attention", **asked, site="encoder.0.self_attention")["agreement"] is None
+    found = post(client, "/v1/attention", **asked)
+    assert found["agreement"] is None or abs(found["agreement"]) <= 1
+    assert [row[-1] for row in found["occlusion"]["values"]] == [None] * 3  # the end of the source always stays
+    assert "agreement" in post(client, "/v1/attention", model="bert", text="a [MASK] sees a dog", check=True)
+
+
+def test_the_right_model_where_none_is_named(client: httpx.Client, kinds: dict[str, Path]) -> None:
+    """Of several that can, the one that reads what was sent."""
+    image = picture(kinds)
+    assert post(client, "/v1/classify", image=image)["model"] == "vit"
+    assert post(client, "/v1/classify", texts=[["red dog", "old dog"]])["model"] == "classifier"
+    assert post(client, "/v1/score", text=TEXT)["model"] == "gpt"
+    assert post(client, "/v1/score", text=TEXT, target="red")["model"] == "transformer"
+    assert post(client, "/v1/attention", image=image)["model"] == "vit"
+    assert post(client, "/v1/attention", text=["red dog", "old dog"])["model"] == "classifier"
+    assert post(client, "/v1/attention", text=TEXT, target="red")["model"] == "transformer"
+
+
+def test_what_is_wrong_is_said_in_the_servers_words(client: httpx.Client) -> None:
+    for site in ("decoder.0.cros_attention", "decoder.0.cross_attention:9", "decoder.0.cross_attention:x"):
+        answer = client.post("/v1/attention", json={"model": "transformer", "text": TEXT, "site": site})
+        message = answer.json()["error"]["message"]
+        assert message.startswith("site: ")
+        assert "--" not in message
+    for path, body, place in (
+        ("/v1/translate", {"text": 1}, "text"),
+        ("/v1/translate", {"text": ["x", 1]}, "text"),
+        ("/v1/translate", {"text": ["x"] * 65}, "text"),
+        ("/v1/classify", {"texts": ["x", [1]]}, "texts.1"),
+        ("/v1/translate", {"text": "x", "beam": "x"}, "beam"),
+    ):
+        message = client.post(path, json=body).json()["error"]["message"]
+        assert message.startswith(place), message
+        assert re.match(r"[a-z_]+(\.\d+)*: ", message), message
 
 
 def test_a_checkpoint_is_looked_into(client: httpx.Client, kinds: dict[str, Path]) -> None:
@@ -217,11 +258,14 @@ def test_a_checkpoint_is_looked_into(client: httpx.Client, kinds: dict[str, Path
     assert "checkpoint: there is none of update 3" in refused.json()["error"]["message"]
 
 
-def test_a_fixed_context_has_no_attention(config_file: Path, tmp_path: Path) -> None:
+def test_a_fixed_context_has_no_attention(config_file: Path, runs: dict[str, Path], tmp_path: Path) -> None:
     keys = ["model.kind=seq2seq", "model.width=16", "model.embedding_width=16", "model.attention=none"]
     assert sightline("train", config_file, "--run", tmp_path / "fixed", *keys) == 0
+    with serving([tmp_path / "fixed", runs["seq2seq"]]) as server, server.client() as client:
+        # of two, the one that has what is asked for
+        assert post(client, "/v1/attention", text=TEXT)["model"] == "seq2seq"
+        assert [one["attends"] for one in client.get("/v1/models").json()["data"]] == [False, True]
     with serving([tmp_path / "fixed"]) as server, server.client() as client:
-        assert client.get("/v1/models").json()["data"][0]["attends"] is False
         found = post(client, "/v1/attention", text=TEXT)
         assert found["sites"] == []
         assert "weights" not in found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, overload
 
 import numpy as np
@@ -94,10 +94,16 @@ class Classifier(Ready[ClassificationSettings]):
         each, size = len(sequences), self.tokenizer.vocab_size
         bert = self.settings.model.kind == "bert"
 
-        def all_of(sequences: Sequence[list[int]], forward: Forward) -> torch.Tensor:
-            examples = Examples(sequences, each, np.zeros(1, dtype=np.int64))
+        def pooled(sequences: Sequence[list[int]], forward: Forward) -> torch.Tensor:
+            examples = Examples(sequences, len(sequences), np.zeros(1, dtype=np.int64))
             batch = collate_examples(examples, np.arange(1)).to(self.model.head.weight.device)
-            _, pooled_ND = self.model.read(batch.tokens_NT, batch.real_NT, forward)
+            return self.model.read(batch.tokens_NT, batch.real_NT, forward)[1]
+
+        def all_of(sequences: Sequence[list[int]], forward: Forward) -> torch.Tensor:
+            # what is recorded is the first alone, as long as it is and not as the longest
+            pooled_ND = pooled(sequences[:1], forward)
+            if each > 1:
+                pooled_ND = torch.cat([pooled_ND, pooled(sequences[1:], replace(forward, recorder=None))])
             found = scores(self.settings, self.model, pooled_ND, each)[0]
             return found if self.settings.data.numbers else log_probabilities(found)
 
@@ -120,7 +126,8 @@ class Classifier(Ready[ClassificationSettings]):
 
         labels = self.settings.data.labels
         output = "value" if self.settings.data.numbers else labels[best] if labels else "chosen"
-        return over_positions(first, side, run, [output], change, taken)
+        # a GPT's head reads the extract token, a BERT's the class token
+        return over_positions(first, side, run, [output], change, taken, said_at=[0 if bert else len(first) - 1])
 
     def scores(self, examples: Examples) -> torch.Tensor:
         """(examples, C) in fp32: logits of the classes or choices, or one number."""

@@ -281,10 +281,11 @@ class LanguageModel(Ready[LanguageSettings]):
             features, _ = self.model.decode(tokens_1T, self.model.start(1), forward)
             return log_probabilities(self.model.project(features))[0]
 
-        def run(left_out: int | None, forward: Forward) -> Tensor:
+        def run(places: Sequence[int], forward: Forward) -> Tensor:
             """Log-probabilities of the goals; what is left out makes those after it follow the one before it."""
-            if left_out is None or len(inputs) == 1:
+            if not places:
                 return all_of(inputs, forward).gather(1, goals[:, None])[:, 0].cpu()
+            (left_out,) = places
             told = all_of([*inputs[:left_out], *inputs[left_out + 1 :]], forward)
             # the goal after a token that is not there is told from the token before it
             rows = [place - (place >= left_out) for place in range(len(inputs))]
@@ -295,7 +296,16 @@ class LanguageModel(Ready[LanguageSettings]):
 
         side = Side.of_ids(self.tokenizer, inputs[len(begin) :], before=begin)
         outputs = self.tokenizer.tokens(goals.tolist())
-        return over_positions(None, side, run, outputs, lambda _, place: place, "taken out")
+        return over_positions(
+            [],
+            side,
+            run,
+            outputs,
+            lambda _, place: [place] if len(inputs) > 1 else [],  # something has to be read
+            "taken out",
+            said_at=range(len(inputs)),
+            causal=True,
+        )
 
     def read_out(self, residual_BTD: Tensor) -> Tensor:
         """The residual stream after any layer as logits of what comes next. Raises UsageError for all but a GPT."""

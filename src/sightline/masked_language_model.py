@@ -108,7 +108,8 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
 
         side = special_side(self.tokenizer, ids)
         outputs = self.tokenizer.tokens(best[:, 0].tolist())
-        return over_positions(ids, side, run, outputs, masking((CLS, SEP, mask_id), mask_id), "masked")
+        change = masking((CLS, SEP, mask_id), mask_id)
+        return over_positions(ids, side, run, outputs, change, "masked", said_at=places)
 
     def read_out(self, residual_xD: torch.Tensor) -> torch.Tensor:
         """The residual stream after any layer as logits in fp32 of what may stand in a blank."""

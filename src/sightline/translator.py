@@ -248,11 +248,13 @@ class Translator(Ready[TranslationSettings]):
                 logits = self.model.project(self.model.features(tokens_BS, mask_BS, inputs_BT, None, forward))
                 return log_probabilities(logits)[0].cpu().gather(1, goals[:, None])[:, 0]
 
-            def without(place: int) -> Reading:
+            def without(place: int) -> Reading | None:
                 # the end of the source stays
-                return make([*source[:place], *source[place + 1 :]])
+                return make([*source[:place], *source[place + 1 :]]) if place < len(source) else None
 
-            return Reading(sides, run, sides["target"].tokens, without, "source", "taken out")
+            outputs = sides["target"].tokens
+            where = {"said": "target", "said_at": tuple(range(len(outputs)))}
+            return Reading(sides, run, outputs, without, "source", "taken out", **where)
 
         sides = {
             "source": Side.of_ids(self.tokenizers["source"], source, after=[Tokenizer.END]),

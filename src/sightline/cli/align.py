@@ -22,10 +22,18 @@ def align(
         str | None, typer.Option(help="Right alignments of these pairs, as 0-0 1-2, line by line, to measure against.")
     ] = None,
     site: Annotated[str | None, typer.Option(help='The head to read, as "decoder.1.cross_attention:3".')] = None,
+    shift: Annotated[
+        int,
+        typer.Option(
+            min=0, max=1, help="With --site: 0 reads where it looked while it wrote a word, 1 once it read it."
+        ),
+    ] = 0,
     first: Annotated[int, typer.Option(min=0, help="Only so many pairs; 0 takes all.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object with the error rate and all links.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object: error rate, links, each head tried.")
+    ] = False,
 ) -> None:
     """Align words by attention: a line of source-target links a pair, as Pharaoh writes them (0-0 1-2).
 
@@ -46,8 +54,12 @@ def align(
     setup(threads)
     if (source is None) != (target is None) or (gold and source is None):
         raise UsageError("give sources and their translations, or neither for the embedded corpus")
+    if shift and site is None:
+        raise UsageError("--shift: of the head that --site names; without one both are tried")
     model: Any = Translator(run, device=device)
-    choosing = None
+    if source is None and not _knows_embedded(model.settings.data):
+        raise UsageError(f"{run}: did not learn from the embedded corpus; give sources and their translations")
+    choosing, scored = None, []
     if source is None:
         pairs, right, choosing = _embedded(first)
     else:
@@ -60,21 +72,27 @@ def align(
             advance(1)
     if not seen:
         raise DataError(f"{source}: no pairs; check the file")
+    if gold:
+        _check_gold(gold, right, seen)
     chosen, measured = alignment.Aligner(alignment.mean_site(seen[0]), 0), slice(None)
     if site is not None:
-        chosen = alignment.Aligner(find_site(seen[0], site), 0)
+        chosen = alignment.Aligner(find_site(seen[0], site), shift)
     elif choosing is not None:
         examples = alignment.looks(model.reading, choosing[0])
-        chosen = alignment.choose(examples, choosing[1])[0][0]
+        scored = alignment.choose(examples, choosing[1])
     elif right:
         # what chooses is not what measures
         half = max(1, len(pairs) // 2)
-        chosen, measured = alignment.choose(seen[:half], right[:half])[0][0], slice(half, None)
+        scored, measured = alignment.choose(seen[:half], right[:half]), slice(half, None)
+    if scored:
+        chosen = scored[0][0]
     links = [chosen.links(one) for one in seen]
     error = alignment.alignment_error(links[measured], right[measured]) if right[measured] else None
     if as_json:
         written = [sorted(one) for one in links]
-        print_json({"site": chosen.site.label, "shift": chosen.shift, "alignment_error": error, "links": written})
+        tried = [{"site": one.site.label, "shift": one.shift, "alignment_error": rate} for one, rate in scored]
+        told = {"site": chosen.site.label, "shift": chosen.shift, "alignment_error": error}
+        print_json({**told, "links": written, "sites": tried})
         return
     for one in links:
         print(alignment.to_pharaoh(one))
@@ -97,8 +115,30 @@ def _embedded(first: int) -> tuple[list[tuple[str, str]], list[Any], tuple[list[
     return texts[0], links[0], (texts[1], links[1])
 
 
+def _knows_embedded(data: Any) -> bool:
+    """Whether these settings are of the embedded corpus, or of its languages, from Korean."""
+    from sightline.data.readers import EMBEDDED
+
+    if (data.source_language, data.target_language) == ("Korean", "English"):
+        return True
+    return any(one.source.startswith(EMBEDDED) and one.source_column in (None, "ko") for one in data.train)
+
+
+def _check_gold(file: str, links: list[Any], seen: list[Any]) -> None:
+    """Raises DataError where a link is of a word that its pair has not."""
+    from sightline.errors import DataError
+
+    for number, (one, pair) in enumerate(zip(links, seen, strict=True), 1):
+        # the ends of both sides are no words
+        words = [len(pair.reading.sides[side].names) - 1 for side in ("source", "target")]
+        for source, target in sorted(one):
+            if source >= words[0] or target >= words[1]:
+                raise DataError(f"{file}:{number}: {source}-{target} is outside this pair of {words[0]} and "
+                                f"{words[1]} words, which are counted from 0")  # fmt: skip
+
+
 def _gold(file: str, count: int, only_first: bool) -> list[Any]:
-    """The links of a file's lines. Raises DataError where they are not as many as the pairs."""
+    """The links of a file's lines. Raises DataError where they are not as many as the pairs, or there is none."""
     from sightline.data.readers import read_lines
     from sightline.errors import DataError
     from sightline.sight.alignment import from_pharaoh
@@ -107,4 +147,6 @@ def _gold(file: str, count: int, only_first: bool) -> list[Any]:
     found = found[:count] if only_first else found
     if len(found) != count:
         raise DataError(f"{file}: {len(found)} alignments for {count} pairs")
+    if not any(found):
+        raise DataError(f"{file}: no line has a link such as 0-0, so nothing can be measured")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,9 +13,10 @@ from sightline.cli.common import RunArgument, print_json, say, say_drawn
 
 # What can be looked at, in the words of the command line.
 VIEWS = (
-    "attention", "heads", "alignment", "gates", "belt", "states", "positions", "residual", "gradients", "lens",
+    "attention", "heads", "masks", "alignment", "gates", "belt", "states", "positions", "residual", "gradients", "lens",
     "patches",
 )  # fmt: skip
+PAGED = ("attention", "heads", "alignment")  # what an .html page shows
 
 
 def register(app: typer.Typer) -> None:
@@ -30,8 +32,8 @@ def look(
     what: Annotated[
         str | None,
         typer.Option(
-            help="attention, heads, alignment, gates, belt, states, positions, residual, gradients, lens or patches; "
-            "by default attention, of an image patches."
+            help="attention, heads, masks, alignment, gates, belt, states, positions, residual, gradients, lens or "
+            "patches; by default attention, of an image patches."
         ),
     ] = None,
     site: Annotated[
@@ -42,7 +44,9 @@ def look(
         bool, typer.Option("--check", help="Beside attention: what the output loses without each position.")
     ] = False,
     target: Annotated[str | None, typer.Option(help="Of a translation: look while this one is written.")] = None,
-    picture: Annotated[str | None, typer.Option(help="Draw to this .svg or .png; .html shows all heads.")] = None,
+    picture: Annotated[
+        str | None, typer.Option(help="Draw to this .svg or .png; attention to an .html of all heads.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The numbers, for machines.")] = False,
@@ -66,11 +70,13 @@ def look(
         raise UsageError(f'--what: there is no "{what}"{nearest(what, VIEWS)}')
     if picture is not None and Path(picture).suffix not in (".svg", ".png", ".html"):
         raise UsageError(f"{picture}: a picture is .svg or .png, a page .html")
+    page = picture is not None and picture.endswith(".html")
+    if page and what not in (None, *PAGED):
+        raise UsageError(f"--picture: a page holds attention, not {what}; name an .svg or .png")
     setup(threads)
     model: Any = load(run, device=device)
-    what = what or (
-        "patches" if model.run.task == "image_classification" and site is None and not check else "attention"
-    )
+    plain = site is None and not check and not page
+    what = what or ("patches" if model.run.task == "image_classification" and plain else "attention")
     if site is not None and what not in CHOOSING:
         raise UsageError(f"--site: {what} is of the whole model; leave it out")
     given = {} if target is None else {"target": target}
@@ -86,14 +92,15 @@ def look(
         return
     view: Callable[..., Any] = VIEW[what]
     found = view(model, reading, site)
+    checked = _check(reading, found) if check else None
     if as_json:
-        print_json(found.data)
+        print_json(found.data if checked is None else {"view": found.data, **checked})
     else:
         print(found.text, flush=True)
-    if check:
-        _check(reading, found, as_json)
+        if checked is not None:
+            _print_check(reading, checked)
     if picture is not None:
-        if picture.endswith(".html"):
+        if page:
             seen = sight.look(reading, "*.weights")
             numbers = getattr(getattr(model.settings, "data", None), "numbers", False)
             write_page(seen, Path(picture), " ".join(map(str, inputs or [])) or run, probabilities=not numbers)
@@ -124,21 +131,36 @@ def _names(seen: Any, as_json: bool) -> None:
         print(f"{name:{width}}  {' × '.join(f'{axis} {size}' for axis, size in zip(axes, shape, strict=True))}")
 
 
-def _check(reading: Any, found: Any, as_json: bool) -> None:
-    """What each output loses without each position, and how far attention agrees."""
+def _check(reading: Any, found: Any) -> dict[str, Any]:
+    """What each output loses without each position, and how far the attention that is shown agrees; None where it
+    cannot be compared."""
     from sightline.errors import UsageError
     from sightline.sight.reading import agreement, occlusion
-    from sightline.sight.terminal import numbers_text
 
     if not reading.outputs:
         raise UsageError("nothing is predicted in this text; put a [MASK] where a word is missing")
     drops = occlusion(reading)
-    side = reading.sides[reading.read]
-    if as_json:
-        print_json({"occlusion": drops.tolist(), "outputs": reading.outputs, "positions": side.tokens})
-        return
-    print(f"\nNats that each output loses when a position is {reading.taken}:")
-    print(numbers_text(drops, side.tokens, reading.outputs))
-    if found.weights is not None and found.weights.shape == drops.shape:
-        how = agreement(found.weights, drops, causal=reading.read == "position")
-        print(f"Rank correlation with attention: {how:.2f} (1: what was looked at matters)")
+    how = None if found.weights is None else agreement(found.weights, drops, causal=reading.causal)
+    return {
+        "occlusion": drops.tolist(),
+        "outputs": reading.outputs,
+        "positions": reading.sides[reading.read].tokens,
+        "taken": reading.taken,
+        "agreement": None if how is None or math.isnan(how) else how,
+    }
+
+
+def _print_check(reading: Any, checked: dict[str, Any]) -> None:
+    import numpy as np
+
+    from sightline.sight.terminal import numbers_text
+
+    print(f"\nNats that each output loses when a position is {reading.taken} (–: it always stays):")
+    # beyond that there is only the rounding of fp32
+    print(numbers_text(np.round(checked["occlusion"], 4) + 0.0, checked["positions"], checked["outputs"]))
+    if checked["agreement"] is None:
+        print(
+            "No rank correlation: what is shown is no attention of these outputs to these positions, or too few differ"
+        )
+    else:
+        print(f"Rank correlation with attention: {checked['agreement']:.2f} (1: what was looked at matters)")

@@ -21,7 +21,8 @@ ATTENTION = ("*.weights",)
 
 @dataclass(frozen=True)
 class View:
-    """One view: its text, its numbers for machines, how it is drawn, and the weights it shows, where it shows any."""
+    """One view: its text, its numbers for machines, how it is drawn, and the weights that it shows of the outputs
+    (outputs, positions read), where it shows any."""
 
     text: str
     data: Any
@@ -40,13 +41,6 @@ def _sides(seen: Look, site: heads.Site) -> tuple[Any, Any]:
     return seen.reading.sides[rows], seen.reading.sides[columns]
 
 
-def _of_outputs(model: Any, seen: Look, site: heads.Site) -> bool:
-    """Whether a site's rows are the outputs, and its columns the positions that occlusion takes out."""
-    if seen.axes(site.name)[-1] != seen.reading.read:
-        return False
-    return seen.axes(site.name)[-2] == "target" or model.run.task == "language"
-
-
 def attention(model: Any, reading: Reading, site: str | None) -> View:
     """Weights of one head, or the mean of an attention's heads: queries down, keys across."""
     seen = look_at(reading, *ATTENTION)
@@ -56,21 +50,34 @@ def attention(model: Any, reading: Reading, site: str | None) -> View:
         f"{chosen.label}\n{attention_text(weights, columns.tokens, rows.tokens)}",
         {"site": chosen.label, "rows": rows.tokens, "columns": columns.tokens, "weights": weights.tolist()},
         lambda path: pictures.attention_picture(weights, columns.tokens, rows.tokens, path, chosen.label),
-        weights if _of_outputs(model, seen, chosen) else None,
+        heads.of_outputs(seen, chosen),
+    )
+
+
+def masks(model: Any, reading: Reading, site: str | None) -> View:
+    """What each query of an attention may look at, as the mask was applied: queries down, keys across."""
+    seen = look_at(reading, *ATTENTION, "*.mask")
+    chosen = _site(seen, site)
+    mask, (rows, columns) = seen[chosen.name.removesuffix("weights") + "mask"].numpy(), _sides(seen, chosen)
+    if "head" in seen.axes(chosen.name):
+        mask = mask[chosen.head or 0]  # one mask is every head's
+    return View(
+        f"{chosen.label}\n{attention_text(mask, columns.tokens, rows.tokens)}",
+        {"site": chosen.label, "rows": rows.tokens, "columns": columns.tokens, "mask": mask.astype(bool).tolist()},
+        lambda path: pictures.attention_picture(mask, columns.tokens, rows.tokens, path, f"{chosen.label}: mask"),
     )
 
 
 def all_heads(model: Any, reading: Reading, site: str | None) -> View:
     """Every head with what can be measured of it, the one that matters most first."""
     seen = look_at(reading, *ATTENTION)
-    wanted = None if site is None else _site(seen, site, ())
+    chosen = _site(seen, site, ())
+    wanted = None if site is None else chosen
     if not reading.outputs:
         raise UsageError("nothing is predicted in this text; put a [MASK] where a word is missing")
     names, rows = heads.table(seen, effects=True)
     rows = [(one, values) for one, values in rows if wanted is None or one.name == wanted.name]
     rows = [(one, values) for one, values in rows if wanted is None or wanted.head in (None, one.head)]
-    if not rows:
-        raise UsageError("this model attends to nothing; look at its gates or states instead")
     rows.sort(key=lambda row: -row[1]["effect"])
     width = max(len(one.label) for one, _ in rows)
     lines = [f"{'head':{width}}" + "".join(f"{name:>13}" for name in names)]
@@ -86,7 +93,9 @@ def all_heads(model: Any, reading: Reading, site: str | None) -> View:
 
 
 def alignment(model: Any, reading: Reading, site: str | None) -> View:
-    """Source words and the words of the translation that looked at them."""
+    """Source words and the words of the translation that looked at them. Raises UsageError for another model."""
+    if "target" not in reading.sides:
+        raise UsageError("alignments are between a text and its translation; this model reads one side alone")
     seen = look_at(reading, *CROSS)
     chosen = _site(seen, site, ("weights",))
     rows, columns = _sides(seen, chosen)
@@ -227,10 +236,11 @@ def patches(model: Any, reading: Reading, site: str | None) -> View:
 
 
 # What can be chosen among by --site.
-CHOOSING = ("attention", "heads", "alignment", "gates", "belt", "states", "residual")
+CHOOSING = ("attention", "heads", "masks", "alignment", "gates", "belt", "states", "residual")
 VIEW: dict[str, Callable[[Any, Reading, str | None], View]] = {
     "attention": attention,
     "heads": all_heads,
+    "masks": masks,
     "alignment": alignment,
     "gates": gates,
     "belt": belt,

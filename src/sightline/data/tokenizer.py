@@ -269,14 +269,20 @@ class Tokenizer:
     def word_numbers(self, ids: Sequence[int]) -> list[int]:
         """For each id the number of the word, from 0, that it is part of.
 
-        Words of wordpiece begin at pieces without "##"; those of bpe, byte and unigram at a space; tokens of other
-        kinds are words of their own.
+        Words of wordpiece begin at pieces without "##"; those of bpe, byte and unigram at a space, however many there
+        are; tokens of other kinds are words of their own. Spaces before all words are part of the first.
         """
         pieces = self.tokens(ids)
         if json.loads(self._json)["model"]["type"] == "WordPiece":
             begins = [not piece.startswith("##") for piece in pieces]
         elif self._byte_level or self._prepends_mark:
             begins = [piece.startswith(SPACE_MARK) for piece in pieces]
+            # spaces alone that another one follows, or nothing, begin no word
+            for place, piece in enumerate(pieces):
+                if not piece.strip(SPACE_MARK) and (begins[place + 1 : place + 2] or [True])[0]:
+                    begins[place] = False
+            first = next((place for place, piece in enumerate(pieces) if piece.strip(SPACE_MARK)), 0)
+            begins[: first + 1] = [False] * len(begins[: first + 1])
         else:
             begins = [True] * len(pieces)
         return list(accumulate(int(number > 0 and begin) for number, begin in enumerate(begins)))

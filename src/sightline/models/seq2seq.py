@@ -141,8 +141,18 @@ class Seq2Seq(nn.Module):
         )
         attentional = values_BSW.new_zeros(source_BS.shape[0], self.sizes.embedding_width)
         keys = self.wiring.score.prepare(values_BSW)
+        self._record_start(hidden, keys, values_BSW, forward.at("decoder"))
         sentence_B = torch.arange(source_BS.shape[0], device=source_BS.device)
         return Seq2SeqState(hidden, finals[-1][0], attentional, keys, values_BSW, source_mask_BS, sentence_B)
+
+    def _record_start(self, hidden: tuple[Hidden, ...], keys: Tensor, values_BSW: Tensor, forward: Forward) -> None:
+        """What the decoder begins with; keys as the score prepared them."""
+        for number, layer in enumerate(hidden):
+            for name, part in zip(("start_hidden", "start_cell"), layer, strict=False):
+                forward.at("layers").at(number).record(name, part)
+        if self.sizes.attention != "none":
+            forward.at("attention").record("keys", keys)
+            forward.at("attention").record("values", values_BSW)
 
     def _recur(self, x_BTI: Tensor, state: Seq2SeqState, forward: Forward) -> tuple[Tensor, Seq2SeqState]:
         """The decoder's recurrent layers over T steps whose inputs are known: outputs (B, T, W)."""

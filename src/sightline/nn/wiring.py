@@ -50,8 +50,10 @@ class Wiring(Protocol):
 
 
 def _attend(query_BTW: Tensor, state: Source, score: Score, forward: Forward) -> Tensor:
+    forward = forward.at("attention")
+    forward.record("queries", query_BTW)
     mask_B1S = state.source_mask_BS[:, None, :]
-    return attend(query_BTW, state.keys, state.values_BSW, score, mask_B1S, forward=forward.at("attention"))
+    return attend(query_BTW, state.keys, state.values_BSW, score, mask_B1S, forward=forward)
 
 
 class FixedStart(nn.Module):

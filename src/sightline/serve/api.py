@@ -69,7 +69,7 @@ def router(models: Models) -> APIRouter:
     @routes.post("/score")
     async def score(request: Request, asked: requests.Score) -> dict[str, Any]:
         """How probable texts are, token by token, or translations given their sources."""
-        served = models.pick(asked.model, "score")
+        served = models.pick(asked.model, "score", asked.fits)
         texts = requests.several(asked.text)
         if served.task == "language":
             found = await each_of(request, served.engine, "score", served.ready.score, texts)
@@ -107,7 +107,7 @@ def router(models: Models) -> APIRouter:
     @routes.post("/classify")
     async def classify(request: Request, asked: requests.Classify) -> dict[str, Any]:
         """Labels of texts, or of an image, with the probability of each class."""
-        served = models.pick(asked.model, "classify")
+        served = models.pick(asked.model, "classify", asked.fits)
         if served.task == "image_classification":
             if asked.image is None or asked.texts:
                 raise UsageError("image: this model labels an image; send one in base64")
@@ -140,7 +140,7 @@ def router(models: Models) -> APIRouter:
     @routes.post("/attention")
     async def attention(request: Request, asked: requests.Look) -> dict[str, Any]:
         """Where a model looks while it reads, or while it writes a translation."""
-        served = models.pick(asked.model, "attention")
+        served = models.pick(asked.model, "attention", asked.fits)
         pixels = None if asked.image is None else await looking.image(served, asked.image)
         job = Call("attention", partial(_each, looking.look_into, served), (asked, pixels), together=1)
         (found,) = await results_of(request, served.engine, [job])

@@ -119,8 +119,12 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        problem = error.errors()[0]
-        place = ".".join(str(one) for one in problem["loc"][1:]) or "body"
+        problems = error.errors()
+        # where a field may be of several kinds, what is wrong inside the one that was meant says more
+        problem = next((one for one in problems if not one["type"].endswith("_type")), problems[0])
+        name, *inner = problem["loc"][1:] or ["body"]
+        # beside numbers these are pydantic's names for kinds
+        place = ".".join(["body" if type(name) is int else str(name), *(str(one) for one in inner if type(one) is int)])
         return told(422, "invalid_request_error", f"{place[:200]}: {problem['msg'].lower()}")
 
     @app.exception_handler(HTTPException)

@@ -78,15 +78,15 @@ def look_into(served: Served, question: tuple[Look, np.ndarray | None]) -> dict[
         if len(reading.sides[reading.read]) > MOST_CHECKED:
             raise UsageError(f"check: at most {MOST_CHECKED} positions; give a shorter text")
         drops = occlusion(reading)
-        found["occlusion"] = {"values": np.round(drops.astype(float), 4).tolist(), "taken": reading.taken}
+        found["occlusion"] = {"values": _rounded(drops), "taken": reading.taken}
     if found["sites"]:
-        found |= _weights(served, seen, asked.site, drops)
+        found |= _weights(seen, asked.site, drops)
     if served.task == "image_classification":
         found["image"] = _patches(model, given[0])
     return found
 
 
-def _weights(served: Served, seen: Any, label: str | None, drops: np.ndarray | None) -> dict[str, Any]:
+def _weights(seen: Any, label: str | None, drops: np.ndarray | None) -> dict[str, Any]:
     """The asked site, by token and, for text, by word; and how far attention agrees with occlusion."""
     site = heads.usual(seen) if label is None else heads.find(seen, label)
     weights = heads.weights_of(seen, site)
@@ -101,9 +101,10 @@ def _weights(served: Served, seen: Any, label: str | None, drops: np.ndarray | N
     }
     if len(rows.names) < len(rows) or len(columns.names) < len(columns):
         found["by_word"] = _rounded(by_word(weights, rows, columns))
-    if drops is not None and weights.shape == drops.shape and axes[1] == seen.reading.read:
-        agreed = agreement(weights, drops, causal=served.task == "language")
-        found["agreement"] = None if np.isnan(agreed) else agreed
+    if drops is not None:
+        shown = heads.of_outputs(seen, site)
+        agreed = math.nan if shown is None else agreement(shown, drops, causal=seen.reading.causal)
+        found["agreement"] = None if math.isnan(agreed) else agreed
     return found
 
 
@@ -124,7 +125,9 @@ def _side(side: Side) -> dict[str, Any]:
 
 
 def _rounded(values: np.ndarray) -> list[Any]:
-    return np.round(values.astype(float), 4).tolist()
+    """Four decimals; what is not a number is None, as JSON has none."""
+    rounded = np.round(values.astype(float), 4)
+    return np.where(np.isnan(rounded), np.array(None), rounded).tolist()
 
 
 def _patches(model: Any, pixels: np.ndarray) -> dict[str, Any]:

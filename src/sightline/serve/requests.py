@@ -24,6 +24,12 @@ def several(texts: str | list[str]) -> list[str]:
     return [texts] if isinstance(texts, str) else texts
 
 
+def _reads(served: Any, image: str | None, texts: str | list[str]) -> bool:
+    """Whether a served model reads an image, or records of so many texts."""
+    is_image = served.task == "image_classification"
+    return is_image if image is not None else not is_image and served.texts == len(several(texts))
+
+
 class Asked(BaseModel):
     """What all requests have in common."""
 
@@ -82,6 +88,10 @@ class Classify(Asked):
     )
     image: str | None = Field(None, max_length=MOST_IMAGE, description="an image file in base64")
 
+    def fits(self, served: Any) -> bool:
+        """Whether that is a model for this request."""
+        return _reads(served, self.image, self.texts[0] if self.texts else [])
+
 
 class Tag(Asked):
     text: Text | Texts
@@ -96,6 +106,10 @@ class Score(Asked):
     text: Text | Texts
     target: Text | Texts | None = Field(None, description="of a translation model: the translations to score")
 
+    def fits(self, served: Any) -> bool:
+        """Whether that is a model for this request."""
+        return (served.task == "translation") == (self.target is not None)
+
 
 class Look(Asked):
     text: Text | Texts | None = Field(None, description="what the model reads; several texts of one record as a list")
@@ -105,6 +119,11 @@ class Look(Asked):
     checkpoint: int | None = Field(None, ge=0, lt=2**63, description="look at the run as it was after so many updates")
     check: bool = Field(False, description="also what each output loses without each position")
     heads: bool = Field(False, description="also what can be measured of every head")
+
+    def fits(self, served: Any) -> bool:
+        """Whether that is a model for this request, and attends at all."""
+        right = self.target is None or served.task == "translation"
+        return right and served.attends and _reads(served, self.image, [] if self.text is None else self.text)
 
 
 class Completion(BaseModel):

@@ -56,6 +56,12 @@ class Served:
         return (VERBS[self.task], *scores, *inside)
 
     @property
+    def attends(self) -> bool:
+        """Whether there is attention to be seen: in a Transformer of any kind, or a recurrent decoder that has some."""
+        sizes = self.ready.settings.model
+        return hasattr(sizes, "num_heads") or getattr(sizes, "attention", "none") != "none"
+
+    @property
     def languages(self) -> list[str]:
         """Of a translation: from which, into which."""
         data = self.ready.settings.data
@@ -91,7 +97,7 @@ class Served:
             "owned_by": "sightline",
             "task": self.task,
             "kind": getattr(settings.model, "kind", self.task),
-            "attends": "attention" in self.verbs and getattr(settings.model, "attention", "") != "none",
+            "attends": self.attends,
             "verbs": self.verbs,
             "parameters": self.ready.run.parameters(),
             "languages": self.languages,
@@ -135,8 +141,9 @@ class Models:
     def unknown(self, name: str) -> UnknownModelError:
         return UnknownModelError(f'model: there is no "{name[:100]}"{nearest(name, self.by_name)}')
 
-    def pick(self, name: str | None, verb: str) -> Served:
-        """The model of a name, or the first that does what is asked. Raises UsageError where there is none."""
+    def pick(self, name: str | None, verb: str, fits: Callable[[Served], bool] = lambda one: True) -> Served:
+        """The model of a name; or the first that does what is asked, of those that the request `fits` where there are
+        any. Raises UsageError where there is none."""
         if name is not None and name not in self.by_name:
             raise self.unknown(name)
         able = [one for one in self.by_name.values() if verb in one.verbs and name in (None, one.name)]
@@ -144,4 +151,4 @@ class Models:
             who = f'"{name}" does' if name else "no model here does"
             what = f"; it can: {', '.join(self.by_name[name].verbs)}" if name else ""
             raise UsageError(f"model: {who} not {verb}{what}")
-        return able[0]
+        return next(filter(fits, able), able[0])

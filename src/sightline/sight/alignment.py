@@ -44,11 +44,12 @@ class Aligner:
 
 
 def alignment_error(found: Iterable[Links], gold: Iterable[Links]) -> float:
-    """The alignment error rate 1 - 2 |A ∩ G| / (|A| + |G|) over all pairs (Och & Ney 2003, all of the gold sure)."""
+    """The alignment error rate 1 - 2 |A ∩ G| / (|A| + |G|) over all pairs (Och & Ney 2003, all of the gold sure); 0
+    where there is nothing to find and nothing was found."""
     right = told = there = 0
     for one, other in zip(found, gold, strict=True):
         right, told, there = right + len(one & other), told + len(one), there + len(other)
-    return 1 - 2 * right / max(told + there, 1)
+    return 1 - 2 * right / (told + there) if told + there else 0.0
 
 
 def looks(read: Callable[..., Reading], pairs: Iterable[tuple[str, str]]) -> list[Look]:

@@ -66,7 +66,11 @@ def timeline_picture(
     axes.set_xticks(range(len(tokens)), labels=list(tokens), rotation=60, ha="right", rotation_mode="anchor")
     axes.set_ylabel(ylabel)
     if logarithmic:
+        from matplotlib.ticker import LogFormatter
+
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(LogFormatter())  # the usual one writes formulas
+        axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=7, ncols=1 + (len(lines) > 6))
     save(figure, path)

@@ -53,7 +53,8 @@ def usual(look: Look, endings: Sequence[str] = CROSS) -> Site:
     """
     known = [one for one in look.names if one.endswith(".weights")]
     if not known:
-        raise UsageError("this model attends to nothing; look at its gates or states instead")
+        recurrent = any(name.endswith("hidden_state") for name in look.record.offered)
+        raise UsageError(f"this model attends to nothing; look at its {'states or ' * recurrent}gradients instead")
     fitting = [one for one in known if one.endswith(tuple(endings))]
     return Site((fitting or known)[-1])
 
@@ -64,12 +65,12 @@ def find(look: Look, label: str) -> Site:
     try:
         site = Site.of(label)
     except ValueError:
-        raise UsageError(f'--site: "{label}" must be a name, or a name, a colon and the number of a head') from None
+        raise UsageError(f'site: "{label}" must be a name, or a name, a colon and the number of a head') from None
     if site.name not in known:
-        raise UsageError(f'--site: no attention "{label}"{nearest(site.name, known)}; --list names them')
+        raise UsageError(f'site: no attention "{label}"{nearest(site.name, known)}')
     count = look[site.name].shape[0] if "head" in look.axes(site.name) else 0
     if site.head is not None and not 0 <= site.head < count:
-        raise UsageError(f"--site: {site.name} has {count or 'no'} heads{', counted from 0' if count else ''}")
+        raise UsageError(f"site: {site.name} has {count or 'no'} heads{', counted from 0' if count else ''}")
     return site
 
 
@@ -79,6 +80,14 @@ def weights_of(look: Look, site: Site) -> np.ndarray:
     if "head" not in look.axes(site.name):
         return weights.numpy()
     return (weights.mean(0) if site.head is None else weights[site.head]).numpy()
+
+
+def of_outputs(look: Look, site: Site) -> np.ndarray | None:
+    """The site's weights in the rows that the outputs are read from (outputs, positions read), to be compared with
+    `occlusion`; None where its rows or columns are others, as of an encoder's self-attention."""
+    if look.axes(site.name)[-2:] != (look.reading.said, look.reading.read):
+        return None
+    return weights_of(look, site)[list(look.reading.said_at)]
 
 
 def entropy(weights_TS: np.ndarray) -> float:

@@ -18,7 +18,8 @@ OCCLUDED = 128  # positions: each takes a pass
 
 
 def write_page(seen: Look, path: Path, title: str, *, probabilities: bool = True) -> None:
-    """Writes a page of everything that was recorded as attention, the means of heads first.
+    """Writes a page of everything that was recorded as attention, the means of heads first; how many did not fit it
+    says itself.
 
     Args:
         probabilities: whether the outputs are log-probabilities.
@@ -28,18 +29,22 @@ def write_page(seen: Look, path: Path, title: str, *, probabilities: bool = True
     reading = seen.reading
     matrices: list[dict[str, Any]] = []
     room = MOST
-    for site in _ordered(seen):
+    ordered = _ordered(seen)
+    for site in ordered:
         rows, columns = (reading.sides[axis].tokens for axis in seen.axes(site.name)[-2:])
         one = _matrix(site.label, weights_of(seen, site), rows, columns)
         room -= len(json.dumps(one))
         if room < 0:
             break
         matrices.append(one)
+    about = "Rows are who looks, columns what is looked at."
+    if left := len(ordered) - len(matrices):
+        about += f" {left:,} of {len(ordered):,} matrices are left out, as a page holds {MOST // 1000} kB of numbers."
     read = reading.sides[reading.read]
     if reading.outputs and len(read) <= OCCLUDED:
         name = f"nats lost when a position is {reading.taken}"
         matrices.append(_matrix(name, occlusion(reading), reading.outputs, read.tokens, signed=True))
-    about = "Rows are who looks, columns what is looked at. The last choice shows what the output really hangs on."
+        about += " The last choice shows what the output really hangs on."
     data = {
         "title": title,
         "about": about,
@@ -70,6 +75,7 @@ def _matrix(name: str, values: np.ndarray, rows: Any, columns: Any, signed: bool
         "name": name,
         "rows": rows,
         "columns": columns,
-        "values": np.round(values.astype(float), 3).tolist(),
+        # JSON has no NaN, which is where a position was not taken out
+        "values": np.where(np.isnan(values), np.array(None), np.round(values.astype(float), 3)).tolist(),
         "signed": signed,
     }

@@ -63,6 +63,7 @@ def save(figure: Any, path: Path) -> None:
             warnings.filterwarnings("ignore", message="Glyph .* missing")
             for text in figure.findobj(lambda artist: hasattr(artist, "set_fontfamily")):
                 text.set_fontfamily(families)
+                text.set_parse_math(False)  # a text with dollars is no formula
             figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
     except OSError as error:
         raise SightlineError(f"{path}: cannot be written ({error.strerror})") from None

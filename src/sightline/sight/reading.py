@@ -71,18 +71,24 @@ class Reading:
         sides: by axis ("source", "target", "position") what its positions are.
         run: one pass with a `Forward`; gives the log-probabilities (outputs) of what the model says, in nats.
         outputs: what those are of.
-        without: the same input with one position of the side that is read masked or taken out. How is said in `taken`.
+        without: the same input with one position of the side that is read masked or taken out, how is said in `taken`;
+            None where it always stays, as the end of a source does.
         read: the side that the output is made from.
         image: of an image its pixels as they are read, (Y, X, C) bytes.
+        said, said_at: the axis, and for each output the position along it, whose features the output is read from.
+        causal: a position sees only those up to its own.
     """
 
     sides: Mapping[str, Side]
     run: Callable[[Forward], Tensor]
     outputs: tuple[str, ...]
-    without: Callable[[int], Reading]
+    without: Callable[[int], Reading | None]
     read: str
     taken: str
     image: np.ndarray | None = None
+    said: str = "position"
+    said_at: tuple[int, ...] = ()
+    causal: bool = False
 
 
 def over_positions(
@@ -93,18 +99,32 @@ def over_positions(
     change: Callable[[Any, int], Any],
     taken: str,
     image: np.ndarray | None = None,
+    *,
+    said_at: Sequence[int] | None = None,
+    causal: bool = False,
 ) -> Reading:
-    """A reading of one side: `run` of an item, and of the item that `change` makes without a position."""
+    """A reading of one side: `run` of an item, and of the item that `change` makes without a position.
+
+    Args:
+        item: what is read, as a list of numbers or a tensor; a position without which it is the same always stays.
+        said_at: the positions that the outputs are read from; by default the first, as of a class token.
+    """
 
     def make(item: Any) -> Reading:
+        def without(place: int) -> Reading | None:
+            changed = change(item, place)
+            return None if torch.equal(torch.as_tensor(changed), torch.as_tensor(item)) else make(changed)
+
         return Reading(
             {"position": side},
             lambda forward: run(item, forward),
             tuple(outputs),
-            lambda place: make(change(item, place)),
+            without,
             "position",
             taken,
             image,
+            said_at=(0,) * len(outputs) if said_at is None else tuple(said_at),
+            causal=causal,
         )
 
     return make(item)
@@ -181,19 +201,22 @@ def look(reading: Reading, *patterns: str) -> Look:
 
 @torch.inference_mode()
 def occlusion(reading: Reading) -> np.ndarray:
-    """(outputs, positions read): by how many nats each output becomes less likely without each position.
+    """(outputs, positions read): by how many nats each output becomes less likely without each position; not a number
+    where the position always stays.
 
     The check beside attention: what a model looked at need not be what its output hangs on (Jain & Wallace 2019).
     """
     whole = reading.run(Forward())
-    columns = [whole - reading.without(place).run(Forward()) for place in range(len(reading.sides[reading.read]))]
+    others = map(reading.without, range(len(reading.sides[reading.read])))
+    columns = [torch.full_like(whole, torch.nan) if one is None else whole - one.run(Forward()) for one in others]
     return torch.stack(columns, 1).cpu().numpy()
 
 
 def agreement(weights_OS: np.ndarray, drops_OS: np.ndarray, causal: bool = False) -> float:
     """Spearman's rank correlation of attention and occlusion over the positions read, the mean over the outputs.
 
-    Outputs whose attention or occlusion is the same everywhere are left out; not a number where all are.
+    Positions that were not taken out are left out, and outputs whose attention or occlusion is the same everywhere; not
+    a number where all are.
 
     Args:
         causal: each output sees the positions up to its own, and only those are compared.
@@ -202,7 +225,9 @@ def agreement(weights_OS: np.ndarray, drops_OS: np.ndarray, causal: bool = False
 
     found: list[float] = []
     for number, (weights, drops) in enumerate(zip(weights_OS, drops_OS, strict=True)):
-        seen = slice(number + 1 if causal else None)
+        seen = np.isfinite(drops)
+        if causal:
+            seen[number + 1 :] = False
         if len(weights[seen]) > 1 and np.ptp(weights[seen]) > 0 and np.ptp(drops[seen]) > 0:
             result: Any = spearmanr(weights[seen], drops[seen])
             found.append(float(result.statistic))

@@ -15,6 +15,7 @@ from sightline.nn.forward import Recorder, recording
 SIDES = {"encoder": "source", "decoder": "target"}  # by the first part of a name; anything else has one side
 SQUARE = ("weights", "energies", "mask")  # (…, queries, keys)
 OF_KEYS = ("keys", "values")
+STARTS = ("start_hidden", "start_cell")  # of no position: what a decoder begins with
 _SEVERAL = 'record: "{}" was recorded of several passes or batches; steps() gives them one by one'
 
 
@@ -110,6 +111,8 @@ def capture(model: Any, *patterns: str, gradients: bool = False) -> Iterator[Rec
 def axes_of(name: str, dimensions: int) -> tuple[str, ...]:
     """The names of a recorded tensor's axes."""
     parts = name.split(".")
+    if parts[-1] in STARTS:
+        return ("batch", "width")
     side = keys = SIDES.get(parts[0], "position")
     if "cross_attention" in parts or parts[:2] == ["decoder", "attention"]:
         keys = "source"
@@ -126,7 +129,7 @@ def _joined(steps: list[Tensor], name: str) -> Tensor:
         raise UsageError(_SEVERAL.format(name))
     if ".backwards." in name and len(steps[0]) > 1:
         raise UsageError(f'record: "{name}" of several texts lies in the order they were read; steps() gives it')
-    if len(steps) == 1 and steps[0].dim() > 2:
+    if len(steps) == 1 and (steps[0].dim() > 2 or name.split(".")[-1] in STARTS):
         whole = steps[0]
     elif steps[0].dim() == 2:
         whole = torch.stack(steps, 1)

@@ -49,9 +49,11 @@ def grids_text(grids: Mapping[str, np.ndarray]) -> str:
 
 
 def numbers_text(values_RC: np.ndarray, columns: Sequence[str], rows: Sequence[str]) -> str:
-    """A table of numbers with two decimals under the columns' names; wide characters are reckoned with."""
+    """A table of numbers under the columns' names, with two decimals, small ones with three digits; what is not a
+    number is a dash. Wide characters are reckoned with."""
     shown = [name if cell_len(name) <= 10 else f"{name[:9]}…" for name in columns]
-    widths = [max(6, cell_len(name)) for name in shown]
+    cells = [[_number(value) for value in values] for values in values_RC]
+    widths = [max(6, *map(cell_len, column)) for column in zip(shown, *cells, strict=True)]
     margin = max(cell_len(name) for name in rows)
 
     def line(name: str, cells: Sequence[str]) -> str:
@@ -59,5 +61,10 @@ def numbers_text(values_RC: np.ndarray, columns: Sequence[str], rows: Sequence[s
         return name + " " * (margin - cell_len(name)) + "  " + " ".join(padded)
 
     lines = [line("", shown)]
-    return "\n".join([*lines, *(line(name, [f"{value:.2f}" for value in values])
-                                for name, values in zip(rows, values_RC, strict=True))])  # fmt: skip
+    return "\n".join([*lines, *(line(name, values) for name, values in zip(rows, cells, strict=True))])
+
+
+def _number(value: float) -> str:
+    if np.isnan(value):
+        return "–"
+    return f"{value:.3g}" if 0 < abs(value) < 0.01 else f"{value:.2f}"

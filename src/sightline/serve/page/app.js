@@ -29,6 +29,16 @@ class Column {
 
   get signal() { return this.controller.signal; }
 
+  // What was chosen for the answer to begin with.
+  get begun() { return String(this.sight.chosen.begun ?? ""); }
+
+  // Answers again from a beginning, which a link restores.
+  goOn(begun, work) {
+    this.sight.chosen.begun = begun;
+    this.sight.remember();
+    return this.start(work);
+  }
+
   // Runs something of this column's in place of whatever it was doing.
   async start(work) {
     this.controller?.abort();
@@ -114,11 +124,12 @@ function makeColumns() {
 let timer = 0;
 function later() {
   clearTimeout(timer);
-  if (task().live) timer = setTimeout(run, LIVE_AFTER);
+  if (task().live) timer = setTimeout(() => run(), LIVE_AFTER);
 }
 
-async function run() {
+async function run(goingOn = false) {
   clearTimeout(timer);
+  if (!goingOn) state.columns.forEach((column) => { delete column.sight.chosen.begun; });
   const asked = { ...state.values };
   const names = task().inputs(model(byId("model").value)).map(([name]) => name);
   if (!names.some((name) => String(asked[name] ?? "").trim())) {
@@ -144,6 +155,28 @@ function setTheme(dark) {
   byId("theme").setAttribute("aria-label", dark ? "light colours" : "dark colours");
 }
 
+// Shows what the address says; gives the models that it names and that are not served.
+function restore() {
+  const kept = restored();
+  const names = Array.isArray(kept.models) ? kept.models.map(String) : [];
+  const values = kept.values && typeof kept.values === "object" ? kept.values : {};
+  state.values = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]));
+  state.chosen = [0, 1].map((n) => ({ ...(Array.isArray(kept.chosen) ? kept.chosen[n] : {}) }));
+  const [first, other] = names.map(model);
+  choices(byId("model"), state.models.map((one) => [one.id, one.id]), first?.id ?? state.models[0].id);
+  choices(byId("other"), [["", "nothing"], ...state.models.map((one) => [one.id, one.id])], other?.id ?? "");
+  state.task = model(byId("model").value).task;
+  makeColumns();
+  makeInputs();
+  return names.filter((name) => name && !model(name));
+}
+
+async function follow() {
+  const missing = restore();
+  await run(true);
+  if (missing.length) tell(`the link names ${missing.join(" and ").slice(0, 200)}, which is not served here`, true);
+}
+
 async function begin() {
   setTheme(localStorage.getItem("sightline-dark") === "yes" ||
     (localStorage.getItem("sightline-dark") === null && matchMedia("(prefers-color-scheme: dark)").matches));
@@ -158,20 +191,11 @@ async function begin() {
     tell(error.message, true);
     return;
   }
-  const kept = restored();
-  const [first, other] = Array.isArray(kept.models) ? kept.models : [];
-  if (kept.values && typeof kept.values === "object") {
-    state.values = Object.fromEntries(Object.entries(kept.values).map(([name, value]) => [name, String(value)]));
-  }
-  if (Array.isArray(kept.chosen)) state.chosen = [0, 1].map((n) => ({ ...kept.chosen[n] }));
-  choices(byId("model"), state.models.map((one) => [one.id, one.id]), model(first)?.id ?? state.models[0].id);
-  choices(byId("other"), [["", "nothing"], ...state.models.map((one) => [one.id, one.id])], model(other) ? other : "");
-  let before = model(byId("model").value).task;
   byId("model").addEventListener("change", () => {
     state.chosen = [{}, {}];
     const now = model(byId("model").value).task;
-    if (now !== before) state.values = {}; // another task reads other things
-    before = now;
+    if (now !== state.task) state.values = {}; // another task reads other things
+    state.task = now;
     makeColumns();
     makeInputs();
     run();
@@ -185,9 +209,8 @@ async function begin() {
     await Promise.resolve(navigator.clipboard?.writeText(location.href) ?? Promise.reject())
       .then(() => tell("link copied"), () => tell("the link is in the address bar"));
   });
-  makeColumns();
-  makeInputs();
-  await run();
+  addEventListener("hashchange", follow);
+  await follow();
 }
 
 begin();

@@ -8,7 +8,7 @@ export function grid(shown, tell, onRow) {
   const scale = shown.signed ? largest(shown.values) : 1;
   const cells = shown.values.map((row, r) =>
     row.map((value, c) => {
-      const told = `${shown.rows[r]} ← ${shown.columns[c]}: ${value.toFixed(3)}`;
+      const told = `${shown.rows[r]} ← ${shown.columns[c]}: ${value === null ? "not taken out" : value.toFixed(3)}`;
       const td = make("td", { role: "gridcell", tabindex: r || c ? -1 : 0, "aria-label": told });
       td.style.background = shade(Math.abs(value) / scale, value < 0 ? "--red" : "--blue");
       const show = () => { tell(told); onRow?.(r); };

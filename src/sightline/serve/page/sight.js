@@ -130,8 +130,9 @@ export class Sight {
     this.onRow?.(row, shown.words);
   }
 
-  // The row of an output token.
+  // The row of an output token; -1 where rows are something else, as what is read.
   rowOf(token) {
+    if (this.found?.axes?.[0] === "source") return -1;
     return this.found?.by_word && this.words.checked ? this.found.rows.words[token] : token;
   }
 
@@ -143,7 +144,8 @@ export class Sight {
       if (asked !== this.asked) return; // of a text that is no longer there
       if (!found.occlusion) { this.told.textContent = "Nothing is predicted in this text."; return; }
       const shown = { title: "nats lost", rows: found.outputs.map(bare), columns: found.read.tokens.map(bare), values: found.occlusion.values, signed: true };
-      const agreed = found.agreement === undefined ? "" : found.agreement === null ? "" : ` Rank correlation with this attention: ${found.agreement.toFixed(2)}.`;
+      const agreed = typeof found.agreement === "number" ? ` Rank correlation with this attention: ${found.agreement.toFixed(2)}.`
+        : " This attention cannot be compared with it.";
       this.extra.replaceChildren(make("h3", { text: "What mattered" }),
         make("p", { class: "note", text: `How many nats each output loses when a position is ${found.occlusion.taken}.${agreed}` }),
         make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "what mattered" }, grid(shown, (text) => { this.told.textContent = text; })));

@@ -54,7 +54,8 @@ const translation = {
   inputs: () => [["text", "Text to translate"]],
   options: [["beam", "Beam width", 1, 16, 1, ""]],
   live: true,
-  async run(column, asked, prefix) {
+  async run(column, asked) {
+    const prefix = column.begun;
     const body = { model: column.model.id, text: asked.text, stream: true, candidates: 5 };
     if (asked.beam) body.beam = Number(asked.beam);
     if (prefix) body.prefix = prefix;
@@ -65,7 +66,7 @@ const translation = {
   },
   async show(column, asked, answer) {
     showTokens(column, answer, (number) => number, (number, other) => {
-      column.start((fresh) => this.run(fresh, asked, textBefore(answer, number) + other.text));
+      column.goOn(textBefore(answer, number) + other.text, (fresh) => this.run(fresh, asked));
     });
     if (answer.text) await column.sight.look({ text: asked.text, target: answer.text });
   },
@@ -75,7 +76,8 @@ const language = {
   inputs: () => [["prompt", "How the text begins"]],
   options: [["max_tokens", "Tokens", 1, 1024, 1, 60], ["temperature", "Temperature", 0.05, 5, 0.05, 0.8],
     ["top_p", "Top-p", 0.01, 1, 0.01, 0.95], ["seed", "Seed", 0, 1e9, 1, 1]],
-  async run(column, asked, more = "") {
+  async run(column, asked) {
+    const more = column.begun;
     const body = { model: column.model.id, prompt: asked.prompt + more, candidates: 5, strategy: "sample" };
     for (const name of ["max_tokens", "temperature", "top_p", "seed"]) if (asked[name] !== "") body[name] = Number(asked[name]);
     let text = more;
@@ -88,7 +90,7 @@ const language = {
     const whole = asked.prompt + more + answer.text;
     let offset = 0;
     showTokens(column, answer, (number) => offset + number - 1, (number, other) => {
-      column.start((fresh) => this.run(fresh, asked, more + textBefore(answer, number) + other.text));
+      column.goOn(more + textBefore(answer, number) + other.text, (fresh) => this.run(fresh, asked));
     }, more);
     // the model read the prompt, then what it wrote: rows of the matrix are all of it
     await column.sight.look({ text: whole });
