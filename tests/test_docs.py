@@ -140,12 +140,13 @@ def test_all_of_looking(
     """docs/sight.md: every command and every line of Python, on runs of the models that it names, made tiny."""
     heads = [*MODELS["transformer"], "model.num_layers=2", "model.num_heads=4"]
     luong = [*MODELS["seq2seq"], "model.cell=lstm", "model.attention=general"]
-    for name, overrides in {"transformer-ko-en": heads, "multi30k-lstm-luong": luong}.items():
+    korean = [*MODELS["seq2seq"], "data.source_language=Korean", "data.target_language=English"]
+    trained = {"transformer-ko-en": heads, "multi30k-lstm-luong": luong, "gru-ko-en": korean}
+    for name, overrides in trained.items():
         assert sightline("train", config_file, "--run", tmp_path / "runs" / name, *overrides) == 0
     gpt = [*LANGUAGE_MODELS["gpt"], "model.max_length=64"]
     assert sightline("train", language_file, "--run", tmp_path / "runs" / "nsmc-gpt", *gpt) == 0
     others = {
-        "gru-ko-en": kinds["seq2seq"],
         "multi30k-transformer": tmp_path / "runs" / "transformer-ko-en",
         "nsmc-bert": kinds["bert"],
         "mnist-vit": kinds["vit"],
