@@ -62,8 +62,6 @@ TIED = {
     "cls.predictions.decoder.weight": "bert." + EMBEDDING[1],
     "cls.predictions.decoder.bias": OUTPUT_BIAS[1],
 }
-# So many rows of the embedding may belong to no token: they fill it up to a round number.
-PADDING = 128
 
 
 @dataclass(frozen=True)
@@ -246,7 +244,7 @@ def _weights(
     by_token = [(head.body + EMBEDDING[0], "bert." + EMBEDDING[1])] + [OUTPUT_BIAS] * (kind == "masked_language")
     for ours, theirs in by_token:
         rows = take(ours, [theirs])
-        if not max(order) < len(rows) < len(order) + PADDING:
+        if max(order) >= len(rows):
             raise CheckpointError(
                 f"{folder}: {theirs} has {len(rows)} rows for {max(order) + 1} tokens of the vocabulary; they do not "
                 "belong together"
