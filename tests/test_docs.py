@@ -71,8 +71,9 @@ def test_readme_commands_run(
     for seed, name in enumerate(("train", "test")):
         write_pairs(tmp_path, name, 60, seed)
         (tmp_path / f"{name}.de").rename(tmp_path / f"{name}.ko")
-    (tmp_path / "novels.txt").write_bytes((tmp_path / "train.en").read_bytes())
     lines = (tmp_path / "train.en").read_text(encoding="utf-8").splitlines()
+    paragraphs = (f"{one}! {other}.\n" for one, other in zip(lines[::2], lines[1::2], strict=True))
+    (tmp_path / "novels.txt").write_text("".join(paragraphs), encoding="utf-8")
     labelled = "".join(f"{line}\t{'dog' in line}\n" for line in lines)
     (tmp_path / "reviews.tsv").write_text(labelled, encoding="utf-8")
     for line in commands(ROOT / "README.md", "sh"):

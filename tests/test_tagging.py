@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from test_interop_bert import SHAPE
 from transformers import BertConfig, BertForTokenClassification
 
 import sightline as package
+from sightline.cli.common import chunks
 from sightline.data.tagged import TaggedSource, align, read_tagged, repaired, span_f1, spans, unit_tags
+from sightline.data.text import StreamLines
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, UsageError
 from sightline.models.classifier import BertTokenClassifier, Tuning
@@ -187,8 +190,8 @@ def test_a_tagger_learns(tagger: Path, tagged_file: Path, texts: Path, capsys, t
     assert sightline("evaluate", tagger, texts / "val.bio") == 0
 
 
-def test_lines_of_standard_input_are_told_as_they_come(tagger: Path, classifiers, monkeypatch, capsys) -> None:
-    for verb, run in (("tag", tagger), ("classify", classifiers["single"])):
+def test_lines_of_standard_input_are_told_as_they_come(tagger: Path, classifiers, kinds, monkeypatch, capsys) -> None:
+    for verb, run in (("tag", tagger), ("classify", classifiers["single"]), ("translate", kinds["seq2seq"])):
 
         class Slow:
             """A line once all before it has been told."""
@@ -208,6 +211,13 @@ def test_lines_of_standard_input_are_told_as_they_come(tagger: Path, classifiers
         assert sightline(verb, run, "-") == 0
         assert sightline(verb, run, "file", "--text", "haus") == 2
         assert "--text is instead of a file" in capsys.readouterr().err
+
+
+def test_lines_that_have_come_are_computed_together() -> None:
+    blocks = [b"a\nb\nc", b"d\n", b"\n\n", b"e\nf\ng\nh"]
+    lines = StreamLines(SimpleNamespace(read1=lambda size: blocks.pop(0) if blocks else b""), "x")  # pyright: ignore
+    assert list(chunks(lines, lines, 3)) == [["a", "b"], ["cd"], ["", ""], ["e", "f", "g"], ["h"]]
+    assert list(chunks(iter("abcde"), most=2)) == [["a", "b"], ["c", "d"], ["e"]]
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from itertools import islice
 from typing import Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, print_json, progress
+from sightline.cli.common import STDIN, RunArgument, lines_of, print_json, progress
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +34,6 @@ def answer(
     sightline answer runs/squad --context "The tower is 330 metres tall." --question "How tall is it?" --json
     """
     from sightline.data.readers import read_lines
-    from sightline.data.text import read_stream_lines
     from sightline.errors import UsageError
     from sightline.question_answerer import QuestionAnswerer
     from sightline.train.machine import setup
@@ -46,7 +44,7 @@ def answer(
         raise UsageError("standard input holds the text; give questions by --question")
     setup(threads)
     model = QuestionAnswerer(run, precision=precision, device=device)
-    stdin = read_stream_lines(sys.stdin.buffer, "standard input")
+    stdin = lines_of(STDIN)
     text = context if context is not None else "\n".join(stdin if file == "-" else read_lines(str(file)))
     questions = iter(question) if question else (line for line in stdin if line.strip())
     with progress("answering") as advance:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import STDIN, RunArgument, chunks, either, print_json, progress, say
+from sightline.cli.common import STDIN, RunArgument, chunks, either, lines_of, print_json, progress, say
 
 
 def register(app: typer.Typer) -> None:
@@ -61,9 +60,10 @@ def _texts(run: str, file: str, text: list[str] | None, precision: str, device: 
     from sightline.classifier import Classifier
 
     model = Classifier(run, precision=precision, device=device)
-    records = iter([tuple(text)]) if text else _records(file, model.settings.texts)
+    lines = iter(()) if text else lines_of(file)
+    records = iter([tuple(text)]) if text else _records(lines, file, model.settings.texts)
     with progress("labelling") as advance:
-        for chunk in chunks(records, file):
+        for chunk in chunks(records, lines):
             for one in model.predict(chunk):
                 if as_json:
                     fields = ("texts", "label", "probabilities", "value")
@@ -74,14 +74,11 @@ def _texts(run: str, file: str, text: list[str] | None, precision: str, device: 
                 advance(1)
 
 
-def _records(file: str, count: int) -> Iterator[tuple[str, ...]]:
+def _records(lines: Iterable[str], file: str, count: int) -> Iterator[tuple[str, ...]]:
     """The texts of every line. Raises DataError (file:line) for a line of too few or too many."""
-    from sightline.data.readers import read_lines
-    from sightline.data.text import read_stream_lines
     from sightline.errors import DataError
 
     named = "standard input" if file == STDIN else file
-    lines = read_stream_lines(sys.stdin.buffer, named) if file == STDIN else read_lines(file)
     for number, line in enumerate(lines, 1):
         # a model of one text takes the line as it is
         texts = tuple(line.split("\t")) if count > 1 else (line,)

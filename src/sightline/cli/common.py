@@ -29,9 +29,24 @@ def either(file: str | None, text: Any) -> str:
     return STDIN if file is None else file
 
 
-def chunks(records: Iterator[T], file: str) -> Iterator[list[T]]:
-    """Records to be computed together; those of standard input one by one, since who writes them may wait for each."""
-    while chunk := list(islice(records, 1 if file == STDIN else _TOGETHER)):
+def lines_of(file: str) -> Iterator[str]:
+    """The lines of a text file, or of standard input as they come."""
+    from sightline.data.readers import read_lines
+    from sightline.data.text import StreamLines
+
+    return StreamLines(sys.stdin.buffer, "standard input") if file == STDIN else read_lines(file)
+
+
+def chunks(records: Iterator[T], lines: Any = None, most: int = _TOGETHER) -> Iterator[list[T]]:
+    """Records to be computed together, at most so many; of `lines` that come only those that are there, since who
+    writes them may wait for an answer."""
+    for record in records:
+        chunk = [record]
+        while len(chunk) < most and getattr(lines, "ready", True):
+            more = list(islice(records, 1))
+            if not more:
+                break
+            chunk += more
         yield chunk
 
 

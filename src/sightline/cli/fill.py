@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from sightline.cli.common import STDIN, RunArgument, print_json, say
+from sightline.cli.common import STDIN, RunArgument, lines_of, print_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -32,14 +31,13 @@ def fill(
     """
     from rich.cells import cell_len
 
-    from sightline.data.text import read_stream_lines
     from sightline.errors import UsageError
     from sightline.masked_language_model import MaskedLanguageModel
     from sightline.train.machine import setup
 
     setup(threads)
     model = MaskedLanguageModel(run, precision=precision, device=device)
-    texts = read_stream_lines(sys.stdin.buffer, "standard input") if text == STDIN else [text]
+    texts = lines_of(STDIN) if text == STDIN else [text]
     code = 0
     for line, one in enumerate(texts, 1):
         try:

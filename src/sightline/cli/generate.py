@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, print_json, say
+from sightline.cli.common import STDIN, RunArgument, lines_of, print_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -129,14 +129,13 @@ def _spelled(text: str) -> str:
 
 def _texts(file: str, documents: str) -> Iterator[str]:
     from sightline.data.documents import TextSource, blocks, read_pieces
-    from sightline.data.text import read_stream_lines
     from sightline.errors import UsageError, nearest
 
     kinds = ("line", "block", "file", "running")
     if documents not in kinds:
         raise UsageError(f'--documents: no "{documents}"{nearest(documents, kinds)}')
     if file == "-":
-        lines = read_stream_lines(sys.stdin.buffer, "standard input")
+        lines = lines_of(STDIN)
         cut = {"line": iter, "block": blocks}.get(documents, lambda lines: iter(["\n".join(lines)]))
         yield from cut(lines)
         return

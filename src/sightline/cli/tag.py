@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from sightline.cli.common import STDIN, RunArgument, chunks, either, print_json, progress
+from sightline.cli.common import RunArgument, chunks, either, lines_of, print_json, progress
 
 
 def register(app: typer.Typer) -> None:
@@ -32,18 +31,15 @@ def tag(
 
     sightline tag runs/names articles.txt --json
     """
-    from sightline.data.readers import read_lines
-    from sightline.data.text import read_stream_lines
     from sightline.tagger import Tagger
     from sightline.train.machine import setup
 
     source = either(file, text)
     setup(threads)
     model = Tagger(run, precision=precision, device=device)
-    lines = read_stream_lines(sys.stdin.buffer, "standard input") if source == STDIN else read_lines(source)
-    texts = iter([text]) if text is not None else lines
+    lines = iter([text]) if text is not None else lines_of(source)
     with progress("tagging") as advance:
-        for chunk in chunks(texts, source):
+        for chunk in chunks(lines, lines):
             for one in model.tag(chunk):
                 if as_json:
                     print_json(asdict(one))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from itertools import islice
 from typing import Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, print_json, progress, say, say_drawn
+from sightline.cli.common import RunArgument, chunks, either, lines_of, print_json, progress, say, say_drawn
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +15,9 @@ def register(app: typer.Typer) -> None:
 
 def translate(
     run: RunArgument,
-    file: Annotated[str, typer.Argument(help="A text file, a sentence a line; - for standard input.")] = "-",
+    file: Annotated[
+        str | None, typer.Argument(help="A text file, a sentence a line; standard input, or -, by default.")
+    ] = None,
     text: Annotated[str | None, typer.Option(help="Translate this text instead of a file.")] = None,
     beam: Annotated[int | None, typer.Option(min=1, help="Beam width; 1 is greedy.")] = None,
     n_best: Annotated[int | None, typer.Option(min=1, help="How many translations of each sentence.")] = None,
@@ -40,16 +39,17 @@ def translate(
     from sightline.train.machine import setup
     from sightline.translator import Translator
 
+    source = either(file, text)
     setup(threads)
     translator = Translator(run, precision=precision, device=device)
     options = translator.settings.search.with_changes(
         **{name: value for name, value in (("beam", beam), ("n_best", n_best)) if value is not None}
     )
-    lines = iter([text]) if text is not None else _lines(file)
+    lines = iter([text]) if text is not None else lines_of(source)
     looked, number = attention or picture is not None, 0
     with progress("translating") as advance:
-        while chunk := list(islice(lines, batch_size * 4)):
-            _check(translator, chunk, "--text" if text is not None else file, number)
+        for chunk in chunks(lines, lines, batch_size * 4):
+            _check(translator, chunk, "--text" if text is not None else source, number)
             number += len(chunk)
             for record in translator.translate(
                 chunk, options=options, prefix=prefix, attention=looked, batch_size=batch_size
@@ -62,13 +62,6 @@ def translate(
                 advance(1)
     if looked and translator.model.sizes.kind == "seq2seq" and translator.model.sizes.attention == "none":
         say("this model has a fixed context and no attention to draw")
-
-
-def _lines(file: str) -> Iterator[str]:
-    from sightline.data.readers import read_lines
-    from sightline.data.text import read_stream_lines
-
-    return read_stream_lines(sys.stdin.buffer, "standard input") if file == "-" else read_lines(file)
 
 
 def _check(translator, chunk: list[str], where: str, before: int) -> None:

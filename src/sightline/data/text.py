@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import unicodedata
 import zlib
+from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,7 +30,7 @@ def read_text_lines(path: Path) -> Iterator[str]:
     UTF-8, or holds a NUL.
     """
     empty = True
-    for line in _texts(_blocks(path), path):
+    for line in _texts(_split_lines(_blocks(path)), path):
         empty = False
         yield line
     if empty:
@@ -43,9 +45,32 @@ def given(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def read_stream_lines(stream: BinaryIO, name: str) -> Iterator[str]:
-    """The same for an open stream called `name` in errors, uncompressed and possibly empty."""
-    return _texts(iter(lambda: stream.read1(1 << 16), b""), Path(name))  # pyright: ignore[reportAttributeAccessIssue]
+class StreamLines:
+    """The same for an open stream called `name` in errors, uncompressed and possibly empty.
+
+    `ready` says whether the next line is there already; otherwise it is waited for.
+    """
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        blocks = iter(lambda: stream.read1(_BLOCK), b"")  # pyright: ignore[reportAttributeAccessIssue]
+        self._lines: deque[tuple[bytes, bool]] = deque()
+        self._texts = _texts(self._split(blocks), Path(name))
+
+    def _split(self, blocks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+        for lines in _split_blocks(blocks):
+            self._lines.extend(lines)
+            while self._lines:
+                yield self._lines.popleft()
+
+    @property
+    def ready(self) -> bool:
+        return bool(self._lines)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        return next(self._texts)
 
 
 def read_text_pieces(path: Path, size: int = 1 << 20) -> Iterator[str]:
@@ -72,9 +97,9 @@ def read_text_pieces(path: Path, size: int = 1 << 20) -> Iterator[str]:
     yield "".join(piece)
 
 
-def _texts(blocks: Iterator[bytes], path: Path) -> Iterator[str]:
+def _texts(lines: Iterator[tuple[bytes, bool]], path: Path) -> Iterator[str]:
     start = 0
-    for number, (line, ended) in enumerate(_split_lines(blocks), start=1):
+    for number, (line, ended) in enumerate(lines, start=1):
         length = len(line) + ended
         text_start = start
         if number == 1 and line.startswith(_BYTE_ORDER_MARK):
@@ -103,17 +128,24 @@ def _decoded(line: bytes, path: Path, number: int, start: int) -> str:
 
 
 def _split_lines(blocks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Lines, and whether a line feed ended them. A line over many blocks is joined once, not block by block."""
+    return chain.from_iterable(_split_blocks(blocks))
+
+
+def _split_blocks(blocks: Iterator[bytes]) -> Iterator[list[tuple[bytes, bool]]]:
+    """The lines that end in each block, and whether a line feed ended them; what is left last.
+
+    A line over many blocks is joined once, not block by block.
+    """
     pending: list[bytes] = []
     for block in blocks:
         first, *others = block.split(b"\n")
         pending.append(first)
-        for other in others:
-            yield b"".join(pending), True
-            pending = [other]
+        if others:
+            yield [(b"".join(pending), True), *((other, True) for other in others[:-1])]
+            pending = [others[-1]]
     last = b"".join(pending)
     if last:
-        yield last, False
+        yield [(last, False)]
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
