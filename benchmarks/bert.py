@@ -4,7 +4,7 @@
     python benchmarks/bert.py --contenders sightline-bf16,trainer-autocast --json
 
 Both learn masked words and next sentences in the English Bible (recipe bible-bert: 4 layers of width 256, 8,000 word
-pieces, 4,096 tokens a batch). Ours masks as it goes; the Trainer is handed batches that are masked already, from
+pieces, 4,096 tokens a batch), from the same weights. Ours masks as it goes; the Trainer is handed batches that are masked already, from
 memory. "autocast" is the Trainer's bf16 = True; "bf16" has bf16 weights; a contender ending in "-allocator" runs with
 glibc told to keep big blocks, which Sightline does by itself. Needs transformers and accelerate.
 
@@ -76,11 +76,12 @@ def sightline(precision: str, updates: int, threads: int) -> dict[str, float]:
 
 
 def trainer(precision: str, updates: int, threads: int) -> dict[str, float]:
-    from transformers import BertConfig, BertForPreTraining, Trainer, TrainerCallback, TrainingArguments
+    from transformers import BertForPreTraining, Trainer, TrainerCallback, TrainingArguments
+
+    from sightline.interop.bert import write_bert
 
     torch.set_num_threads(threads)
     made = task()
-    sizes = made.settings.model
     drawn, tokens = [], []
     for batch in batches(made, updates + WARM_UP):
         drawn.append({
@@ -91,13 +92,10 @@ def trainer(precision: str, updates: int, threads: int) -> dict[str, float]:
         })  # fmt: skip
         tokens.append(int(batch.real_BT.sum()))
     torch.manual_seed(1)
-    config = BertConfig(
-        vocab_size=made.tokenizers["text"].vocab_size + 1, hidden_size=sizes.d_model,
-        num_hidden_layers=sizes.num_layers, num_attention_heads=sizes.num_heads, intermediate_size=sizes.d_ff,
-        max_position_embeddings=sizes.max_length, hidden_dropout_prob=sizes.dropout,
-        attention_probs_dropout_prob=sizes.attention_dropout, pad_token_id=0,
-    )  # fmt: skip
-    model = BertForPreTraining(config)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = dict(made.model.named_parameters())
+        write_bert(folder, "masked_language", made.settings.model, made.tokenizers["text"], weights, ())
+        model = BertForPreTraining.from_pretrained(folder)
     if precision == "bf16":
         model = model.bfloat16()
     times: list[float] = []
