@@ -4,9 +4,9 @@
     python benchmarks/bert.py --contenders sightline-bf16,trainer-autocast --json
 
 Both learn masked words and next sentences in the English Bible (recipe bible-bert: 4 layers of width 256, 8,000 word
-pieces, 4,096 tokens a batch), from the same weights. Ours masks as it goes; the Trainer is handed batches that are masked already, from
-memory. "autocast" is the Trainer's bf16 = True; "bf16" has bf16 weights; a contender ending in "-allocator" runs with
-glibc told to keep big blocks, which Sightline does by itself. Needs transformers and accelerate.
+pieces, 4,096 tokens a batch), from the same weights. Ours masks as it goes; the Trainer is handed batches that are
+masked already, from memory. "autocast" is the Trainer's bf16 = True; "bf16" has bf16 weights; a contender ending in
+"-allocator" runs with glibc told to keep big blocks, which Sightline does by itself. Needs transformers and accelerate.
 
 The figure is tokens (padding not counted) a second, without the first updates; medians over the repeats. The text is
 read from the folder that SIGHTLINE_DATA names, or fetched.
