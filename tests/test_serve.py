@@ -521,6 +521,10 @@ def test_no_more_is_read_than_may_be_sent(served: Server) -> None:
     with socket.create_connection((host, int(port))) as raw:  # promises more than it may
         raw.sendall(b"POST /v1/fill HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999999999\r\n\r\n")
         assert b" 413 " in raw.recv(1000)
+    for head in (b"Host: 127.0.0.1", b"Host: elsewhere.example"):  # one that reads no answer before it has sent all
+        with socket.create_connection((host, int(port))) as raw:
+            raw.sendall(b"POST /v1/fill HTTP/1.1\r\n%b\r\nContent-Length: 8000000\r\n\r\n" % head + b"x" * 8_000_000)
+            assert raw.recv(1000).split()[1] in (b"413", b"421")
 
 
 @pytest.mark.parametrize(

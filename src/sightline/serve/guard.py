@@ -21,6 +21,7 @@ Send = Callable[[Message], Awaitable[None]]
 MOST_BYTES = 10_000_000  # of a request that may carry an image
 MOST_TEXT_BYTES = 512_000  # of any other
 READ_SECONDS = 20.0  # a request's body has to be here by then
+LINGER_SECONDS = 2.0  # for so long what a refused client still sends is read, and thrown away
 # Nothing is taken from anywhere else, nothing is executed but our own files, and nobody may put the page in a frame.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -74,7 +75,9 @@ class Guard:
         try:
             if problem is None:
                 body, problem = await self._body(scope, headers, receive)
-            if problem is None and keyed:
+            if problem is not None:
+                await _linger(headers, receive)
+            elif keyed:
                 problem = self._unknown(scope, headers, body)
             if problem is None:
                 await self._app(scope, _replayed(body, receive), dressed)
@@ -178,6 +181,19 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return again
+
+
+async def _linger(headers: dict[str, str], receive: Receive) -> None:
+    """Reads what is left of a body. Closed with bytes unread, a connection is reset, and many clients that were still
+    sending never see the answer."""
+    if headers.get("expect", "").lower() == "100-continue":
+        return  # it has not begun, and asks before it does
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            while (message := await receive())["type"] == "http.request" and message.get("more_body", False):
+                pass
+    except TimeoutError:
+        pass
 
 
 async def _refuse(send: Send, status: int, reason: str) -> None:
