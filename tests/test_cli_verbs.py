@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from conftest import MODELS, sightline
 
 import sightline as package
 from sightline import config
+from sightline.data.readers import read_records, resolve
 from sightline.dryrun import describe
 from sightline.tasks.translation import TranslationSettings
 from sightline.training import schema
@@ -175,6 +179,29 @@ def test_every_recipe_is_valid_and_described(out) -> None:
         assert name in listed
         assert len(describe(settings)) == 4
         assert out("recipes", name) == text
+
+
+@pytest.mark.skipif("SIGHTLINE_DATA" not in os.environ, reason="SIGHTLINE_DATA is not set: no real data")
+def test_columns_that_recipes_name_exist() -> None:
+    def files(values: object) -> Iterator[dict[str, Any]]:
+        if isinstance(values, list):
+            for value in values:
+                yield from files(value)
+        elif isinstance(values, dict):
+            if "source" in values:
+                yield values
+            for value in values.values():
+                yield from files(value)
+
+    seen = 0
+    for name, text in config.recipes().items():
+        for one in files(config.parse(name, text)["data"]):
+            single = (one[key] for key in ("label", "column", "source_column", "target_column") if key in one)
+            columns = (*one.get("texts", ()), *single)
+            if columns:
+                assert len(next(iter(read_records(resolve(one["source"]), columns)))[1]) == len(columns), name
+                seen += 1
+    assert seen > 20
 
 
 def test_resolved_configuration_reads_back_the_same(texts: Path, config_file: Path) -> None:

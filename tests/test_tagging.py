@@ -37,6 +37,10 @@ def test_records_of_a_file(tmp_path: Path) -> None:
     path.write_text("## head\n## id\n경\tB-OG\n \tO\n찰\tI-OG\n\n\t\n\nAnn B-PER\nsang O\n", encoding="utf-8")
     found = list(read_tagged(TaggedSource(str(path), comment="##")))
     assert found == [(("경", " ", "찰"), ("B-OG", "O", "I-OG")), (("Ann", "sang"), ("B-PER", "O"))]
+    parts = [list(read_tagged(TaggedSource(str(path), comment="##", part=part))) for part in ((0.0, 0.5), (0.5, 1.0))]
+    assert parts == [found[:1], found[1:]]
+    with pytest.raises(UsageError, match=r"part .* must be two rising fractions"):
+        TaggedSource(str(path), part=(0.5, 0.2))
     path.write_text("Ann B-PER\nsang\n")
     with pytest.raises(DataError, match=r"x\.tsv:2: 'sang' is no unit with a tag"):
         list(read_tagged(TaggedSource(str(path))))

@@ -227,8 +227,9 @@ def train_run(
     settings = prepare(KINDS[settings.task].complete(settings), path, fresh=fresh, report=report)
     run = Run(path)
     # what is wrong with a test set is to be told now, not after hours of training
+    tokenizers = run.load_tokenizers()
     for files in settings.data.test.values():
-        KINDS[settings.task].read_test(settings, run.load_tokenizers(), files)
+        KINDS[settings.task].read_test(settings, tokenizers, files)
     if settings.model.kind == language.COUNTED:
         outcome, count = _count(settings, run, report)
     else:

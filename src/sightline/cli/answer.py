@@ -40,12 +40,12 @@ def answer(
 
     if (file is None) == (context is None):
         raise UsageError("name one text to answer from: a file, or --context")
-    if file == "-" and not question:
+    if file == STDIN and not question:
         raise UsageError("standard input holds the text; give questions by --question")
     setup(threads)
     model = QuestionAnswerer(run, precision=precision, device=device)
     stdin = lines_of(STDIN)
-    text = context if context is not None else "\n".join(stdin if file == "-" else read_lines(str(file)))
+    text = context if context is not None else "\n".join(stdin if file == STDIN else read_lines(str(file)))
     questions = iter(question) if question else (line for line in stdin if line.strip())
     with progress("answering") as advance:
         while chunk := list(islice(questions, 64 if question else 1)):

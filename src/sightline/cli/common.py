@@ -7,7 +7,6 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -40,13 +39,13 @@ def lines_of(file: str) -> Iterator[str]:
 def chunks(records: Iterator[T], lines: Any = None, most: int = _TOGETHER) -> Iterator[list[T]]:
     """Records to be computed together, at most so many; of `lines` that come only those that are there, since who
     writes them may wait for an answer."""
+    chunk: list[T] = []
     for record in records:
-        chunk = [record]
-        while len(chunk) < most and getattr(lines, "ready", True):
-            more = list(islice(records, 1))
-            if not more:
-                break
-            chunk += more
+        chunk.append(record)
+        if len(chunk) == most or not getattr(lines, "ready", True):
+            yield chunk
+            chunk = []
+    if chunk:
         yield chunk
 
 

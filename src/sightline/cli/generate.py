@@ -134,7 +134,7 @@ def _texts(file: str, documents: str) -> Iterator[str]:
     kinds = ("line", "block", "file", "running")
     if documents not in kinds:
         raise UsageError(f'--documents: no "{documents}"{nearest(documents, kinds)}')
-    if file == "-":
+    if file == STDIN:
         lines = lines_of(STDIN)
         cut = {"line": iter, "block": blocks}.get(documents, lambda lines: iter(["\n".join(lines)]))
         yield from cut(lines)

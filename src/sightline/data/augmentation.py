@@ -53,7 +53,11 @@ class Augmentation:
 
 
 def turned(pixels_BYXC: np.ndarray, angles: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """Images turned about their middle by angles in radians and scaled, bilinear; 0 where nothing was."""
+    """Images turned about their middle, against the clock, and scaled, bilinear; 0 where nothing was.
+
+    Args:
+        pixels_BYXC: bytes. angles: (B) in radians. scales: (B), above 1 larger.
+    """
     count, height, width, channels = pixels_BYXC.shape
     # the map goes from the new image to the old, in halves of the sides: turning needs the ratio of the sides
     cosines, sines = np.cos(angles) / scales, np.sin(angles) / scales

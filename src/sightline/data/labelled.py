@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sightline.data.readers import Column, check_part, read_records, resolve
+from sightline.data.readers import Column, check_part, part_of, read_records, resolve
 from sightline.errors import DataError
 
 
@@ -40,9 +40,7 @@ def read_labelled(source: LabelledSource) -> Iterator[tuple[tuple[str, ...], str
     path = source.path()
     records = read_records(path, (*source.texts, source.label), numeric=source.label)
     if source.part != (0.0, 1.0):
-        whole = list(records)
-        low, high = (int(len(whole) * fraction) for fraction in source.part)
-        records = whole[low:high]
+        records = part_of(records, source.part)
     for number, (*texts, label) in records:
         if not label.strip():
             raise DataError(f"{path}:{number}: the label is empty; check the line")

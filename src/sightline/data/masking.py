@@ -47,7 +47,8 @@ class SegmentOrder:
     ) -> None:
         """Args: max_tokens counts specials. short: how many of the inputs aim for a random, smaller length instead.
 
-        Raises UsageError where pairs are asked for and there are no two documents, or an input is over the budget.
+        Raises UsageError where pairs are asked for and no two documents have sentences that follow another, or an input
+        is over the budget.
         """
         if max_tokens > tokens_per_batch:
             raise UsageError(f"tokens_per_batch: {tokens_per_batch} is less than one input of {max_tokens}; raise it")

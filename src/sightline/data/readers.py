@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sightline.data import catalogue
 from sightline.data.text import read_text_lines
@@ -18,6 +18,7 @@ EMBEDDED = "embedded:ko-en/"
 _EMBEDDED_SPLITS = ("train", "validation", "test", "deep")
 _JSON_SUFFIXES = {".jsonl", ".ndjson", ".json"}
 Column = int | str
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,13 @@ def check_part(source: str, part: tuple[float, float]) -> None:
         raise UsageError(f"{source}: part {list(part)} must be two rising fractions between 0 and 1")
 
 
+def part_of(records: Iterable[T], part: tuple[float, float]) -> list[T]:
+    """The records between two fractions of their number."""
+    whole = list(records)
+    low, high = (int(len(whole) * fraction) for fraction in part)
+    return whole[low:high]
+
+
 def read_records(
     path: Path, columns: Sequence[Column], *, numeric: Column | None = None
 ) -> Iterator[tuple[int, tuple[str, ...]]]:
@@ -221,7 +229,11 @@ def _text_at(record: Any, key: str, where: str, numeric: bool) -> str:
         raise DataError(f'{where}: the value of "{key}" is {found}, which is no number; mend the line')
     if numeric and type(found) in (int, float, bool):
         # 1.0 is 1; beyond this size a float has no fraction to lose
-        return str(int(found)) if type(found) is float and found == int(found) < 2**53 else json.dumps(found)
+        return (
+            str(int(found))
+            if type(found) is float and found == int(found) and abs(found) < 2**53
+            else json.dumps(found)
+        )
     if type(found) is not str:
         raise DataError(f'{where}: the value of "{key}" is not a string; choose another key')
     # Escapes can spell what no UTF-8 file can hold.

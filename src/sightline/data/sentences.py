@@ -14,7 +14,7 @@ import numpy as np
 from sightline.data import store
 from sightline.data.documents import TextSource, read_pieces
 from sightline.data.encoded import EncodedSide
-from sightline.data.readers import check_part, read_lines, resolve
+from sightline.data.readers import check_part, part_of, read_lines, resolve
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, UsageError
 
@@ -120,9 +120,8 @@ class SentenceSource:
 
     def _grouped(self) -> Iterator[str]:
         pairs = zip_lines(self.source, str(self.groups))
-        documents = ["\n".join(line for line, _ in lines) for _, lines in groupby(pairs, lambda pair: pair[1])]
-        low, high = (int(len(documents) * fraction) for fraction in self.part)
-        yield from documents[low:high]
+        documents = ("\n".join(line for line, _ in lines) for _, lines in groupby(pairs, lambda pair: pair[1]))
+        yield from part_of(documents, self.part)
 
 
 def zip_lines(source: str, groups: str) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sightline.data.readers import read_lines, resolve
+from sightline.data.readers import check_part, part_of, read_lines, resolve
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, UsageError
 
@@ -25,15 +25,18 @@ class TaggedSource:
 
     `joined_by` stands between the units of a text: " " for words, "" for characters. Lines that begin with `comment`
     are left out, where it is given. `columns` are those of the unit and of the tag, counted from 0; where they are not
-    given, a line has these two alone. Only between tabs a unit may hold spaces.
+    given, a line has these two alone. Only between tabs a unit may hold spaces. `part` takes the records between two
+    fractions of their number.
     """
 
     source: str
     joined_by: str = " "
     comment: str | None = None
     columns: tuple[int, int] | None = None
+    part: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
+        check_part(self.source, self.part)
         if self.columns is not None and (min(self.columns) < 0 or self.columns[0] == self.columns[1]):
             raise UsageError(f"{self.source}: columns {list(self.columns)} must be two, counted from 0")
 
@@ -46,6 +49,11 @@ def read_tagged(source: TaggedSource) -> Iterator[tuple[tuple[str, ...], tuple[s
 
     Raises DataError (file:line) for a line that is not a unit and a tag, and for a tag that is not BIO.
     """
+    records = _records(source)
+    yield from records if source.part == (0.0, 1.0) else part_of(records, source.part)
+
+
+def _records(source: TaggedSource) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
     path = source.path()
     units: list[str] = []
     tags: list[str] = []

@@ -46,9 +46,9 @@ def given(text: str) -> str:
 
 
 class StreamLines:
-    """The same for an open stream called `name` in errors, uncompressed and possibly empty.
+    """The lines of an open stream as `read_text_lines` gives those of a file; uncompressed, and it may be empty.
 
-    `ready` says whether the next line is there already; otherwise it is waited for.
+    `ready` says whether the next line is there already; otherwise it is waited for. `name` is the stream's in errors.
     """
 
     def __init__(self, stream: BinaryIO, name: str) -> None:

@@ -74,9 +74,7 @@ class Record:
 
     def _whole(self, steps: list[Tensor], name: str) -> Tensor:
         if len(self._recorder.begun_with[name]) > 1:
-            raise UsageError(
-                f'record: "{name}" was recorded of several passes or batches; steps() gives them one by one'
-            )
+            raise UsageError(_SEVERAL.format(name))
         return _joined(steps, name)
 
 

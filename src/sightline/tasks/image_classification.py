@@ -101,7 +101,7 @@ class ImageSettings(Frozen):
         check_metric(self.training, self.figures)
         if self.augmentation.shift >= self.model.image_size:
             raise ValueError(
-                f"augmentation.shift: {self.augmentation.shift} pixels move all of {self.model.image_size}"
+                f"augmentation.shift {self.augmentation.shift}: must be under model.image_size {self.model.image_size}"
             )
         for name, values in (("mean", self.data.mean), ("std", self.data.std)):
             if len(values) not in (1, self.model.channels) or (name == "std" and min(values) <= 0):

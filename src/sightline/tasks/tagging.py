@@ -36,6 +36,7 @@ class TaggedFiles(Frozen):
     joined_by: str = " "
     comment: str | None = None
     columns: tuple[int, int] | None = None
+    part: tuple[float, float] = (0.0, 1.0)
 
     def tagged_source(self) -> TaggedSource:
         return TaggedSource(**self.model_dump())
@@ -47,7 +48,7 @@ class DataSettings(Frozen):
     train: tuple[TaggedFiles, ...] = Field(
         description="files with a unit and its tag on each line and an empty line after each record; joined_by = what "
         "stands between units of a text, comment = how lines begin that are left out, columns = [unit, tag], counted "
-        "from 0, where lines have more than these two",
+        "from 0, where lines have more than these two, part = [from, to] as fractions of the records",
     )
     validation: TaggedFiles | None = Field(None, description="records that choose the best checkpoint")
     test: dict[str, TaggedFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
@@ -64,7 +65,9 @@ class TaggingSettings(TokenSettings):
 
     def given(self, source: str) -> TaggedFiles:
         """A file that is only named, read as the training text was."""
-        return (self.data.train or (TaggedFiles(source=source),))[0].model_copy(update={"source": source})
+        return (self.data.train or (TaggedFiles(source=source),))[0].model_copy(
+            update={"source": source, "part": (0.0, 1.0)}
+        )
 
     @property
     def title(self) -> str:
