@@ -149,7 +149,7 @@ def test_all_of_looking(
     assert sightline("train", language_file, "--run", tmp_path / "runs" / "nsmc-gpt", *gpt) == 0
     others = {
         "multi30k-transformer": tmp_path / "runs" / "transformer-ko-en",
-        "nsmc-bert": kinds["bert"],
+        "korean-bert": kinds["bert"],
         "mnist-vit": kinds["vit"],
     }
     for name, run in others.items():

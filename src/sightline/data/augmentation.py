@@ -13,13 +13,15 @@ from sightline.data.mixing import AUGMENTING, generator
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images are changed: turned, scaled, moved by up to `shift` pixels each way, mirrored, blanked.
+    """How training images are changed: slanted, turned, scaled, moved by up to `shift` pixels, mirrored, blanked.
 
-    Each is turned about its middle by up to `rotate` degrees each way, and made larger or smaller by up to the share
-    `zoom`. `erase` is the share of images that lose a rectangle of up to a fifth of them (Zhong et al. 2020).
+    Each is slanted by up to `shear` pixels each way for every pixel of height, turned about its middle by up to
+    `rotate` degrees each way, and made larger or smaller by up to the share `zoom`. `erase` is the share of images that
+    lose a rectangle of up to a fifth of them (Zhong et al. 2020).
     """
 
     shift: int = 0
+    shear: float = 0.0
     rotate: float = 0.0
     zoom: float = 0.0
     flip: bool = False
@@ -29,9 +31,11 @@ class Augmentation:
         """The images of a batch changed, by random numbers that depend on where the batch stands alone."""
         random = generator(AUGMENTING, seed, epoch, batch)
         count, height, width, _ = pixels_BYXC.shape
-        if self.rotate or self.zoom:
+        if self.shear or self.rotate or self.zoom:
             angles = np.deg2rad(random.uniform(-self.rotate, self.rotate, count))
-            pixels_BYXC = turned(pixels_BYXC, angles, random.uniform(1 - self.zoom, 1 + self.zoom, count))
+            scales = random.uniform(1 - self.zoom, 1 + self.zoom, count)
+            slants = random.uniform(-self.shear, self.shear, count) if self.shear else np.zeros(count)
+            pixels_BYXC = turned(pixels_BYXC, angles, scales, slants)
         changed = np.zeros_like(pixels_BYXC) if self.shift else pixels_BYXC.copy()
         if self.shift:
             moves = random.integers(-self.shift, self.shift + 1, (count, 2))
@@ -52,16 +56,18 @@ class Augmentation:
         return changed
 
 
-def turned(pixels_BYXC: np.ndarray, angles: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """Images turned about their middle, against the clock, and scaled, bilinear; 0 where nothing was.
+def turned(pixels_BYXC: np.ndarray, angles: np.ndarray, scales: np.ndarray, slants: np.ndarray) -> np.ndarray:
+    """Images slanted, then turned about their middle, against the clock, and scaled, bilinear; 0 where nothing was.
 
     Args:
-        pixels_BYXC: bytes. angles: (B) in radians. scales: (B), above 1 larger.
+        pixels_BYXC: bytes. angles: (B) in radians. scales: (B), above 1 larger. slants: (B), how far each row moves to
+            the right of the row below it, in pixels.
     """
     count, height, width, channels = pixels_BYXC.shape
     # the map goes from the new image to the old, in halves of the sides: turning needs the ratio of the sides
     cosines, sines = np.cos(angles) / scales, np.sin(angles) / scales
-    rows = [[cosines, -sines * height / width, 0 * angles], [sines * width / height, cosines, 0 * angles]]
+    across, along = cosines + slants * sines, -sines + slants * cosines
+    rows = [[across, along * height / width, 0 * angles], [sines * width / height, cosines, 0 * angles]]
     maps_B23 = torch.from_numpy(np.array(rows, np.float32).transpose(2, 0, 1).copy())
     images_BCYX = torch.from_numpy(pixels_BYXC.transpose(0, 3, 1, 2).astype(np.float32))
     grid = F.affine_grid(maps_B23, [count, channels, height, width], align_corners=False)

@@ -58,6 +58,9 @@ class AugmentationSettings(Frozen):
     """How training images are changed each time they come."""
 
     shift: int = Field(0, ge=0, description="moved by up to so many pixels each way")
+    shear: float = Field(
+        0.0, ge=0, le=2, description="slanted by up to so many pixels each way for every pixel of height"
+    )
     rotate: float = Field(0.0, ge=0, le=180, description="turned by up to so many degrees each way")
     zoom: float = Field(0.0, ge=0, lt=1, description="made larger or smaller by up to this share")
     flip: bool = Field(False, description="half of them mirrored; not for letters or digits")
