@@ -151,6 +151,18 @@ def test_the_stream_of_a_bert_begins_after_its_norm() -> None:
     torch.testing.assert_close(seen["embedding"] - seen["positions"], model.embedding[SOURCE[0]] + model.segments[0])
 
 
+@torch.no_grad()
+def test_what_norms_meet() -> None:
+    model = Bert(VOCAB, BERT)
+    torch.nn.init.normal_(model.blocks[0].self_norm.weight)  # pyright: ignore
+    seen = looked(lambda forward: model.encode(SOURCE[:1], forward=forward), SOURCE.shape[1])
+    found = measures.norm_statistics(seen)
+    assert list(found) == [f"blocks.{n}.{name}_norm_input" for n in range(2) for name in ("self", "feed_forward")]
+    met, norm = found["blocks.0.self_norm_input"], model.blocks[0].self_norm
+    normed = (seen["blocks.0.self_norm_input"].numpy() - met.mean_T[:, None]) / met.deviation_T[:, None]
+    np.testing.assert_allclose(normed * norm.weight.numpy() + norm.bias.numpy(), seen["blocks.0.self_norm"], atol=1e-5)
+
+
 @pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rotary"])
 def test_positions_have_a_name(positions: str) -> None:
     model = make_encoder_decoder(VOCAB, VOCAB, TransformerSizes(**SMALL, positions=positions))  # pyright: ignore

@@ -33,6 +33,7 @@ VIEWS = {
     "states": ("seq2seq", "recurrent"),
     "positions": ("transformer", "gpt", "bert", "classifier", "tagger", "answerer", "vit"),
     "residual": TRANSFORMERS,
+    "norms": TRANSFORMERS,
     "gradients": (*TRANSFORMERS, "seq2seq", "recurrent", "window"),
     "lens": ("gpt", "bert"),
     "patches": ("vit",),

@@ -13,8 +13,8 @@ from sightline.cli.common import RunArgument, print_json, say, say_drawn
 
 # What can be looked at, in the words of the command line.
 VIEWS = (
-    "attention", "heads", "masks", "alignment", "gates", "belt", "states", "positions", "residual", "gradients", "lens",
-    "patches",
+    "attention", "heads", "masks", "alignment", "gates", "belt", "states", "positions", "residual", "norms",
+    "gradients", "lens", "patches",
 )  # fmt: skip
 PAGED = ("attention", "heads", "alignment")  # what an .html page shows
 
@@ -32,8 +32,8 @@ def look(
     what: Annotated[
         str | None,
         typer.Option(
-            help="attention, heads, masks, alignment, gates, belt, states, positions, residual, gradients, lens or "
-            "patches; by default attention, of an image patches."
+            help="attention, heads, masks, alignment, gates, belt, states, positions, residual, norms, gradients, "
+            "lens or patches; by default attention, of an image patches."
         ),
     ] = None,
     site: Annotated[

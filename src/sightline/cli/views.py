@@ -184,15 +184,31 @@ def positions(model: Any, reading: Reading, site: str | None) -> View:
 def residual(model: Any, reading: Reading, site: str | None) -> View:
     """The length of the residual stream's vectors after every block."""
     seen = look_at(reading, *measures.STREAM)
-    lines = measures.residual_norms(seen)
+    return _by_block(measures.residual_norms(seen), seen, reading, site, "residual stream", "L2 norm")
+
+
+def norms(model: Any, reading: Reading, site: str | None) -> View:
+    """How far the features spread that each norm of the blocks reads, and so what it divides by."""
+    seen = look_at(reading, "*_norm_input")
+    found = measures.norm_statistics(seen)
+    spreads = {name: one.deviation_T for name, one in found.items()}
+    plain = _by_block(spreads, seen, reading, site, "norm", "standard deviation of what it reads")
+    means = {name: one.mean_T.tolist() for name, one in found.items() if name in plain.data}
+    return View(plain.text, {**plain.data, "means": means}, plain.draw)
+
+
+def _by_block(
+    lines: dict[str, np.ndarray], seen: Look, reading: Reading, site: str | None, noun: str, about: str
+) -> View:
+    """What is known of every block of one side, of a translation the target's, over its positions."""
+    if not lines:
+        raise UsageError(f"this model has no {noun}; Transformers have")
     lines = {name: values for name, values in lines.items() if site is None or name.startswith(site)}
     if not lines:
-        raise UsageError(f'--site: no residual stream "{site}"' if site else "this model has no residual stream")
+        raise UsageError(f'--site: no {noun} "{site}"')
     side = seen.axes(list(lines)[-1])[0]
     lines = {name: values for name, values in lines.items() if seen.axes(name)[0] == side}
-    if len(lines) < 2:
-        raise UsageError("this model has no residual stream; Transformers have")
-    return _timeline(lines, reading.sides[side].tokens, "L2 norm")
+    return _timeline(lines, reading.sides[side].tokens, about)
 
 
 def gradients(model: Any, reading: Reading, site: str | None) -> View:
@@ -236,7 +252,7 @@ def patches(model: Any, reading: Reading, site: str | None) -> View:
 
 
 # What can be chosen among by --site.
-CHOOSING = ("attention", "heads", "masks", "alignment", "gates", "belt", "states", "residual")
+CHOOSING = ("attention", "heads", "masks", "alignment", "gates", "belt", "states", "residual", "norms")
 VIEW: dict[str, Callable[[Any, Reading, str | None], View]] = {
     "attention": attention,
     "heads": all_heads,
@@ -247,6 +263,7 @@ VIEW: dict[str, Callable[[Any, Reading, str | None], View]] = {
     "states": states,
     "positions": positions,
     "residual": residual,
+    "norms": norms,
     "gradients": gradients,
     "lens": lens,
     "patches": patches,

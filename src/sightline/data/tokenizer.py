@@ -282,7 +282,7 @@ class Tokenizer:
                 if not piece.strip(SPACE_MARK) and (begins[place + 1 : place + 2] or [True])[0]:
                     begins[place] = False
             first = next((place for place, piece in enumerate(pieces) if piece.strip(SPACE_MARK)), 0)
-            begins[: first + 1] = [False] * (first + 1)
+            begins[: first + 1] = [False] * len(begins[: first + 1])  # there may be no piece at all
         else:
             begins = [True] * len(pieces)
         return list(accumulate(int(number > 0 and begin) for number, begin in enumerate(begins)))

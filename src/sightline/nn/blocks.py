@@ -113,15 +113,17 @@ class Block(nn.Module):
         real_BT: Tensor | None,
         forward: Forward,
     ) -> Tensor:
-        """One sublayer around the norm `name`, whose output is recorded under that name."""
-        norm = self.get_submodule(name)
-        if self.pre_norm:
-            normed_BTD = norm(x_BTD, real_BT, forward)
+        """One sublayer around the norm `name`, whose output is recorded under that name, and what it reads."""
+
+        def norm(read_BTD: Tensor) -> Tensor:
+            forward.record(f"{name}_input", read_BTD)
+            normed_BTD = self.get_submodule(name)(read_BTD, real_BT, forward)
             forward.record(name, normed_BTD)
-            return x_BTD + forward.dropout(function(normed_BTD), self.dropout)
-        normed_BTD = norm(x_BTD + forward.dropout(function(x_BTD), self.dropout), real_BT, forward)
-        forward.record(name, normed_BTD)
-        return normed_BTD
+            return normed_BTD
+
+        if self.pre_norm:
+            return x_BTD + forward.dropout(function(norm(x_BTD)), self.dropout)
+        return norm(x_BTD + forward.dropout(function(x_BTD), self.dropout))
 
     def forward(
         self,

@@ -43,14 +43,36 @@ def conveyor(look: Look, layer: str) -> dict[str, np.ndarray]:
 
 
 def stream(look: Look) -> list[str]:
-    """The names of the residual stream: what enters the first block, normed where it is, and what leaves each one."""
+    """The names of the residual stream: what enters the first block, normed where it is, and what leaves each one.
+
+    Embeddings that enter no block are none.
+    """
     names = [name for name in look.names if name.split(".")[-1] in ("embedding", "embedding_norm", "residual")]
+    if not any(name.endswith("residual") for name in names):
+        return []
     return [name for name in names if f"{name}_norm" not in names]
 
 
 def residual_norms(look: Look) -> dict[str, np.ndarray]:
     """The L2 norm of the residual stream at every position before the first block and after every one, by name."""
     return {name: look[name].norm(dim=-1).numpy() for name in stream(look)}
+
+
+@dataclass(frozen=True)
+class NormStatistics:
+    """What a norm meets at every position: the mean of the features it reads, and their standard deviation."""
+
+    mean_T: np.ndarray
+    deviation_T: np.ndarray
+
+
+def norm_statistics(look: Look) -> dict[str, NormStatistics]:
+    """What every recorded norm of the blocks reads, by name; layer norm takes off the mean and divides by the
+    deviation (Ba et al. 2016, eq. 3)."""
+    inputs = {name: look[name] for name in look.names if name.endswith("_norm_input")}
+    return {
+        name: NormStatistics(x_TD.mean(-1).numpy(), x_TD.std(-1, correction=0).numpy()) for name, x_TD in inputs.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -105,10 +127,11 @@ def logit_lens(model: Any, look: Look) -> Lens:
 
     Raises UsageError for another kind of model.
     """
-    if not hasattr(model, "read_out"):
+    names = stream(look)
+    if not names or not hasattr(model, "read_out"):
         raise UsageError(f"{model.run.path}: the logit lens reads the residual stream of a GPT, or of a BERT's blanks")
     tokens, probabilities = [], []
-    for name in stream(look):
+    for name in names:
         best = model.read_out(look.record[name])[0].softmax(-1).max(-1)
         tokens.append(model.tokenizer.tokens(best.indices.tolist()))
         probabilities.append(best.values.float().cpu().numpy())
