@@ -19,6 +19,7 @@ from sightline.data.labelled import Examples, collate_examples
 from sightline.data.masking import (
     ALONE,
     CLS,
+    ELSEWHERE,
     FOLLOWS,
     SEP,
     Masks,
@@ -209,6 +210,22 @@ def test_lengths_and_cuts_do_not_tell_what_follows(sentences, words, max_tokens:
         np.add.at(told, key[learned].astype(int), np.where(kind[learned] == FOLLOWS, 1, -1))
         right = (told[key[~learned].astype(int)] > 0) == (kind[~learned] == FOLLOWS)
         assert right.mean() < 0.56
+
+
+def test_what_does_not_follow_is_of_the_same_source() -> None:
+    """Or else the first word of another style would tell; a source of one document has no other."""
+    random = np.random.default_rng(0)
+    sizes = (30, 1, 50)
+    held = EncodedDocuments.of(*([[[5] * 9] * random.integers(1, 8)] * size for size in sizes), [[[5] * 9] * 40])
+    rows = np.concatenate(SegmentOrder(held, 40, 4096, seed=1, pairs=True).epoch(0))
+    rows = rows[rows[:, 4] == ELSEWHERE]
+    starts = np.asarray(held.sentences.offsets)[held.documents]
+    first, second = (np.searchsorted(starts, rows[:, place], side="right") - 1 for place in (0, 2))
+    assert (first != second).all()
+    sources = np.repeat(np.arange(4), np.diff(held.sources))
+    alone = sources[first] == 3
+    assert alone.any()
+    assert ((sources[first] == sources[second]) | alone | (sources[first] == 1)).all()
 
 
 def masks(whole_words: bool = False) -> Masks:

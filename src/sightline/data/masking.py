@@ -29,10 +29,11 @@ class SegmentOrder:
 
     An input takes whole sentences of a document in a row, as many as fit. With `pairs` it goes on until they no longer
     fit; where there are two or more, they are parted at a random place; half the time the second part is then taken
-    from another document instead, and the sentences that were to stand there come again later. Both kinds of second
-    parts begin after the first sentence of a document and go on until they no longer fit, and what is too much is cut
-    off, so that lengths and cuts do not tell which is which. An item of a batch is (start of a, end of a, start of b,
-    end of b, what b does): places in the flat tokens.
+    from another document instead, and the sentences that were to stand there come again later. That document is of the
+    same source where there is another, since a change of style would tell. Both kinds of second parts begin after the
+    first sentence of a document and go on until they no longer fit, and what is too much is cut off, so that lengths
+    and cuts do not tell which is which. An item of a batch is (start of a, end of a, start of b, end of b, what b
+    does): places in the flat tokens.
     """
 
     def __init__(
@@ -52,7 +53,8 @@ class SegmentOrder:
         """
         if max_tokens > tokens_per_batch:
             raise UsageError(f"tokens_per_batch: {tokens_per_batch} is less than one input of {max_tokens}; raise it")
-        self._partible = documents.partible
+        self._partible = documents.partible.tolist()
+        self._sources = np.asarray(documents.sources).tolist()
         if pairs and len(self._partible) < 2:
             raise UsageError(
                 f"next_sentence: {len(self._partible)} of {len(documents)} documents have sentences that follow "
@@ -107,9 +109,13 @@ class SegmentOrder:
 
     def _elsewhere(self, number: int, room: int, random: np.random.Generator) -> tuple[int, int]:
         """Sentences in a row from a random place of a random other document, `room` tokens of them or more."""
+        source = bisect_right(self._sources, number)
+        first, last = (bisect_left(self._partible, self._sources[one]) for one in (source - 1, source))
+        if last - first < 2:
+            first, last = 0, len(self._partible)
         place = bisect_left(self._partible, number)  # this document is one of them
-        other = int(random.integers(len(self._partible) - 1))
-        other = int(self._partible[other + (other >= place)])
+        other = int(random.integers(first, last - 1))
+        other = self._partible[other + (other >= place)]
         low, high = (int(self._documents.documents[i]) for i in (other, other + 1))
         ends = self._documents.sentences.offsets
         first = int(random.integers(low + 1, high))

@@ -18,7 +18,7 @@ from sightline.data.readers import check_part, part_of, read_lines, resolve
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, UsageError
 
-_LAYOUT = 2  # To be raised when the files below change their meaning.
+_LAYOUT = 3  # To be raised when the files below change their meaning.
 _CHUNK = 4096  # documents encoded together
 
 # Marks that may end a sentence with closing quotes and brackets after them; or a blank line, which does.
@@ -150,19 +150,23 @@ def _whole(pieces: Iterable[tuple[str, bool]]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class EncodedDocuments:
-    """Sentences as token ids; document i has the sentences `documents[i]` … `documents[i + 1]` - 1."""
+    """Sentences as token ids; document i has the sentences `documents[i]` … `documents[i + 1]` - 1, and source i the
+    documents `sources[i]` … `sources[i + 1]` - 1."""
 
     sentences: EncodedSide
     documents: np.ndarray
+    sources: np.ndarray
 
     def __len__(self) -> int:
         return len(self.documents) - 1
 
     @classmethod
-    def of(cls, documents: Sequence[Sequence[Sequence[int]]]) -> EncodedDocuments:
-        """Documents held in memory."""
-        counts = np.cumsum([0, *map(len, documents)], dtype=np.int64)
-        return cls(EncodedSide.of([ids for document in documents for ids in document]), counts)
+    def of(cls, *sources: Sequence[Sequence[Sequence[int]]]) -> EncodedDocuments:
+        """Documents of sources held in memory."""
+        documents = [document for source in sources for document in source]
+        sentences = EncodedSide.of([ids for document in documents for ids in document])
+        sizes, counts = ([0, *map(len, parts)] for parts in (documents, sources))
+        return cls(sentences, np.cumsum(sizes, dtype=np.int64), np.cumsum(counts, dtype=np.int64))
 
     @property
     def partible(self) -> np.ndarray:
@@ -198,7 +202,8 @@ def encode_documents(
 
     def read(home: Path, notes: dict[str, Any]) -> EncodedDocuments:
         sentences = store.read_sequences(home, "text", notes["dtype"], notes["tokens"], notes["sentences"])
-        return EncodedDocuments(sentences, store.read_numbers(home / "documents", notes["documents"] + 1))
+        documents, sources = (store.read_numbers(home / name, notes[name] + 1) for name in ("documents", "sources"))
+        return EncodedDocuments(sentences, documents, sources)
 
     found = store.keep(
         "sentences", recipe, lambda folder: _write(folder, sources, tokenizer, progress), read, cache_dir
@@ -222,7 +227,7 @@ def _write(
     tokenizer: Tokenizer,
     progress: Callable[[int], None] | None,
 ) -> dict[str, Any]:
-    ends = [0]
+    ends, source_ends = [0], [0]
     characters = 0
     with store.SequenceWriter(folder, "text", tokenizer.vocab_size) as writer:
         for source in sources:
@@ -236,8 +241,11 @@ def _write(
                 characters += sum(len(sentence) for one in documents for sentence in one)
                 if progress is not None:
                     progress(characters)
+            source_ends.append(len(ends) - 1)
     np.array(ends, np.int64).tofile(folder / "documents")
-    return {"dtype": writer.dtype, "tokens": writer.written, "sentences": ends[-1], "documents": len(ends) - 1}
+    np.array(source_ends, np.int64).tofile(folder / "sources")
+    counts = {"sentences": ends[-1], "documents": len(ends) - 1, "sources": len(sources)}
+    return {"dtype": writer.dtype, "tokens": writer.written, **counts}
 
 
 def _chunks(documents: Iterator[list[str]]) -> Iterator[list[list[str]]]:
