@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -109,9 +110,26 @@ class Rotary(Positions):
         cosine, sine = _cached_rotation(1 << max(length - 1, 255).bit_length(), x_BHTK.shape[3], x_BHTK.device)
         # (T, K/2), or (B, 1, T, K/2) to broadcast over the heads
         cosine, sine = (table[span] if type(span) is slice else table[span][:, None] for table in (cosine, sine))
-        first, second = x_BHTK.float().chunk(2, -1)
-        turned = torch.cat([first * cosine - second * sine, second * cosine + first * sine], -1)
-        return turned.to(x_BHTK.dtype)
+        return _Turned.apply(x_BHTK, cosine, sine)  # pyright: ignore[reportReturnType]
+
+
+class _Turned(torch.autograd.Function):
+    """Pairs of features turned by angles, in fp32. Its gradient is turned back: autograd's own, through the halves and
+    their products, takes three times as long."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        ctx.save_for_backward(cosine, sine)
+        first, second = (read := x.float()).chunk(2, -1)
+        ahead, across = (turned := torch.empty_like(read)).chunk(2, -1)
+        torch.mul(first, cosine, out=ahead).addcmul_(second, sine, value=-1)
+        torch.mul(second, cosine, out=across).addcmul_(first, sine)
+        return turned.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        cosine, sine = ctx.saved_tensors
+        return _Turned.apply(*gradients, cosine, -sine), None, None  # pyright: ignore[reportReturnType]
 
 
 # Tables are pure functions of their arguments, so remembering a few of them is a cache and not state. They are made

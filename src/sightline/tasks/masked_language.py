@@ -171,9 +171,9 @@ class MaskedLanguageTask(PlainTask):
         report(f"validation text: {self._validation.summary()}")
         batches = self._order.epoch(0)
         items = np.concatenate(batches)
-        # one next-sentence loss for each of the tokens predicted in an input of average length
-        self._weight = settings.masking.share * float(input_lengths(items).mean())
         pairs = int((items[:, 4] != ALONE).sum())
+        # how many tokens are predicted for each pair
+        self._weight = settings.masking.share * float(input_lengths(items).sum()) / max(pairs, 1)
         report(f"batches: {len(batches):,} per epoch, of {len(items):,} inputs; {pairs:,} of them pairs")
 
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, MaskedBatch]]:
@@ -186,8 +186,8 @@ class MaskedLanguageTask(PlainTask):
     def loss(self, batch: MaskedBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
         """Cross-entropy of the masked tokens (nats) plus the next sentence's, and how many tokens were masked.
 
-        A next-sentence loss weighs as much as the masked tokens of an average input, so that both losses' means are
-        added as in BERT, whatever the pieces that a batch is computed in.
+        A next-sentence loss weighs as much as the masked tokens that there are for each pair, so that both losses'
+        means are added as in BERT, however few inputs are pairs and whatever the pieces that a batch is computed in.
         """
         model: Any = self.model
         features_BTD = model.bert.encode(batch.tokens_BT, batch.real_BT, batch.segment_BT, Forward(generator))
