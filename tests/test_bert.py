@@ -15,6 +15,7 @@ from conftest import WORDS, sightline
 from transformers import BertConfig, BertForPreTraining, BertForSequenceClassification
 
 import sightline as package
+from sightline.data.batches import DataPosition
 from sightline.data.labelled import Examples, collate_examples
 from sightline.data.masking import (
     ALONE,
@@ -35,6 +36,12 @@ from sightline.masked_language_model import MaskedLanguageModel
 from sightline.models import BertForPretraining, BertSizes
 from sightline.models.classifier import BertClassifier, Tuning
 from sightline.nn.forward import Forward
+from sightline.tasks.masked_language import (
+    MaskedLanguageSettings,
+    MaskedLanguageTask,
+    make_model,
+    train_tokenizers,
+)
 
 SIZES = BertSizes(d_model=16, num_layers=2, num_heads=2, d_ff=32, max_length=24, dropout=0.0, attention_dropout=0.0)
 THEIRS = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
@@ -298,6 +305,30 @@ def test_which_tokens_go_on_with_a_word() -> None:
         for piece, on in zip(pieces, goes_on[ids], strict=True):
             words[len(words) - bool(on and words) :] = [words[-1] + piece] if on and words else [piece]
         assert words == ["walking", "talked"], kind
+
+
+def test_both_means_are_added_however_few_are_pairs(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    alone = [" ".join(random.choice(list(WORDS.values()), 6)) for _ in range(300)]
+    (tmp_path / "alone").write_text("\n".join(alone))
+    (tmp_path / "stories").write_text("\n\n".join("\n".join(alone[at : at + 5]) for at in range(0, 100, 5)))
+    stories = {"source": str(tmp_path / "stories"), "documents": "block", "sentences": "line"}
+    settings = MaskedLanguageSettings.model_validate({
+        "data": {"train": [{"source": str(tmp_path / "alone")}, stories], "validation": [stories], "max_tokens": 30},
+        "tokenizer": {"min_frequency": 1},
+        "model": {"d_model": 8, "num_layers": 1, "num_heads": 1, "d_ff": 8, "max_length": 30, "dropout": 0.0},
+        "training": {"tokens_per_batch": 256},
+    })  # fmt: skip
+    tokenizers = train_tokenizers(settings, str)
+    task = MaskedLanguageTask(settings, tokenizers, make_model(settings, tokenizers), cache_dir=tmp_path / "cache")
+    torch.nn.init.zeros_(task.model.get_parameter("next_sentence.weight"))
+    losses, masked = 0.0, 0
+    for position, batch in task.batches(DataPosition(1)):
+        _, count, extras = task.loss(batch, torch.Generator())
+        losses, masked = losses + extras["next_sentence_loss"], masked + count
+        if position.epoch == 6:
+            break
+    assert losses / masked == pytest.approx(np.log(2), rel=0.25)  # tokens are counted with [CLS] and [SEP]
 
 
 def test_pretraining(bert: Path, capsys) -> None:
