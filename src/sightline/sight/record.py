@@ -123,7 +123,7 @@ def axes_of(name: str, dimensions: int) -> tuple[str, ...]:
 
 def _joined(steps: list[Tensor], name: str) -> Tensor:
     """What was recorded step by step as one tensor; backward directions in the order of the text."""
-    if len({len(step) for step in steps}) > 1 or (name.startswith("encoder.") and _passes(steps, name) > 1):
+    if len({len(step) for step in steps}) > 1:
         raise UsageError(_SEVERAL.format(name))
     if ".backwards." in name and len(steps[0]) > 1:
         raise UsageError(f'record: "{name}" of several texts lies in the order they were read; steps() gives it')
@@ -137,8 +137,3 @@ def _joined(steps: list[Tensor], name: str) -> Tensor:
     else:
         whole = torch.cat(steps, -2)
     return whole.flip(1) if ".backwards." in name else whole
-
-
-def _passes(steps: list[Tensor], name: str) -> int:
-    """How many passes of an encoder these are: it is recorded at once, but for a recurrent layer's positions."""
-    return 1 if steps[0].dim() == 2 else len(steps)
