@@ -172,8 +172,9 @@ class MaskedLanguageTask(PlainTask):
         batches = self._order.epoch(0)
         items = np.concatenate(batches)
         pairs = int((items[:, 4] != ALONE).sum())
-        # how many tokens are predicted for each pair
-        self._weight = settings.masking.share * float(input_lengths(items).sum()) / max(pairs, 1)
+        # how many tokens are predicted for each pair; specials are not
+        maskable = int(input_lengths(items).sum()) - 2 * len(items) - pairs
+        self._weight = settings.masking.share * maskable / max(pairs, 1)
         report(f"batches: {len(batches):,} per epoch, of {len(items):,} inputs; {pairs:,} of them pairs")
 
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, MaskedBatch]]:
