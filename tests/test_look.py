@@ -240,6 +240,10 @@ def test_links_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Aligner(site, 0).links(seen) == {(0, 0), (1, 1), (1, 3)}
     # read one step later "I" has (0.1, 0.5), "a" (0, 1) and "student" (0.25, 0.05)
     assert Aligner(site, 1).links(seen) == {(1, 0), (0, 3), (1, 2)}
+    # more links from less attention, and gold alignments choose how much
+    more = Aligner(site, 0, share=0.2).links(seen)
+    assert more > Aligner(site, 0).links(seen)
+    assert Aligner(site, 0).chosen([seen], [more]) == (Aligner(site, 0, share=0.2), 0.0)
 
 
 def test_align(runs: dict[str, Path], texts: Path, tmp_path: Path, capsys) -> None:

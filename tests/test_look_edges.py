@@ -216,3 +216,4 @@ def test_where_a_named_head_is_read(runs: dict[str, Path], texts: Path, capsys) 
         assert found[shift]["shift"] == shift
     assert found[0]["links"] != found[1]["links"]
     assert sightline(*words, "--shift", 1) == 2
+    assert sightline(*words, "--share", 0.3) == 2

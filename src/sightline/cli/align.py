@@ -28,6 +28,10 @@ def align(
             min=0, max=1, help="With --site: 0 reads where it looked while it wrote a word, 1 once it read it."
         ),
     ] = 0,
+    share: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=1, help="With --site: how much attention makes a link; 0.4 by default."),
+    ] = None,
     first: Annotated[int, typer.Option(min=0, help="Only so many pairs; 0 takes all.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
@@ -54,8 +58,8 @@ def align(
     setup(threads)
     if (source is None) != (target is None) or (gold and source is None):
         raise UsageError("give sources and their translations, or neither for the embedded corpus")
-    if shift and site is None:
-        raise UsageError("--shift: of the head that --site names; without one both are tried")
+    if site is None and (shift or share is not None):
+        raise UsageError("--shift and --share: of the head that --site names; without one they are chosen")
     model: Any = Translator(run, device=device)
     if source is None and not _knows_embedded(model.settings.data):
         raise UsageError(f"{run}: did not learn from the embedded corpus; give sources and their translations")
@@ -76,7 +80,7 @@ def align(
         _check_gold(gold, right, seen)
     chosen, measured = alignment.Aligner(alignment.mean_site(seen[0]), 0), slice(None)
     if site is not None:
-        chosen = alignment.Aligner(find_site(seen[0], site), shift)
+        chosen = alignment.Aligner(find_site(seen[0], site), shift, share or alignment.SHARE)
     elif choosing is not None:
         examples = alignment.looks(model.reading, choosing[0])
         scored = alignment.choose(examples, choosing[1])
@@ -90,19 +94,22 @@ def align(
     error = alignment.alignment_error(links[measured], right[measured]) if right[measured] else None
     if as_json:
         written = [sorted(one) for one in links]
-        tried = [{"site": one.site.label, "shift": one.shift, "alignment_error": rate} for one, rate in scored]
-        told = {"site": chosen.site.label, "shift": chosen.shift, "alignment_error": error}
-        print_json({**told, "links": written, "sites": tried})
+        tried = [{**_place(one), "alignment_error": rate} for one, rate in scored]
+        print_json({**_place(chosen), "alignment_error": error, "links": written, "sites": tried})
         return
     for one in links:
         print(alignment.to_pharaoh(one))
     when = "while a word is written" if chosen.shift == 0 else "once a word has been read"
-    say(f"read off {chosen.site.label}, {when}")
+    say(f"read off {chosen.site.label}, {when}; {chosen.share:.0%} of attention make a link")
     if gold and error is None:
         say("no error rate: one pair chooses the head, and none is left to measure on")
     if error is not None:
         say(f"alignment error rate {error:.3f} on {len(links[measured]):,} pairs")
     say(f"next: sightline look {run} --what alignment --picture alignment.svg")
+
+
+def _place(aligner: Any) -> dict[str, Any]:
+    return {"site": aligner.site.label, "shift": aligner.shift, "share": aligner.share}
 
 
 def _embedded(first: int) -> tuple[list[tuple[str, str]], list[Any], tuple[list[tuple[str, str]], list[Any]]]:
