@@ -27,7 +27,7 @@ def trained(options: argparse.Namespace, name: str, overrides: list[str], seed: 
     words = ["train", options.recipe, "--run", str(run), f"training.seed={seed}", *options.keys, *overrides]
     ran = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
     if ran.returncode:
-        sys.exit(f"{run}: {ran.stderr.strip().splitlines()[-1]}")
+        sys.exit(f"{run}: {(ran.stderr.strip() or 'was stopped').splitlines()[-1]}")
     told = subprocess.run([*command, "evaluate", str(run), "--json"], capture_output=True, text=True, check=True).stdout
     reports = {report["name"]: report["scores"] for report in json.loads(told)}
     scores = reports[options.set] if options.set else next(iter(reports.values()))
