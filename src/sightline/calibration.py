@@ -8,6 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+from sightline.decode.probabilities import softmax
 from sightline.loading import load
 from sightline.run import Run
 from sightline.tasks.metrics import calibration_error
@@ -45,6 +46,6 @@ def calibrate(run: Run) -> str:
     run.save_weights({name: one / temperature if name.startswith("head.") else one for name, one in weights.items()})
     told = []
     for scores in (scores_NC, scores_NC / temperature):
-        error = calibration_error(scores.softmax(1).numpy(), targets_N.numpy())
+        error = calibration_error(softmax(scores).numpy(), targets_N.numpy())
         told.append(f"loss {float(F.cross_entropy(scores, targets_N)):.4f} and calibration error {error:.2f} %")
     return f"temperature {temperature:.3f}: validation {told[0]} become {told[1]}, on what it was fitted to"

@@ -12,6 +12,7 @@ import torch
 from sightline.data.labelled import Examples, collate_examples, read_labelled
 from sightline.data.text import given
 from sightline.decode import log_probabilities
+from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
 from sightline.nn.forward import Forward
 from sightline.ready import Ready
@@ -144,5 +145,5 @@ class Classifier(Ready[ClassificationSettings]):
             value = float(scores_C[0])
             return Prediction(record, f"{value:.4f}", {}, value)
         names = self.settings.data.labels or [str(number) for number in range(len(scores_C))]
-        probabilities = dict(zip(names, scores_C.softmax(0).tolist(), strict=True))
+        probabilities = dict(zip(names, softmax(scores_C).tolist(), strict=True))
         return Prediction(record, max(probabilities, key=lambda name: probabilities[name]), probabilities)

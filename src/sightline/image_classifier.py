@@ -12,6 +12,7 @@ import torch
 
 from sightline.data.pixels import fitted, open_image
 from sightline.decode import log_probabilities
+from sightline.decode.probabilities import softmax
 from sightline.nn.forward import Forward
 from sightline.ready import Ready
 from sightline.sight.measures import PatchAttention, patch_attention
@@ -63,7 +64,7 @@ class ImageClassifier(Ready[ImageSettings]):
         if not pixels:
             return []
         found = []
-        for probabilities in scores(self.settings, self.model, np.stack(pixels)).softmax(1).tolist():
+        for probabilities in softmax(scores(self.settings, self.model, np.stack(pixels))).tolist():
             named = dict(zip(self.settings.data.classes, probabilities, strict=True))
             found.append(ImagePrediction(max(named, key=lambda name: named[name]), named))
         return found

@@ -11,6 +11,7 @@ import torch
 from sightline.data.masking import CLS, SEP
 from sightline.data.text import given
 from sightline.decode import log_probabilities
+from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
 from sightline.nn.forward import Forward
 from sightline.ready import Ready
@@ -69,7 +70,7 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
         places = (tokens_1T[0] == self.tokenizer.vocab_size).nonzero()[:, 0]
         features_1TD = self.model.bert.encode(tokens_1T)
         logits_NV = self._candidates(features_1TD[0, places])
-        best_NK = logits_NV.softmax(-1).topk(min(top, logits_NV.shape[1] - len(self._specials)))
+        best_NK = softmax(logits_NV).topk(min(top, logits_NV.shape[1] - len(self._specials)))
         blanks = []
         for number, (probabilities, found) in enumerate(zip(*(part.tolist() for part in best_NK), strict=True)):
             candidates = (

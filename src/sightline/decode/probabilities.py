@@ -15,6 +15,11 @@ def log_probabilities(logits: Tensor) -> Tensor:
     return torch.log_softmax(logits, -1, dtype=torch.float32)
 
 
+def softmax(logits: Tensor) -> Tensor:
+    """Probabilities over the last axis, in fp32 whatever the logits are in."""
+    return torch.softmax(logits, -1, dtype=torch.float32)
+
+
 def discouraged(logits_BV: Tensor, before_BT: Tensor, penalty: float) -> Tensor:
     """Logits with those of the tokens in `before_BT` made less likely (Keskar et al. 2019, section 4.1).
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
 from sightline.models.vit import rollout
 from sightline.nn.forward import Forward, Recorder
@@ -132,7 +133,7 @@ def logit_lens(model: Any, look: Look) -> Lens:
         raise UsageError(f"{model.run.path}: the logit lens reads the residual stream of a GPT, or of a BERT's blanks")
     tokens, probabilities = [], []
     for name in names:
-        best = model.read_out(look.record[name])[0].softmax(-1).max(-1)
+        best = softmax(model.read_out(look.record[name])[0]).max(-1)
         tokens.append(model.tokenizer.tokens(best.indices.tolist()))
         probabilities.append(best.values.float().cpu().numpy())
     return Lens(tokens, np.stack(probabilities))

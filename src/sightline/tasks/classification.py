@@ -22,6 +22,7 @@ from sightline.data.batches import BatchOrder, DataPosition, iterate
 from sightline.data.labelled import ExampleBatch, Examples, LabelledSource, collate_examples, read_labelled
 from sightline.data.ticker import VOCABULARY, Ticker
 from sightline.data.tokenizer import Tokenizer
+from sightline.decode.probabilities import softmax
 from sightline.errors import DataError, nearest
 from sightline.models import BertSizes, GPTSizes
 from sightline.models.classifier import CLASSIFIERS, Tuning, make_classifier
@@ -392,4 +393,4 @@ def figures(settings: ClassificationSettings, scores_BC: Tensor, examples: Examp
     # of one class alone scikit-learn warns, and says 0 as well
     scores["matthews"] = matthews_corrcoef(true, predicted) if len({*true, *predicted}) > 1 else 0.0
     found |= {name: 100 * float(value) for name, value in scores.items()}
-    return {**found, "calibration_error": calibration_error(scores_BC.softmax(1).numpy(), true)}
+    return {**found, "calibration_error": calibration_error(softmax(scores_BC).numpy(), true)}

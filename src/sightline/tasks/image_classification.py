@@ -19,6 +19,7 @@ from sightline.data.images import Images, ImageSource, read_images
 from sightline.data.mixing import SHUFFLING, generator
 from sightline.data.pixels import Fit
 from sightline.data.tokenizer import Tokenizer
+from sightline.decode.probabilities import softmax
 from sightline.errors import DataError, nearest
 from sightline.models.vit import ViT, ViTSizes
 from sightline.nn.forward import Forward
@@ -260,5 +261,5 @@ def measure(settings: ImageSettings, model: nn.Module, images: Images) -> dict[s
     """loss: nats an image. accuracy: the share that is right; calibration_error; both in per cent."""
     logits_NC, classes_N = scores(settings, model, images.pixels), torch.from_numpy(images.classes)
     accuracy = 100 * float((logits_NC.argmax(1) == classes_N).float().mean())
-    error = calibration_error(logits_NC.softmax(1).numpy(), images.classes)
+    error = calibration_error(softmax(logits_NC).numpy(), images.classes)
     return {"loss": float(F.cross_entropy(logits_NC, classes_N)), "accuracy": accuracy, "calibration_error": error}
