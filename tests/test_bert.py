@@ -427,6 +427,20 @@ def test_going_on_with_longer_inputs(bert: Path, masked_file: Path, tmp_path: Pa
     assert "leave it out" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("positions", "code"), [("rotary", 0), ("learned", 2)])
+def test_only_a_table_of_positions_ends(
+    positions: str, code: int, masked_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = ["train", masked_file, "training.max_updates=1", "training.warmup=1"]
+    first = [*short, "--run", tmp_path / "short", f"model.positions={positions}"]
+    assert sightline(*first, "model.max_length=40", "data.max_tokens=40") == 0
+    longer = [*short, "--run", tmp_path / "long", f"pretrained={tmp_path / 'short'}"]
+    capsys.readouterr()
+    assert sightline(*longer, "model.max_length=64", "data.max_tokens=64") == code
+    if code:
+        assert "model.max_length: 64, but" in capsys.readouterr().err
+
+
 def test_one_document_cannot_be_paired(masked_file: Path, tmp_path: Path, capsys) -> None:
     """Told before anything is learned."""
     (tmp_path / "one.txt").write_text("red dog\nold house\n")

@@ -26,8 +26,9 @@ Settings = TypeVar("Settings", ClassificationSettings, TaggingSettings, Question
 Labelling = ClassificationSettings | TaggingSettings | QuestionSettings
 Train = Callable[[Any, Callable[[str], None]], dict[str, Tokenizer]]
 
-# What may differ from the pretrained model.
+# What may differ from the pretrained model: by its kind of positions, since only a table of learned ones has an end.
 FREE = ("dropout", "attention_dropout")
+ENDLESS_FREE = (*FREE, "max_length")
 # The kinds of models that can be gone on from, and the settings of their pretraining.
 PRETRAINING: dict[str, type[BaseModel]] = {"gpt": LanguageSettings, "bert": MaskedLanguageSettings}
 # By the kind of model, what all names of its weights begin with that a classifier takes over.
@@ -61,9 +62,10 @@ def adopt(settings: Settings) -> Settings:
     if where is None:
         return settings
     theirs = _pretrained(where, settings)[1]
+    free = FREE if theirs.model.positions == "learned" else ENDLESS_FREE
     values = {
         **settings.model_dump(),
-        "model": _taken(settings.model, theirs.model, where, "model", FREE),
+        "model": _taken(settings.model, theirs.model, where, "model", free),
         "tokenizer": _taken(settings.tokenizer, theirs.tokenizer, where, "tokenizer"),
     }
     if "max_tokens" not in settings.data.model_fields_set:
