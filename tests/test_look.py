@@ -108,6 +108,48 @@ def fake(weights: np.ndarray) -> Look:
     return Look(reading, Record(), ())  # pyright: ignore
 
 
+def ranked(run: Path, capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
+    capsys.readouterr()
+    assert sightline("look", run, TEXT, "--what", "heads", "--json", *words) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_ranking_heads(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    run, target = runs["transformer"], ("--target", "ein haus")
+    for measure, downwards in (("effect", True), ("entropy", False), ("distance", False), ("diagonality", True)):
+        values = [one[measure] for one in ranked(run, capsys, "--by", measure)]
+        assert len(values) > 1
+        assert values == sorted(values, reverse=downwards)
+    rows = ranked(run, capsys, *target, "--gold", "0-0 1-1")
+    crossing = [one["error"] for one in rows if "cross" in one["head"]]
+    assert crossing == sorted(crossing) == [one["error"] for one in rows][: len(crossing)]
+    assert len(rows) > len(crossing)
+    assert {one["error"] for one in rows[len(crossing) :]} == {None}
+    seen = look(package.load(run).reading(TEXT, target="ein haus"), "*.weights")  # pyright: ignore
+    best = Aligner(heads.find(seen, rows[0]["head"]), 0).links(seen)
+    assert rows[0]["error"] == pytest.approx(alignment_error([best], [frozenset([(0, 0), (1, 1)])]))
+    by_entropy = ranked(run, capsys, *target, "--gold", "0-0", "--by", "entropy")
+    assert [one["entropy"] for one in by_entropy] == sorted(one["entropy"] for one in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--by", "entropie"), 'there is no "entropie"; did you mean "entropy"?'),
+        (("--by", "error"), "give the right links with --gold"),
+        (("--gold", "0-0"), "that --target gives"),
+        (("--target", "ein haus", "--gold", "0:0"), "is no alignment"),
+        (("--target", "ein haus", "--gold", "0-2"), "0-2 is outside this pair of 4 and 2 words"),
+    ],
+)
+def test_rankings_that_cannot_be(
+    words: tuple[str, ...], said: str, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sightline("look", runs["transformer"], TEXT, "--what", "heads", *words) != 0
+    assert said in capsys.readouterr().err
+    assert sightline("look", runs["transformer"], TEXT, "--what", "masks", "--by", "entropy") == 2
+
+
 def test_measures_of_heads_by_hand() -> None:
     straight, even = np.eye(4), np.full((4, 4), 0.25)
     assert heads.entropy(straight) == 0

@@ -77,7 +77,8 @@ def align(
     if not seen:
         raise DataError(f"{source}: no pairs; check the file")
     if gold:
-        _check_gold(gold, right, seen)
+        for number, (links, one) in enumerate(zip(right, seen, strict=True), 1):
+            alignment.check_links(links, one, f"{gold}:{number}")
     chosen, measured = alignment.Aligner(alignment.mean_site(seen[0]), 0), slice(None)
     if site is not None:
         chosen = alignment.Aligner(find_site(seen[0], site), shift, share or alignment.SHARE)
@@ -99,13 +100,20 @@ def align(
         return
     for one in links:
         print(alignment.to_pharaoh(one))
-    when = "while a word is written" if chosen.shift == 0 else "once a word has been read"
-    say(f"read off {chosen.site.label}, {when}; {chosen.share:.0%} of attention make a link")
+    say(f"read off {_words(chosen)}")
+    if len(scored) > 1:
+        others = [f"{rate:.3f} {_words(one)}" for one, rate in scored[1:4]]
+        say("\n  ".join([f"error rates on the pairs that choose: {scored[0][1]:.3f}; then", *others]))
     if gold and error is None:
         say("no error rate: one pair chooses the head, and none is left to measure on")
     if error is not None:
         say(f"alignment error rate {error:.3f} on {len(links[measured]):,} pairs")
     say(f"next: sightline look {run} --what alignment --picture alignment.svg")
+
+
+def _words(aligner: Any) -> str:
+    when = "while a word is written" if aligner.shift == 0 else "once a word has been read"
+    return f"{aligner.site.label}, {when}; {aligner.share:.0%} of attention make a link"
 
 
 def _place(aligner: Any) -> dict[str, Any]:
@@ -129,19 +137,6 @@ def _knows_embedded(data: Any) -> bool:
     if (data.source_language, data.target_language) == ("Korean", "English"):
         return True
     return any(one.source.startswith(EMBEDDED) and one.source_column in (None, "ko") for one in data.train)
-
-
-def _check_gold(file: str, links: list[Any], seen: list[Any]) -> None:
-    """Raises DataError where a link is of a word that its pair has not."""
-    from sightline.errors import DataError
-
-    for number, (one, pair) in enumerate(zip(links, seen, strict=True), 1):
-        # the ends of both sides are no words
-        words = [len(pair.reading.sides[side].names) - 1 for side in ("source", "target")]
-        for source, target in sorted(one):
-            if source >= words[0] or target >= words[1]:
-                raise DataError(f"{file}:{number}: {source}-{target} is outside this pair of {words[0]} and "
-                                f"{words[1]} words, which are counted from 0")  # fmt: skip
 
 
 def _gold(file: str, count: int, only_first: bool) -> list[Any]:

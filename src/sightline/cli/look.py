@@ -44,6 +44,14 @@ def look(
         bool, typer.Option("--check", help="Beside attention: what the output loses without each position.")
     ] = False,
     target: Annotated[str | None, typer.Option(help="Of a translation: look while this one is written.")] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="What ranks the heads: effect (the default), entropy, distance, diagonality or error."),
+    ] = None,
+    gold: Annotated[
+        str | None,
+        typer.Option(help='With --what heads and --target: the right links, as "0-0 1-2"; each head\'s error rate.'),
+    ] = None,
     picture: Annotated[
         str | None, typer.Option(help="Draw to this .svg or .png; attention to an .html of all heads.")
     ] = None,
@@ -59,10 +67,11 @@ def look(
 
     sightline look runs/demo-gru "나는 학생입니다." --check
     """
-    from sightline.cli.views import CHOOSING, VIEW
+    from sightline.cli.views import CHOOSING, RANKS, VIEW
     from sightline.errors import UsageError, nearest
     from sightline.loading import load
     from sightline.sight import reading as sight
+    from sightline.sight.alignment import from_pharaoh
     from sightline.sight.page import write_page
     from sightline.train.machine import setup
 
@@ -70,6 +79,17 @@ def look(
         raise UsageError(f'--what: there is no "{what}"{nearest(what, VIEWS)}')
     if picture is not None and Path(picture).suffix not in (".svg", ".png", ".html"):
         raise UsageError(f"{picture}: a picture is .svg or .png, a page .html")
+    if what != "heads" and (by is not None or gold is not None):
+        raise UsageError("--by and --gold: of --what heads")
+    if by is not None and by not in RANKS:
+        raise UsageError(f'--by: there is no "{by}"{nearest(by, RANKS)}')
+    if gold is not None and target is None:
+        raise UsageError("--gold: links are of a text and the translation that --target gives")
+    if by == "error" and gold is None:
+        raise UsageError("--by error: give the right links with --gold")
+    ranking: dict[str, Any] = {} if what != "heads" else {"by": by}
+    if gold is not None:
+        ranking["gold"] = from_pharaoh(gold, "--gold")
     page = picture is not None and picture.endswith(".html")
     if page and what not in (None, *PAGED):
         raise UsageError(f"--picture: a page holds attention, not {what}; name an .svg or .png")
@@ -91,7 +111,7 @@ def look(
         _names(sight.look(reading), as_json)
         return
     view: Callable[..., Any] = VIEW[what]
-    found = view(model, reading, site)
+    found = view(model, reading, site, **ranking)
     checked = _check(reading, found) if check else None
     if as_json:
         print_json(found.data if checked is None else {"view": found.data, **checked})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from sightline.errors import UsageError, nearest
 from sightline.sight import drawings, heads, measures, pictures
-from sightline.sight.alignment import CROSS, Aligner
+from sightline.sight.alignment import CROSS, Aligner, Links, alignment_error, check_links
 from sightline.sight.reading import Look, Reading, by_word
 from sightline.sight.reading import look as look_at
 from sightline.sight.terminal import attention_text, grids_text, numbers_text
@@ -68,28 +69,58 @@ def masks(model: Any, reading: Reading, site: str | None) -> View:
     )
 
 
-def all_heads(model: Any, reading: Reading, site: str | None) -> View:
-    """Every head with what can be measured of it, the one that matters most first."""
+# By what heads can be ranked, and which way: 1 begins with the least.
+RANKS = {"effect": -1, "entropy": 1, "distance": 1, "diagonality": -1, "error": 1}
+
+
+def all_heads(model: Any, reading: Reading, site: str | None, by: str | None = None, gold: Links | None = None) -> View:
+    """Every head with what can be measured of it.
+
+    Args:
+        by: the measure that ranks them, of `RANKS`; by default the effect, so that what matters most is first.
+        gold: of a translation, the right alignment of its words; heads between its two sides then have an alignment
+            error rate, by which they are ranked.
+    """
     seen = look_at(reading, *ATTENTION)
     chosen = _site(seen, site, ())
     wanted = None if site is None else chosen
     if not reading.outputs:
         raise UsageError("nothing is predicted in this text; put a [MASK] where a word is missing")
+    by = by or ("effect" if gold is None else "error")
     names, rows = heads.table(seen, effects=True)
+    if gold is not None:
+        check_links(gold, seen, "--gold")
+        names = (*names, "error")
+        rows = [(one, {**values, "error": _error(seen, one, gold)}) for one, values in rows]
     rows = [(one, values) for one, values in rows if wanted is None or one.name == wanted.name]
     rows = [(one, values) for one, values in rows if wanted is None or wanted.head in (None, one.head)]
-    rows.sort(key=lambda row: -row[1]["effect"])
+    rows.sort(key=lambda row: math.inf if math.isnan(row[1][by]) else RANKS[by] * row[1][by])
     width = max(len(one.label) for one, _ in rows)
     lines = [f"{'head':{width}}" + "".join(f"{name:>13}" for name in names)]
-    lines += [f"{one.label:{width}}" + "".join(f"{values[name]:13.4f}" for name in names) for one, values in rows]
+    lines += [f"{one.label:{width}}" + "".join(_cell(values[name]) for name in names) for one, values in rows]
     # one attention, whose heads have their rows and columns in common: that of the head that matters most
     shown = {one.label: heads.weights_of(seen, one) for one, _ in rows if one.name == rows[0][0].name}
     rows_of, columns_of = _sides(seen, rows[0][0])
     return View(
         "\n".join([*lines, "entropy in nats; effect: nats that the outputs lose without the head"]),
-        [{"head": one.label, **values} for one, values in rows],
+        [{"head": one.label, **{name: _number(values[name]) for name in names}} for one, values in rows],
         lambda path: drawings.heads_picture(shown, columns_of.tokens, rows_of.tokens, path),
     )
+
+
+def _error(seen: Look, site: heads.Site, gold: Links) -> float:
+    """The alignment error rate of a head between a text and its translation; NaN of another."""
+    if seen.axes(site.name)[-2:] != ("target", "source"):
+        return math.nan
+    return alignment_error([Aligner(site, 0).links(seen)], [gold])
+
+
+def _cell(value: float) -> str:
+    return f"{'–':>13}" if math.isnan(value) else f"{value:13.4f}"
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def alignment(model: Any, reading: Reading, site: str | None) -> View:

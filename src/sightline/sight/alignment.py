@@ -104,3 +104,15 @@ def from_pharaoh(line: str, where: str) -> Links:
         return frozenset((source, target) for source, target in pairs)
     except ValueError:
         raise DataError(f'{where}: "{line[:40]}" is no alignment such as "0-0 1-2"') from None
+
+
+def check_links(links: Links, seen: Look, where: str) -> None:
+    """Raises DataError, beginning with `where`, for a link of a word that this pair has not."""
+    # the ends of both sides are no words
+    sources, targets = (len(seen.reading.sides[side].names) - 1 for side in ("source", "target"))
+    for source, target in sorted(links):
+        if source >= sources or target >= targets:
+            raise DataError(
+                f"{where}: {source}-{target} is outside this pair of {sources} and {targets} words, "
+                "which are counted from 0"
+            )
