@@ -150,6 +150,20 @@ def test_rankings_that_cannot_be(
     assert sightline("look", runs["transformer"], TEXT, "--what", "masks", "--by", "entropy") == 2
 
 
+def test_looking_at_a_checkpoint(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    run = runs["transformer"]
+    updates = package.load(run).run.updates  # pyright: ignore
+    found = []
+    for update in (updates[0], updates[-1]):
+        capsys.readouterr()
+        assert sightline("look", run, TEXT, "--checkpoint", update, "--json") == 0
+        found.append(json.loads(capsys.readouterr().out)["weights"])
+    assert len(updates) > 1
+    assert found[0] != found[1]
+    assert sightline("look", run, TEXT, "--checkpoint", "99999") == 1
+    assert f"kept of updates: {updates[0]:,}" in capsys.readouterr().err
+
+
 def test_measures_of_heads_by_hand() -> None:
     straight, even = np.eye(4), np.full((4, 4), 0.25)
     assert heads.entropy(straight) == 0

@@ -52,6 +52,9 @@ def look(
         str | None,
         typer.Option(help='With --what heads and --target: the right links, as "0-0 1-2"; each head\'s error rate.'),
     ] = None,
+    checkpoint: Annotated[
+        int | None, typer.Option(min=1, help="As it was after that update, one whose checkpoint was kept.")
+    ] = None,
     picture: Annotated[
         str | None, typer.Option(help="Draw to this .svg or .png; attention to an .html of all heads.")
     ] = None,
@@ -94,7 +97,7 @@ def look(
     if page and what not in (None, *PAGED):
         raise UsageError(f"--picture: a page holds attention, not {what}; name an .svg or .png")
     setup(threads)
-    model: Any = load(run, device=device)
+    model: Any = load(run, device=device, update=checkpoint)
     plain = site is None and not check and not page
     what = what or ("patches" if model.run.task == "image_classification" and plain else "attention")
     if site is not None and what not in CHOOSING:

@@ -79,7 +79,8 @@ class Checkpoints:
         """The checkpoint of an update. Raises CheckpointError where there is none, or it is damaged."""
         checkpoint = Checkpoint(self.folder / f"{PREFIX}{update}", update)
         if not checkpoint.path.is_dir():
-            raise CheckpointError(f"{checkpoint.path}: no such checkpoint")
+            kept = ", ".join(f"{one.update:,}" for one in self.all()) or "none"
+            raise CheckpointError(f"{checkpoint.path}: no such checkpoint; kept of updates: {kept}")
         checkpoint.verify()
         return checkpoint
 
