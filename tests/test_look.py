@@ -293,13 +293,24 @@ def test_links_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alignment, "weights_of", lambda seen, site: weights_TS)
     seen: Any = SimpleNamespace(reading=SimpleNamespace(sides={"source": source, "target": target}))
     site = heads.Site("decoder.attention.weights")
-    assert Aligner(site, 0).links(seen) == {(0, 0), (1, 1), (1, 3)}
-    # read one step later "I" has (0.1, 0.5), "a" (0, 1) and "student" (0.25, 0.05)
-    assert Aligner(site, 1).links(seen) == {(1, 0), (0, 3), (1, 2)}
+    # "student" has √(0.25/1.05 · 0.25/0.8) = 0.27 of 나는: enough beside its link to 학생입니다, not enough alone
+    assert Aligner(site).links(seen) == {(0, 0), (1, 1), (1, 3), (0, 3)}
+    assert Aligner(site, near=0.35).links(seen) == {(0, 0), (1, 1), (1, 3)}
+    # read one step later "I" has (0.1, 0.5), "a" (0, 1) and "student" (0.25, 0.05), of (0.35, 1.55) and 0.6, 1 and 0.3
+    strong = {(1, 0): 0.52, (1, 2): 0.8, (0, 3): 0.77}
+    assert Aligner(site, 1, near=0.35).links(seen) == set(strong)
+    assert Aligner(site, 1, share=0.6, near=0.5).links(seen) == {(1, 2), (0, 3)}
+    # half of both is what the mean of each row and the next has
+    half = Aligner(site, 0.5).links(seen)
+    both_TS = np.vstack([(weights_TS[:-1] + weights_TS[1:]) / 2, weights_TS[-1:]])
+    with monkeypatch.context() as patched:
+        patched.setattr(alignment, "weights_of", lambda seen, site: both_TS)
+        assert Aligner(site).links(seen) == half
     # more links from less attention, and gold alignments choose how much
-    more = Aligner(site, 0, share=0.2).links(seen)
-    assert more > Aligner(site, 0).links(seen)
-    assert Aligner(site, 0).chosen([seen], [more]) == (Aligner(site, 0, share=0.2), 0.0)
+    more = Aligner(site, share=0.25, near=0.15).links(seen)
+    assert more > Aligner(site).links(seen)
+    chosen, error = Aligner(site).chosen([seen, seen], [more, more])
+    assert (chosen.links(seen), error) == (more, 0.0)
 
 
 def test_align(runs: dict[str, Path], texts: Path, tmp_path: Path, capsys) -> None:

@@ -23,14 +23,18 @@ def align(
     ] = None,
     site: Annotated[str | None, typer.Option(help='The head to read, as "decoder.1.cross_attention:3".')] = None,
     shift: Annotated[
-        int,
+        float,
         typer.Option(
             min=0, max=1, help="With --site: 0 reads where it looked while it wrote a word, 1 once it read it."
         ),
     ] = 0,
     share: Annotated[
         float | None,
-        typer.Option(min=0.01, max=1, help="With --site: how much attention makes a link; 0.4 by default."),
+        typer.Option(min=0.01, max=1, help="With --site: how much attention makes a link; 0.35 by default."),
+    ] = None,
+    near: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=1, help="With --site: how much makes one beside a link; 0.25 by default."),
     ] = None,
     first: Annotated[int, typer.Option(min=0, help="Only so many pairs; 0 takes all.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
@@ -58,8 +62,12 @@ def align(
     setup(threads)
     if (source is None) != (target is None) or (gold and source is None):
         raise UsageError("give sources and their translations, or neither for the embedded corpus")
-    if site is None and (shift or share is not None):
-        raise UsageError("--shift and --share: of the head that --site names; without one they are chosen")
+    if site is None and (shift or share is not None or near is not None):
+        raise UsageError("--shift, --share and --near: of the head that --site names; without one they are chosen")
+    share = share or alignment.SHARE
+    near = near or min(share, alignment.NEAR)
+    if near > share:
+        raise UsageError(f"--near {near}: a link beside another needs no more than --share {share}")
     model: Any = Translator(run, device=device)
     if source is None and not _knows_embedded(model.settings.data):
         raise UsageError(f"{run}: did not learn from the embedded corpus; give sources and their translations")
@@ -79,9 +87,9 @@ def align(
     if gold:
         for number, (links, one) in enumerate(zip(right, seen, strict=True), 1):
             alignment.check_links(links, one, f"{gold}:{number}")
-    chosen, measured = alignment.Aligner(alignment.mean_site(seen[0]), 0), slice(None)
+    chosen, measured = alignment.Aligner(alignment.mean_site(seen[0])), slice(None)
     if site is not None:
-        chosen = alignment.Aligner(find_site(seen[0], site), shift, share or alignment.SHARE)
+        chosen = alignment.Aligner(find_site(seen[0], site), shift, share, near)
     elif choosing is not None:
         examples = alignment.looks(model.reading, choosing[0])
         scored = alignment.choose(examples, choosing[1])
@@ -112,12 +120,16 @@ def align(
 
 
 def _words(aligner: Any) -> str:
-    when = "while a word is written" if aligner.shift == 0 else "once a word has been read"
-    return f"{aligner.site.label}, {when}; {aligner.share:.0%} of attention make a link"
+    when = {0: "while a word is written", 1: "once a word has been read"}
+    parts = f"{1 - aligner.shift:.0%} while a word is written, {aligner.shift:.0%} once it has been read"
+    return (
+        f"{aligner.site.label}, {when.get(aligner.shift, parts)}; {aligner.share:.0%} of attention make a link, "
+        f"{aligner.near:.0%} beside one"
+    )
 
 
 def _place(aligner: Any) -> dict[str, Any]:
-    return {"site": aligner.site.label, "shift": aligner.shift, "share": aligner.share}
+    return {"site": aligner.site.label, "shift": aligner.shift, "share": aligner.share, "near": aligner.near}
 
 
 def _embedded(first: int) -> tuple[list[tuple[str, str]], list[Any], tuple[list[tuple[str, str]], list[Any]]]:

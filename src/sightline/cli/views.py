@@ -112,7 +112,7 @@ def _error(seen: Look, site: heads.Site, gold: Links) -> float:
     """The alignment error rate of a head between a text and its translation; NaN of another."""
     if seen.axes(site.name)[-2:] != ("target", "source"):
         return math.nan
-    return alignment_error([Aligner(site, 0).links(seen)], [gold])
+    return alignment_error([Aligner(site).links(seen)], [gold])
 
 
 def _cell(value: float) -> str:
@@ -131,7 +131,7 @@ def alignment(model: Any, reading: Reading, site: str | None) -> View:
     chosen = _site(seen, site, ("weights",))
     rows, columns = _sides(seen, chosen)
     weights = by_word(heads.weights_of(seen, chosen), rows, columns)
-    links = Aligner(chosen, 0).links(seen)
+    links = Aligner(chosen).links(seen)
     pairs = [f"{columns.names[source]} – {rows.names[target]}" for source, target in sorted(links)]
     return View(
         "\n".join(pairs),
