@@ -108,7 +108,9 @@ def looks(read: Callable[..., Reading], pairs: Iterable[tuple[str, str]]) -> lis
 def choose(seen: Sequence[Look], gold: Sequence[Links]) -> list[tuple[Aligner, float]]:
     """Every place that alignments can be read with its error rate on gold alignments, the best first: each head, and
     the mean of each attention's heads, while a word is written, once it has been read, and a little of that."""
-    places = dict.fromkeys([*sites(seen[0]), *map(Site, seen[0].names)])
+    heads = sites(seen[0])
+    several = [name for name in seen[0].names if sum(one.name == name for one in heads) > 1]
+    places = [*heads, *map(Site, several)]
     scored = [Aligner(site, shift).chosen(seen, gold) for site in places for shift in SHIFTS]
     return sorted(scored, key=lambda one: one[1])
 
