@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from filelock import FileLock, Timeout
 from pydantic import BaseModel
 from safetensors import safe_open
 from torch import Tensor
@@ -42,7 +45,7 @@ class Run:
 
     `config.toml` (complete), `tokenizer/NAME.json`, `model.safetensors` (fp32, the weights to use), `checkpoints/`
     (to go on from), `metrics.jsonl`, `README.md` (the model card), `manifest.json` (size and SHA-256 of what the
-    model is used from). Nothing in it is ever a pickle.
+    model is used from), `.lock` (held while it is trained). Nothing in it is ever a pickle.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -54,6 +57,7 @@ class Run:
         self.metrics = self.path / "metrics.jsonl"
         self.card = self.path / "README.md"
         self.manifest = self.path / storage.MANIFEST
+        self.lock = self.path / ".lock"
 
     @property
     def exists(self) -> bool:
@@ -63,6 +67,44 @@ class Run:
     def begun(self) -> bool:
         """Whether there is something that training has made."""
         return self.exists and (self.weights.exists() or any(self.checkpoints.glob("step-*")))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """For this process alone until the end of the block, however that comes, even killed; makes the directory.
+
+        Raises UsageError where another process has it. On a file system without locks it is everyone's.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path}: is a file; choose another --run")
+        lock = FileLock(self.lock, fallback_to_soft=False)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with suppress(NotImplementedError):
+                lock.acquire(blocking=False)
+        except Timeout:
+            raise UsageError(
+                f"{self.path}: another process is training it; wait for that, or choose another --run"
+            ) from None
+        except OSError as error:
+            raise SightlineError(f"{self.path}: cannot be written ({error.strerror})") from None
+        try:
+            yield
+        finally:
+            lock.release()
+            if not self.others():  # nothing came of it
+                shutil.rmtree(self.path, ignore_errors=True)
+
+    def others(self) -> list[Path]:
+        """What lies in the directory, but for its lock."""
+        return [one for one in self.path.iterdir() if one != self.lock] if self.path.is_dir() else []
+
+    def clear(self) -> None:
+        """Removes all of it, but for its lock."""
+        for one in self.others():
+            if one.is_dir() and not one.is_symlink():
+                shutil.rmtree(one)
+            else:
+                one.unlink()
 
     def require(self) -> None:
         """Raises a one-line error where this is no run directory."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -162,12 +161,10 @@ def prepare(settings: Any, path: str | Path, *, fresh: bool, report: Say) -> Any
     for name in ("train", "validation"):
         if not getattr(settings.data, name):
             raise UsageError(f"data.{name}: no file is named, so there is nothing to learn from; name one")
-    if run.path.exists() and not run.path.is_dir():
-        raise UsageError(f"{path}: is a file; choose another --run")
     if fresh and run.exists:
-        shutil.rmtree(run.path)
+        run.clear()
     # a start that was killed leaves tokenizers and no configuration
-    if not run.exists and run.path.is_dir() and any(path != run.tokenizers for path in run.path.iterdir()):
+    if not run.exists and any(one != run.tokenizers for one in run.others()):
         raise UsageError(f"{path}: a folder with other things in it; choose another --run")
     if run.begun:
         kept = run.settings(type(settings))
@@ -221,11 +218,15 @@ def train_run(
 ) -> tuple[Outcome, list[Report]]:
     """Trains a run to its end, or goes on with it; exports the weights, measures the test sets, writes the card.
 
-    A run that has ended and been measured is only read.
+    A run that has ended and been measured is only read. Raises UsageError where another process is training it.
     """
     machine.setup(settings.training.threads)
-    settings = prepare(KINDS[settings.task].complete(settings), path, fresh=fresh, report=report)
-    run = Run(path)
+    settings = KINDS[settings.task].complete(settings)
+    with Run(path).held():
+        return _train_held(prepare(settings, path, fresh=fresh, report=report), Run(path), report, log)
+
+
+def _train_held(settings: Any, run: Run, report: Say, log: Callable[..., TrainLog]) -> tuple[Outcome, list[Report]]:
     # what is wrong with a test set is to be told now, not after hours of training
     tokenizers = run.load_tokenizers()
     for files in settings.data.test.values():
@@ -233,7 +234,7 @@ def train_run(
     if settings.model.kind == language.COUNTED:
         outcome, count = _count(settings, run, report)
     else:
-        task = build(settings, path, report)
+        task = build(settings, run.path, report)
         with log(run.path) as training_log:
             outcome = train(task, settings.training, run.path, training_log)
         weights, origin = final_weights(run.path, settings.training)
