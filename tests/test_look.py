@@ -297,8 +297,7 @@ def test_links_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Aligner(site).links(seen) == {(0, 0), (1, 1), (1, 3), (0, 3)}
     assert Aligner(site, near=0.35).links(seen) == {(0, 0), (1, 1), (1, 3)}
     # read one step later "I" has (0.1, 0.5), "a" (0, 1) and "student" (0.25, 0.05), of (0.35, 1.55) and 0.6, 1 and 0.3
-    strong = {(1, 0): 0.52, (1, 2): 0.8, (0, 3): 0.77}
-    assert Aligner(site, 1, near=0.35).links(seen) == set(strong)
+    assert Aligner(site, 1, near=0.35).links(seen) == {(1, 0), (1, 2), (0, 3)}
     assert Aligner(site, 1, share=0.6, near=0.5).links(seen) == {(1, 2), (0, 3)}
     # half of both is what the mean of each row and the next has
     half = Aligner(site, 0.5).links(seen)

@@ -47,6 +47,9 @@ def test_two_trainings_of_one_run(config_file: Path, tmp_path: Path, capsys: pyt
 def test_a_training_that_cannot_begin_leaves_nothing(config_file: Path, tmp_path: Path) -> None:
     assert sightline(*words(config_file, tmp_path / "run", "data.validation=[]")) == 2
     assert not (tmp_path / "run").exists()
+    (tmp_path / "mine").mkdir()
+    assert sightline(*words(config_file, tmp_path / "mine", "data.validation=[]")) == 2
+    assert (tmp_path / "mine").exists()
 
 
 def test_what_is_no_directory_and_what_is_anothers(tmp_path: Path) -> None:

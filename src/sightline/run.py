@@ -76,7 +76,7 @@ class Run:
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path}: is a file; choose another --run")
-        lock = FileLock(self.lock, fallback_to_soft=False)
+        lock, made = FileLock(self.lock, fallback_to_soft=False), not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with suppress(NotImplementedError):
@@ -91,7 +91,7 @@ class Run:
             yield
         finally:
             lock.release()
-            if not self.others():  # nothing came of it
+            if made and not self.others():  # nothing came of it
                 shutil.rmtree(self.path, ignore_errors=True)
 
     def others(self) -> list[Path]:

@@ -25,7 +25,9 @@ def align(
     shift: Annotated[
         float,
         typer.Option(
-            min=0, max=1, help="With --site: 0 reads where it looked while it wrote a word, 1 once it read it."
+            min=0,
+            max=1,
+            help="With --site: 0 reads where it looked while it wrote a word, 1 once it read it, 0.2 a fifth of that.",
         ),
     ] = 0,
     share: Annotated[

@@ -38,7 +38,7 @@ class Aligner:
 
     def links(self, seen: Look) -> Links:
         """The pairs of words that are linked strongly, and those beside one of them, above or below or left or right,
-        that are linked less: the refined symmetrisation of Och & Ney (2003), as several words of one
+        that are linked less, as the refined symmetrisation of Och & Ney (2003) grows links: several words of one
         language can be one of the other. The ends of both sides are no words."""
         cells = np.argwhere(self._grown(self._strengths(seen)))
         return frozenset((int(source), int(target)) for target, source in cells)
@@ -54,7 +54,7 @@ class Aligner:
                 right_PTS[pair, target, source] = True
         tried = [replace(self, share=share, near=near) for share in SHARES for near in NEARS if near <= share]
         found = [(one, one._grown(all_PTS)) for one in tried]
-        rates = [(one, _error((on_PTS & right_PTS).sum(), on_PTS.sum(), right_PTS.sum())) for one, on_PTS in found]
+        rates = [(one, _rate((on_PTS & right_PTS).sum(), on_PTS.sum(), right_PTS.sum())) for one, on_PTS in found]
         return min(rates, key=lambda one: one[1])
 
     def _strengths(self, seen: Look) -> np.ndarray:
@@ -87,10 +87,10 @@ def alignment_error(found: Iterable[Links], gold: Iterable[Links]) -> float:
     right = told = there = 0
     for one, other in zip(found, gold, strict=True):
         right, told, there = right + len(one & other), told + len(one), there + len(other)
-    return _error(right, told, there)
+    return _rate(right, told, there)
 
 
-def _error(right: int, told: int, there: int) -> float:
+def _rate(right: int, told: int, there: int) -> float:
     return 1 - 2 * int(right) / int(told + there) if told + there else 0.0
 
 
