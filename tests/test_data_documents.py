@@ -39,6 +39,20 @@ def test_what_a_document_is(file: Path, documents: str, expected: list[tuple[str
     assert list(read_pieces(TextSource(str(file), documents))) == expected  # pyright: ignore[reportArgumentType]
 
 
+def test_articles_begin_at_titles_not_at_sections(tmp_path: Path) -> None:
+    text = (
+        " \n = A title = \n \n One .\n Two .\n \n = = A section = = \n \n Three = 3 .\n = B =\n Four .\n= = = C = = =\n"
+    )
+    (tmp_path / "wiki.txt").write_text(text, encoding="utf-8")
+    first, second = (piece for piece, _ in read_pieces(TextSource(str(tmp_path / "wiki.txt"), "article")))
+    assert first.split("\n")[1:5:3] == [" = A title = ", " Two ."]
+    assert first.endswith(" Three = 3 .")
+    assert second == " = B =\n Four .\n= = = C = = ="
+    assert [one for one, _ in read_pieces(TextSource(str(tmp_path / "wiki.txt"), "article", None, (0.5, 1.0)))] == [
+        second
+    ]
+
+
 def test_a_folder_of_files_and_records(tmp_path: Path) -> None:
     for name in ("b", "a"):
         (tmp_path / "folder" / name).mkdir(parents=True)

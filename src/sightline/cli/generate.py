@@ -75,7 +75,9 @@ def score(
     run: RunArgument,
     file: Annotated[str, typer.Argument(help="A text file; - for standard input.")] = "-",
     text: Annotated[str | None, typer.Option(help="Score this text instead of a file.")] = None,
-    documents: Annotated[str, typer.Option(help="line, block, file or running: what counts as one text.")] = "line",
+    documents: Annotated[
+        str, typer.Option(help="line, block, article, file or running: what counts as one text.")
+    ] = "line",
     stride: Annotated[int | None, typer.Option(min=1, help="New tokens per window of a limited context.")] = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
@@ -128,15 +130,15 @@ def _spelled(text: str) -> str:
 
 
 def _texts(file: str, documents: str) -> Iterator[str]:
-    from sightline.data.documents import TextSource, blocks, read_pieces
+    from sightline.data.documents import CUT, TextSource, read_pieces
     from sightline.errors import UsageError, nearest
 
-    kinds = ("line", "block", "file", "running")
+    kinds = ("line", "block", "article", "file", "running")
     if documents not in kinds:
         raise UsageError(f'--documents: no "{documents}"{nearest(documents, kinds)}')
     if file == STDIN:
         lines = lines_of(STDIN)
-        cut = {"line": iter, "block": blocks}.get(documents, lambda lines: iter(["\n".join(lines)]))
+        cut = {"line": iter, **CUT}.get(documents, lambda lines: iter(["\n".join(lines)]))
         yield from cut(lines)
         return
     whole: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from sightline.errors import DataError, UsageError
 _LAYOUT = 1  # To be raised when the files below change their meaning.
 _CHUNK_PIECES = 4096
 _CHUNK_CHARACTERS = 1 << 22
+_TITLE = re.compile(r"\s*=\s*[^=\s](.*[^=\s])?\s*=\s*$")  # of an article in MediaWiki; a section has more signs
 Piece = tuple[str, bool]  # some text, and whether a document ends after it
 
 
@@ -26,8 +28,9 @@ Piece = tuple[str, bool]  # some text, and whether a document ends after it
 class TextSource:
     """Where plain text comes from, and what a document of it is.
 
-    - "line": every line; - "block": lines up to a blank one; - "file": every file, `source` being one file or a folder
-      of them, taken in the order of their names; - "running": no documents, the text just goes on.
+    - "line": every line; - "block": lines up to a blank one; - "article": lines up to the next title, which is written
+      "= Title =", as in WikiText; - "file": every file, `source` being one file or a folder of them, taken in the
+      order of their names; - "running": no documents, the text just goes on.
     - With `column` the file is TSV (columns counted from 0, or named by the first line), JSON Lines (a key) or the
       embedded corpus ("ko", "en"), and every record is a document.
 
@@ -36,7 +39,7 @@ class TextSource:
     """
 
     source: str
-    documents: Literal["line", "block", "file", "running"] = "line"
+    documents: Literal["line", "block", "article", "file", "running"] = "line"
     column: Column | None = None
     part: tuple[float, float] = (0.0, 1.0)
 
@@ -102,8 +105,8 @@ def _all_pieces(source: TextSource) -> Iterator[Piece]:
         yield from ((text, True) for text, _ in records)
     elif source.documents == "line":
         yield from ((line, True) for line in read_lines(source.source))
-    elif source.documents == "block":
-        yield from ((block, True) for block in blocks(read_lines(source.source)))
+    elif source.documents in CUT:
+        yield from ((text, True) for text in CUT[source.documents](read_lines(source.source)))
     else:
         for file in source.files():
             pieces = read_text_pieces(file)
@@ -125,6 +128,21 @@ def blocks(lines: Iterable[str]) -> Iterator[str]:
             held = []
     if held:
         yield "\n".join(held)
+
+
+def articles(lines: Iterable[str]) -> Iterator[str]:
+    """Lines joined up to each title, the first of the next; blank ones stay."""
+    held: list[str] = []
+    for line in lines:
+        if _TITLE.match(line) and any(map(str.strip, held)):
+            yield "\n".join(held)
+            held = []
+        held.append(line)
+    if any(map(str.strip, held)):
+        yield "\n".join(held)
+
+
+CUT = {"block": blocks, "article": articles}  # documents that are several lines
 
 
 @dataclass(frozen=True)

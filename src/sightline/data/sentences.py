@@ -76,7 +76,8 @@ def _goes_on(text: str, start: int, stop: int) -> bool:
 class SentenceSource:
     """Where documents of sentences come from.
 
-    - documents "line", "block" or "file": as in `sightline.data.documents.TextSource`, `column` and `part` likewise.
+    - documents "line", "block", "article" or "file": as in `sightline.data.documents.TextSource`, and so are `column`
+      and `part`.
     - documents "group": consecutive lines of one group, which the same line of the file `groups` names, up to its last
       colon: "Ruth 1:4" is of the group "Ruth 1".
     - sentences "line": each line of a document is one; "split": what `split_sentences` finds; "whole": a document is
@@ -84,7 +85,7 @@ class SentenceSource:
     """
 
     source: str
-    documents: Literal["line", "block", "file", "group"] = "line"
+    documents: Literal["line", "block", "article", "file", "group"] = "line"
     sentences: Literal["line", "split", "whole"] = "split"
     column: int | str | None = None
     groups: str | None = None

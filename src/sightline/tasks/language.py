@@ -38,7 +38,7 @@ class TextFiles(Frozen):
     """Where plain text lies; see `sightline.data.documents.TextSource`."""
 
     source: str
-    documents: Literal["line", "block", "file", "running"] = "line"
+    documents: Literal["line", "block", "article", "file", "running"] = "line"
     column: int | str | None = None
     part: tuple[float, float] = (0.0, 1.0)
 
@@ -50,8 +50,8 @@ class DataSettings(Frozen):
     """The text a model learns from and is measured on."""
 
     train: tuple[TextFiles, ...] = Field(
-        description="files of text; documents = line, block (up to a blank line), file or running; column of a TSV or "
-        "JSON Lines file; part = [from, to] as fractions",
+        description='files of text; documents = line, block (up to a blank line), article (from one "= Title =" to the '
+        "next), file or running; column of a TSV or JSON Lines file; part = [from, to] as fractions",
     )
     validation: tuple[TextFiles, ...] = Field(description="text that chooses the best checkpoint")
     test: dict[str, TextFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")

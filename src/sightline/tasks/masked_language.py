@@ -34,7 +34,7 @@ class SentenceFiles(Frozen):
     """Where documents of sentences lie; see `sightline.data.sentences.SentenceSource`."""
 
     source: str
-    documents: Literal["line", "block", "file", "group"] = "line"
+    documents: Literal["line", "block", "article", "file", "group"] = "line"
     sentences: Literal["line", "split", "whole"] = "split"
     column: int | str | None = None
     groups: str | None = None
@@ -48,9 +48,9 @@ class DataSettings(Frozen):
     """The documents a model learns from and is measured on."""
 
     train: tuple[SentenceFiles, ...] = Field(
-        description="files of text; documents = line, block (up to a blank line), file, or group (lines that the file "
-        "groups names alike); sentences = line, split (by rules) or whole; column of a TSV or JSON Lines file; "
-        "part = [from, to] as fractions",
+        description='files of text; documents = line, block (up to a blank line), article (from one "= Title =" to the '
+        "next), file, or group (lines that the file groups names alike); sentences = line, split (by rules) or whole; "
+        "column of a TSV or JSON Lines file; part = [from, to] as fractions",
     )
     validation: tuple[SentenceFiles, ...] = Field(description="text that chooses the best checkpoint")
     test: dict[str, SentenceFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
