@@ -182,6 +182,7 @@ def test_memory_set_up_without_glibc_is_nothing(monkeypatch) -> None:
 
     monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: Other())
     assert machine.keep_memory() is False
+    assert machine.map_large_blocks() is False
     machine.return_memory()
     monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: (_ for _ in ()).throw(OSError()))
     assert machine.keep_memory() is False
@@ -210,3 +211,32 @@ def test_kept_memory_is_not_faulted_in_again() -> None:
     done = subprocess.run([sys.executable, "-c", PAGE_FAULTS], capture_output=True, text=True, check=True)
     default, kept = map(int, done.stdout.split())
     assert kept < default / 20
+
+
+# A large block, one right behind it that stays, and so on: what the large ones leave on a heap cannot be given back.
+HOLES = """
+import resource, sys
+from pathlib import Path
+import torch
+from sightline.train import machine
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+if sys.argv[1] == "mapped":
+    assert machine.map_large_blocks()
+torch.ones(6_000_000)  # 24 MB, which would raise the threshold
+before = resident()
+kept = []
+for _ in range(40):
+    large = [torch.ones(500_000) for _ in range(2)]
+    kept.append(torch.ones(2_000))
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_large_blocks_of_a_server_leave_no_holes() -> None:
+    heap, mapped = (
+        int(subprocess.run([sys.executable, "-c", HOLES, one], capture_output=True, text=True, check=True).stdout)
+        for one in ("heap", "mapped")
+    )
+    assert mapped < heap / 2
