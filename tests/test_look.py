@@ -121,13 +121,13 @@ def test_ranking_heads(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
         assert len(values) > 1
         assert values == sorted(values, reverse=downwards)
     rows = ranked(run, capsys, *target, "--gold", "0-0 1-1")
-    crossing = [one["error"] for one in rows if "cross" in one["head"]]
-    assert crossing == sorted(crossing) == [one["error"] for one in rows][: len(crossing)]
+    crossing = [one["alignment_error"] for one in rows if "cross" in one["head"]]
+    assert crossing == sorted(crossing) == [one["alignment_error"] for one in rows][: len(crossing)]
     assert len(rows) > len(crossing)
-    assert {one["error"] for one in rows[len(crossing) :]} == {None}
+    assert {one["alignment_error"] for one in rows[len(crossing) :]} == {None}
     seen = look(package.load(run).reading(TEXT, target="ein haus"), "*.weights")  # pyright: ignore
     best = Aligner(heads.find(seen, rows[0]["head"]), 0).links(seen)
-    assert rows[0]["error"] == pytest.approx(alignment_error([best], [frozenset([(0, 0), (1, 1)])]))
+    assert rows[0]["alignment_error"] == pytest.approx(alignment_error([best], [frozenset([(0, 0), (1, 1)])]))
     by_entropy = ranked(run, capsys, *target, "--gold", "0-0", "--by", "entropy")
     assert [one["entropy"] for one in by_entropy] == sorted(one["entropy"] for one in rows)
 
@@ -136,7 +136,7 @@ def test_ranking_heads(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
     ("words", "said"),
     [
         (("--by", "entropie"), 'there is no "entropie"; did you mean "entropy"?'),
-        (("--by", "error"), "give the right links with --gold"),
+        (("--by", "alignment_error"), "give the right links with --gold"),
         (("--gold", "0-0"), "that --target gives"),
         (("--target", "ein haus", "--gold", "0:0"), "is no alignment"),
         (("--target", "ein haus", "--gold", "0-2"), "0-2 is outside this pair of 4 and 2 words"),

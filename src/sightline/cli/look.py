@@ -46,7 +46,9 @@ def look(
     target: Annotated[str | None, typer.Option(help="Of a translation: look while this one is written.")] = None,
     by: Annotated[
         str | None,
-        typer.Option(help="What ranks the heads: effect (the default), entropy, distance, diagonality or error."),
+        typer.Option(
+            help="What ranks the heads: effect (the default), entropy, distance, diagonality or alignment_error."
+        ),
     ] = None,
     gold: Annotated[
         str | None,
@@ -88,8 +90,8 @@ def look(
         raise UsageError(f'--by: there is no "{by}"{nearest(by, RANKS)}')
     if gold is not None and target is None:
         raise UsageError("--gold: links are of a text and the translation that --target gives")
-    if by == "error" and gold is None:
-        raise UsageError("--by error: give the right links with --gold")
+    if by == "alignment_error" and gold is None:
+        raise UsageError("--by alignment_error: give the right links with --gold")
     ranking: dict[str, Any] = {} if what != "heads" else {"by": by}
     if gold is not None:
         ranking["gold"] = from_pharaoh(gold, "--gold")

@@ -70,7 +70,7 @@ def masks(model: Any, reading: Reading, site: str | None) -> View:
 
 
 # By what heads can be ranked, and which way: 1 begins with the least.
-RANKS = {"effect": -1, "entropy": 1, "distance": 1, "diagonality": -1, "error": 1}
+RANKS = {"effect": -1, "entropy": 1, "distance": 1, "diagonality": -1, "alignment_error": 1}
 
 
 def all_heads(model: Any, reading: Reading, site: str | None, by: str | None = None, gold: Links | None = None) -> View:
@@ -86,17 +86,17 @@ def all_heads(model: Any, reading: Reading, site: str | None, by: str | None = N
     wanted = None if site is None else chosen
     if not reading.outputs:
         raise UsageError("nothing is predicted in this text; put a [MASK] where a word is missing")
-    by = by or ("effect" if gold is None else "error")
+    by = by or ("effect" if gold is None else "alignment_error")
     names, rows = heads.table(seen, effects=True)
     if gold is not None:
         check_links(gold, seen, "--gold")
-        names = (*names, "error")
-        rows = [(one, {**values, "error": _error(seen, one, gold)}) for one, values in rows]
+        names = (*names, "alignment_error")
+        rows = [(one, {**values, "alignment_error": _error(seen, one, gold)}) for one, values in rows]
     rows = [(one, values) for one, values in rows if wanted is None or one.name == wanted.name]
     rows = [(one, values) for one, values in rows if wanted is None or wanted.head in (None, one.head)]
     rows.sort(key=lambda row: math.inf if math.isnan(row[1][by]) else RANKS[by] * row[1][by])
     width = max(len(one.label) for one, _ in rows)
-    lines = [f"{'head':{width}}" + "".join(f"{name:>13}" for name in names)]
+    lines = [f"{'head':{width}}" + "".join(f"{name.replace('_', ' '):>17}" for name in names)]
     lines += [f"{one.label:{width}}" + "".join(_cell(values[name]) for name in names) for one, values in rows]
     # one attention, whose heads have their rows and columns in common: that of the head that matters most
     shown = {one.label: heads.weights_of(seen, one) for one, _ in rows if one.name == rows[0][0].name}
@@ -116,7 +116,7 @@ def _error(seen: Look, site: heads.Site, gold: Links) -> float:
 
 
 def _cell(value: float) -> str:
-    return f"{'–':>13}" if math.isnan(value) else f"{value:13.4f}"
+    return f"{'–':>17}" if math.isnan(value) else f"{value:17.4f}"
 
 
 def _number(value: float) -> float | None:
