@@ -174,7 +174,9 @@ def prepare(settings: Any, path: str | Path, *, fresh: bool, report: Say) -> Any
     device = precision.resolve_device(settings.training.device)
     width = precision.resolve(settings.training.precision, device)
     settings = _resolved(settings, width, device, torch.get_num_threads())
-    vocabulary = "; learning the vocabulary" if hasattr(settings, "tokenizer") else ""
+    learned = "; learning the vocabulary" if hasattr(settings, "tokenizer") else ""
+    pretrained = getattr(settings, "pretrained", None)
+    vocabulary = f"; the vocabulary is that of {pretrained}" if pretrained else learned
     report(f"precision {settings.training.precision}{vocabulary}")
     # tokenizers first and the configuration last: a run directory with one is complete
     run.save_tokenizers(KINDS[settings.task].train_tokenizers(settings, report))
