@@ -189,6 +189,33 @@ def test_memory_set_up_without_glibc_is_nothing(monkeypatch) -> None:
     machine.return_memory()
 
 
+def test_memory_is_returned_when_much_has_gathered_and_not_too_often(monkeypatch) -> None:
+    held, returned = 1000, []
+    monkeypatch.setattr(machine, "resident", lambda: held)
+    monkeypatch.setattr(machine, "return_memory", lambda: returned.append(number))
+    tidier = machine.Tidier(least=5)
+    for number in range(1, 31):
+        tidier.update()
+        # the first update after a return is what the others are measured by
+        held = 1000 if returned and returned[-1] == number else held + 100
+    # 100 more an update: above half as much again after six, never before
+    assert returned == [7, 14, 21, 28]
+    held = 1000
+    tidier = machine.Tidier(least=5)
+    for _ in range(30):
+        tidier.update()
+        held = 1400 - held + 1000  # now more, now less, never half as much again
+    assert returned[-1] == 28
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="other systems do not tell")
+def test_resident_memory_is_told() -> None:
+    before = machine.resident()
+    held = torch.ones(50_000_000)
+    assert 100e6 < machine.resident() - before < 300e6
+    del held
+
+
 PAGE_FAULTS = """
 import resource, torch
 from sightline.train import machine

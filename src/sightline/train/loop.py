@@ -50,7 +50,7 @@ def train(task: Task, settings: TrainSettings, run_dir: Path, log: TrainLog) -> 
     optimizer, progress = session.optimizer, session.progress
     schedule = schedules.from_settings(settings)
     batches = task.batches(progress.position)
-    clock = time.monotonic()
+    tidier, clock = machine.Tidier(), time.monotonic()
     with Workers(task, settings.threads or torch.get_num_threads()) as workers, Stopper() as stopper:
         while (reason := progress.ending(settings)) is None:
             started = time.monotonic()
@@ -66,11 +66,11 @@ def train(task: Task, settings: TrainSettings, run_dir: Path, log: TrainLog) -> 
 
             ended = progress.ending(settings) is not None
             log.advance(progress.fraction(settings))
+            tidier.update()
             if ended or update % settings.log_every == 0:
                 figures = {"epoch": progress.position.epoch, **progress.meter.take()}
                 figures |= {"learning_rate": learning_rate, "gradient_norm": norm, "tokens": progress.tokens}
                 log.train(update, figures, session.seconds_left())
-                machine.return_memory()
             best = False
             if settings.validate_every and (ended or update % settings.validate_every == 0):
                 with workers.resting():
