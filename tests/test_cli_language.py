@@ -128,8 +128,31 @@ def test_a_run_is_used_for_what_it_learned(language_runs: dict[str, Path], runs:
 def test_a_commented_configuration(texts: Path, tmp_path: Path, out) -> None:
     file = tmp_path / "my.toml"
     out("init", file, "--source", texts / "train.en", "--task", "language")
-    assert "# tokens read at once" in file.read_text(encoding="utf-8")
+    written = file.read_text(encoding="utf-8")
+    assert "# tokens read at once" in written
+    # words to choose from are told once: here by the description, there beside it
+    assert "# bpe (byte level), unigram, wordpiece, word, space (words cut already), char or byte\nkind" in written
+    assert "# how positions enter\n# one of learned, sinusoidal" in written
+    assert max(map(len, written.splitlines())) <= 120
     assert "parameters with a vocabulary of 8,000" in _told(file)
+
+
+def test_a_dry_run_names_files_that_are_not_there(texts: Path, tmp_path: Path, capsys) -> None:
+    file = tmp_path / "my.toml"
+    assert sightline("init", file, "--source", tmp_path / "none.txt", "--task", "language") == 0
+    assert sightline("train", file, "model.d_model=64", "--dry-run") == 0
+    told = capsys.readouterr().err
+    assert told.count(f"missing: {tmp_path}/none.txt\n") == 1
+    assert f"next: sightline train {file} model.d_model=64 --run runs/my\n" in told
+    there = file.read_text(encoding="utf-8").replace(f"{tmp_path}/none.txt", str(texts / "train.en"))
+    file.write_text(there, encoding="utf-8")
+    assert sightline("train", file, "--dry-run") == 0
+    assert "missing" not in capsys.readouterr().err
+
+
+def test_a_text_or_a_file(language_runs: dict[str, Path], tmp_path: Path, capsys) -> None:
+    assert sightline("score", language_runs["ngram"], tmp_path / "none.txt", "--text", "red dog") == 2
+    assert "--text is instead of a file" in capsys.readouterr().err
 
 
 def test_long_readings_are_told(texts: Path, language_file: Path, tmp_path: Path, capsys, monkeypatch) -> None:

@@ -36,6 +36,13 @@ def out(capsys: pytest.CaptureFixture[str]):
     return run
 
 
+def test_no_words_are_answered_with_help(out) -> None:
+    assert out() == out("--help")
+    assert out("data") == out("data", "--help")
+    assert out().splitlines()[0] == "Usage: sightline [OPTIONS] COMMAND [ARGS]..."
+    assert out("--version") == f"sightline {package.__version__}\n"
+
+
 def test_help_needs_no_torch_and_every_verb_has_examples() -> None:
     code = "import sys; from sightline.cli import main\ntry: main(sys.argv[1:])\nfinally: print('torch' in sys.modules)"
     for verb in (

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import textwrap
 import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
@@ -175,22 +176,34 @@ def _commented(settings: BaseModel, path: list[str], without: Collection[str] = 
         value = getattr(settings, name)
         if isinstance(value, BaseModel):
             inner = [*path, name]
-            about = [f"# {field.description}"] if field.description else []
-            tables += ["", *about, f"[{'.'.join(inner)}]", *_commented(value, inner)]
+            tables += ["", *_comment(field.description or ""), f"[{'.'.join(inner)}]", *_commented(value, inner)]
             continue
-        if field.description:
-            lines.append(f"# {field.description}")
+        about = _comment(field.description or "", _choices(field.annotation))
         dumped = _without_none(settings.model_dump(mode="json", include={name}))
         nested = name in dumped and isinstance(dumped[name], dict)
         if nested:
             for key, table in dumped[name].items():
                 tables += ["", f"[{'.'.join([*path, name, key])}]", tomli_w.dumps(table).strip()]
-            lines = lines[:-1] if field.description else lines
         elif name in dumped:
-            lines.append(f"{name} = {_inline(dumped[name])}")
+            lines += [*about, f"{name} = {_inline(dumped[name])}"]
         else:
-            lines.append(f"# {name} =")
+            lines += [*about, f"# {name} ="]
     return lines + tables
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The words that a field takes, where it takes one of several."""
+    found = [
+        one for part in (annotation, *get_args(annotation)) if get_origin(part) is Literal for one in get_args(part)
+    ]
+    return [str(one) for one in found] if len(found) > 1 else []
+
+
+def _comment(about: str, choices: Sequence[str] = ()) -> list[str]:
+    """A description in lines of a comment, with the words to choose from where it does not name them all."""
+    named = set(re.findall(r"[\w.-]+", about))
+    told = f"one of {', '.join(choices)}" if not named.issuperset(choices) else ""
+    return [f"# {line}" for one in (about, told) if one for line in textwrap.wrap(one, 118, break_on_hyphens=False)]
 
 
 def _inline(value: Any) -> str:

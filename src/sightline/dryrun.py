@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,16 +12,31 @@ from sightline.tasks.language import COUNTED
 from sightline.train.settings import TrainSettings
 from sightline.training import KINDS
 
+FILES = ("source", "target", "groups", "labels")  # settings that name files
 # of Adam's two averages and the gradient, in fp32
 _FP32_COPIES = 3
 
 
 def describe(settings: Any) -> list[str]:
-    """One line each on parameters, memory, updates and disk. Nothing is written.
+    """One line each on parameters, memory, updates and disk, and on files that are not there. Nothing is written.
 
     The vocabulary is taken to be as large as allowed; activations are estimated from what one token keeps for the
     backward pass.
     """
+    return _needs(settings) + [f"missing: {path}" for path in _missing(settings.data.model_dump())]
+
+
+def _missing(data: Any) -> list[str]:
+    """The files that a configuration names by path and that are not there; those of the catalogue are fetched."""
+    if not isinstance(data, dict):
+        return [path for one in data for path in _missing(one)] if isinstance(data, (list, tuple)) else []
+    named = [one for key, one in data.items() if key in FILES and type(one) is str and ":" not in one]
+    inside = [path for one in data.values() for path in _missing(one)]
+    return list(dict.fromkeys([path for path in named if not Path(path).exists()] + inside))
+
+
+def _needs(settings: Any) -> list[str]:
+    """Lines on parameters, memory, updates and disk."""
     vocab = settings.tokenizer.vocab_size if hasattr(settings, "tokenizer") else 0
     if settings.model.kind == COUNTED:
         return [

@@ -6,10 +6,12 @@ import functools
 import importlib
 import os
 import sys
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
+from sightline import __version__
 from sightline.errors import SightlineError
 
 app = typer.Typer(
@@ -17,11 +19,27 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"max_content_width": 110},
     help="Train, compare, open up and ship sequence models.\n\n"
     "Try:  sightline demo\n\n"
     "      sightline train transformer-ko-en\n\n"
     "Every verb has its own --help with examples; --debug shows the traceback of an error.",
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"sightline {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 # Modules with a `register` each, in the order of `sightline --help`.
@@ -57,6 +75,8 @@ def _run(words: list[str], debug: bool) -> int:
         if debug:
             raise
         context, told = getattr(error, "ctx", None), getattr(error, "format_message", error.__str__)()
+        if context and told == context.get_help():  # what a command says that needs a word and has none
+            return _run([*words, "--help"], debug)
         hint = f"; see `{context.command_path} --help`" if context else ""
         return _fail(f"{told.rstrip('.')}{hint}", 2)
     except SightlineError as error:

@@ -25,7 +25,7 @@ def list_sets(as_json: Annotated[bool, typer.Option("--json", help="For machines
     """
     from dataclasses import asdict
 
-    from sightline.data.catalogue import describe, names
+    from sightline.data.catalogue import DATA_VARIABLE, describe, names
 
     sets = [describe(name) for name in names()]
     if as_json:
@@ -34,6 +34,8 @@ def list_sets(as_json: Annotated[bool, typer.Option("--json", help="For machines
     for one in sets:
         print(f"{one.name:16} {one.task:24} {one.title}")
         print(f"{'':16} licence: {one.licence}")
+        if any(file.address is None for file in one.files):
+            print(f"{'':16} no public address: from {one.homepage} to ${DATA_VARIABLE}/{one.name}")
     say("next: sightline data get NAME")
 
 

@@ -32,8 +32,8 @@ def evaluate(
         typer.Argument(help="Their translations, line by line; of an IDX file of images the one of their classes."),
     ] = None,
     lowercase: Annotated[bool, typer.Option(help="Compare without regard to case, too.")] = False,
-    beam: Annotated[int | None, typer.Option(min=1, help="Beam width.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Sentences at a time.")] = 64,
+    beam: Annotated[int | None, typer.Option(min=1, help="Beam width; the run's own by default.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Of a translation: sentences at a time.")] = 64,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
@@ -41,7 +41,8 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Measure a run: BLEU, chrF and TER with sacrebleu's signatures, and perplexity; of a language model perplexity
-    and bits per byte; of a BERT what it fills in rightly; of a classifier accuracy and F1.
+    and bits per byte; of a BERT what it fills in rightly; of a classifier of texts or images accuracy and F1; of a
+    tagger its spans' F1; of what answers questions exact match and F1.
 
     sightline evaluate runs/demo-transformer
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.common import STDIN, RunArgument, lines_of, print_json, say
+from sightline.cli.common import STDIN, RunArgument, either, lines_of, print_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -73,7 +73,7 @@ def generate(
 
 def score(
     run: RunArgument,
-    file: Annotated[str, typer.Argument(help="A text file; - for standard input.")] = "-",
+    file: Annotated[str | None, typer.Argument(help="A text file; standard input by default.")] = None,
     text: Annotated[str | None, typer.Option(help="Score this text instead of a file.")] = None,
     documents: Annotated[
         str, typer.Option(help="line, block, article, file or running: what counts as one text.")
@@ -97,9 +97,10 @@ def score(
     from sightline.tasks.metrics import exponential
     from sightline.train.machine import setup
 
+    source = either(file, text)
     setup(threads)
     model = LanguageModel(run, precision=precision, device=device)
-    texts = iter([text]) if text is not None else _texts(file, documents)
+    texts = iter([text]) if text is not None else _texts(source, documents)
     totals = {"nats": 0.0, "tokens": 0, "words": 0, "utf8_bytes": 0, "characters": 0}
     while chunk := list(islice(texts, 64)):
         for one in model.score(chunk, stride=stride):

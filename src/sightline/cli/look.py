@@ -33,7 +33,7 @@ def look(
         str | None,
         typer.Option(
             help="attention, heads, masks, alignment, gates, belt, states, positions, residual, norms, gradients, "
-            "lens or patches; by default attention, of an image patches."
+            "lens or patches; by default attention, of an image patches. docs/sight.md shows each."
         ),
     ] = None,
     site: Annotated[
@@ -41,13 +41,14 @@ def look(
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Print every name that is recorded, with its axes.")] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Beside attention: what the output loses without each position.")
+        bool, typer.Option("--check", help="What the output loses without each position, beside the view.")
     ] = False,
     target: Annotated[str | None, typer.Option(help="Of a translation: look while this one is written.")] = None,
     by: Annotated[
         str | None,
         typer.Option(
-            help="What ranks the heads: effect (the default), entropy, distance, diagonality or alignment_error."
+            help="With --what heads, what ranks them: effect (the default), entropy, distance, diagonality, or "
+            "alignment_error (the default with --gold)."
         ),
     ] = None,
     gold: Annotated[
@@ -58,7 +59,7 @@ def look(
         int | None, typer.Option(min=1, help="As it was after that update, one whose checkpoint was kept.")
     ] = None,
     picture: Annotated[
-        str | None, typer.Option(help="Draw to this .svg or .png; attention to an .html of all heads.")
+        str | None, typer.Option(help="Draw to this .svg or .png; attention, heads or alignment to an .html.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,

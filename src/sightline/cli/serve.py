@@ -21,7 +21,10 @@ def serve(
     host: Annotated[str, typer.Option(help="Where to listen; anything but this machine needs a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     token: Annotated[
-        str | None, typer.Option(envvar="SIGHTLINE_TOKEN", help="What clients must send; better set SIGHTLINE_TOKEN.")
+        str | None,
+        typer.Option(
+            envvar="SIGHTLINE_TOKEN", help="What clients must send, 8 characters or more; better set SIGHTLINE_TOKEN."
+        ),
     ] = None,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="A further name under which clients may ask; may be repeated.")
@@ -35,7 +38,7 @@ def serve(
 
     sightline serve runs/demo-gru runs/demo-transformer
 
-    SIGHTLINE_TOKEN=secret sightline serve runs/novels --host 0.0.0.0 --allow-host models.example.org
+    SIGHTLINE_TOKEN=correct-horse sightline serve runs/novels --host 0.0.0.0 --allow-host models.example.org
     """
     from sightline.errors import UsageError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,7 +53,12 @@ def register(app: typer.Typer) -> None:
 
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe's name (`sightline recipes`) or a .toml file.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key.path=value, as in model.d_model=256.")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="key.path=value, as in model.d_model=256, training.max_epochs=3; --dry-run shows the keys."
+        ),
+    ] = None,
     run: Annotated[str | None, typer.Option(help="The run directory; runs/NAME by default.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over: what is in the run directory is lost.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would happen, and train nothing.")] = False,
@@ -79,7 +85,7 @@ def train(
         print(config.to_toml(settings))
         for line in describe(settings):
             say(line)
-        say(f"next: sightline train {recipe} --run {path}")
+        say(f"next: sightline train {shlex.join([recipe, *(overrides or []), '--run', str(path)])}")
         return
     from rich.console import Console
 
@@ -102,7 +108,12 @@ def train(
 
 def init(
     path: Annotated[str, typer.Argument(help="The file to write, as in my.toml.")],
-    source: Annotated[str, typer.Option(help="Your source sentences, or one file with both sides.")] = "train.source",
+    source: Annotated[
+        str,
+        typer.Option(
+            help="Your data: source sentences or one file with both sides; text; labelled records; a folder of images."
+        ),
+    ] = "train.source",
     target: Annotated[str | None, typer.Option(help="Your target sentences, line by line.")] = None,
     task: Annotated[
         str,
@@ -111,8 +122,17 @@ def init(
             " or image_classification."
         ),
     ] = "translation",
-    model: Annotated[str | None, typer.Option(help="transformer or seq2seq; gpt, recurrent or window; bert.")] = None,
-    pretrained: Annotated[str | None, typer.Option(help="classification: the run of a GPT or BERT.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="translation: transformer or seq2seq; language: gpt, recurrent, window or ngram; "
+            "classification: gpt or bert; other tasks have one kind."
+        ),
+    ] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(help="A run to go on from: a BERT's, for classification a GPT's too; a GPT or BERT learns alone."),
+    ] = None,
 ) -> None:
     """Write a configuration with every setting explained, to be edited and trained.
 
@@ -146,12 +166,12 @@ def init(
         settings = adopt(settings)
     file.write_text(
         f"# Train with: sightline train {path}\n"
-        "# data.validation must be other text than data.train: put a file of its own there.\n\n"
+        "# data.validation must be other data than data.train: put a file of its own there.\n\n"
         # what a pretrained run decides
         + config.commented(settings, without=("model", "tokenizer") if pretrained else ()),
         encoding="utf-8",
     )
-    say(f"written: {path}; set data.validation to text that is not trained on")
+    say(f"written: {path}; set data.validation to data that is not trained on")
     say(f"next: sightline train {path} --dry-run")
 
 

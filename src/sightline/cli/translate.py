@@ -36,10 +36,13 @@ def translate(
 
     sightline translate runs/multi30k-transformer captions.en > captions.de
     """
+    from sightline.errors import UsageError
     from sightline.train.machine import setup
     from sightline.translator import Translator
 
     source = either(file, text)
+    if picture is not None and text is None:
+        raise UsageError("--picture draws one sentence; give it with --text")
     setup(threads)
     translator = Translator(run, precision=precision, device=device)
     options = translator.settings.search.with_changes(

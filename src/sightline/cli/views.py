@@ -166,9 +166,10 @@ def _layer(seen: Look, site: str | None, kind: str) -> str:
         raise UsageError(f"this model has no {kind.replace('_', ' ')}")
     if site is None:
         return known[-1]
-    if site not in known:
+    layer = site.removesuffix(f".{kind}")  # as --list has it, or the layer alone
+    if layer not in known:
         raise UsageError(f'--site: no layer "{site}"{nearest(site, known)}')
-    return site
+    return layer
 
 
 def belt(model: Any, reading: Reading, site: str | None) -> View:

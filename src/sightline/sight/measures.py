@@ -130,7 +130,9 @@ def logit_lens(model: Any, look: Look) -> Lens:
     """
     names = stream(look)
     if not names or not hasattr(model, "read_out"):
-        raise UsageError(f"{model.run.path}: the logit lens reads the residual stream of a GPT, or of a BERT's blanks")
+        raise UsageError(
+            f"{model.run.path}: the logit lens reads the residual stream of a GPT, or of a BERT that fills blanks"
+        )
     tokens, probabilities = [], []
     for name in names:
         best = softmax(model.read_out(look.record[name])[0]).max(-1)
