@@ -1,6 +1,8 @@
 """Attention: hand-worked energies, weights and contexts; masks; both paths of `attend`; heads."""
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from sightline.nn.attention import (
     Memory,
     MultiHeadAttention,
     ScaledDot,
+    _fused_is_faster,
     attend,
     attention_weights,
 )
@@ -132,6 +135,20 @@ def test_attend_agrees_with_the_fused_kernel(mask_name: str, queries: int) -> No
     weights = recorder.tensors["weights"][0]
     torch.testing.assert_close(weights.sum(-1), may.any(-1).float().expand(2, 3, queries))
     assert (weights[(~may).expand_as(weights)] == 0).all()
+
+
+def test_the_fused_kernel_is_for_devices_where_it_is_right() -> None:
+    def query(device: str, positions: int, dimensions: int = 4) -> Any:
+        shape = (1, 1, positions, 8)[-dimensions:]
+        return SimpleNamespace(device=torch.device(device), shape=shape, dim=lambda: len(shape))
+
+    assert not _fused_is_faster(query("mps", 100))
+    assert _fused_is_faster(query("cuda", 1))
+    assert not _fused_is_faster(query("cuda", 1, dimensions=3))
+    assert not _fused_is_faster(query("cpu", 100))  # a backward pass may follow
+    with torch.no_grad():
+        assert _fused_is_faster(query("cpu", 100))
+        assert not _fused_is_faster(query("cpu", 1))
 
 
 @pytest.mark.parametrize("fused", [True, False])

@@ -378,6 +378,35 @@ def test_what_surrounds_an_answer_is_not_refused(runs: dict[str, Path]) -> None:
             assert client.post("/v1/translate", json={"text": ["rot"] * 4}).status_code == 400  # can never fit
 
 
+def test_models_that_must_not_compute_at_once_take_turns(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "sightline.serve.served.resolve_device", lambda device: "mps"
+    )  # the device of two models that is one
+    inside, most = 0, 0
+    turn = engine.Engine._turn
+
+    def counted(self: Any, *jobs: Any) -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        time.sleep(0.002)
+        turn(self, *jobs)
+        inside -= 1
+
+    monkeypatch.setattr(engine.Engine, "_turn", counted)
+    with serving([runs["seq2seq"], runs["transformer"]]) as server:
+
+        def ask(model: str) -> int:
+            with server.client() as client:
+                return client.post("/v1/translate", json={"text": TEXT, "model": model}).status_code
+
+        with ThreadPoolExecutor(4) as pool:
+            assert set(pool.map(ask, [path.name for path in (runs["seq2seq"], runs["transformer"])] * 4)) == {200}
+    assert most == 1
+
+
 def test_a_defect_is_told_and_the_next_one_served(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     with serving([runs["seq2seq"]]) as server, server.client() as client:
         with monkeypatch.context() as broken:

@@ -67,10 +67,10 @@ class RegressionTask:
             epoch, batch = (epoch + 1, 0) if batch + 1 == BATCHES_PER_EPOCH else (epoch, batch + 1)
             yield DataPosition(position.seed, epoch, batch), found
 
-    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
+    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         self.model.train()
         error = self.model(batch.x_NI, generator) - batch.y_N
-        return error.square().sum(), len(error), {"absolute": float(error.detach().abs().sum())}
+        return error.square().sum(), len(error), {"absolute": error.detach().abs().sum()}
 
     def carried(self) -> dict[str, Tensor]:
         return {}

@@ -32,12 +32,12 @@ def best_temperature(scores_NC: Tensor, targets_N: Tensor) -> float:
     return math.exp(found.x)
 
 
-def calibrate(run: Run) -> str:
+def calibrate(run: Run, device: str = "cpu") -> str:
     """Divides what a run's head puts out by the best temperature for the validation set; says what that changed.
 
     The temperature becomes part of the head's weights, so that whatever reads them is calibrated. No label changes.
     """
-    ready: Any = load(run.path)
+    ready: Any = load(run.path, device=device)
     scores_NC, targets_N = ready.validation()
     temperature = best_temperature(scores_NC, targets_N)
     if not 1.01 * RANGE[0] < temperature < 0.99 * RANGE[1]:

@@ -96,9 +96,9 @@ class Evaluation:
         return {**values, "sentences_per_second": self.sentences_per_second}
 
 
-def evaluate_translation(run: Run) -> list[Report]:
+def evaluate_translation(run: Run, device: str = "cpu") -> list[Report]:
     """Every test set of a trained translation run, in fp32, with and without case."""
-    translator = Translator(run.path)
+    translator = Translator(run.path, device=device)
     sets = translator.settings.data.test.items()
     options = translator.settings.search
     return [evaluate_pairs(translator, name, files.pair_source(), options, lowercase=True) for name, files in sets]
@@ -188,9 +188,9 @@ class TextEvaluation:
         return asdict(self)
 
 
-def evaluate_language(run: Run) -> list[Report]:
+def evaluate_language(run: Run, device: str = "cpu") -> list[Report]:
     """Every test set of a trained language model, in fp32."""
-    model = LanguageModel(run.path)
+    model = LanguageModel(run.path, device=device)
     return [evaluate_text(model, name, files) for name, files in model.settings.data.test.items()]
 
 
@@ -237,9 +237,9 @@ class Figures:
         return asdict(self)
 
 
-def evaluate_classification(run: Run) -> list[Report]:
+def evaluate_classification(run: Run, device: str = "cpu") -> list[Report]:
     """Every test set of a fine-tuned classifier, in fp32."""
-    model = Classifier(run.path)
+    model = Classifier(run.path, device=device)
     return [evaluate_labels(model, name, files) for name, files in model.settings.data.test.items()]
 
 
@@ -251,9 +251,9 @@ def evaluate_labels(model: Classifier, name: str, files: LabelledFiles) -> Figur
     return Figures(name, len(examples), "records", found, time.perf_counter() - start)
 
 
-def evaluate_tagging(run: Run) -> list[Report]:
+def evaluate_tagging(run: Run, device: str = "cpu") -> list[Report]:
     """Every test set of a fine-tuned tagger, in fp32."""
-    model = Tagger(run.path)
+    model = Tagger(run.path, device=device)
     return [evaluate_tags(model, name, files) for name, files in model.settings.data.test.items()]
 
 
@@ -265,9 +265,9 @@ def evaluate_tags(model: Tagger, name: str, files: TaggedFiles) -> Figures:
     return Figures(name, len(records), "records", found, time.perf_counter() - start)
 
 
-def evaluate_question_answering(run: Run) -> list[Report]:
+def evaluate_question_answering(run: Run, device: str = "cpu") -> list[Report]:
     """Every test set of an answerer of questions, in fp32."""
-    model = QuestionAnswerer(run.path)
+    model = QuestionAnswerer(run.path, device=device)
     return [evaluate_questions(model, name, files) for name, files in model.settings.data.test.items()]
 
 
@@ -279,9 +279,9 @@ def evaluate_questions(model: QuestionAnswerer, name: str, files: QuestionFiles)
     return Figures(name, len(questions), "questions", found, time.perf_counter() - start)
 
 
-def evaluate_image_classification(run: Run) -> list[Report]:
+def evaluate_image_classification(run: Run, device: str = "cpu") -> list[Report]:
     """Every test set of a classifier of images, in fp32."""
-    model = ImageClassifier(run.path)
+    model = ImageClassifier(run.path, device=device)
     return [evaluate_images(model, name, files) for name, files in model.settings.data.test.items()]
 
 
@@ -293,9 +293,9 @@ def evaluate_images(model: ImageClassifier, name: str, files: ImageFiles) -> Fig
     return Figures(name, len(images), "images", found, time.perf_counter() - start)
 
 
-def evaluate_masked_language(run: Run) -> list[Report]:
+def evaluate_masked_language(run: Run, device: str = "cpu") -> list[Report]:
     """Every test set of a pretrained BERT, in fp32."""
-    model = MaskedLanguageModel(run.path)
+    model = MaskedLanguageModel(run.path, device=device)
     return [evaluate_masked(model, name, files) for name, files in model.settings.data.test.items()]
 
 

@@ -59,7 +59,7 @@ class Kind:
     train_tokenizers: Callable[[Any, Say], dict[str, Tokenizer]]
     make_model: Callable[[Any, dict[str, Tokenizer]], torch.nn.Module]
     task: Callable[..., Task]
-    evaluate: Callable[[Run], list[Report]]
+    evaluate: Callable[[Run, str], list[Report]]
     read_test: Callable[[Any, dict[str, Tokenizer], Any], object]
     complete: Callable[[Any], Any] = lambda settings: settings
     initialise: Callable[[Any, torch.nn.Module], None] = lambda settings, model: None
@@ -235,7 +235,9 @@ def _train_held(settings: Any, run: Run, report: Say, log: Callable[..., TrainLo
         KINDS[settings.task].read_test(settings, tokenizers, files)
     if settings.model.kind == language.COUNTED:
         outcome, count = _count(settings, run, report)
+        device = "cpu"
     else:
+        device = settings.training.device
         task = build(settings, run.path, report)
         with log(run.path) as training_log:
             outcome = train(task, settings.training, run.path, training_log)
@@ -243,9 +245,9 @@ def _train_held(settings: Any, run: Run, report: Say, log: Callable[..., TrainLo
         run.save_weights(weights)
         report(f"final weights: {origin}")
         if getattr(settings, "calibrate", False):
-            report(calibrate(run))
+            report(calibrate(run, device))
         count = sum(parameter.numel() for parameter in task.model.parameters())
-    evaluations = KINDS[settings.task].evaluate(run)
+    evaluations = KINDS[settings.task].evaluate(run, device)
     run.write_card(model_card(settings, outcome, evaluations, count))
     return outcome, evaluations
 

@@ -137,8 +137,12 @@ def attend(
 
 
 def _fused_is_faster(query: Tensor) -> bool:
-    """On a CPU the fused kernel's backward loses to explicit products by far; its forward wins on long queries only."""
-    if query.dim() != 4:
+    """On a CPU the fused kernel's backward loses to explicit products by far; its forward wins on long queries only.
+
+    On Apple's GPUs several versions of it were wrong for heads that lie in one tensor, or masks of all heads in common
+    (PyTorch issues 163597, 181133, 184180), so explicit products it is.
+    """
+    if query.dim() != 4 or query.device.type == "mps":
         return False
     if query.device.type != "cpu":
         return True

@@ -98,7 +98,7 @@ def dropout(x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
     therefore rounded to a multiple of 1/256 and the scale follows the rounded rate, so the mean is exact.
     """
     if x.device.type != "cpu":
-        keep = torch.empty_like(x).bernoulli_(1.0 - rate, generator=generator)
+        keep = torch.empty(x.shape, dtype=x.dtype, device=x.device).bernoulli_(1.0 - rate, generator=generator)
         return x * keep.div_(1.0 - rate)
     dropped = min(max(round(rate * 256), 1), 255)
     words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None, generator=generator)
@@ -138,7 +138,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_bias = torch.zeros(vocab, device=device)
         loss, nll = torch.zeros((), device=device), torch.zeros((), device=device)
         large = max(1, max(_LARGE_CHUNK // vocab, _LARGE_ROWS) // passes)
-        small = max(1, _SMALL_CHUNK // vocab // passes)
+        # small ones stay in a CPU's cache; a GPU would only wait for many small kernels
+        small = max(1, _SMALL_CHUNK // vocab // passes) if device.type == "cpu" else large
         for start in range(0, count, large):
             hidden_PCD, target_C = hidden_PND[:, start : start + large], target_N[start : start + large]
             logits_PCV = linear(hidden_PCD.reshape(-1, width), weight_VD, bias_V).view(*hidden_PCD.shape[:2], vocab)

@@ -7,6 +7,7 @@ PyTorch's order, so that they can be exchanged with `torch.nn.RNN`, `LSTM` and `
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Protocol
 
@@ -16,6 +17,9 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from sightline.nn.forward import INFERENCE, Forward
 from sightline.nn.ops import linear
+
+# cuDNN copies the weights of each call together, since they are parameters of their own here: that is known
+warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
 
 Hidden = tuple[Tensor, ...]  # (hidden state,) or (hidden state, cell state), each (B, W)
 
@@ -235,6 +239,9 @@ class Recurrent(nn.Module):
             return self._slow(x_BTI, state, lengths_B, forward)
         weights = self.weights
         weights[1] = forward.dropout(weights[1], self.weight_dropout)
+        if x_BTI.shape[1] == 1 and lengths_B is None and x_BTI.device.type != "cpu":
+            state = self.cell.step(x_BTI[:, 0], state, weights)  # a whole layer's kernel would copy all weights first
+            return state[0][:, None], state
         if lengths_B is None or bool((lengths_B == x_BTI.shape[1]).all()):
             return self.cell.layer(x_BTI, state, weights)
         packed = pack_padded_sequence(x_BTI, lengths_B.cpu(), batch_first=True, enforce_sorted=False)

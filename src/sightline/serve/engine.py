@@ -13,6 +13,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,13 +119,22 @@ class Engine:
         name: of the model, for the metrics.
         searcher: for models that write.
         slots: how many jobs are computed at the same time. waiting: how many more may wait.
+        turns: entered while it computes, such as a lock for models that must not compute at the same time.
     """
 
     def __init__(
-        self, name: str, metrics: Metrics, searcher: Searcher | None = None, *, slots: int = 32, waiting: int = 64
+        self,
+        name: str,
+        metrics: Metrics,
+        searcher: Searcher | None = None,
+        *,
+        slots: int = 32,
+        waiting: int = 64,
+        turns: AbstractContextManager[Any] | None = None,
     ) -> None:
         self.name, self.slots, self.most_waiting = name, slots, waiting
         self._metrics, self._searcher = metrics, searcher
+        self._turns = nullcontext() if turns is None else turns
         self._waiting: dict[type[Job], deque[Any]] = {Call: deque(), Writing: deque()}
         self._active: dict[Hashable, tuple[Search, dict[Sentence, Writing]]] = {}
         self._inside = 0  # jobs that have come and are not over
@@ -181,7 +191,8 @@ class Engine:
                     self._wake.wait()
                 calls, joining = self._next_calls(), self._next_writings()
             try:
-                self._turn(calls, joining)
+                with self._turns:
+                    self._turn(calls, joining)
             except Exception as error:  # a defect of ours: whoever waits is told, and others are served
                 log.exception("%s: unexpected error", self.name)
                 within = [job for _, jobs in self._active.values() for job in jobs.values()]

@@ -15,6 +15,7 @@ from sightline.run import VERBS
 from sightline.serve.engine import Engine, Searcher
 from sightline.serve.metrics import Metrics
 from sightline.tasks.language import COUNTED
+from sightline.train.precision import resolve_device
 
 SCORING = ("translation", "language")  # tasks whose runs tell how probable a given text is
 SEARCHERS: dict[str, Callable[[Any], Searcher]] = {
@@ -26,6 +27,8 @@ SEARCHERS: dict[str, Callable[[Any], Searcher]] = {
         model.open_search, lambda search, jobs: model.admit(search, [job.sentence for job in jobs])
     ),
 }
+# On Apple's GPUs the process can die where several threads compute (PyTorch issue 197805).
+_METAL = threading.Lock()
 KEPT_CHECKPOINTS = 4  # in memory
 
 
@@ -42,7 +45,8 @@ class Served:
         self.ready: Any = load(path, device=device)
         self.task = self.ready.run.task
         searcher = SEARCHERS[self.task](self.ready) if self.task in SEARCHERS else None
-        self.engine = Engine(name, metrics, searcher, slots=slots, waiting=waiting)
+        turns = _METAL if resolve_device(device) == "mps" else None
+        self.engine = Engine(name, metrics, searcher, slots=slots, waiting=waiting, turns=turns)
         self.example: list[str] = []
         self._device = device
         self._others: OrderedDict[int, Any] = OrderedDict()

@@ -174,7 +174,8 @@ def patch_attention(look: Look) -> PatchAttention:
 def position_table(positions: Any, count: int, width: int) -> np.ndarray:
     """(count, width): what an encoding adds to each position. Raises UsageError where it adds nothing."""
     with torch.inference_mode():
-        table = positions.embed(torch.zeros(1, count, width))[0].float().cpu().numpy()
+        device = next(positions.parameters(), torch.empty(0)).device
+        table = positions.embed(torch.zeros(1, count, width, device=device))[0].float().cpu().numpy()
     if not table.any():
         raise UsageError("this model adds nothing to its embeddings for their positions")
     return table

@@ -271,7 +271,7 @@ class ClassificationTask(PlainTask):
         for after, indices in iterate(self._order, position):
             yield after, collate_examples(self._train, indices).to(self.device)
 
-    def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
+    def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """The label's loss plus `auxiliary` times the language model's, summed over examples; how many those are.
 
         The language model's loss of an example is the mean over the tokens of its sequences.
@@ -280,7 +280,7 @@ class ClassificationTask(PlainTask):
         forward = Forward(generator=generator)
         features_NTD, last_ND = model.read(batch.tokens_NT, batch.real_NT, forward)
         loss = label_loss(self.settings, scores(self.settings, model, last_ND, batch.each, forward), batch.targets_B)
-        extras = {"label_loss": float(loss.detach())}
+        extras = {"label_loss": loss.detach()}
         if self.settings.language_weight:
             nats, spoken = model.language_loss(features_NTD, batch.tokens_NT, batch.real_NT)
             loss = loss + self.settings.language_weight * len(batch.targets_B) / max(spoken, 1) * nats

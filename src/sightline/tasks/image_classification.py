@@ -231,7 +231,7 @@ class ImageTask(PlainTask):
             yield after, ImageBatch(images, torch.from_numpy(classes).to(images.device), indices)
             position = after
 
-    def loss(self, batch: ImageBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
+    def loss(self, batch: ImageBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Cross-entropy (nats) summed over the images, and how many those are."""
         logits_BC = self.model(batch.images_BCYX, Forward(generator)).float()
         smoothing = self.settings.label_smoothing

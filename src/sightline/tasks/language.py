@@ -207,7 +207,7 @@ class LanguageTask(PlainTask):
             yield after, batch.to(self.device)
             position = after
 
-    def loss(self, batch: TextBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
+    def loss(self, batch: TextBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Cross-entropy summed over tokens (nats), and how many tokens those are."""
         model: Any = self.model
         state = model.start(len(batch.windows))

@@ -184,7 +184,7 @@ class MaskedLanguageTask(PlainTask):
             yield after, collate_masked(self._train.sentences.tokens, items, self._masks, random).to(self.device)
             position = after
 
-    def loss(self, batch: MaskedBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
+    def loss(self, batch: MaskedBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Cross-entropy of the masked tokens (nats) plus the next sentence's, and how many tokens were masked.
 
         A next-sentence loss weighs as much as the masked tokens that there are for each pair, so that both losses'
@@ -196,13 +196,13 @@ class MaskedLanguageTask(PlainTask):
         ready_ND = model.masked(features_BTD[batch.chosen_BT])
         targets_N = batch.targets_BT[batch.chosen_BT]
         loss, nats = linear_cross_entropy(ready_ND, model.output_weight, model.output_bias, targets_N)
-        extras = {"masked_loss": float(nats)}
+        extras = {"masked_loss": nats.detach()}
         if self.settings.next_sentence:
             pairs = batch.kind_B != ALONE
             logits = model.follows(features_BTD)[pairs].float()
             nsp = F.cross_entropy(logits, batch.kind_B[pairs], reduction="sum") * self._weight
             loss = loss + nsp
-            extras["next_sentence_loss"] = float(nsp.detach())
+            extras["next_sentence_loss"] = nsp.detach()
         return loss, len(targets_N), extras
 
     def describe(self, batch: MaskedBatch) -> str:

@@ -216,7 +216,7 @@ class QuestionTask(PlainTask):
         for after, indices in iterate(self._order, position):
             yield after, collate_examples(self._train, indices).to(self.device)
 
-    def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
+    def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """The mean of the cross-entropies of begin and end (nats), summed over the inputs; how many those are."""
         model: Any = self.model
         forward = Forward(generator=generator)

@@ -169,7 +169,7 @@ class TaggingTask(PlainTask):
                 targets_NT[row, : len(self._targets[index])] = torch.tensor(self._targets[index])
             yield after, replace(batch, targets_B=targets_NT).to(self.device)
 
-    def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
+    def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Cross-entropy of the tags (nats) summed over the tokens that have one, and how many those are."""
         model: Any = self.model
         forward = Forward(generator=generator)

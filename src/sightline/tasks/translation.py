@@ -203,7 +203,7 @@ class TranslationTask(PlainTask):
         random = generator(UNDOING, after.seed, after.epoch, after.batch)
         return lambda side, gathered: self._merge_dropout[side](*gathered, random) if self._merge_dropout else gathered
 
-    def loss(self, batch: PairBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
+    def loss(self, batch: PairBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Label-smoothed cross-entropy summed over target tokens (nats), and how many tokens those are.
 
         With `consistency` it is the mean of two passes', plus half their weighted divergence.
@@ -211,9 +211,9 @@ class TranslationTask(PlainTask):
         settings, forward = self.settings, Forward(generator=generator)
         if not settings.consistency:
             loss, nll = self._loss_sums(batch, settings.label_smoothing, forward)
-            return loss, batch.num_target_tokens, {"nll": float(nll)}
+            return loss, batch.num_target_tokens, {"nll": nll.detach()}
         loss, nll = self._loss_sums(batch.twice(), settings.label_smoothing, forward, settings.consistency)
-        return loss / 2, batch.num_target_tokens, {"nll": float(nll) / 2}
+        return loss / 2, batch.num_target_tokens, {"nll": nll.detach() / 2}
 
     def _loss_sums(
         self, batch: PairBatch, smoothing: float, forward: Forward, consistency: float = 0.0

@@ -101,18 +101,22 @@ def accumulate(
     """
     progress, optimizer = session.progress, session.optimizer
     position, drawn, losses, tokens = progress.position, [], [], 0
+    names: list[str] = []
+    extras: list[torch.Tensor] = []
     while len(drawn) < settings.accumulate and not (drawn and position.epoch == settings.max_epochs):
         position, batch = next(batches)
         pieces = workers.gradients(batch, session.randomness.generator, optimizer.collect)
         drawn.append(batch)
         losses.append(torch.stack([loss.float() for loss, _, _ in pieces]).sum())
-        for _, count, extras in pieces:
+        for _, count, more in pieces:
             tokens += count
-            progress.meter.add(0.0, count, extras)
+            names += more.keys()
+            extras += [value.float() for value in more.values()]
     if tokens == 0:
         raise SightlineError(f"update {progress.update + 1}: {task.describe(drawn[-1])} has no tokens; leave it out")
     norm = optimizer.scale_and_clip(1.0 / tokens, settings.clip)
-    *sums, length = torch.stack([*losses, norm]).tolist()  # the one wait for the device
+    length, *values = torch.stack([norm, *losses, *extras]).tolist()  # the one wait for the device
+    sums = values[: len(losses)]
     for value, batch in zip(sums, drawn, strict=True):
         if not math.isfinite(value):
             raise SightlineError(_not_finite(progress, f"loss is {value}", task.describe(batch)))
@@ -120,7 +124,7 @@ def accumulate(
         raise SightlineError(
             _not_finite(progress, f"gradient norm is {length}", "; ".join(task.describe(batch) for batch in drawn))
         )
-    progress.meter.add(math.fsum(sums), 0, {})
+    progress.meter.add(math.fsum(sums), tokens, zip(names, values[len(losses) :], strict=True))
     progress.tokens += tokens
     return position, length
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,10 +20,10 @@ class Meter:
     seconds: float = 0.0
     extras: dict[str, float] = field(default_factory=dict)
 
-    def add(self, loss: float, tokens: int, extras: Mapping[str, float]) -> None:
+    def add(self, loss: float, tokens: int, extras: Iterable[tuple[str, float]]) -> None:
         self.loss += loss
         self.tokens += tokens
-        for name, value in extras.items():
+        for name, value in extras:
             self.extras[name] = self.extras.get(name, 0.0) + value
 
     def take(self) -> dict[str, float]:

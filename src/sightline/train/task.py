@@ -40,7 +40,7 @@ class Task(Protocol):
         """The same task for a copy of the model; both are used at once, from different threads."""
         ...
 
-    def loss(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, int, dict[str, float]]:
+    def loss(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """(loss summed over the batch's tokens, the number of those tokens, further sums for the log).
 
         The further sums are logged per token, under their names.

@@ -62,7 +62,7 @@ class Workers:
 
     def gradients(
         self, batch: Any, generator: torch.Generator, collect: Callable[[], None]
-    ) -> list[tuple[Tensor, int, dict[str, float]]]:
+    ) -> list[tuple[Tensor, int, dict[str, Tensor]]]:
         """Makes the gradients of one batch and has them collected; returns what `Task.loss` returned for each piece.
 
         `collect` is called with the gradients of one worker at a time in the model, so that it can sum them in fp32.
@@ -104,7 +104,7 @@ class Workers:
                     other.copy_(buffer)
 
 
-def _backward(task: Task, piece: Any, seed: int) -> tuple[Tensor, int, dict[str, float]]:
+def _backward(task: Task, piece: Any, seed: int) -> tuple[Tensor, int, dict[str, Tensor]]:
     loss, count, extras = task.loss(piece, torch.Generator().manual_seed(seed))
     loss.backward()
     return loss.detach(), count, extras
