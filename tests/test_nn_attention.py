@@ -17,7 +17,7 @@ from sightline.nn.attention import (
     Memory,
     MultiHeadAttention,
     ScaledDot,
-    _fused_is_faster,
+    _use_fused,
     attend,
     attention_weights,
 )
@@ -142,18 +142,18 @@ def test_the_fused_kernel_is_for_devices_where_it_is_right() -> None:
         shape = (1, 1, positions, 8)[-dimensions:]
         return SimpleNamespace(device=torch.device(device), shape=shape, dim=lambda: len(shape))
 
-    assert not _fused_is_faster(query("mps", 100))
-    assert _fused_is_faster(query("cuda", 1))
-    assert not _fused_is_faster(query("cuda", 1, dimensions=3))
-    assert not _fused_is_faster(query("cpu", 100))  # a backward pass may follow
+    assert not _use_fused(query("mps", 100))
+    assert _use_fused(query("cuda", 1))
+    assert not _use_fused(query("cuda", 1, dimensions=3))
+    assert not _use_fused(query("cpu", 100))  # a backward pass may follow
     with torch.no_grad():
-        assert _fused_is_faster(query("cpu", 100))
-        assert not _fused_is_faster(query("cpu", 1))
+        assert _use_fused(query("cpu", 100))
+        assert not _use_fused(query("cpu", 1))
 
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_a_fully_masked_row_gives_zeros_and_finite_gradients(fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sightline.nn.attention._fused_is_faster", lambda query: fused)
+    monkeypatch.setattr("sightline.nn.attention._use_fused", lambda query: fused)
     query, keys, values = (torch.randn(1, 1, 3, 4, requires_grad=True) for _ in range(3))
     mask = torch.tensor([[True, True, False], [False, False, False], [False, False, True]])
     context = attend(query, keys, values, ScaledDot(), mask)

@@ -241,21 +241,18 @@ def test_kept_memory_is_not_faulted_in_again() -> None:
 
 # A large block, one right behind it that stays, and so on: what the large ones leave on a heap cannot be given back.
 HOLES = """
-import resource, sys
-from pathlib import Path
+import sys
 import torch
 from sightline.train import machine
-def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 if sys.argv[1] == "mapped":
     assert machine.map_large_blocks()
 torch.ones(6_000_000)  # 24 MB, which would raise the threshold
-before = resident()
+before = machine.resident()
 kept = []
 for _ in range(40):
     large = [torch.ones(500_000) for _ in range(2)]
     kept.append(torch.ones(2_000))
-print(resident() - before)
+print(machine.resident() - before)
 """
 
 

@@ -131,7 +131,7 @@ def init(
     ] = None,
     pretrained: Annotated[
         str | None,
-        typer.Option(help="A run to go on from: a BERT's, for classification a GPT's too; a GPT or BERT learns alone."),
+        typer.Option(help="A run to go on from: a BERT's, for classification a GPT's too."),
     ] = None,
 ) -> None:
     """Write a configuration with every setting explained, to be edited and trained.

@@ -118,7 +118,7 @@ def attend(
     """
     rate = dropout if forward.training else 0.0
     looked_at = forward.wants("mask", "energies", "weights")
-    if type(score) is ScaledDot and not looked_at and rate == 0.0 and _fused_is_faster(query):
+    if type(score) is ScaledDot and not looked_at and rate == 0.0 and _use_fused(query):
         context = F.scaled_dot_product_attention(query, prepared_keys, values, mask)
         if mask is not None:  # kernels differ on fully masked rows: NaN, zeros or the mean
             context = context.masked_fill(~mask.any(-1, keepdim=True), 0.0)
@@ -136,8 +136,10 @@ def attend(
     return context
 
 
-def _fused_is_faster(query: Tensor) -> bool:
-    """On a CPU the fused kernel's backward loses to explicit products by far; its forward wins on long queries only.
+def _use_fused(query: Tensor) -> bool:
+    """Whether PyTorch's kernel computes it.
+
+    On a CPU the fused kernel's backward loses to explicit products by far; its forward wins on long queries only.
 
     On Apple's GPUs several versions of it were wrong for heads that lie in one tensor, or masks of all heads in common
     (PyTorch issues 163597, 181133, 184180), so explicit products it is.

@@ -98,6 +98,7 @@ def dropout(x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
     therefore rounded to a multiple of 1/256 and the scale follows the rounded rate, so the mean is exact.
     """
     if x.device.type != "cpu":
+        # of its own layout: on Apple's GPUs drawing in place into a transposed one did nothing (PyTorch issue 165267)
         keep = torch.empty(x.shape, dtype=x.dtype, device=x.device).bernoulli_(1.0 - rate, generator=generator)
         return x * keep.div_(1.0 - rate)
     dropped = min(max(round(rate * 256), 1), 255)

@@ -35,7 +35,7 @@ def map_large_blocks() -> bool:
     """Tells glibc to map every block of a megabyte or more by itself, for a server; False where there is no glibc.
 
     By default that threshold grows with each block that is freed, and blocks of all sizes come to lie between each
-    other on the heap: 64 clients with texts of mixed lengths made a server grow by 101 MiB, with this setting by 45.
+    other on the heap: in `benchmarks/serve.py` a server grew by 103 MiB, with this setting by 56.
     """
     return _mallopt({M_MMAP_THRESHOLD: 1 << 20})
 
@@ -52,9 +52,8 @@ def _mallopt(wanted: dict[int, int]) -> bool:
 class Tidier:
     """Returns memory now and then: after an update that ends with half as much again as the first one since did.
 
-    Batches of many shapes leave holes of many sizes: what `keep_memory` keeps grew by 50 MB an update of a small BERT,
-    to 6 GB in the 50 updates that used to lie between. Returning it takes 0.1 s and the pages are faulted in again, so
-    `least` updates pass in any case.
+    Batches of many shapes leave holes of many sizes: what `keep_memory` keeps grew by 50 to 100 MB an update of a small
+    BERT. Returning it takes 0.1 s and the pages are faulted in again, so `least` updates pass in any case.
     """
 
     def __init__(self, least: int = 20) -> None:
