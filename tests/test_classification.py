@@ -140,7 +140,8 @@ def test_padding_and_company_change_nothing() -> None:
     model = GPTClassifier(30, SIZES, 3, Tuning.model_validate({}))
     rows = [[30, 5, 6, 32], [30, 7, 8, 9, 10, 31, 4, 32], [30, 32]]
     targets = torch.tensor([0, 1, 2]).numpy()
-    together = collate_examples(Examples(rows, 1, targets), torch.arange(3).numpy())
+    together = collate_examples(examples := Examples(rows, 1, targets), torch.arange(3).numpy())
+    assert examples.num_tokens(together.indices) == int(together.real_NT.sum())
     _, last = model.read(together.tokens_NT, together.real_NT)
     for number, row in enumerate(rows):
         _, alone = model.read(torch.tensor([row]), torch.ones(1, len(row), dtype=torch.bool))

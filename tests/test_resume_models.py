@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import random
 import signal
@@ -116,3 +117,7 @@ def test_ten_kills_at_random_instants(kind: str, configurations: dict[str, Path]
     last = [whole / "checkpoints" / f"step-{UPDATES}" / f"{name}.safetensors" for name in names]
     for file in (*last, whole / "model.safetensors"):
         assert (killed / file.relative_to(whole)).read_bytes() == file.read_bytes(), file.name
+    unit = "images" if kind == "vit" else "tokens"
+    told = [json.loads((run / "metrics.jsonl").read_bytes().splitlines()[-2]) for run in (whole, killed)]
+    assert told[0][unit] == told[1][unit]
+    assert told[0][f"{unit}_per_second"] > 0

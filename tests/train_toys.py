@@ -55,6 +55,8 @@ class Regressor(nn.Module):
 class RegressionTask:
     """Learns a fixed function of made-up numbers; a batch is a pure function of (seed, epoch, batch)."""
 
+    unit = "tokens"
+
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
         self.model: Any = Regressor(dtype)
 
@@ -66,6 +68,9 @@ class RegressionTask:
             found = Batch(epoch * BATCHES_PER_EPOCH + batch, x, torch.sin(x.sum(-1)))
             epoch, batch = (epoch + 1, 0) if batch + 1 == BATCHES_PER_EPOCH else (epoch, batch + 1)
             yield DataPosition(position.seed, epoch, batch), found
+
+    def size(self, batch: Batch) -> int:
+        return len(batch.y_N)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         self.model.train()

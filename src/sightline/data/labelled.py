@@ -64,6 +64,10 @@ class Examples:
         lengths = np.array([len(ids) for ids in self.sequences], dtype=np.int64)
         return lengths.reshape(-1, self.each).max(1)
 
+    def num_tokens(self, indices: np.ndarray) -> int:
+        """Of all sequences of the examples `indices`."""
+        return sum(len(self.sequences[i * self.each + k]) for i in indices for k in range(self.each))
+
 
 @dataclass(frozen=True)
 class ExampleBatch:

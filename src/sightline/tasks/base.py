@@ -22,6 +22,7 @@ class PlainTask(ABC):
         report: called with a line for whoever waits. cache_dir: where what was read is kept; the user's by default.
     """
 
+    unit = "tokens"
     model: nn.Module
 
     def __init__(
@@ -41,6 +42,10 @@ class PlainTask(ABC):
     @abstractmethod
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         """Reads what is learned from and measured on. Raises DataError where that cannot be."""
+
+    @abstractmethod
+    def size(self, batch: Any) -> int:
+        """How many tokens the batch has, padding not counted; or what else `unit` says."""
 
     def split(self, batch: Any, parts: int) -> list[Any]:
         """The batch in at most `parts` pieces, for workers side by side."""

@@ -253,7 +253,7 @@ def make_model(settings: ClassificationSettings, tokenizers: dict[str, Tokenizer
 
 
 class ClassificationTask(PlainTask):
-    """Joins a model with labelled texts for the training loop; a "token" of its losses is an example."""
+    """Joins a model with labelled texts for the training loop."""
 
     settings: ClassificationSettings
 
@@ -270,6 +270,10 @@ class ClassificationTask(PlainTask):
         """Batches from `position` on, for ever, each with the position after it."""
         for after, indices in iterate(self._order, position):
             yield after, collate_examples(self._train, indices).to(self.device)
+
+    def size(self, batch: ExampleBatch) -> int:
+        """Tokens of the inputs."""
+        return self._train.num_tokens(batch.indices)
 
     def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """The label's loss plus `auxiliary` times the language model's, summed over examples; how many those are.

@@ -197,8 +197,9 @@ def to_tensor(settings: ImageSettings, pixels_BYXC: np.ndarray, model: nn.Module
 
 
 class ImageTask(PlainTask):
-    """Joins a model with images for the training loop; a "token" of its losses is an image."""
+    """Joins a model with images for the training loop."""
 
+    unit = "images"
     settings: ImageSettings
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
@@ -230,6 +231,10 @@ class ImageTask(PlainTask):
             images = to_tensor(self.settings, pixels, self.model)
             yield after, ImageBatch(images, torch.from_numpy(classes).to(images.device), indices)
             position = after
+
+    def size(self, batch: ImageBatch) -> int:
+        """Images."""
+        return len(batch.indices)
 
     def loss(self, batch: ImageBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Cross-entropy (nats) summed over the images, and how many those are."""

@@ -207,6 +207,10 @@ class LanguageTask(PlainTask):
             yield after, batch.to(self.device)
             position = after
 
+    def size(self, batch: TextBatch) -> int:
+        """Tokens that are predicted."""
+        return batch.num_tokens
+
     def loss(self, batch: TextBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Cross-entropy summed over tokens (nats), and how many tokens those are."""
         model: Any = self.model

@@ -156,7 +156,7 @@ def masks(settings: MaskedLanguageSettings, tokenizer: Tokenizer) -> Masks:
 
 
 class MaskedLanguageTask(PlainTask):
-    """Joins a model with documents for the training loop; the "tokens" of its losses are those to be predicted."""
+    """Joins a model with documents for the training loop."""
 
     settings: MaskedLanguageSettings
 
@@ -183,6 +183,10 @@ class MaskedLanguageTask(PlainTask):
             random = generator(MASKING, position.seed, position.epoch, position.batch)
             yield after, collate_masked(self._train.sentences.tokens, items, self._masks, random).to(self.device)
             position = after
+
+    def size(self, batch: MaskedBatch) -> int:
+        """Tokens of the inputs, masked or not."""
+        return int(input_lengths(batch.items).sum())
 
     def loss(self, batch: MaskedBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Cross-entropy of the masked tokens (nats) plus the next sentence's, and how many tokens were masked.

@@ -188,7 +188,7 @@ def _tokens(question: Question, spans: Sequence[tuple[int, int]]) -> tuple[int, 
 
 
 class QuestionTask(PlainTask):
-    """Joins a model with questions for the training loop; a "token" of its losses is an input."""
+    """Joins a model with questions for the training loop."""
 
     settings: QuestionSettings
 
@@ -215,6 +215,10 @@ class QuestionTask(PlainTask):
         """Batches from `position` on, for ever, each with the position after it; targets (N, 2)."""
         for after, indices in iterate(self._order, position):
             yield after, collate_examples(self._train, indices).to(self.device)
+
+    def size(self, batch: ExampleBatch) -> int:
+        """Tokens of the inputs."""
+        return self._train.num_tokens(batch.indices)
 
     def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """The mean of the cross-entropies of begin and end (nats), summed over the inputs; how many those are."""

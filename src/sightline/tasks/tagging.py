@@ -140,7 +140,7 @@ def cut(records: Iterable[Units], joined_by: str, tokenizer: Tokenizer, max_toke
 
 
 class TaggingTask(PlainTask):
-    """Joins a model with tagged units for the training loop; the "tokens" of its losses are those with a tag."""
+    """Joins a model with tagged units for the training loop."""
 
     settings: TaggingSettings
 
@@ -168,6 +168,10 @@ class TaggingTask(PlainTask):
             for row, index in enumerate(indices):
                 targets_NT[row, : len(self._targets[index])] = torch.tensor(self._targets[index])
             yield after, replace(batch, targets_B=targets_NT).to(self.device)
+
+    def size(self, batch: ExampleBatch) -> int:
+        """Tokens of the inputs."""
+        return self._train.num_tokens(batch.indices)
 
     def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Cross-entropy of the tags (nats) summed over the tokens that have one, and how many those are."""

@@ -203,6 +203,10 @@ class TranslationTask(PlainTask):
         random = generator(UNDOING, after.seed, after.epoch, after.batch)
         return lambda side, gathered: self._merge_dropout[side](*gathered, random) if self._merge_dropout else gathered
 
+    def size(self, batch: PairBatch) -> int:
+        """Tokens of the target side."""
+        return batch.num_target_tokens
+
     def loss(self, batch: PairBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Label-smoothed cross-entropy summed over target tokens (nats), and how many tokens those are.
 

@@ -68,8 +68,8 @@ def train(task: Task, settings: TrainSettings, run_dir: Path, log: TrainLog) -> 
             log.advance(progress.fraction(settings))
             tidier.update()
             if ended or update % settings.log_every == 0:
-                figures = {"epoch": progress.position.epoch, **progress.meter.take()}
-                figures |= {"learning_rate": learning_rate, "gradient_norm": norm, "tokens": progress.tokens}
+                figures = {"epoch": progress.position.epoch, **progress.meter.take(task.unit)}
+                figures |= {"learning_rate": learning_rate, "gradient_norm": norm, task.unit: progress.tokens}
                 log.train(update, figures, session.seconds_left())
             best = False
             if settings.validate_every and (ended or update % settings.validate_every == 0):
@@ -96,8 +96,8 @@ def accumulate(
 ) -> tuple[DataPosition, float]:
     """Gradients of one update: (the position after its last batch, the L2 norm before clipping).
 
-    Losses are summed over all tokens of all micro-batches and divided once, so that any split of the same pairs into
-    micro-batches is the same update. The last update of an epoch that ends the run may have fewer.
+    Losses are summed over all predictions of all micro-batches and divided once, so that any split of the same data
+    into micro-batches is the same update. The last update of an epoch that ends the run may have fewer.
     """
     progress, optimizer = session.progress, session.optimizer
     position, drawn, losses, tokens = progress.position, [], [], 0
@@ -124,8 +124,9 @@ def accumulate(
         raise SightlineError(
             _not_finite(progress, f"gradient norm is {length}", "; ".join(task.describe(batch) for batch in drawn))
         )
-    progress.meter.add(math.fsum(sums), tokens, zip(names, values[len(losses) :], strict=True))
-    progress.tokens += tokens
+    size = sum(map(task.size, drawn))
+    progress.meter.add(math.fsum(sums), tokens, size, zip(names, values[len(losses) :], strict=True))
+    progress.tokens += size
     return position, length
 
 

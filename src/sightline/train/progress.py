@@ -16,27 +16,32 @@ class Meter:
     """Sums since the last line of the log."""
 
     loss: float = 0.0
-    tokens: int = 0
+    tokens: int = 0  # that were predicted, or labels
+    size: int = 0
     seconds: float = 0.0
     extras: dict[str, float] = field(default_factory=dict)
 
-    def add(self, loss: float, tokens: int, extras: Iterable[tuple[str, float]]) -> None:
+    def add(self, loss: float, tokens: int, size: int, extras: Iterable[tuple[str, float]]) -> None:
         self.loss += loss
         self.tokens += tokens
+        self.size += size
         for name, value in extras:
             self.extras[name] = self.extras.get(name, 0.0) + value
 
-    def take(self) -> dict[str, float]:
-        """Means per token and the speed (tokens/s), and begins again."""
+    def take(self, unit: str) -> dict[str, float]:
+        """Means per prediction and the speed (units/s), and begins again."""
         means = {"loss": self.loss / self.tokens, **{k: v / self.tokens for k, v in self.extras.items()}}
-        means["tokens_per_second"] = self.tokens / max(self.seconds, 1e-9)
-        self.loss, self.tokens, self.seconds, self.extras = 0.0, 0, 0.0, {}
+        means[f"{unit}_per_second"] = self.size / max(self.seconds, 1e-9)
+        self.loss, self.tokens, self.size, self.seconds, self.extras = 0.0, 0, 0, 0.0, {}
         return means
 
 
 @dataclass
 class Progress:
-    """What the loop counts. `best` is the best value of the chosen metric, `stale` the validations since then."""
+    """What the loop counts. `best` is the best value of the chosen metric, `stale` the validations since then.
+
+    `tokens` is the size of all batches, whatever the task's unit is.
+    """
 
     position: DataPosition
     update: int = 0

@@ -25,11 +25,20 @@ class Task(Protocol):
         """What is trained. Its parameters are updated in place."""
         ...
 
+    @property
+    def unit(self) -> str:
+        """What the size of a batch is told in: "tokens" or "images"."""
+        ...
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, Any]]:
         """Batches from `position` on, for ever, each with the position that follows it.
 
         After the last batch of an epoch that position is batch 0 of the next epoch.
         """
+        ...
+
+    def size(self, batch: Any) -> int:
+        """How many tokens or images the batch has, padding not counted; never waits for a device."""
         ...
 
     def split(self, batch: Any, parts: int) -> list[Any]:
@@ -41,9 +50,9 @@ class Task(Protocol):
         ...
 
     def loss(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
-        """(loss summed over the batch's tokens, the number of those tokens, further sums for the log).
+        """(loss summed over what is predicted, how many predictions those are, further sums for the log).
 
-        The further sums are logged per token, under their names.
+        What is predicted are tokens, or labels. The further sums are logged per prediction, under their names.
         """
         ...
 
