@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from sightline.classifier import Classifier
@@ -12,9 +13,9 @@ from sightline.data.readers import PairSource, read_pairs
 from sightline.decode import SearchOptions
 from sightline.image_classifier import ImageClassifier
 from sightline.language_model import LanguageModel
+from sightline.loading import Used, load
 from sightline.masked_language_model import MaskedLanguageModel
 from sightline.question_answerer import QuestionAnswerer
-from sightline.run import Run
 from sightline.tagger import Tagger
 from sightline.tasks import classification, image_classification, masked_language, question_answering, tagging
 from sightline.tasks.classification import LabelledFiles, encode_files
@@ -24,6 +25,7 @@ from sightline.tasks.masked_language import SentenceFiles
 from sightline.tasks.metrics import Measured, bleu, chrf, exponential, ter
 from sightline.tasks.question_answering import QuestionFiles
 from sightline.tasks.tagging import TaggedFiles
+from sightline.tasks.translation import PairFiles
 from sightline.translator import Translator
 
 PERCENT = ("accuracy", "calibration_error", "f1", "match", "matthews", "precision", "recall")
@@ -94,14 +96,6 @@ class Evaluation:
         for name in ("hypotheses", "sources", "references"):
             del values[name]
         return {**values, "sentences_per_second": self.sentences_per_second}
-
-
-def evaluate_translation(run: Run, device: str = "cpu") -> list[Report]:
-    """Every test set of a trained translation run, in fp32, with and without case."""
-    translator = Translator(run.path, device=device)
-    sets = translator.settings.data.test.items()
-    options = translator.settings.search
-    return [evaluate_pairs(translator, name, files.pair_source(), options, lowercase=True) for name, files in sets]
 
 
 def evaluate_pairs(
@@ -188,12 +182,6 @@ class TextEvaluation:
         return asdict(self)
 
 
-def evaluate_language(run: Run, device: str = "cpu") -> list[Report]:
-    """Every test set of a trained language model, in fp32."""
-    model = LanguageModel(run.path, device=device)
-    return [evaluate_text(model, name, files) for name, files in model.settings.data.test.items()]
-
-
 def evaluate_text(model: LanguageModel, name: str, files: TextFiles) -> TextEvaluation:
     """Every token of a text but the very first is predicted, as in validation."""
     start = time.perf_counter()
@@ -237,24 +225,12 @@ class Figures:
         return asdict(self)
 
 
-def evaluate_classification(run: Run, device: str = "cpu") -> list[Report]:
-    """Every test set of a fine-tuned classifier, in fp32."""
-    model = Classifier(run.path, device=device)
-    return [evaluate_labels(model, name, files) for name, files in model.settings.data.test.items()]
-
-
 def evaluate_labels(model: Classifier, name: str, files: LabelledFiles) -> Figures:
     """Every record counts; texts that are too long are cut."""
     start = time.perf_counter()
     examples = encode_files(model.settings, model.tokenizer, files)
     found = classification.figures(model.settings, model.scores(examples), examples)
     return Figures(name, len(examples), "records", found, time.perf_counter() - start)
-
-
-def evaluate_tagging(run: Run, device: str = "cpu") -> list[Report]:
-    """Every test set of a fine-tuned tagger, in fp32."""
-    model = Tagger(run.path, device=device)
-    return [evaluate_tags(model, name, files) for name, files in model.settings.data.test.items()]
 
 
 def evaluate_tags(model: Tagger, name: str, files: TaggedFiles) -> Figures:
@@ -265,24 +241,12 @@ def evaluate_tags(model: Tagger, name: str, files: TaggedFiles) -> Figures:
     return Figures(name, len(records), "records", found, time.perf_counter() - start)
 
 
-def evaluate_question_answering(run: Run, device: str = "cpu") -> list[Report]:
-    """Every test set of an answerer of questions, in fp32."""
-    model = QuestionAnswerer(run.path, device=device)
-    return [evaluate_questions(model, name, files) for name, files in model.settings.data.test.items()]
-
-
 def evaluate_questions(model: QuestionAnswerer, name: str, files: QuestionFiles) -> Figures:
     """Every question counts."""
     start = time.perf_counter()
     questions = question_answering.read_all(model.settings, files.source)
     found = question_answering.measure(model.settings, model.model, model.tokenizer, questions)
     return Figures(name, len(questions), "questions", found, time.perf_counter() - start)
-
-
-def evaluate_image_classification(run: Run, device: str = "cpu") -> list[Report]:
-    """Every test set of a classifier of images, in fp32."""
-    model = ImageClassifier(run.path, device=device)
-    return [evaluate_images(model, name, files) for name, files in model.settings.data.test.items()]
 
 
 def evaluate_images(model: ImageClassifier, name: str, files: ImageFiles) -> Figures:
@@ -293,15 +257,35 @@ def evaluate_images(model: ImageClassifier, name: str, files: ImageFiles) -> Fig
     return Figures(name, len(images), "images", found, time.perf_counter() - start)
 
 
-def evaluate_masked_language(run: Run, device: str = "cpu") -> list[Report]:
-    """Every test set of a pretrained BERT, in fp32."""
-    model = MaskedLanguageModel(run.path, device=device)
-    return [evaluate_masked(model, name, files) for name, files in model.settings.data.test.items()]
-
-
 def evaluate_masked(model: MaskedLanguageModel, name: str, files: SentenceFiles) -> Figures:
     """Masks and pairs are drawn as in validation, the same each time."""
     start = time.perf_counter()
     documents = masked_language.encode([files], model.tokenizer)
     found = masked_language.measure(model.settings, model.model, model.tokenizer, documents)
     return Figures(name, len(documents.sentences.tokens), "tokens", found, time.perf_counter() - start)
+
+
+def _evaluate_translation(translator: Translator, name: str, files: PairFiles) -> Evaluation:
+    return evaluate_pairs(translator, name, files.pair_source(), translator.settings.search, lowercase=True)
+
+
+_EVALUATE: dict[str, Callable[[Any, str, Any], Report]] = {
+    "translation": _evaluate_translation,
+    "language": evaluate_text,
+    "masked_language": evaluate_masked,
+    "classification": evaluate_labels,
+    "tagging": evaluate_tags,
+    "question_answering": evaluate_questions,
+    "image_classification": evaluate_images,
+}
+
+
+def evaluate_set(model: Used, name: str, files: Any) -> Report:
+    """One set of the kind that the model's test sets are, called `name`."""
+    return _EVALUATE[model.settings.task](model, name, files)
+
+
+def evaluate_run(run: str | Path, device: str = "cpu") -> list[Report]:
+    """Every test set of a trained run, in fp32; translations with and without case."""
+    model = load(run, device=device)
+    return [evaluate_set(model, name, files) for name, files in model.settings.data.test.items()]

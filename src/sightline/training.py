@@ -16,16 +16,7 @@ from sightline.calibration import calibrate
 from sightline.data.readers import read_pairs
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError, nearest
-from sightline.evaluation import (
-    Report,
-    evaluate_classification,
-    evaluate_image_classification,
-    evaluate_language,
-    evaluate_masked_language,
-    evaluate_question_answering,
-    evaluate_tagging,
-    evaluate_translation,
-)
+from sightline.evaluation import Report, evaluate_run
 from sightline.nn.ops import to_precision
 from sightline.run import PRECISIONS, Run
 from sightline.tasks import (
@@ -59,7 +50,6 @@ class Kind:
     train_tokenizers: Callable[[Any, Say], dict[str, Tokenizer]]
     make_model: Callable[[Any, dict[str, Tokenizer]], torch.nn.Module]
     task: Callable[..., Task]
-    evaluate: Callable[[Run, str], list[Report]]
     read_test: Callable[[Any, dict[str, Tokenizer], Any], object]
     complete: Callable[[Any], Any] = lambda settings: settings
     initialise: Callable[[Any, torch.nn.Module], None] = lambda settings, model: None
@@ -71,7 +61,6 @@ KINDS = {
         translation.train_tokenizers,
         translation.make_model,
         translation.TranslationTask,
-        evaluate_translation,
         lambda settings, tokenizers, files: sum(1 for _ in read_pairs(files.pair_source())),
     ),
     "language": Kind(
@@ -79,7 +68,6 @@ KINDS = {
         language.train_tokenizers,
         language.make_model,
         language.LanguageTask,
-        evaluate_language,
         lambda settings, tokenizers, files: language.encode(settings, tokenizers[language.SIDE], [files]),
     ),
     "masked_language": Kind(
@@ -87,7 +75,6 @@ KINDS = {
         fine_tuning.taken_or(masked_language.train_tokenizers),
         masked_language.make_model,
         masked_language.MaskedLanguageTask,
-        evaluate_masked_language,
         lambda settings, tokenizers, files: masked_language.encode([files], tokenizers[masked_language.SIDE]),
         fine_tuning.adopt,
         fine_tuning.initialise_masked,
@@ -97,7 +84,6 @@ KINDS = {
         fine_tuning.taken_or(classification.train_tokenizers),
         classification.make_model,
         classification.ClassificationTask,
-        evaluate_classification,
         lambda settings, tokenizers, files: classification.encode_files(
             settings, tokenizers[classification.SIDE], files
         ),
@@ -109,7 +95,6 @@ KINDS = {
         image_classification.no_tokenizers,
         image_classification.make_model,
         image_classification.ImageTask,
-        evaluate_image_classification,
         lambda settings, tokenizers, files: image_classification.read_labelled(settings, files),
         image_classification.complete,
     ),
@@ -118,7 +103,6 @@ KINDS = {
         fine_tuning.taken_or(tagging.train_tokenizers),
         tagging.make_model,
         tagging.TaggingTask,
-        evaluate_tagging,
         lambda settings, tokenizers, files: tagging.read_all(settings, files),
         fine_tuning.complete_tagging,
         fine_tuning.initialise,
@@ -128,7 +112,6 @@ KINDS = {
         fine_tuning.taken_or(question_answering.train_tokenizers),
         question_answering.make_model,
         question_answering.QuestionTask,
-        evaluate_question_answering,
         lambda settings, tokenizers, files: question_answering.read_all(settings, files.source),
         fine_tuning.adopt,
         fine_tuning.initialise,
@@ -247,7 +230,7 @@ def _train_held(settings: Any, run: Run, report: Say, log: Callable[..., TrainLo
         if getattr(settings, "calibrate", False):
             report(calibrate(run, device))
         count = sum(parameter.numel() for parameter in task.model.parameters())
-    evaluations = KINDS[settings.task].evaluate(run, device)
+    evaluations = evaluate_run(run.path, device)
     run.write_card(model_card(settings, outcome, evaluations, count))
     return outcome, evaluations
 

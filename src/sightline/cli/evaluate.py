@@ -49,14 +49,6 @@ def evaluate(
     sightline evaluate runs/multi30k-transformer test.en test.de --lowercase
     """
     from sightline.errors import UsageError
-    from sightline.evaluation import (
-        evaluate_images,
-        evaluate_labels,
-        evaluate_masked,
-        evaluate_questions,
-        evaluate_tags,
-        evaluate_text,
-    )
     from sightline.run import Run
     from sightline.train.machine import setup
 
@@ -70,15 +62,7 @@ def evaluate(
     if task == "translation":
         reports = _translation(run, source, reference, lowercase, beam, batch_size, precision, device)
     else:
-        own: dict[str, Any] = {
-            "language": evaluate_text,
-            "masked_language": evaluate_masked,
-            "classification": evaluate_labels,
-            "tagging": evaluate_tags,
-            "question_answering": evaluate_questions,
-            "image_classification": evaluate_images,
-        }
-        reports = _own_sets(own[task], run, source, reference, precision, device)
+        reports = _own_sets(run, source, reference, precision, device)
     found = []
     for report in reports:
         found.append(report.as_dict())
@@ -111,8 +95,9 @@ def _translation(run, source, reference, lowercase, beam, batch_size, precision,
             )
 
 
-def _own_sets(measure, run, source, labels, precision, device) -> Iterator[Any]:
+def _own_sets(run, source, labels, precision, device) -> Iterator[Any]:
     from sightline.errors import UsageError
+    from sightline.evaluation import evaluate_set
     from sightline.loading import load
 
     model: Any = load(run, precision=precision, device=device)
@@ -123,4 +108,4 @@ def _own_sets(measure, run, source, labels, precision, device) -> Iterator[Any]:
     if not sets:
         raise UsageError(f"{run}: the run names no test sets; give a file")
     for name, files in sets.items():
-        yield measure(model, name, files)
+        yield evaluate_set(model, name, files)
