@@ -59,6 +59,9 @@ def test_the_sentence_of_the_notes() -> None:
     [
         (say(sentences.identity, "그녀", "의사", "bare"), "그녀는 의사입니다.", "She is a doctor."),
         (say(sentences.identity, "우리", "학생", "bare"), "우리는 학생입니다.", "We are students."),
+        (say(sentences.who_question, "읽", "present", "read", "소설", "bare"),
+         "누가 소설을 읽습니까?", "Who reads a novel?"),
+        (say(sentences.quality, "바쁘", "job", "학생", "bare"), "학생은 바쁩니다.", "The student is busy."),
         (say(sentences.existence, "animal", "number", "고양이", ("두", "two"), ("방에", "in the room")),
          "방에 고양이 두 마리가 있습니다.", "There are two cats in the room."),
         (say(sentences.quality, "재미있", "read", "책", "this"), "이 책은 재미있습니다.", "This book is interesting."),
@@ -116,6 +119,16 @@ def test_depths(splits: dict[str, list[Pair]]) -> None:
     assert {pair.depth for pair in splits["deep"]} == {2}
     deep = max(splits["deep"], key=lambda pair: len(pair.english))
     assert sum(word in ("who", "that") for word in deep.english.split()) >= 2
+
+
+def test_whoever_is_known_is_the_topic(splits: dict[str, list[Pair]]) -> None:
+    """학생은 is "the student", 학생이 "a student"; 이 and 가 stand where no clause could take them for its subject."""
+    said = {"학생은": "The student ", "학생이": "A student ", "고양이는": "The cat ", "고양이가": "A cat "}
+    for first, english in said.items():
+        found = [pair for pair in splits["train"] if pair.korean.split()[0] == first and pair.korean[-1] == "."]
+        assert found
+        assert all(pair.english.startswith(english) for pair in found)
+        assert first[-1] in "은는" or not any(pair.depth for pair in found)
 
 
 def test_alignments_are_whole(splits: dict[str, list[Pair]]) -> None:

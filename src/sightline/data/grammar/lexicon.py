@@ -53,7 +53,7 @@ def _nouns(counter: str, table: str) -> tuple[Noun, ...]:
 NOUNS: dict[str, tuple[Noun, ...]] = {
     "job": _nouns(
         "명",
-        "학생=student, 교사=teacher, 의사=doctor, 간호사=nurse, 작가=writer, 화가=painter, 가수=singer, 배우=actor,"
+        "학생=student, 교사=teacher, 선생님=teacher, 의사=doctor, 간호사=nurse, 작가=writer, 화가=painter, 가수=singer, 배우=actor,"
         "기자=reporter, 경찰관=police officer, 요리사=cook, 농부=farmer, 과학자=scientist, 교수=professor, 변호사=lawyer,"
         "운전사=driver, 번역가=translator, 음악가=musician, 건축가=architect, 사진작가=photographer, 엔지니어=engineer,"
         "연구원=researcher, 군인=soldier, 조종사=pilot, 판사=judge",
@@ -233,6 +233,7 @@ PEOPLE: tuple[Person, ...] = (
     Person("그들", "they", 4), Person("민수", "Minsu", 3), Person("지영", "Jiyoung", 3), Person("수진", "Sujin", 3),
     Person("현우", "Hyunwoo", 3), Person("서연", "Seoyeon", 3), Person("준호", "Junho", 3), Person("미나", "Mina", 3),
     Person("동욱", "Dongwook", 3), Person("누나", "my older sister", 3), Person("형", "my older brother", 3),
+    Person("어머니", "my mother", 3), Person("아버지", "my father", 3),
     Person("여동생", "my younger sister", 3), Person("남동생", "my younger brother", 3),
 )  # fmt: skip
 
@@ -276,6 +277,9 @@ GIVE = Verb(Stem("주"), "give", ("thing", "flower", "read", "baked", "picture")
 STATIVE = frozenset({"like", "dislike", "love", "remember", "live"})
 # verbs whose bare object is meant in general: 사과를 좋아한다, "likes apples"
 GENERIC = frozenset({"like", "dislike", "love"})
+# what an animal may be said to do
+ANIMALS_DO = frozenset({"eat", "drink", "like", "dislike", "look for", "wait for", "catch", "rest", "sleep", "swim",
+                        "walk", "run", "cry", "live"})  # fmt: skip
 # verbs that happen at once, which nobody is seen doing
 MOMENTARY = frozenset({"lose", "receive", "choose", "invite", "catch"})
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from sightline.data.grammar import english, korean
 from sightline.data.grammar.korean import Level, Tense
 from sightline.data.grammar.lexicon import (
+    ANIMALS_DO,
     FITTING,
     GENERIC,
     GROUP,
@@ -226,14 +227,22 @@ def speakers(level: Level) -> list[Person]:
     return [one for one in PEOPLE if one.korean != unfit]
 
 
-def subject_phrase(draft: Draft, depth: int) -> tuple[Phrase, str | None]:
-    """(who the sentence is about, the pronoun that owns what is theirs)."""
-    if draft.chance(0.62):
+def subject_phrase(draft: Draft, verb: Verb, depth: int, *, known: bool) -> tuple[Phrase, str | None]:
+    """(who does it, the pronoun that owns what is theirs).
+
+    Whoever is `known`, the topic of the sentence, is "the student", who is not "a student".
+    """
+    if draft.chance(0.6):
         who = draft.draw.choice(speakers(draft.level))
         return person(draft, who), who.korean
-    noun = draft.draw.choice(NOUNS[draft.draw.choice(("job", "job", "person"))])
-    kinds = "the the own adjective relative relative" if depth else "the the own adjective"
-    return definite(noun_phrase(draft, noun, kinds=kinds, depth=depth)), None
+    animal = verb.english in ANIMALS_DO and draft.chance(0.5)
+    noun = draft.draw.choice(NOUNS["animal" if animal else draft.draw.choice(("job", "job", "person"))])
+    kinds = "bare bare the the own adjective"
+    if depth:
+        # before 이 or 가 a clause of its own would take the subject of the sentence for its own
+        kinds += " relative relative relative"
+    phrase = noun_phrase(draft, noun, kinds=kinds, depth=depth)
+    return definite(phrase) if known else phrase, None
 
 
 def clause_tense(draft: Draft, verb: Verb) -> Tense:

@@ -56,7 +56,12 @@ def action(draft: Draft, depth: int) -> Built:
     acting = draft.concept()
     if asks and draft.level == "plain":
         asks = False
-    who, owner = (Phrase([], [], 2 if asks else 1), "저") if dropped else subject_phrase(draft, depth)
+    # 이 or 가 instead of 은 or 는, where no clause can be misread
+    known = dropped or draft.chance(0.75)
+    depth = depth if known else 0
+    who, owner = (
+        (Phrase([], [], 2 if asks else 1), "저") if dropped else subject_phrase(draft, verb, depth, known=known)
+    )
     if asks and owner in ("나", "저", "우리"):
         asks = False
     if dropped:
@@ -99,7 +104,7 @@ def action(draft: Draft, depth: int) -> Built:
         time = fixed(draft, draft.draw.choice(TIMES[tense]))
     negative = draft.chance(0.2) and not asks
     finite = _finite(draft, verb, tense, negative, asks, acting)
-    topic = who.with_particle(korean.topic) if who.korean else []
+    topic = who.with_particle(korean.topic if known else korean.subject) if who.korean else []
     first, then = (time.korean if time else []), topic
     # before a subject with a clause of its own the adverbial would seem to belong to the clause
     if topic and (draft.chance(0.6) or len(topic) > 2):
@@ -125,7 +130,10 @@ def _finite(draft: Draft, verb: Verb, tense: Tense, negative: bool, asks: bool, 
 
 def identity(draft: Draft, depth: int) -> Built:
     """Somebody is something: 나는 인공지능을 공부하는 학생입니다."""
-    who = person(draft, draft.draw.choice(speakers(draft.level)))
+    if draft.chance(0.2):
+        who = definite(noun_phrase(draft, draft.draw.choice(NOUNS["person"]), kinds="bare the this own"))
+    else:
+        who = person(draft, draft.draw.choice(speakers(draft.level)))
     past, negative = draft.chance(0.2), draft.chance(0.15)
     draft.clause_in_past = past
     noun = draft.draw.choice(NOUNS["job"])
@@ -146,9 +154,8 @@ def quality(draft: Draft, depth: int) -> Built:
     adjective = draft.draw.choice(ADJECTIVES)
     noun = draft.draw.choice(NOUNS[draft.draw.choice(adjective.classes)])
     draft.combinations.append((adjective.english, noun.english))
-    what = definite(
-        noun_phrase(draft, noun, kinds="the this own relative relative" if depth else "the this own", depth=depth)
-    )
+    kinds = "bare the this own relative relative" if depth else "bare the this own"
+    what = definite(noun_phrase(draft, noun, kinds=kinds, depth=depth))
     past, negative = draft.chance(0.25), draft.chance(0.2)
     describing = draft.concept()
     tense: Tense = "past" if past else "present"
@@ -215,8 +222,32 @@ def what_question(draft: Draft, depth: int) -> Built:
     )
 
 
+def who_question(draft: Draft, depth: int) -> Built:
+    """Who does something: 누가 교실에서 책을 읽었습니까?"""
+    draft.level = draft.draw.choice(("formal", "polite"))
+    verb = draft.draw.choice((*TRANSITIVE, *MOTION))
+    tense = clause_tense(draft, verb)
+    acting, asked = draft.concept(), draft.concept()
+    place = Phrase([], [])
+    if verb.places and (not verb.objects or draft.chance(0.4)):
+        place = fixed(draft, draft.draw.choice(PLACES[draft.draw.choice(verb.places)]))
+        draft.combinations.append((verb.english, place.english[-1].text))
+    objects: Words = []
+    said_object: Words = []
+    if verb.objects:
+        thing = object_of(draft, verb, depth=0, kinds="bare bare the this number")
+        objects, said_object = thing.with_particle(korean.object_), thing.english
+    finite = words(korean.question(verb.stem.finite(tense, draft.level), draft.level), acting)
+    spoken = words(" ".join(verb_words(verb.english, tense, 3, False)), acting)
+    return (
+        [Word("누가", asked), *place.korean, *objects, *finite],
+        [Word("who", asked), *spoken, *said_object, *place.english],
+        "?",
+    )
+
+
 KINDS: tuple[tuple[Callable[[Draft, int], Built], float], ...] = (
-    (action, 0.6), (identity, 0.12), (quality, 0.14), (existence, 0.08), (what_question, 0.06),
+    (action, 0.58), (identity, 0.12), (quality, 0.14), (existence, 0.08), (what_question, 0.05), (who_question, 0.03),
 )  # fmt: skip
 
 
