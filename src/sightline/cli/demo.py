@@ -47,7 +47,7 @@ def demo(
     path = trained[best][0]
     say(
         "\nnext:\n"
-        f'  sightline translate {path} --text "그 학생은 책을 읽습니다." --attention\n'
+        f'  sightline translate {path} --text "선생님이 고양이를 찾고 있어요." --attention\n'
         f"  sightline evaluate {path} --by-length\n"
         f"  sightline serve {' '.join(str(path) for path, *_ in trained.values())} # a page to use and compare both\n"
         "  sightline train transformer-ko-en model.positions=rotary --run runs/rotary\n"
