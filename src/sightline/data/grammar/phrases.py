@@ -230,17 +230,14 @@ def speakers(level: Level) -> list[Person]:
 def subject_phrase(draft: Draft, verb: Verb, depth: int, *, known: bool) -> tuple[Phrase, str | None]:
     """(who does it, the pronoun that owns what is theirs).
 
-    Whoever is `known`, the topic of the sentence, is "the student", who is not "a student".
+    Whoever is `known`, the topic of the sentence, is "the student"; who is not, "a student".
     """
     if draft.chance(0.6):
         who = draft.draw.choice(speakers(draft.level))
         return person(draft, who), who.korean
     animal = verb.english in ANIMALS_DO and draft.chance(0.5)
     noun = draft.draw.choice(NOUNS["animal" if animal else draft.draw.choice(("job", "job", "person"))])
-    kinds = "bare bare the the own adjective"
-    if depth:
-        # before 이 or 가 a clause of its own would take the subject of the sentence for its own
-        kinds += " relative relative relative"
+    kinds = "bare bare the the own adjective" + (" relative relative relative" if depth else "")
     phrase = noun_phrase(draft, noun, kinds=kinds, depth=depth)
     return definite(phrase) if known else phrase, None
 

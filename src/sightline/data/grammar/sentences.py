@@ -56,7 +56,7 @@ def action(draft: Draft, depth: int) -> Built:
     acting = draft.concept()
     if asks and draft.level == "plain":
         asks = False
-    # 이 or 가 instead of 은 or 는, where no clause can be misread
+    # 이 or 가 instead of 은 or 는, and then no clauses, which would take that subject for their own
     known = dropped or draft.chance(0.75)
     depth = depth if known else 0
     who, owner = (
