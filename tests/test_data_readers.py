@@ -9,6 +9,7 @@ import unicodedata
 import pytest
 import zstandard
 
+from sightline.data import grammar
 from sightline.data.readers import PairSource, read_lines, read_mixed, read_pairs, read_records, resolve
 from sightline.errors import DataError, UsageError
 
@@ -195,7 +196,6 @@ def test_specs_that_do_not_go_together():
 
 
 def test_embedded_corpus_reads_either_way():
-    grammar = pytest.importorskip("sightline.data.grammar", reason="the embedded grammar is not built yet")
     first = grammar.split("validation")[0]
     assert next(read_pairs(PairSource("embedded:ko-en/validation"))) == (first.korean, first.english)
     turned = PairSource("embedded:ko-en/validation", source_column="en", target_column="ko")

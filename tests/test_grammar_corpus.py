@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sightline.data import grammar
-from sightline.data.grammar import Pair, sentences
-from sightline.data.grammar.phrases import Draft
+from sightline.data.grammar import Pair, being, everyday, lexicon, questions
+from sightline.data.grammar.phrases import Draft, predicate
 
 NAMES = ("train", "validation", "test", "deep")
 
@@ -47,7 +47,7 @@ def say(kind: Any, *wanted: str, level: str = "formal", depth: int = 1) -> Pair:
 
 
 def test_the_sentence_of_the_notes() -> None:
-    said = say(sentences.identity, "나", "학생", "relative", "공부하", "field", "인공지능", "bare", "present")
+    said = say(being.identity, "나", "학생", "relative", "공부하", "field", "인공지능", "bare", "present")
     assert said.korean == "나는 인공지능을 공부하는 학생입니다."
     assert said.english == "I am a student who studies artificial intelligence."
     # 나는-I, 인공지능을-artificial intelligence, 공부하는-who studies, 학생입니다-am a student
@@ -57,15 +57,23 @@ def test_the_sentence_of_the_notes() -> None:
 @pytest.mark.parametrize(
     ("said", "korean", "english"),
     [
-        (say(sentences.identity, "그녀", "의사", "bare"), "그녀는 의사입니다.", "She is a doctor."),
-        (say(sentences.identity, "우리", "학생", "bare"), "우리는 학생입니다.", "We are students."),
-        (say(sentences.who_question, "읽", "present", "read", "소설", "bare"),
+        (say(being.identity, "그녀", "의사", "bare"), "그녀는 의사입니다.", "She is a doctor."),
+        (say(being.identity, "우리", "학생", "bare"), "우리는 학생입니다.", "We are students."),
+        (say(questions.who, "읽", "present", "read", "소설", "bare"),
          "누가 소설을 읽습니까?", "Who reads a novel?"),
-        (say(sentences.quality, "바쁘", "job", "학생", "bare"), "학생은 바쁩니다.", "The student is busy."),
-        (say(sentences.existence, "animal", "number", "고양이", ("두", "two"), ("방에", "in the room")),
+        (say(being.quality, "바쁘", "job", "학생", "bare"), "학생은 바쁩니다.", "The student is busy."),
+        (say(being.pointing, ("이것", "this"), "read", "책", "bare"), "이것은 책입니다.", "This is a book."),
+        (say(being.having, "민수", "read", "책", "number", ("두", "two")),
+         "민수는 책 두 권이 있습니다.", "Minsu has two books."),
+        (say(questions.adverb, "읽", "언제", ("언제", "when"), "past", "read", "책", "bare", "민수"),
+         "민수는 언제 책을 읽었습니까?", "When did Minsu read a book?"),
+        (say(everyday.greeting, ("안녕하세요", "hello"), "민수"), "민수 씨, 안녕하세요.", "Hello, Minsu."),
+        (say(everyday.request, "마시", "drink", "커피", "number", ("두", "two"), level="polite"),
+         "커피 두 잔을 마시세요.", "Please drink two cups of coffee."),
+        (say(being.existence, "animal", "number", "고양이", ("두", "two"), ("방에", "in the room")),
          "방에 고양이 두 마리가 있습니다.", "There are two cats in the room."),
-        (say(sentences.quality, "재미있", "read", "책", "this"), "이 책은 재미있습니다.", "This book is interesting."),
-        (say(sentences.quality, "재미있", "read", "책", "relative", "쓰", "past", "민수"),
+        (say(being.quality, "재미있", "read", "책", "this"), "이 책은 재미있습니다.", "This book is interesting."),
+        (say(being.quality, "재미있", "read", "책", "relative", "쓰", "past", "민수"),
          "민수가 번역한 책은 재미있습니다.", None),
     ],
 )  # fmt: skip
@@ -75,6 +83,31 @@ def test_what_it_says(said: Pair, korean: str, english: str | None) -> None:
         assert " that Minsu " in said.english
         return
     assert (said.korean, said.english) == (korean, english)
+
+
+@pytest.mark.parametrize(
+    ("how", "korean", "english"),
+    [
+        ({"mood": "wish"}, "읽고 싶습니다", "want to read"),
+        ({"mood": "wish", "negative": True}, "읽고 싶지 않습니다", "do not want to read"),
+        ({"mood": "wish", "asks": True}, "읽고 싶습니까", "do want to read"),
+        ({"mood": "ability"}, "읽을 수 있습니다", "can read"),
+        ({"mood": "ability", "negative": True}, "읽을 수 없습니다", "cannot read"),
+        ({"mood": "ability", "asks": True}, "읽을 수 있습니까", "can read"),
+        ({"mood": "duty"}, "읽어야 합니다", "must read"),
+        ({"asks": True}, "읽습니까", "do read"),
+        ({"negative": True}, "읽지 않습니다", "do not read"),
+    ],
+)
+def test_wishes_abilities_and_duties(how: dict[str, Any], korean: str, english: str) -> None:
+    draft = Draft(Scripted(), "formal")
+    verb = next(one for one in lexicon.TRANSITIVE if one.english == "read")
+    acting = draft.concept()
+    said, spoken = predicate(draft, verb, "present", 1, acting, **how)
+    assert (grammar._written(said, ""), grammar._written(spoken, "")) == (korean, english)
+    # what is done is one thing, that it is wanted, can or must be done another
+    done = [word.text for word in (*said, *spoken) if word.concepts == acting]
+    assert done == ([said[0].text, "read"] if "mood" in how else [word.text for word in (*said, *spoken)])
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +160,8 @@ def test_whoever_is_known_is_the_topic(splits: dict[str, list[Pair]]) -> None:
     for first, english in said.items():
         found = [pair for pair in splits["train"] if pair.korean.split()[0] == first and pair.korean[-1] == "."]
         assert found
-        assert all(pair.english.startswith(english) for pair in found)
+        # but "there is a student"
+        assert all(pair.english.startswith((english, "There ")) for pair in found)
         assert first[-1] in "은는" or not any(pair.depth for pair in found)
 
 

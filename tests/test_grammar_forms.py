@@ -123,6 +123,11 @@ def test_copula_questions_and_other_endings() -> None:
     assert korean.question(read.finite("past", "formal"), "formal") == "읽었습니까"
     assert korean.question(read.finite("future", "formal"), "formal") == "읽을 것입니까"
     assert korean.question(read.finite("present", "polite"), "polite") == "읽어요"
+    assert [read.request(level) for level in ("plain", "formal", "polite")] == ["읽어라", "읽으십시오", "읽으세요"]
+    others = (Stem("가"), Stem("돕", "ㅂ"), Stem("듣", "ㄷ"), Stem("만들"), Stem("자르", "르"))
+    assert [stem.request("polite") for stem in others] == ["가세요", "도우세요", "들으세요", "만드세요", "자르세요"]
+    assert [read.request(level, negative=True) for level in ("plain", "formal", "polite")] == [
+        "읽지 마라", "읽지 마십시오", "읽지 마세요"]  # fmt: skip
     assert read.finite("progressive", "plain") == "읽고 있다"
     assert read.finite("progressive", "formal") == "읽고 있습니다"
     assert read.finite("future", "polite") == "읽을 거예요"

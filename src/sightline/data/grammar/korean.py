@@ -147,6 +147,14 @@ class Stem:
             return f"{self.text}고 있지 {Stem('않', adjective=True).finite('present', level)}"
         return f"{self.text}지 {not_.finite(tense, level)}"
 
+    def request(self, level: Level, *, negative: bool = False) -> str:
+        """What somebody is asked to do: 읽어라, 읽으십시오, 읽으세요; or not to: 읽지 마라."""
+        if negative:
+            return f"{self.text}지 " + {"plain": "마라", "formal": "마십시오", "polite": "마세요"}[level]
+        if level == "plain":
+            return self.infinitive() + "라"
+        return self._before_eu() + {"formal": "십시오", "polite": "세요"}[level]
+
     def not_before(self, tense: Tense) -> str:
         """The negated form before a noun: 먹지 않는, 먹지 않은."""
         return f"{self.text}지 {Stem('않', adjective=self.adjective).adnominal(tense)}"

@@ -10,11 +10,13 @@ from sightline.data.grammar.korean import Kind, Stem
 
 @dataclass(frozen=True)
 class Noun:
-    """A noun. `counter` counts it (책 세 권); without one it is uncountable in English."""
+    """A noun. `counter` counts it (책 세 권); without one it is uncountable in English, and counted in the `unit` that
+    holds it, if there is one (커피 두 잔, "two cups of coffee")."""
 
     korean: str
     english: str
     counter: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,23 @@ class Adjective:
 
 @dataclass(frozen=True)
 class Person:
-    """Whom a sentence is about. `form` is the person of the English verb: 1, 2, 3 (singular) or 4 (plural)."""
+    """Whom a sentence is about. `form` is the person of the English verb: 1, 2, 3 (singular) or 4 (plural). `object` is
+    the English where somebody does something to them, if that is another word."""
 
     korean: str
     english: str
-    form: Literal[1, 3, 4]
+    form: Literal[1, 2, 3, 4]
+    object: str = ""
 
 
 def _nouns(counter: str, table: str) -> tuple[Noun, ...]:
-    pairs = (entry.strip().split("=") for entry in table.split(","))
-    return tuple(Noun(korean.strip(), english.strip(), counter) for korean, english in pairs)
+    """The nouns of a table such as "책=book, 커피=coffee:cup"."""
+    found = []
+    for entry in table.split(","):
+        korean, english = entry.strip().split("=")
+        english, _, unit = english.partition(":")
+        found.append(Noun(korean, english, counter, unit))
+    return tuple(found)
 
 
 NOUNS: dict[str, tuple[Noun, ...]] = {
@@ -59,14 +68,15 @@ NOUNS: dict[str, tuple[Noun, ...]] = {
         "연구원=researcher, 군인=soldier, 조종사=pilot, 판사=judge",
     ),
     "person": _nouns("명", "친구=friend, 아이=child, 손님=guest, 여자=woman, 남자=man, 외국인=foreigner, 이웃=neighbor"),
+    "family": _nouns("명", "동생=younger sibling, 여동생=younger sister, 남동생=younger brother, 누나=older sister, 형=older brother"),
     "read": _nouns("권", "책=book, 소설=novel, 잡지=magazine, 만화책=comic book, 사전=dictionary, 일기=diary"),
     "letter": _nouns("통", "편지=letter, 엽서=postcard, 이메일=email"),
     "text": _nouns("편", "시=poem, 논문=paper, 글=essay, 기사=article"),
     "produce": _nouns("개", "사과=apple, 바나나=banana, 오렌지=orange, 감자=potato, 토마토=tomato, 복숭아=peach, 레몬=lemon"),
     "dish": _nouns("개", "샌드위치=sandwich, 햄버거=hamburger, 만두=dumpling, 피자=pizza"),
     "baked": _nouns("개", "쿠키=cookie, 케이크=cake, 파이=pie"),
-    "meal": _nouns("", "밥=rice, 빵=bread, 고기=meat, 김치=kimchi, 치즈=cheese, 생선=fish, 수프=soup, 죽=porridge"),
-    "drink": _nouns("", "물=water, 커피=coffee, 우유=milk, 주스=juice, 차=tea, 맥주=beer"),
+    "meal": _nouns("", "밥=rice:bowl, 빵=bread:slice, 고기=meat, 김치=kimchi, 치즈=cheese:slice, 생선=fish, 수프=soup:bowl, 죽=porridge:bowl"),
+    "drink": _nouns("", "물=water:glass, 커피=coffee:cup, 우유=milk:glass, 주스=juice:glass, 차=tea:cup, 맥주=beer:glass"),
     "field": _nouns("", "인공지능=artificial intelligence, 수학=mathematics, 역사=history, 물리학=physics, 한국어=Korean,"
                     "영어=English, 음악=music, 철학=philosophy, 경제학=economics, 화학=chemistry, 의학=medicine, 법학=law,"
                     "독일어=German, 문학=literature, 생물학=biology"),
@@ -86,6 +96,9 @@ NOUNS: dict[str, tuple[Noun, ...]] = {
     "photo": _nouns("장", "사진=photo"),
     "container": _nouns("개", "가방=bag, 상자=box"),
 }  # fmt: skip
+
+# what uncountable things are counted in
+UNITS = {"cup": "잔", "glass": "잔", "bowl": "그릇", "slice": "조각"}
 
 # Korean with its particle → English with its preposition
 PLACES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -183,6 +196,7 @@ INTRANSITIVE: tuple[Verb, ...] = (
     _verb("웃", "laugh", places="indoors outdoors"),
     _verb("울", "cry", places="indoors outdoors"),
     _verb("춤추", "dance", places="indoors outdoors"),
+    _verb("놀", "play", places="indoors outdoors"),
     _verb("살", "live", places="city"),
     _verb("여행하", "travel", places="city"),
 )
@@ -226,16 +240,47 @@ ADJECTIVES: tuple[Adjective, ...] = (
     _adjective("느리", "slow", "machine animal"),
     _adjective("귀엽", "cute", "animal", "ㅂ"),
     _adjective("젊", "young", "job person"),
+    _adjective("행복하", "happy", "job person"),
+    _adjective("슬프", "sad", "job person"),
+    _adjective("피곤하", "tired", "job person"),
+    _adjective("배고프", "hungry", "job person animal"),
+    _adjective("아프", "sick", "job person animal"),
 )
+DEGREES = (("아주", "very"), ("정말", "really"))
+WEATHER: tuple[Adjective, ...] = (
+    _adjective("좋", "good", ""), _adjective("나쁘", "bad", ""), _adjective("춥", "cold", "", "ㅂ"),
+    _adjective("덥", "hot", "", "ㅂ"), _adjective("따뜻하", "warm", ""), _adjective("시원하", "cool", ""),
+    _adjective("맑", "clear", ""), _adjective("흐리", "cloudy", ""),
+)  # fmt: skip
+FALLING = (("비", "rain"), ("눈", "snow"))
 
 PEOPLE: tuple[Person, ...] = (
-    Person("나", "I", 1), Person("저", "I", 1), Person("우리", "we", 4), Person("그", "he", 3), Person("그녀", "she", 3),
-    Person("그들", "they", 4), Person("민수", "Minsu", 3), Person("지영", "Jiyoung", 3), Person("수진", "Sujin", 3),
+    Person("나", "I", 1, "me"), Person("저", "I", 1, "me"), Person("우리", "we", 4, "us"), Person("그", "he", 3, "him"),
+    Person("그녀", "she", 3, "her"), Person("그들", "they", 4, "them"), Person("민수", "Minsu", 3), Person("지영", "Jiyoung", 3), Person("수진", "Sujin", 3),
     Person("현우", "Hyunwoo", 3), Person("서연", "Seoyeon", 3), Person("준호", "Junho", 3), Person("미나", "Mina", 3),
     Person("동욱", "Dongwook", 3), Person("누나", "my older sister", 3), Person("형", "my older brother", 3),
-    Person("어머니", "my mother", 3), Person("아버지", "my father", 3),
+    Person("동생", "my younger sibling", 3), Person("어머니", "my mother", 3), Person("아버지", "my father", 3),
     Person("여동생", "my younger sister", 3), Person("남동생", "my younger brother", 3),
 )  # fmt: skip
+
+YOU = {"plain": Person("너", "you", 2), "polite": Person("당신", "you", 2), "formal": Person("당신", "you", 2)}
+COUNTRIES = (
+    ("한국", "Korean"), ("독일", "German"), ("미국", "American"), ("일본", "Japanese"), ("중국", "Chinese"),
+    ("영국", "British"), ("프랑스", "French"),
+)  # fmt: skip
+NAME = ("이름", "name")
+POINTED = (("이것", "this"), ("그것", "it"), ("저것", "that"))
+# said to somebody, whose name may come before or after
+GREETINGS = (
+    ("안녕하세요", "hello"), ("감사합니다", "thank you"), ("고맙습니다", "thank you"), ("고마워요", "thank you"),
+    ("미안합니다", "I am sorry"), ("미안해요", "I am sorry"), ("죄송합니다", "I am sorry"), ("안녕히 가세요", "goodbye"),
+    ("축하합니다", "congratulations"), ("어서 오세요", "welcome"), ("안녕히 주무세요", "good night"),
+    ("만나서 반갑습니다", "nice to meet you"), ("만나서 반가워요", "nice to meet you"),
+)  # fmt: skip
+# whom besides people by their names
+GREETED = (("선생님", "teacher"), ("의사 선생님", "doctor"), ("손님", "guest"), ("여러분", "everyone"))
+# asked of what somebody does
+ADVERBS_ASKED = (("언제", "when"), ("왜", "why"), ("어디에서", "where"))
 
 # tense → adverbials (Korean, English); English ones stand last
 TIMES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -277,9 +322,11 @@ GIVE = Verb(Stem("주"), "give", ("thing", "flower", "read", "baked", "picture")
 STATIVE = frozenset({"like", "dislike", "love", "remember", "live"})
 # verbs whose bare object is meant in general: 사과를 좋아한다, "likes apples"
 GENERIC = frozenset({"like", "dislike", "love"})
+# verbs of what happens to people, which nobody asks for
+UNASKED = frozenset({"lose", "receive"})
 # what an animal may be said to do
 ANIMALS_DO = frozenset({"eat", "drink", "like", "dislike", "look for", "wait for", "catch", "rest", "sleep", "swim",
-                        "walk", "run", "cry", "live"})  # fmt: skip
+                        "walk", "run", "play", "cry", "live"})  # fmt: skip
 # verbs that happen at once, which nobody is seen doing
 MOMENTARY = frozenset({"lose", "receive", "choose", "invite", "catch"})
 
@@ -289,6 +336,7 @@ OWNERS = {
     "우리": ("우리", "our"),
     "그": ("그의", "his"),
     "그녀": ("그녀의", "her"),
+    "당신": ("당신의", "your"),
 }
 
 GROUP: dict[Noun, str] = {noun: group for group, nouns in reversed(NOUNS.items()) for noun in nouns}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sightline.data.grammar import english, korean
-from sightline.data.grammar.korean import Level, Tense
+from sightline.data.grammar.korean import Level, Stem, Tense
 from sightline.data.grammar.lexicon import (
     ANIMALS_DO,
     FITTING,
@@ -20,6 +21,8 @@ from sightline.data.grammar.lexicon import (
     PEOPLE,
     STATIVE,
     TRANSITIVE,
+    UNITS,
+    YOU,
     Noun,
     Person,
     Verb,
@@ -35,6 +38,7 @@ class Word:
 
 
 Words = list[Word]
+Built = tuple[Words, Words, str]  # Korean, English, final punctuation
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,11 @@ class Draft:
         return self.draw.random() < share
 
 
+def said(phrase: Phrase) -> str:
+    """Its English."""
+    return " ".join(word.text for word in phrase.english)
+
+
 def words(text: str, concepts: frozenset[int]) -> Words:
     return [Word(one, concepts) for one in text.split()]
 
@@ -101,6 +110,44 @@ def verb_words(verb: str, tense: Tense, form: int, negative: bool) -> list[str]:
     return [english.third_person(verb) if form == 3 else verb]
 
 
+Mood = Literal["wish", "ability", "duty"]  # -고 싶다, -(으)ㄹ 수 있다, -어야 하다
+
+
+def predicate(draft: Draft, verb: Verb, tense: Tense, form: int, acting: frozenset[int], *, negative: bool = False,
+              asks: bool = False, mood: Mood | None = None) -> tuple[Words, Words]:  # fmt: skip
+    """What somebody does, in Korean and in English; of a question, the first English word is the auxiliary.
+
+    With a mood there are two concepts: what is done, and that it is wanted, can or must be done.
+    """
+    stem = verb.stem
+    # the auxiliaries of a question are those of a negation
+    not_ = negative or asks
+    meant = draft.concept() if mood else acting
+    if mood == "wish":
+        wish = Stem("싶", adjective=True)
+        main, ending = (
+            f"{stem.text}고",
+            wish.negated(tense, draft.level) if negative else wish.finite(tense, draft.level),
+        )
+        said = verb_words("want to", tense, form, not_)
+    elif mood == "ability":
+        there = Stem("없" if negative else "있", adjective=True)
+        main, ending = stem.adnominal("future"), f"수 {there.finite(tense, draft.level)}"
+        said = ["could" if tense == "past" else "can", *(["not"] if negative else [])]
+    elif mood == "duty":
+        main, ending = f"{stem.infinitive()}야", Stem("하").finite("present", draft.level)
+        said = ["must"]
+    else:
+        finite = stem.negated(tense, draft.level) if negative else stem.finite(tense, draft.level)
+        short = negative and draft.chance(0.4) and not stem.text.endswith("하") and tense != "progressive"
+        main, ending = ("안", stem.finite(tense, draft.level)) if short else ("", finite)
+        said = verb_words(verb.english, tense, form, not_)
+    if asks:
+        ending, said = korean.question(ending, draft.level), [word for word in said if word != "not"]
+    spoken = words(" ".join(said).replace("can not", "cannot"), meant)
+    return [*words(main, acting), *words(ending, meant)], [*spoken, *(words(verb.english, acting) if mood else [])]
+
+
 def person(draft: Draft, who: Person) -> Phrase:
     concept = draft.concept()
     return Phrase([Word(who.korean, concept)], words(who.english, concept), who.form)
@@ -118,9 +165,17 @@ def noun_phrase(draft: Draft, noun: Noun, *, kinds: str, generic: bool = False, 
     unfit = {"job": ("own",), "field": ("the", "this", "own", "number", "relative")}.get(group, ())
     kind = draft.draw.choice([one for one in kinds.split() if one not in unfit] or ["bare"])
     fitting = FITTING[noun]
-    if kind == "number" and noun.counter:
+    if kind == "number" and (noun.counter or noun.unit):
         number, said = draft.draw.choice(NUMBERS)
         counted = draft.concept()
+        if noun.unit:
+            measuring = draft.concept()
+            units = noun.unit if said == "one" else english.plural(noun.unit)
+            return Phrase(
+                [Word(noun.korean, concept), Word(number, counted), Word(UNITS[noun.unit], measuring)],
+                [Word(said, counted), *words(f"{units} of", measuring), Word(name, concept)],
+                3 if said == "one" else 4,
+            )
         name = noun.english if said == "one" else english.plural(noun.english)
         counters = [Word(noun.korean, concept), Word(number, counted), Word(noun.counter, concept)]
         return Phrase(counters, [Word(said, counted), *words(name, concept)], 3 if said == "one" else 4)
@@ -132,16 +187,7 @@ def noun_phrase(draft: Draft, noun: Noun, *, kinds: str, generic: bool = False, 
             [Word(said[1], pointing), *words(noun.english, concept)],
         )
     if kind == "own":
-        choices = (
-            [owner]
-            if owner in OWNERS
-            else [name for name in OWNERS if name != ("저" if draft.level == "plain" else "나")]
-        )
-        own, said = OWNERS[draft.draw.choice(choices)]
-        owning = draft.concept()
-        return Phrase(
-            [Word(own, owning), Word(noun.korean, concept)], [Word(said, owning), *words(noun.english, concept)]
-        )
+        return owned(draft, Phrase([Word(noun.korean, concept)], words(noun.english, concept)), owner)
     if kind == "adjective" and fitting:
         adjective, describing = draft.draw.choice(fitting), draft.concept()
         draft.combinations.append((adjective.english, noun.english))
@@ -155,6 +201,15 @@ def noun_phrase(draft: Draft, noun: Noun, *, kinds: str, generic: bool = False, 
         return relative(draft, noun, concept, name, many, depth)
     article = [Word(english.article(name), concept)] if noun.counter and not many else []
     return Phrase([Word(noun.korean, concept)], [*article, *words(name, concept)], form)
+
+
+def owned(draft: Draft, what: Phrase, owner: str | None = None) -> Phrase:
+    """Somebody's: that of the `owner`, if a pronoun, or of anybody."""
+    unfit = ("저", "당신") if draft.level == "plain" else ("나",)
+    choices = [owner] if owner in OWNERS else [name for name in OWNERS if name not in unfit]
+    own, said = OWNERS[draft.draw.choice(choices)]
+    owning = draft.concept()
+    return Phrase([Word(own, owning), *what.korean], [Word(said, owning), *what.english])
 
 
 def relative(draft: Draft, noun: Noun, concept: frozenset[int], name: str, many: bool, depth: int) -> Phrase:
@@ -213,7 +268,11 @@ def indefinite(phrase: Phrase) -> Phrase:
     )
 
 
-def object_of(draft: Draft, verb: Verb, *, depth: int, kinds: str, owner: str | None = None) -> Phrase:
+def object_of(draft: Draft, verb: Verb, *, depth: int, kinds: str, owner: str | None = None,
+              subject: str = "") -> Phrase:  # fmt: skip
+    """What, or whom but the `subject` (in English), somebody does something to."""
+    if {"person", "job"} & set(verb.objects) and draft.chance(0.4):
+        return somebody(draft, subject)
     noun = draft.draw.choice(NOUNS[draft.draw.choice(verb.objects)])
     draft.combinations.append((verb.english, noun.english))
     generic = verb.english in GENERIC
@@ -225,6 +284,15 @@ def speakers(level: Level) -> list[Person]:
     """Who may be spoken of: 저 belongs to the polite levels, 나 to the others."""
     unfit = {"plain": "저", "polite": "나", "formal": ""}[level]
     return [one for one in PEOPLE if one.korean != unfit]
+
+
+def somebody(draft: Draft, subject: str) -> Phrase:
+    """A person or "you", but not the `subject` (in English), as an object."""
+    speaker = ("I", "we")
+    unfit = speaker if subject in speaker else (subject,)
+    who = draft.draw.choice([one for one in (*speakers(draft.level), YOU[draft.level]) if one.english not in unfit])
+    concept = draft.concept()
+    return Phrase([Word(who.korean, concept)], words(who.object or who.english, concept), who.form)
 
 
 def subject_phrase(draft: Draft, verb: Verb, depth: int, *, known: bool) -> tuple[Phrase, str | None]:

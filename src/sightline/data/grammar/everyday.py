@@ -1,0 +1,126 @@
+"""What people say to each other: greetings, the weather, requests."""
+
+from __future__ import annotations
+
+from sightline.data.grammar import being, korean
+from sightline.data.grammar.korean import Tense
+from sightline.data.grammar.lexicon import (
+    FALLING,
+    GIVE,
+    GREETED,
+    GREETINGS,
+    MOTION,
+    NOUNS,
+    PEOPLE,
+    PLACES,
+    STATIVE,
+    TIMES,
+    TRANSITIVE,
+    UNASKED,
+    WEATHER,
+)  # fmt: skip
+from sightline.data.grammar.phrases import (
+    Built,
+    Draft,
+    Phrase,
+    Word,
+    Words,
+    be,
+    fixed,
+    noun_phrase,
+    object_of,
+    verb_words,
+    words,
+)  # fmt: skip
+
+
+def greeting(draft: Draft, depth: int) -> Built:
+    """안녕하세요, 민수 씨. Or: 선생님, 감사합니다. Or: 안녕하세요, 저는 학생입니다."""
+    greeted = fixed(draft, draft.draw.choice(GREETINGS))
+    if draft.chance(0.1):
+        return greeted.korean, greeted.english, "."
+    if draft.chance(0.3):
+        greeted = fixed(draft, GREETINGS[0])
+        draft.level = draft.draw.choice(("formal", "polite"))
+        korean_words, english, end = being.identity(draft, 0)
+        return [*_paused(greeted.korean), *korean_words], [*_paused(greeted.english), *english], end
+    names = [(f"{one.korean} 씨", one.english) for one in PEOPLE if one.english[0].isupper() and one.form == 3]
+    who = fixed(draft, draft.draw.choice([*names, *GREETED]))
+    first, then = (greeted.korean, who.korean) if draft.chance(0.5) else (who.korean, greeted.korean)
+    return [*_paused(first), *then], [*_paused(greeted.english), *who.english], "."
+
+
+def _paused(said: Words) -> Words:
+    return [*said[:-1], Word(said[-1].text + ",", said[-1].concepts)]
+
+
+def weather(draft: Draft, depth: int) -> Built:
+    """오늘 날씨가 좋습니다. Or: 어제 서울에 비가 왔습니다."""
+    tense: Tense = draft.draw.choice(("present", "past", "future", "progressive"))
+    asks, negative = draft.chance(0.2) and draft.level != "plain", draft.chance(0.15)
+    negative = negative and not asks
+    if draft.chance(0.5):
+        tense = "past" if tense == "past" else "present"
+        times = (("오늘", "today"), ("요즘", "these days")) if tense == "present" else TIMES["past"]
+        time = fixed(draft, draft.draw.choice(times)) if draft.chance(0.7) else Phrase([], [])
+        adjective = draft.draw.choice(WEATHER)
+        concept = draft.concept()
+        form, described = being.described_as(draft, adjective.stem, adjective.english, tense, negative)
+        if asks:
+            form[-1] = Word(korean.question(form[-1].text, draft.level), form[-1].concepts)
+        is_, what = Word(be(tense, 3), form[-1].concepts), words("the weather", concept)
+        english = [is_, *what, *described] if asks else [*what, is_, *described]
+        return [*time.korean, Word("날씨가", concept), *form], [*english, *time.english], "?" if asks else "."
+    time = fixed(draft, draft.draw.choice(TIMES[tense])) if draft.chance(0.7) else Phrase([], [])
+    where = Phrase([], [])
+    if draft.chance(0.4):
+        place, there = draft.draw.choice(PLACES["city"])
+        where = fixed(draft, (place.removesuffix("서"), there))
+    falling, said = draft.draw.choice(FALLING)
+    what, acting = draft.concept(), draft.concept()
+    form = MOTION[1].stem.negated(tense, draft.level) if negative else MOTION[1].stem.finite(tense, draft.level)
+    *auxiliaries, main = verb_words(said, tense, 3, negative or asks)
+    spoken = [*words(" ".join(word for word in auxiliaries if negative or word != "not"), acting), Word(main, what)]
+    it = Word("it", acting)
+    english = [spoken[0], it, *spoken[1:]] if asks else [it, *spoken]
+    finite = words(korean.question(form, draft.level) if asks else form, acting)
+    after = [*where.english, *time.english]
+    return (
+        [*time.korean, *where.korean, Word(korean.subject(falling), what), *finite],
+        [*english, *after],
+        "?" if asks else ".",
+    )
+
+
+def request(draft: Draft, depth: int) -> Built:
+    """책을 읽으세요. Or: 커피 한 잔 주세요."""
+    acting = draft.concept()
+    please = [] if draft.level == "plain" else [Word("please", acting)]
+    if draft.chance(0.4):
+        group = draft.draw.choice(("drink", "drink", "meal", "produce", "thing", "read"))
+        thing = noun_phrase(draft, draft.draw.choice(NOUNS[group]), kinds="bare number number the this")
+        # what is counted is often asked for without its particle
+        bare = len(thing.korean) == 3 and draft.chance(0.5)
+        asked = thing.korean if bare else thing.with_particle(korean.object_)
+        given = Phrase(
+            [Word("나에게" if draft.level == "plain" else "저에게", own := draft.concept())], [Word("me", own)]
+        )
+        if draft.chance(0.7):
+            given = Phrase([], [Word("me", acting)])
+        form = GIVE.stem.request(draft.level)
+        english = [*please, Word("give", acting), *given.english, *thing.english]
+        return [*given.korean, *asked, Word(form, acting)], english, "."
+    verb = draft.draw.choice([one for one in TRANSITIVE if one.english not in STATIVE | UNASKED])
+    thing = object_of(draft, verb, depth=0, kinds="bare bare number the this own", subject="you")
+    place = Phrase([], [])
+    if verb.places and draft.chance(0.4):
+        place = fixed(draft, draft.draw.choice(PLACES[draft.draw.choice(verb.places)]))
+        draft.combinations.append((verb.english, place.english[-1].text))
+    negative = draft.chance(0.2)
+    form = words(verb.stem.request(draft.level, negative=negative), acting)
+    spoken = words(f"do not {verb.english}" if negative else verb.english, acting)
+    return (
+        [*place.korean, *thing.with_particle(korean.object_), *form],
+        [*please, *spoken, *thing.english, *place.english],
+        ".",
+    )
