@@ -11,8 +11,8 @@ from sightline.data.grammar.lexicon import (
     GROUP,
     LOCATIONS,
     NAME,
+    NAMED,
     NOUNS,
-    PEOPLE,
     POINTED,
     YOU,
     Noun,
@@ -36,7 +36,6 @@ from sightline.data.grammar.phrases import (
 )  # fmt: skip
 
 _HAD = ("thing", "read", "machine", "animal", "clothes")
-_NAMES = tuple(one for one in PEOPLE if one.english[0].isupper() and one.form == 3)
 
 
 def identity(draft: Draft, depth: int) -> Built:
@@ -58,7 +57,7 @@ def identity(draft: Draft, depth: int) -> Built:
     if not (asks or past or negative) and draft.chance(0.04):
         who, named = owned(draft, fixed(draft, NAME)), True
     if named:
-        what = person(draft, draft.draw.choice(_NAMES))
+        what = person(draft, draft.draw.choice(NAMED))
     elif draft.chance(0.08):
         country, people = draft.draw.choice(COUNTRIES)
         concept = draft.concept()

@@ -9,9 +9,8 @@ from sightline.data.grammar.lexicon import (
     GIVE,
     GREETED,
     GREETINGS,
-    MOTION,
+    NAMED,
     NOUNS,
-    PEOPLE,
     PLACES,
     STATIVE,
     TIMES,
@@ -29,7 +28,7 @@ from sightline.data.grammar.phrases import (
     fixed,
     noun_phrase,
     object_of,
-    verb_words,
+    predicate,
     words,
 )  # fmt: skip
 
@@ -44,7 +43,7 @@ def greeting(draft: Draft, depth: int) -> Built:
         draft.level = draft.draw.choice(("formal", "polite"))
         korean_words, english, end = being.identity(draft, 0)
         return [*_paused(greeted.korean), *korean_words], [*_paused(greeted.english), *english], end
-    names = [(f"{one.korean} 씨", one.english) for one in PEOPLE if one.english[0].isupper() and one.form == 3]
+    names = [(f"{one.korean} 씨", one.english) for one in NAMED]
     who = fixed(draft, draft.draw.choice([*names, *GREETED]))
     first, then = (greeted.korean, who.korean) if draft.chance(0.5) else (who.korean, greeted.korean)
     return [*_paused(first), *then], [*_paused(greeted.english), *who.english], "."
@@ -56,40 +55,39 @@ def _paused(said: Words) -> Words:
 
 def weather(draft: Draft, depth: int) -> Built:
     """오늘 날씨가 좋습니다. Or: 어제 서울에 비가 왔습니다."""
-    tense: Tense = draft.draw.choice(("present", "past", "future", "progressive"))
     asks, negative = draft.chance(0.2) and draft.level != "plain", draft.chance(0.15)
-    negative = negative and not asks
-    if draft.chance(0.5):
-        tense = "past" if tense == "past" else "present"
-        times = (("오늘", "today"), ("요즘", "these days")) if tense == "present" else TIMES["past"]
-        time = fixed(draft, draft.draw.choice(times)) if draft.chance(0.7) else Phrase([], [])
-        adjective = draft.draw.choice(WEATHER)
-        concept = draft.concept()
-        form, described = being.described_as(draft, adjective.stem, adjective.english, tense, negative)
-        if asks:
-            form[-1] = Word(korean.question(form[-1].text, draft.level), form[-1].concepts)
-        is_, what = Word(be(tense, 3), form[-1].concepts), words("the weather", concept)
-        english = [is_, *what, *described] if asks else [*what, is_, *described]
-        return [*time.korean, Word("날씨가", concept), *form], [*english, *time.english], "?" if asks else "."
+    tell = _falling if draft.chance(0.5) else _good_or_bad
+    return tell(draft, asks, negative and not asks)
+
+
+def _good_or_bad(draft: Draft, asks: bool, negative: bool) -> Built:
+    tense: Tense = draft.draw.choice(("present", "present", "past"))
+    times = (("오늘", "today"), ("요즘", "these days")) if tense == "present" else TIMES["past"]
+    time = fixed(draft, draft.draw.choice(times)) if draft.chance(0.7) else Phrase([], [])
+    adjective, what = draft.draw.choice(WEATHER), fixed(draft, ("날씨가", "the weather"))
+    form, described = being.described_as(draft, adjective.stem, adjective.english, tense, negative)
+    is_ = Word(be(tense, 3), form[-1].concepts)
+    if asks:
+        form[-1] = Word(korean.question(form[-1].text, draft.level), form[-1].concepts)
+        return [*time.korean, *what.korean, *form], [is_, *what.english, *described, *time.english], "?"
+    return [*time.korean, *what.korean, *form], [*what.english, is_, *described, *time.english], "."
+
+
+def _falling(draft: Draft, asks: bool, negative: bool) -> Built:
+    tense: Tense = draft.draw.choice(("present", "past", "future", "progressive"))
     time = fixed(draft, draft.draw.choice(TIMES[tense])) if draft.chance(0.7) else Phrase([], [])
     where = Phrase([], [])
     if draft.chance(0.4):
         place, there = draft.draw.choice(PLACES["city"])
         where = fixed(draft, (place.removesuffix("서"), there))
-    falling, said = draft.draw.choice(FALLING)
-    what, acting = draft.concept(), draft.concept()
-    form = MOTION[1].stem.negated(tense, draft.level) if negative else MOTION[1].stem.finite(tense, draft.level)
-    *auxiliaries, main = verb_words(said, tense, 3, negative or asks)
-    spoken = [*words(" ".join(word for word in auxiliaries if negative or word != "not"), acting), Word(main, what)]
-    it = Word("it", acting)
-    english = [spoken[0], it, *spoken[1:]] if asks else [it, *spoken]
-    finite = words(korean.question(form, draft.level) if asks else form, acting)
-    after = [*where.english, *time.english]
-    return (
-        [*time.korean, *where.korean, Word(korean.subject(falling), what), *finite],
-        [*english, *after],
-        "?" if asks else ".",
-    )
+    what = draft.draw.choice(list(FALLING))
+    acting = draft.concept()
+    finite, spoken = predicate(draft, FALLING[what], tense, 3, acting, negative=negative, asks=asks)
+    # who or what rains, only English says
+    it, after = Word("it", acting), [*where.english, *time.english]
+    said = [spoken[0], it, *spoken[1:]] if asks else [it, *spoken]
+    korean_words = [*time.korean, *where.korean, Word(korean.subject(what), acting), *finite]
+    return korean_words, [*said, *after], "?" if asks else "."
 
 
 def request(draft: Draft, depth: int) -> Built:
@@ -102,11 +100,8 @@ def request(draft: Draft, depth: int) -> Built:
         # what is counted is often asked for without its particle
         bare = len(thing.korean) == 3 and draft.chance(0.5)
         asked = thing.korean if bare else thing.with_particle(korean.object_)
-        given = Phrase(
-            [Word("나에게" if draft.level == "plain" else "저에게", own := draft.concept())], [Word("me", own)]
-        )
-        if draft.chance(0.7):
-            given = Phrase([], [Word("me", acting)])
+        to_me = fixed(draft, ("나에게" if draft.level == "plain" else "저에게", "me"))
+        given = to_me if draft.chance(0.3) else Phrase([], [Word("me", acting)])
         form = GIVE.stem.request(draft.level)
         english = [*please, Word("give", acting), *given.english, *thing.english]
         return [*given.korean, *asked, Word(form, acting)], english, "."

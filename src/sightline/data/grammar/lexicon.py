@@ -252,7 +252,7 @@ WEATHER: tuple[Adjective, ...] = (
     _adjective("덥", "hot", "", "ㅂ"), _adjective("따뜻하", "warm", ""), _adjective("시원하", "cool", ""),
     _adjective("맑", "clear", ""), _adjective("흐리", "cloudy", ""),
 )  # fmt: skip
-FALLING = (("비", "rain"), ("눈", "snow"))
+FALLING = {"비": Verb(Stem("오"), "rain"), "눈": Verb(Stem("오"), "snow")}
 
 PEOPLE: tuple[Person, ...] = (
     Person("나", "I", 1, "me"), Person("저", "I", 1, "me"), Person("우리", "we", 4, "us"), Person("그", "he", 3, "him"),
@@ -263,6 +263,7 @@ PEOPLE: tuple[Person, ...] = (
     Person("여동생", "my younger sister", 3), Person("남동생", "my younger brother", 3),
 )  # fmt: skip
 
+NAMED = tuple(one for one in PEOPLE if one.english[0].isupper() and one.form == 3)
 YOU = {"plain": Person("너", "you", 2), "polite": Person("당신", "you", 2), "formal": Person("당신", "you", 2)}
 COUNTRIES = (
     ("한국", "Korean"), ("독일", "German"), ("미국", "American"), ("일본", "Japanese"), ("중국", "Chinese"),

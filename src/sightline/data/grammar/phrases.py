@@ -125,10 +125,8 @@ def predicate(draft: Draft, verb: Verb, tense: Tense, form: int, acting: frozens
     meant = draft.concept() if mood else acting
     if mood == "wish":
         wish = Stem("싶", adjective=True)
-        main, ending = (
-            f"{stem.text}고",
-            wish.negated(tense, draft.level) if negative else wish.finite(tense, draft.level),
-        )
+        main = f"{stem.text}고"
+        ending = wish.negated(tense, draft.level) if negative else wish.finite(tense, draft.level)
         said = verb_words("want to", tense, form, not_)
     elif mood == "ability":
         there = Stem("없" if negative else "있", adjective=True)

@@ -13,7 +13,7 @@ from sightline.data.grammar.lexicon import (
     MEANS,
     MOMENTARY,
     MOTION,
-    PEOPLE,
+    NAMED,
     PLACES,
     STATIVE,
     TIMES,
@@ -109,7 +109,7 @@ def _details(draft: Draft, verb: Verb, subject: str) -> list[Phrase]:
         draft.combinations.append((verb.english, details[0].english[-1].text))
         return details
     if draft.chance(0.1) and verb.english not in STATIVE:
-        friend = person(draft, draft.draw.choice([one for one in PEOPLE if one.english[0].isupper() and one.form == 3]))
+        friend = person(draft, draft.draw.choice(NAMED))
         with_ = friend.english[0].concepts
         together = [*friend.with_particle(korean.and_), Word("함께", with_)]
         details.append(Phrase(together, [Word("with", with_), *friend.english]))
