@@ -102,7 +102,7 @@ def quality(draft: Draft, depth: int) -> Built:
     """Something is somehow: 민수가 쓴 책은 재미있습니다."""
     adjective = draft.draw.choice(ADJECTIVES)
     noun = draft.draw.choice(NOUNS[draft.draw.choice(adjective.classes)])
-    kinds = "bare the this own relative relative" if depth else "bare the this own"
+    kinds = "bare bare the this own" + (" relative relative relative" if depth else "")
     if GROUP[noun] in ("person", "job") and draft.chance(0.5):
         what = person(draft, draft.draw.choice(speakers(draft.level)))
     else:

@@ -47,7 +47,7 @@ def action(draft: Draft, depth: int) -> Built:
         verb = GIVE
     tense = clause_tense(draft, verb)
     asks = draft.chance(0.12)
-    dropped = draft.chance(0.5 if asks else 0.1) and draft.level != "plain"
+    dropped = draft.chance(0.5 if asks else 0.14) and draft.level != "plain"
     acting = draft.concept()
     if asks and draft.level == "plain":
         asks = False
@@ -113,7 +113,7 @@ def _details(draft: Draft, verb: Verb, subject: str) -> list[Phrase]:
         with_ = friend.english[0].concepts
         together = [*friend.with_particle(korean.and_), Word("함께", with_)]
         details.append(Phrase(together, [Word("with", with_), *friend.english]))
-    if verb.places and draft.chance(0.4 if verb.objects else 0.9):
+    if verb.places and draft.chance(0.4 if verb.objects else 0.6):
         details.append(fixed(draft, draft.draw.choice(PLACES[draft.draw.choice(verb.places)])))
         draft.combinations.append((verb.english, details[-1].english[-1].text))
     return details
