@@ -1,0 +1,46 @@
+"""The demo's two trainings, side by side: what they say, and that what stops the demo stops and saves them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sightline.run import Run
+
+COMMAND = (sys.executable, "-m", "sightline", "demo", "--folder")
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core trains one after the other")
+def test_what_stops_the_demo_stops_and_saves_both(tmp_path: Path) -> None:
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen([*COMMAND, "runs"], cwd=tmp_path, **both) as demo:
+        assert demo.stdout is not None
+        begun, said = set(), []
+        for line in demo.stdout:
+            said.append(line)
+            if "| batches:" in line:
+                begun.add(line.split()[0])
+            if len(begun) == 2:
+                break
+        assert begun == {"gru-ko-en", "transformer-ko-en"}, said
+        time.sleep(2)
+        demo.send_signal(signal.SIGTERM)
+        said += demo.stdout
+    assert demo.returncode == 143, said
+    for name in ("demo-gru", "demo-transformer"):
+        assert list((tmp_path / "runs" / name / "checkpoints").iterdir()), said
+        assert Run(tmp_path / "runs" / name).begun
+
+
+def test_what_one_training_cannot_do_ends_both(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    done = subprocess.run([*COMMAND, "file"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "file" in done.stdout + done.stderr
