@@ -9,11 +9,14 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sightline.cli.common import say
+
+if TYPE_CHECKING:
+    from sightline.run import Run
 
 SENTENCE = "나는 인공지능을 공부하는 학생입니다."
 # recipe → what the table calls it
@@ -40,17 +43,17 @@ def demo(
     from sightline.training import train_run
 
     paths = {recipe: Path(folder) / f"demo-{recipe.removesuffix('-ko-en')}" for recipe in MODELS}
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    each = max(1, threads // len(MODELS))
-    open_ = {recipe: path for recipe, path in paths.items() if fresh or not Run(path).weights.exists()}
-    if threads > 1 and open_:
-        _train_at_once(open_, each, fresh)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    own = {recipe: _own(Run(path), max(1, cores // len(MODELS)), fresh) for recipe, path in paths.items()}
+    open_ = [recipe for recipe, path in paths.items() if fresh or not Run(path).weights.exists()]
+    if cores > 1 and open_:
+        _train_at_once({recipe: (paths[recipe], own[recipe]) for recipe in open_}, fresh)
         fresh = False
     trained = {}
     for recipe, title in MODELS.items():
-        say(f"\n{title}: sightline train {recipe} training.threads={each}")
+        say(f"\n{title}: sightline train {' '.join([recipe, *own[recipe]])}")
         where, text = config.read(recipe)
-        values = config.override(config.parse(where, text), [f"training.threads={each}"])
+        values = config.override(config.parse(where, text), own[recipe])
         settings = config.validate(TranslationSettings, values, where, text)
         outcome, evaluations = train_run(settings, paths[recipe], fresh=fresh, report=say, log=_log)
         trained[title] = (paths[recipe], outcome, evaluations)
@@ -69,8 +72,15 @@ def demo(
     )
 
 
-def _train_at_once(paths: Mapping[str, Path], threads: int, fresh: bool) -> None:
-    """Trains every recipe in a process of its own with so many threads, and says what they say.
+def _own(run: Run, threads: int, fresh: bool) -> list[str]:
+    """What this machine adds to a recipe: so many threads, or what a run that exists was begun with elsewhere."""
+    if run.exists and not fresh:
+        threads = run.read_config().get("training", {}).get("threads")
+    return [f"training.threads={threads}"] if threads else []
+
+
+def _train_at_once(runs: Mapping[str, tuple[Path, list[str]]], fresh: bool) -> None:
+    """Trains every recipe in a process of its own, with its run directory and overrides, and says what they say.
 
     Processes with a core each do more together than one after the other with all cores, which wait for each other.
     What asks this to stop is passed on once, and they save what they have.
@@ -81,14 +91,14 @@ def _train_at_once(paths: Mapping[str, Path], threads: int, fresh: bool) -> None
         recipe: subprocess.Popen(
             [
                 *(sys.executable, "-m", "sightline", "train", recipe, "--run", str(path)),
-                *(f"training.threads={threads}", *(["--fresh"] if fresh else [])),
+                *(*own, *(["--fresh"] if fresh else [])),
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,  # or Ctrl-C would reach them twice, and the second time they would not save
         )
-        for recipe, path in paths.items()
+        for recipe, (path, own) in runs.items()
     }
     said = [threading.Thread(target=_say_after, args=(recipe, child)) for recipe, child in children.items()]
     for one in said:
@@ -104,9 +114,12 @@ def _train_at_once(paths: Mapping[str, Path], threads: int, fresh: bool) -> None
             time.sleep(0.1)
     for one in said:
         one.join()
-    for child in children.values():
-        if child.returncode:
-            raise SystemExit(child.returncode)
+    if stopper.requested:
+        raise SystemExit(128 + stopper.requested)
+    codes = [child.returncode for child in children.values() if child.returncode]
+    if codes:
+        # below 0 is what a signal ended, such as the one above
+        raise SystemExit(max(1, *codes))
 
 
 def _say_after(recipe: str, child: subprocess.Popen[str]) -> None:
