@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -40,13 +39,14 @@ def demo(
     from sightline import config
     from sightline.run import Run
     from sightline.tasks.translation import TranslationSettings
+    from sightline.train.machine import setup
     from sightline.training import train_run
 
     paths = {recipe: Path(folder) / f"demo-{recipe.removesuffix('-ko-en')}" for recipe in MODELS}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    own = {recipe: _own(Run(path), max(1, cores // len(MODELS)), fresh) for recipe, path in paths.items()}
+    threads = setup()
+    own = {recipe: _own(Run(path), max(1, threads // len(MODELS)), fresh) for recipe, path in paths.items()}
     open_ = [recipe for recipe, path in paths.items() if fresh or not Run(path).weights.exists()]
-    if cores > 1 and open_:
+    if threads > 1 and open_:
         _train_at_once({recipe: (paths[recipe], own[recipe]) for recipe in open_}, fresh)
         fresh = False
     trained = {}
@@ -87,12 +87,10 @@ def _train_at_once(runs: Mapping[str, tuple[Path, list[str]]], fresh: bool) -> N
     """
     from sightline.train.stopper import Stopper
 
+    command, again = (sys.executable, "-m", "sightline", "train"), ["--fresh"] * fresh
     children = {
         recipe: subprocess.Popen(
-            [
-                *(sys.executable, "-m", "sightline", "train", recipe, "--run", str(path)),
-                *(*own, *(["--fresh"] if fresh else [])),
-            ],
+            [*command, recipe, "--run", str(path), *own, *again],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -60,8 +60,7 @@ def identity(draft: Draft, depth: int) -> Built:
         what = person(draft, draft.draw.choice(NAMED))
     elif draft.chance(0.08):
         country, people = draft.draw.choice(COUNTRIES)
-        concept = draft.concept()
-        what = Phrase(words(f"{country} 사람", concept), words(people, concept))
+        what = fixed(draft, (f"{country} 사람", people))
     else:
         kinds = "bare adjective relative relative relative" if depth else "bare adjective"
         noun = draft.draw.choice(NOUNS["job"])
@@ -80,7 +79,7 @@ def _be(draft: Draft, who: Phrase, what: Phrase, being: frozenset[int], *, past:
         form = korean.question(form, draft.level) if asks else form
         predicate = [*what.korean[:-1], Word(form, last.concepts | being)]
     is_, not_ = Word(be("past" if past else "present", who.form), being), [Word("not", being)] * negative
-    topic = who.with_particle(korean.topic) if who.korean else []
+    topic = who.with_particle(korean.topic)
     if asks:
         return [*topic, *predicate], [is_, *who.english, *what.english], "?"
     return [*topic, *predicate], [*who.english, is_, *not_, *what.english], "."
@@ -88,13 +87,11 @@ def _be(draft: Draft, who: Phrase, what: Phrase, being: frozenset[int], *, past:
 
 def pointing(draft: Draft, depth: int) -> Built:
     """What something is that is pointed at: 이것은 제 책입니다."""
-    pointed = draft.concept()
-    shown, called = draft.draw.choice(POINTED)
+    this = fixed(draft, draft.draw.choice(POINTED))
     noun = draft.draw.choice(NOUNS[draft.draw.choice((*_HAD, "flower", "produce", "drink", "meal"))])
     what = noun_phrase(draft, noun, kinds="bare bare adjective own")
     asks = draft.chance(0.25) and draft.level != "plain"
     negative = draft.chance(0.2) and not asks
-    this = Phrase([Word(shown, pointed)], [Word(called, pointed)])
     return _be(draft, this, what, draft.concept(), negative=negative, asks=asks)
 
 
@@ -157,7 +154,7 @@ def having(draft: Draft, depth: int) -> Built:
     what = noun_phrase(draft, _had(draft), kinds="bare" if none or asks else "bare bare number adjective")
     said = verb_words("have", "past" if past else "present", who.form, none or asks)
     spoken = words(" ".join(word for word in said if none or word != "not"), acting)
-    topic = who.with_particle(korean.topic) if who.korean else []
+    topic = who.with_particle(korean.topic)
     korean_words = [*topic, *what.with_particle(korean.subject), *_there_is(draft, none, past, asks, acting)]
     if asks:
         return korean_words, [spoken[0], *who.english, *spoken[1:], *what.english], "?"

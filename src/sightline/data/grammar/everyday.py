@@ -28,6 +28,7 @@ from sightline.data.grammar.phrases import (
     fixed,
     noun_phrase,
     object_of,
+    place_of,
     predicate,
     words,
 )  # fmt: skip
@@ -107,10 +108,7 @@ def request(draft: Draft, depth: int) -> Built:
         return [*given.korean, *asked, Word(form, acting)], english, "."
     verb = draft.draw.choice([one for one in TRANSITIVE if one.english not in STATIVE | UNASKED])
     thing = object_of(draft, verb, depth=0, kinds="bare bare number the this own", subject="you")
-    place = Phrase([], [])
-    if verb.places and draft.chance(0.4):
-        place = fixed(draft, draft.draw.choice(PLACES[draft.draw.choice(verb.places)]))
-        draft.combinations.append((verb.english, place.english[-1].text))
+    place = place_of(draft, verb, 0.4)
     negative = draft.chance(0.2)
     form = words(verb.stem.request(draft.level, negative=negative), acting)
     spoken = words(f"do not {verb.english}" if negative else verb.english, acting)

@@ -19,6 +19,7 @@ from sightline.data.grammar.lexicon import (
     NUMBERS,
     OWNERS,
     PEOPLE,
+    PLACES,
     STATIVE,
     TRANSITIVE,
     UNITS,
@@ -43,13 +44,15 @@ Built = tuple[Words, Words, str]  # Korean, English, final punctuation
 
 @dataclass(frozen=True)
 class Phrase:
-    """The same thing said in both languages. `bare` is the Korean's last word without its particle."""
+    """The same thing said in both languages, the Korean without its particle; either may leave it out."""
 
     korean: Words
     english: Words
     form: int = 3  # of the English verb that agrees with it
 
     def with_particle(self, attach: Callable[[str], str]) -> Words:
+        if not self.korean:
+            return []
         last = self.korean[-1]
         return [*self.korean[:-1], Word(attach(last.text), last.concepts)]
 
@@ -87,6 +90,15 @@ def fixed(draft: Draft, pair: tuple[str, str]) -> Phrase:
     """An adverbial, which means one thing as a whole."""
     concept = draft.concept()
     return Phrase(words(pair[0], concept), words(pair[1], concept))
+
+
+def place_of(draft: Draft, verb: Verb, share: float) -> Phrase:
+    """Where something is done, of so many of the verbs that have a place; nothing for the others."""
+    if not verb.places or not draft.chance(share):
+        return Phrase([], [])
+    place = fixed(draft, draft.draw.choice(PLACES[draft.draw.choice(verb.places)]))
+    draft.combinations.append((verb.english, place.english[-1].text))
+    return place
 
 
 def be(tense: Tense, form: int) -> str:

@@ -13,7 +13,6 @@ from sightline.data.grammar.lexicon import (
     NAME,
     NOUNS,
     PEOPLE,
-    PLACES,
     POINTED,
     STATIVE,
     TRANSITIVE,
@@ -33,6 +32,7 @@ from sightline.data.grammar.phrases import (
     object_of,
     owned,
     person,
+    place_of,
     predicate,
     said,
     verb_words,
@@ -47,10 +47,10 @@ def what(draft: Draft, depth: int) -> Built:
     tense = clause_tense(draft, verb)
     acting, asked = draft.concept(), draft.concept()
     who = _asked_of(draft, acting)
-    where = _place(draft, verb, 0.6)
+    where = place_of(draft, verb, 0.6)
     finite, spoken = predicate(draft, verb, tense, who.form, acting, asks=True)
     return (
-        [*_topic(who), *where.korean, Word("무엇을", asked), *finite],
+        [*who.with_particle(korean.topic), *where.korean, Word("무엇을", asked), *finite],
         [Word("what", asked), spoken[0], *who.english, *spoken[1:], *where.english],
         "?",
     )
@@ -62,7 +62,7 @@ def who(draft: Draft, depth: int) -> Built:
     verb = draft.draw.choice((*TRANSITIVE, *MOTION))
     tense = clause_tense(draft, verb)
     acting, asked = draft.concept(), draft.concept()
-    place = _place(draft, verb, 0.4 if verb.objects else 1)
+    place = place_of(draft, verb, 0.4 if verb.objects else 1)
     objects, said_object = _object(draft, verb)
     finite = words(korean.question(verb.stem.finite(tense, draft.level), draft.level), acting)
     spoken = words(" ".join(verb_words(verb.english, tense, 3, False)), acting)
@@ -85,11 +85,11 @@ def adverb(draft: Draft, depth: int) -> Built:
     if verb in MOTION and word == "where":
         korean_word = "어디에"
     who = _asked_of(draft, acting)
-    place = _place(draft, verb, 0.8) if verb in MOTION and word != "where" else Phrase([], [])
+    place = place_of(draft, verb, 0.8) if verb in MOTION and word != "where" else Phrase([], [])
     objects, said_object = _object(draft, verb, said(who))
     finite, spoken = predicate(draft, verb, draft.draw.choice(tenses), who.form, acting, asks=True)
     return (
-        [*_topic(who), Word(korean_word, asked), *place.korean, *objects, *finite],
+        [*who.with_particle(korean.topic), Word(korean_word, asked), *place.korean, *objects, *finite],
         [Word(word, asked), spoken[0], *who.english, *spoken[1:], *said_object, *place.english],
         "?",
     )
@@ -112,7 +112,7 @@ def who_is(draft: Draft, depth: int) -> Built:
     else:
         group = draft.draw.choice(("person", "job"))
         subject = definite(noun_phrase(draft, draft.draw.choice(NOUNS[group]), kinds="bare the this own"))
-    topic = _topic(subject)
+    topic = subject.with_particle(korean.topic)
     if kind == "name" and draft.chance(0.3):
         # the name of who is asked, whom Korean leaves out
         named = draft.concept()
@@ -137,18 +137,6 @@ def _asked_of(draft: Draft, acting: frozenset[int]) -> Phrase:
     if draft.chance(0.5):
         return Phrase([], [Word("you", acting)], 2)
     return person(draft, draft.draw.choice([one for one in PEOPLE if one.form == 3]))
-
-
-def _topic(who: Phrase) -> Words:
-    return who.with_particle(korean.topic) if who.korean else []
-
-
-def _place(draft: Draft, verb: Verb, share: float) -> Phrase:
-    if not verb.places or not draft.chance(share):
-        return Phrase([], [])
-    place = fixed(draft, draft.draw.choice(PLACES[draft.draw.choice(verb.places)]))
-    draft.combinations.append((verb.english, place.english[-1].text))
-    return place
 
 
 def _object(draft: Draft, verb: Verb, subject: str = "") -> tuple[Words, Words]:

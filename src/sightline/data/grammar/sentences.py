@@ -32,6 +32,7 @@ from sightline.data.grammar.phrases import (
     fixed,
     object_of,
     person,
+    place_of,
     predicate,
     said,
     somebody,
@@ -68,19 +69,19 @@ def action(draft: Draft, depth: int) -> Built:
     subject = said(who)
     objects, said_object = _object(draft, verb, depth, owner, subject)
     details = _details(draft, verb, subject)
-    time = None
+    time = Phrase([], [])
     if verb.english not in STATIVE and draft.chance(0.45):
         time = fixed(draft, draft.draw.choice(TIMES[tense]))
     negative = draft.chance(0.2) and not asks
     mood = _mood(draft, verb, tense, who.form, asks, negative)
     finite, spoken = predicate(draft, verb, tense, who.form, acting, negative=negative, asks=asks, mood=mood)
-    topic = who.with_particle(korean.topic if known else korean.subject) if who.korean else []
-    first, then = (time.korean if time else []), topic
+    topic = who.with_particle(korean.topic if known else korean.subject)
+    first, then = time.korean, topic
     # before a subject with a clause of its own the adverbial would seem to belong to the clause
     if topic and (draft.chance(0.6) or len(topic) > 2):
         first, then = then, first
     korean_words = [*first, *then, *(word for detail in details for word in detail.korean), *objects, *finite]
-    after = [*said_object, *(word for detail in details for word in detail.english), *(time.english if time else [])]
+    after = [*said_object, *(word for detail in details for word in detail.english), *time.english]
     if asks:
         return korean_words, [spoken[0], *who.english, *spoken[1:], *after], "?"
     return korean_words, [*who.english, *spoken, *after], "."
@@ -113,10 +114,7 @@ def _details(draft: Draft, verb: Verb, subject: str) -> list[Phrase]:
         with_ = friend.english[0].concepts
         together = [*friend.with_particle(korean.and_), Word("함께", with_)]
         details.append(Phrase(together, [Word("with", with_), *friend.english]))
-    if verb.places and draft.chance(0.4 if verb.objects else 0.6):
-        details.append(fixed(draft, draft.draw.choice(PLACES[draft.draw.choice(verb.places)])))
-        draft.combinations.append((verb.english, details[-1].english[-1].text))
-    return details
+    return [*details, place_of(draft, verb, 0.4 if verb.objects else 0.6)]
 
 
 def _mood(draft: Draft, verb: Verb, tense: Tense, form: int, asks: bool, negative: bool) -> Mood | None:
