@@ -199,7 +199,7 @@ def positions(model: Any, reading: Reading, site: str | None) -> View:
     if not hasattr(body, "positions"):
         raise UsageError("this model adds nothing to its embeddings for their positions")
     if model.run.task == "image_classification":
-        table = (body.places_TD if body.positions is None else body.positions).detach().float().cpu().numpy()
+        table = (body.position_table_TD if body.positions is None else body.positions).detach().float().cpu().numpy()
     else:
         table = measures.position_table(body.positions, min(64, getattr(sizes, "max_length", 64)), sizes.d_model)
     count = len(table)

@@ -20,7 +20,7 @@ from sightline.serve.served import Served
 from sightline.sight import heads
 from sightline.sight.reading import Side, agreement, by_word, look, occlusion
 from sightline.streaming import INCOMPLETE, NEAR, after
-from sightline.tasks.translating import BOS, padded_sources
+from sightline.tasks.translating import BOS, pad_sources
 
 MOST_CHECKED = 64  # positions: each takes a pass
 MOST_PIXELS = 40_000_000
@@ -148,7 +148,7 @@ def beside_translation(served: Served, given: tuple[list[int], list[int], int, i
     model: Any = served.ready
     found: dict[str, Any] = {}
     if count:
-        tokens_BS, mask_BS = padded_sources([source], model.model.output_bias.device)
+        tokens_BS, mask_BS = pad_sources([source], model.model.output_bias.device)
         inputs_BT = torch.tensor([[BOS, *target]], device=tokens_BS.device)
         logits = model.model.project(model.model.features(tokens_BS, mask_BS, inputs_BT))[0, :places]
         found |= _likeliest(logits, model.tokenizers["target"], [], target, count)
@@ -174,7 +174,7 @@ def beside_continuation(served: Served, given: tuple[list[int], list[int], int, 
     inner = model.model
     # the token at the end of what is looked at is the last that was read before the last place
     ids = [*read, *written][: len(read) + places - 1]
-    shown = ids[-(inner.context or len(ids)) :]
+    shown = ids[-(inner.context_length or len(ids)) :]
     features, _ = inner.decode(torch.tensor([shown], device=inner.device), inner.start(1))
     logits = inner.project(features[:, -places:])[0]
     missing = places - len(logits)  # of a text longer than the model looks at at once

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from sightline.errors import UsageError, nearest
-from sightline.nn.forward import Forward
+from sightline.nn.context import PassContext
 from sightline.sight.reading import Look, Reading
 
 # Attention to a source, by the end of its name.
@@ -123,7 +123,7 @@ def effect(reading: Reading, site: Site) -> float:
         return changed
 
     place = site.name.removesuffix("weights") + "context"
-    return float((reading.run(Forward()) - reading.run(Forward(edits={place: without}))).sum())
+    return float((reading.run(PassContext()) - reading.run(PassContext(edits={place: without}))).sum())
 
 
 MEASURES = {"entropy": entropy, "distance": distance, "diagonality": diagonality}

@@ -11,7 +11,7 @@ import torch
 from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
 from sightline.models.vit import rollout
-from sightline.nn.forward import Forward, Recorder
+from sightline.nn.context import PassContext, Recorder
 from sightline.sight.reading import Look, Reading
 from sightline.sight.record import Record
 
@@ -103,7 +103,7 @@ def gradients(reading: Reading) -> Gradients:
         raise UsageError("nothing is predicted in this text; put a [MASK] where a word is missing")
     recorder = Recorder([pattern], gradients=True)
     with torch.inference_mode(False), torch.enable_grad():
-        found = reading.run(Forward(recorder=recorder))
+        found = reading.run(PassContext(recorder=recorder))
         (embedding,) = Record(recorder).steps(pattern)
         rows = [torch.autograd.grad(one, embedding, retain_graph=True)[0][0].norm(dim=-1) for one in found]
     return Gradients(torch.stack(rows).float().cpu().numpy())

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sightline.data.tokenizer import Tokenizer
-from sightline.nn.forward import Forward, Recorder
+from sightline.nn.context import PassContext, Recorder
 from sightline.sight.record import Record
 
 
@@ -69,7 +69,7 @@ class Reading:
 
     Attributes:
         sides: by axis ("source", "target", "position") what its positions are.
-        run: one pass with a `Forward`; gives the log-probabilities (outputs) of what the model says, in nats.
+        run: one pass with a `PassContext`; gives the log-probabilities (outputs) of what the model says, in nats.
         outputs: what those are of.
         without: the same input with one position of the side that is read masked or taken out, how is said in `taken`;
             None where it always stays, as the end of a source does.
@@ -80,7 +80,7 @@ class Reading:
     """
 
     sides: Mapping[str, Side]
-    run: Callable[[Forward], Tensor]
+    run: Callable[[PassContext], Tensor]
     outputs: tuple[str, ...]
     without: Callable[[int], Reading | None]
     read: str
@@ -94,7 +94,7 @@ class Reading:
 def over_positions(
     item: Any,
     side: Side,
-    run: Callable[[Any, Forward], Tensor],
+    run: Callable[[Any, PassContext], Tensor],
     outputs: Sequence[str],
     change: Callable[[Any, int], Any],
     taken: str,
@@ -117,7 +117,7 @@ def over_positions(
 
         return Reading(
             {"position": side},
-            lambda forward: run(item, forward),
+            lambda ctx: run(item, ctx),
             tuple(outputs),
             without,
             "position",
@@ -195,7 +195,7 @@ class Look:
 def look(reading: Reading, *patterns: str) -> Look:
     """One pass over a reading with the internals recorded that match; everything by default."""
     recorder = Recorder(patterns or ("*",))
-    found = reading.run(Forward(recorder=recorder))
+    found = reading.run(PassContext(recorder=recorder))
     return Look(reading, Record(recorder), tuple(found.tolist()))
 
 
@@ -206,9 +206,9 @@ def occlusion(reading: Reading) -> np.ndarray:
 
     The check beside attention: what a model looked at need not be what its output hangs on (Jain & Wallace 2019).
     """
-    whole = reading.run(Forward())
+    whole = reading.run(PassContext())
     others = map(reading.without, range(len(reading.sides[reading.read])))
-    columns = [torch.full_like(whole, torch.nan) if one is None else whole - one.run(Forward()) for one in others]
+    columns = [torch.full_like(whole, torch.nan) if one is None else whole - one.run(PassContext()) for one in others]
     return torch.stack(columns, 1).cpu().numpy()
 
 
