@@ -15,8 +15,8 @@ from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
+from sightline.predict.reading import Reading, Side, leaving_out, masking, over_positions, special_side
 from sightline.ready import Ready
-from sightline.sight.reading import Reading, Side, leaving_out, masking, over_positions, special_side
 from sightline.tasks.classification import (
     ClassificationSettings,
     all_scores,

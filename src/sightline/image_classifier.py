@@ -14,9 +14,9 @@ from sightline.data.pixels import fitted, open_image
 from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
 from sightline.nn.context import PassContext
+from sightline.predict.patches import PatchAttention, patch_attention
+from sightline.predict.reading import Reading, Side, over_positions
 from sightline.ready import Ready
-from sightline.sight.measures import PatchAttention, patch_attention
-from sightline.sight.reading import Reading, Side, look, over_positions
 from sightline.tasks.image_classification import ImageSettings, make_model, read, read_labelled, scores, to_tensor
 
 Image = str | Path | np.ndarray
@@ -71,7 +71,7 @@ class ImageClassifier(Ready[ImageSettings]):
 
     def attention(self, image: Image) -> PatchAttention:
         """What the class token looked at in one image."""
-        return patch_attention(look(self.reading(image), "blocks.*.self_attention.weights"))
+        return patch_attention(self.reading(image))
 
     @staticmethod
     def first_of(settings: Any, files: Any) -> list[Any]:

@@ -18,8 +18,8 @@ from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, l
 from sightline.errors import UsageError
 from sightline.models import NGram
 from sightline.nn.context import PassContext
+from sightline.predict.reading import Reading, Side, over_positions
 from sightline.ready import Ready
-from sightline.sight.reading import Reading, Side, over_positions
 from sightline.streaming import NEAR, Pieces, after
 from sightline.tasks.generating import BOS, EOS, PAD, SPAN, generate_ids, make_request, new_search, prefill, score_ids
 from sightline.tasks.language import COUNTED, LanguageSettings, make_model

@@ -14,8 +14,8 @@ from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
+from sightline.predict.reading import Reading, masking, over_positions, special_side
 from sightline.ready import Ready
-from sightline.sight.reading import Reading, masking, over_positions, special_side
 from sightline.tasks.masked_language import MASK, MaskedLanguageSettings, make_model
 
 

@@ -11,8 +11,8 @@ import torch
 from sightline.data.questions import read_questions
 from sightline.data.text import given
 from sightline.nn.context import PassContext
+from sightline.predict.reading import Reading, masking, over_positions, special_side
 from sightline.ready import Ready
-from sightline.sight.reading import Reading, masking, over_positions, special_side
 from sightline.tasks.question_answering import QuestionSettings, answerable, answers, inputs_of, make_model
 from sightline.tasks.tokens import token_logits
 

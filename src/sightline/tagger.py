@@ -13,8 +13,8 @@ from sightline.data.text import given
 from sightline.decode import log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
+from sightline.predict.reading import Reading, masking, over_positions, special_side
 from sightline.ready import Ready
-from sightline.sight.reading import Reading, masking, over_positions, special_side
 from sightline.tasks.tagging import TaggingSettings, make_model, tag
 
 

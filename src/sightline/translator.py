@@ -18,8 +18,8 @@ from sightline.data.vocabulary import BOS as BEGIN
 from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
+from sightline.predict.reading import Reading, Side, by_word
 from sightline.ready import Ready
-from sightline.sight.reading import Reading, Side, by_word
 from sightline.tasks.metrics import exponential
 from sightline.tasks.translating import (
     BOS,

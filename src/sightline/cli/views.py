@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sightline.errors import UsageError, nearest
+from sightline.predict.patches import patch_attention
 from sightline.sight import drawings, heads, measures, pictures
 from sightline.sight.alignment import CROSS, Aligner, Links, alignment_error, check_links
 from sightline.sight.reading import Look, Reading, by_word
@@ -274,7 +275,7 @@ def lens(model: Any, reading: Reading, site: str | None) -> View:
 
 def patches(model: Any, reading: Reading, site: str | None) -> View:
     """An image, and over it what the class token looked at: in the last layer, and by rollout through all of them."""
-    seen = measures.patch_attention(look_at(reading, "*.self_attention.weights"))
+    seen = patch_attention(reading)
     last = seen.weights[-1].mean(0)
     return View(
         grids_text({"last layer": last, "rollout": seen.rollout}),
