@@ -157,7 +157,7 @@ def test_an_n_gram_model_has_no_internals(language_runs: dict[str, Path]) -> Non
 def test_occlusion(kind: str, readings: dict[str, Reading]) -> None:
     reading = readings[kind]
     drops = occlusion(reading)
-    assert drops.shape == (len(reading.outputs), len(reading.sides[reading.read]))
+    assert drops.shape == (len(reading.outputs), len(reading.sides[reading.input_axis]))
     stays = np.array([reading.without(place) is None for place in range(drops.shape[1])])
     assert (np.isnan(drops) == stays).all()
     assert stays.any() == (kind not in ("gpt", "recurrent", "window"))  # ends, and tokens that are no text

@@ -207,5 +207,5 @@ def test_the_belt_needs_no_neighbour() -> None:
     ):
         forget, cell = (seen[f"{layer}.{name}"].numpy()[order] for name in ("forget_gate", "cell_state"))
         kept = forget * np.concatenate([before.numpy(), cell[:-1]])
-        belt = measures.conveyor(seen, layer)["kept |f·c|"][order]
+        belt = measures.cell_state_flow(seen, layer)["kept |f·c|"][order]
         np.testing.assert_allclose(belt, np.abs(kept).mean(1), atol=1e-6)

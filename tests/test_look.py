@@ -196,7 +196,7 @@ def test_a_head_that_is_taken_out(runs: dict[str, Path]) -> None:
 def test_an_lstms_belt(language_runs: dict[str, Path]) -> None:
     model: Any = package.load(language_runs["recurrent"])
     seen = look(model.reading("a red house sees"))
-    belt = measures.conveyor(seen, "layers.0")
+    belt = measures.cell_state_flow(seen, "layers.0")
     name = "layers.0.{}".format
     forget, cell = seen[name("forget_gate")], seen[name("cell_state")]
     kept = torch.cat([torch.zeros(1, cell.shape[1]), forget[1:] * cell[:-1]])

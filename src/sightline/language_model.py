@@ -305,7 +305,7 @@ class LanguageModel(Ready[LanguageSettings]):
             outputs,
             lambda _, place: [place] if len(inputs) > 1 else [],  # something has to be read
             "taken out",
-            said_at=range(len(inputs)),
+            output_positions=range(len(inputs)),
             causal=True,
         )
 

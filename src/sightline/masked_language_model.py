@@ -110,7 +110,7 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
         side = special_side(self.tokenizer, ids)
         outputs = self.tokenizer.tokens(best[:, 0].tolist())
         change = masking((CLS, SEP, mask_id), mask_id)
-        return over_positions(ids, side, run, outputs, change, "masked", said_at=places)
+        return over_positions(ids, side, run, outputs, change, "masked", output_positions=places)
 
     def read_out(self, residual_xD: torch.Tensor) -> torch.Tensor:
         """The residual stream after any layer as logits in fp32 of what may stand in a blank."""

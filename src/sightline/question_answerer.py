@@ -85,7 +85,7 @@ class QuestionAnswerer(Ready[QuestionSettings]):
             ],
             masking((self.tokenizer.bos_id, self.tokenizer.eos_id), size),
             "masked",
-            said_at=best_12[0].tolist(),
+            output_positions=best_12[0].tolist(),
         )
 
     def _answer(self, question: str, context: str, one) -> Answer:

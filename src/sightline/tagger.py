@@ -99,7 +99,7 @@ class Tagger(Ready[TaggingSettings]):
             tags,
             masking(ids[:1] + ids[-1:], self.tokenizer.vocab_size),
             "masked",
-            said_at=range(1, len(ids) - 1),
+            output_positions=range(1, len(ids) - 1),
         )
 
     def _record(self, text: str, units: tuple[str, ...], tags: list[str], joined_by: str) -> TaggedText:

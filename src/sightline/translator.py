@@ -253,7 +253,7 @@ class Translator(Ready[TranslationSettings]):
                 return make([*source[:place], *source[place + 1 :]]) if place < len(source) else None
 
             outputs = sides["target"].tokens
-            where = {"said": "target", "said_at": tuple(range(len(outputs)))}
+            where = {"output_axis": "target", "output_positions": tuple(range(len(outputs)))}
             return Reading(sides, run, outputs, without, "source", "taken out", **where)
 
         sides = {

@@ -34,7 +34,7 @@ class View:
 
 def _site(seen: Look, name: str | None, endings: Sequence[str] = heads.CROSS) -> heads.Site:
     """The attention that is asked for, or the last one whose name ends as one of `endings` does."""
-    usual = heads.usual(seen, endings)
+    usual = heads.default_site(seen, endings)
     return usual if name is None else heads.find(seen, name)
 
 
@@ -52,7 +52,7 @@ def attention(model: Any, reading: Reading, site: str | None) -> View:
         f"{chosen.label}\n{attention_text(weights, columns.tokens, rows.tokens)}",
         {"site": chosen.label, "rows": rows.tokens, "columns": columns.tokens, "weights": weights.tolist()},
         lambda path: pictures.attention_picture(weights, columns.tokens, rows.tokens, path, chosen.label),
-        heads.of_outputs(seen, chosen),
+        heads.output_weights(seen, chosen),
     )
 
 
@@ -178,7 +178,7 @@ def belt(model: Any, reading: Reading, site: str | None) -> View:
     seen = look_at(reading, "*input_gate", "*candidate", "*cell_state")
     layer = _layer(seen, site, "cell_state")
     tokens = reading.sides[seen.axes(f"{layer}.cell_state")[0]].tokens
-    return _timeline(measures.conveyor(seen, layer), tokens, layer)
+    return _timeline(measures.cell_state_flow(seen, layer), tokens, layer)
 
 
 def states(model: Any, reading: Reading, site: str | None) -> View:
@@ -251,7 +251,7 @@ def gradients(model: Any, reading: Reading, site: str | None) -> View:
         curve = found.by_distance()
         names, about = [str(distance) for distance in range(len(curve))], "by how far back the input lies"
     else:
-        curve, names, about = found.norms_OS.mean(0), reading.sides[reading.read].tokens, "by the input"
+        curve, names, about = found.norms_OS.mean(0), reading.sides[reading.input_axis].tokens, "by the input"
     plain = _timeline({"‖gradient‖": curve}, names, f"mean norm of the gradient, {about}", logarithmic=True)
     return View(f"{about}\n{plain.text}", {**plain.data, "norms": found.norms_OS.tolist()}, plain.draw)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,13 +14,16 @@ from torch import Tensor
 from sightline.data.tokenizer import Tokenizer
 from sightline.nn.context import PassContext
 
+# What a model reads, as numbers.
+Item = TypeVar("Item", list[int], Tensor)
+
 
 @dataclass(frozen=True)
 class Side:
-    """The positions along one axis: their tokens, the words these belong to, and the words.
+    """The positions along one axis.
 
     Attributes:
-        words: for each token the number of its word.
+        tokens: the token at each position. words: for each token the index of its word in `names`. names: the words.
     """
 
     tokens: tuple[str, ...]
@@ -29,14 +32,14 @@ class Side:
 
     @classmethod
     def of(cls, tokens: Sequence[str]) -> Side:
-        """Every token a word of its own."""
+        """Tokens of which each is a word."""
         return cls(tuple(tokens), tuple(range(len(tokens))), tuple(tokens))
 
     @classmethod
     def of_ids(
         cls, tokenizer: Tokenizer, ids: Sequence[int], before: Sequence[str] = (), after: Sequence[str] = ()
     ) -> Side:
-        """Tokens of text, with names for special ones before and after it, each a word of its own."""
+        """The tokens of a text, between special tokens of which each is a word."""
         numbers, first = tokenizer.word_numbers(ids), len(before)
         groups = [
             [one for one, number in zip(ids, numbers, strict=True) if number == word] for word in sorted({*numbers})
@@ -56,62 +59,66 @@ class Side:
 
 
 def by_word(weights: np.ndarray, rows: Side, columns: Side) -> np.ndarray:
-    """Weights of tokens (…, T, S) as those of words: what a word was looked at is the sum over its tokens, where it
-    looked the mean over its tokens."""
+    """Attention weights between tokens (…, T, S) as weights between words: the sum over the tokens of a key's word, the
+    mean over the tokens of a query's word."""
     out_of = rows.membership
     return (out_of / out_of.sum(0)).T @ weights @ columns.membership
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One input, ready to be read again and again.
+    """One input of a model, and the forward pass over it, to be run as often as needed.
 
     Attributes:
-        sides: by axis ("source", "target", "position") what its positions are.
-        run: one pass with a `PassContext`; gives the log-probabilities (outputs) of what the model says, in nats.
-        outputs: what those are of.
-        without: the same input with one position of the side that is read masked or taken out, how is said in `taken`;
-            None where it always stays, as the end of a source does.
-        read: the side that the output is made from.
-        image: of an image its pixels as they are read, (Y, X, C) bytes.
-        said, said_at: the axis, and for each output the position along it, whose features the output is read from.
-        causal: a position sees only those up to its own.
+        sides: for each axis of positions ("source", "target", "past", "position") the tokens along it.
+        run: one forward pass; gives the log-probabilities (outputs) of what the model predicts, in nats.
+        outputs: the names of those predictions.
+        without: the same input with one position along `input_axis` occluded, None where that position always stays, as
+            the end of a source does.
+        input_axis: the axis of the positions that the model reads.
+        occlusion: how `without` occludes a position, as a participle: "masked", "taken out", "greyed".
+        image: the pixels (Y, X, C) of an image, in bytes as the model reads them.
+        output_axis, output_positions: the axis, and for each output the position along it, whose features the output is
+            computed from.
+        causal: a position depends only on those up to its own.
     """
 
     sides: Mapping[str, Side]
     run: Callable[[PassContext], Tensor]
     outputs: tuple[str, ...]
     without: Callable[[int], Reading | None]
-    read: str
-    taken: str
+    input_axis: str
+    occlusion: str
     image: np.ndarray | None = None
-    said: str = "position"
-    said_at: tuple[int, ...] = ()
+    output_axis: str = "position"
+    output_positions: tuple[int, ...] = ()
     causal: bool = False
 
 
 def over_positions(
-    item: Any,
+    item: Item,
     side: Side,
-    run: Callable[[Any, PassContext], Tensor],
+    run: Callable[[Item, PassContext], Tensor],
     outputs: Sequence[str],
-    change: Callable[[Any, int], Any],
-    taken: str,
+    occlude: Callable[[Item, int], Item],
+    occlusion: str,
     image: np.ndarray | None = None,
     *,
-    said_at: Sequence[int] | None = None,
+    output_positions: Sequence[int] | None = None,
     causal: bool = False,
 ) -> Reading:
-    """A reading of one side: `run` of an item, and of the item that `change` makes without a position.
+    """A reading with one axis of positions, "position".
 
     Args:
-        item: what is read, as a list of numbers or a tensor; a position without which it is the same always stays.
-        said_at: the positions that the outputs are read from; by default the first, as of a class token.
+        item: the input as `run` and `occlude` take it, as a list of numbers or a tensor.
+        run: the log-probabilities of the outputs of an item. occlude: the item with one position occluded; a position
+            that this leaves as it is always stays.
+        output_positions: the positions that the outputs are computed from; by default the first, as of a class token.
     """
 
-    def make(item: Any) -> Reading:
-        def without(place: int) -> Reading | None:
-            changed = change(item, place)
+    def make(item: Item) -> Reading:
+        def without(position: int) -> Reading | None:
+            changed = occlude(item, position)
             return None if torch.equal(torch.as_tensor(changed), torch.as_tensor(item)) else make(changed)
 
         return Reading(
@@ -120,9 +127,9 @@ def over_positions(
             tuple(outputs),
             without,
             "position",
-            taken,
+            occlusion,
             image,
-            said_at=(0,) * len(outputs) if said_at is None else tuple(said_at),
+            output_positions=(0,) * len(outputs) if output_positions is None else tuple(output_positions),
             causal=causal,
         )
 
@@ -130,7 +137,7 @@ def over_positions(
 
 
 def special_side(tokenizer: Tokenizer, ids: Sequence[int]) -> Side:
-    """The positions of what a BERT reads, its special tokens under their names."""
+    """The positions of a BERT's input, with its special tokens as [CLS], [SEP] and [MASK]."""
     specials = {tokenizer.bos_id: "[CLS]", tokenizer.eos_id: "[SEP]", tokenizer.vocab_size: "[MASK]"}
     tokens: list[str] = []
     words: list[int] = []
@@ -144,19 +151,19 @@ def special_side(tokenizer: Tokenizer, ids: Sequence[int]) -> Side:
     return Side(tuple(tokens), tuple(words), tuple(names))
 
 
-def masking(kept: Sequence[int], mask_id: int) -> Callable[[Sequence[int], int], list[int]]:
-    """What puts [MASK] in the place of a token, unless that is one of the `kept` special ones."""
+def masking(special_ids: Sequence[int], mask_id: int) -> Callable[[Sequence[int], int], list[int]]:
+    """An occlusion that puts [MASK] in the place of a token, unless that is one of `special_ids`."""
 
-    def change(ids: Sequence[int], place: int) -> list[int]:
-        return [mask_id if at == place and one not in kept else one for at, one in enumerate(ids)]
+    def occlude(ids: Sequence[int], position: int) -> list[int]:
+        return [mask_id if at == position and one not in special_ids else one for at, one in enumerate(ids)]
 
-    return change
+    return occlude
 
 
-def leaving_out(size: int) -> Callable[[Sequence[int], int], list[int]]:
-    """What takes a token out, unless it is a special one: those beyond a vocabulary of `size`."""
+def leaving_out(vocab_size: int) -> Callable[[Sequence[int], int], list[int]]:
+    """An occlusion that takes a token out, unless it is a special one, whose id lies beyond `vocab_size`."""
 
-    def change(ids: Sequence[int], place: int) -> list[int]:
-        return [one for at, one in enumerate(ids) if at != place or one >= size]
+    def occlude(ids: Sequence[int], position: int) -> list[int]:
+        return [one for at, one in enumerate(ids) if at != position or one >= vocab_size]
 
-    return change
+    return occlude

@@ -24,7 +24,7 @@ def gates(look: Look) -> dict[str, np.ndarray]:
     return {name: look[name].mean(-1).numpy() for name in look.names if name.split(".")[-1] in GATES}
 
 
-def conveyor(look: Look, layer: str) -> dict[str, np.ndarray]:
+def cell_state_flow(look: Look, layer: str) -> dict[str, np.ndarray]:
     """An LSTM's cell state as a conveyor belt: at each position what is kept of it, what is added, what lies on it.
 
     Means over the units of |f ⊙ c|, |i ⊙ g| and |c| (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
@@ -97,7 +97,7 @@ def gradients(reading: Reading) -> Gradients:
     What a recurrent network forgets and a Transformer does not (Bengio et al. 1994; Pascanu et al. 2013).
     Raises UsageError where there is no output, as in a text without a blank.
     """
-    pattern = "encoder.embedding" if reading.read == "source" else "embedding"
+    pattern = "encoder.embedding" if reading.input_axis == "source" else "embedding"
     if not reading.outputs:
         raise UsageError("nothing is predicted in this text; put a [MASK] where a word is missing")
     recorder = Recorder([pattern], gradients=True)

@@ -60,7 +60,7 @@ def occlusion(reading: Reading) -> np.ndarray:
     The check beside attention: what a model looked at need not be what its output hangs on (Jain & Wallace 2019).
     """
     whole = reading.run(PassContext())
-    others = map(reading.without, range(len(reading.sides[reading.read])))
+    others = map(reading.without, range(len(reading.sides[reading.input_axis])))
     columns = [torch.full_like(whole, torch.nan) if one is None else whole - one.run(PassContext()) for one in others]
     return torch.stack(columns, 1).cpu().numpy()
 
