@@ -15,7 +15,7 @@ from conftest import sightline
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 import sightline as package
-from sightline.calibration import best_temperature
+from sightline.predict.calibration import best_temperature
 from sightline.tasks.metrics import calibration_error
 
 

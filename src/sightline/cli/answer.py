@@ -35,7 +35,7 @@ def answer(
     """
     from sightline.data.readers import read_lines
     from sightline.errors import UsageError
-    from sightline.question_answerer import QuestionAnswerer
+    from sightline.tasks.question_answering.predictor import QuestionAnswerer
     from sightline.train.machine import setup
 
     if (file is None) == (context is None):

@@ -42,8 +42,8 @@ def classify(
     sightline classify runs/digits seven.png two.png
     """
     from sightline.errors import UsageError
-    from sightline.run import Run
     from sightline.train.machine import setup
+    from sightline.train.run_directory import Run
 
     setup(threads)
     if Run(run).task == "image_classification":
@@ -57,7 +57,7 @@ def classify(
 
 
 def _texts(run: str, file: str, text: list[str] | None, precision: str, device: str, as_json: bool) -> None:
-    from sightline.classifier import Classifier
+    from sightline.tasks.classification.predictor import Classifier
 
     model = Classifier(run, precision=precision, device=device)
     lines = iter(()) if text else lines_of(file)
@@ -89,7 +89,7 @@ def _records(lines: Iterable[str], file: str, count: int) -> Iterator[tuple[str,
 
 def _images(run: str, files: list[str], picture: str | None, precision: str, device: str, as_json: bool) -> None:
     from sightline.errors import UsageError
-    from sightline.image_classifier import ImageClassifier
+    from sightline.tasks.image_classification.predictor import ImageClassifier
 
     if picture and len(files) > 1:
         raise UsageError("--picture draws what was looked at in one image; name one")

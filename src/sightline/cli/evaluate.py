@@ -49,8 +49,8 @@ def evaluate(
     sightline evaluate runs/multi30k-transformer test.en test.de --lowercase
     """
     from sightline.errors import UsageError
-    from sightline.run import Run
     from sightline.train.machine import setup
+    from sightline.train.run_directory import Run
 
     setup(threads)
     task = Run(run).task
@@ -77,8 +77,8 @@ def evaluate(
 def _translation(run, source, reference, lowercase, beam, batch_size, precision, device) -> Iterator[Any]:
     from sightline.data.readers import PairSource
     from sightline.errors import UsageError
-    from sightline.evaluation import evaluate_pairs
-    from sightline.translator import Translator
+    from sightline.runs.evaluation import evaluate_pairs
+    from sightline.tasks.translation.predictor import Translator
 
     translator = Translator(run, precision=precision, device=device)
     sets = {name: files.pair_source() for name, files in translator.settings.data.test.items()}
@@ -97,8 +97,8 @@ def _translation(run, source, reference, lowercase, beam, batch_size, precision,
 
 def _own_sets(run, source, labels, precision, device) -> Iterator[Any]:
     from sightline.errors import UsageError
-    from sightline.evaluation import evaluate_set
-    from sightline.loading import load
+    from sightline.runs.evaluation import evaluate_set
+    from sightline.runs.loading import load
 
     model: Any = load(run, precision=precision, device=device)
     sets = model.settings.data.test

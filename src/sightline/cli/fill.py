@@ -32,7 +32,7 @@ def fill(
     from rich.cells import cell_len
 
     from sightline.errors import UsageError
-    from sightline.masked_language_model import MaskedLanguageModel
+    from sightline.tasks.masked_language.predictor import MaskedLanguageModel
     from sightline.train.machine import setup
 
     setup(threads)

@@ -43,7 +43,7 @@ def generate(
 
     sightline generate runs/shakespeare --prompt "To be" -n 3 --temperature 0.8 --json
     """
-    from sightline.language_model import LanguageModel
+    from sightline.tasks.language.predictor import LanguageModel
     from sightline.train.machine import setup
 
     setup(threads)
@@ -93,7 +93,7 @@ def score(
     import math
     from itertools import islice
 
-    from sightline.language_model import LanguageModel
+    from sightline.tasks.language.predictor import LanguageModel
     from sightline.tasks.metrics import exponential
     from sightline.train.machine import setup
 

@@ -31,7 +31,7 @@ def tag(
 
     sightline tag runs/names articles.txt --json
     """
-    from sightline.tagger import Tagger
+    from sightline.tasks.tagging.predictor import Tagger
     from sightline.train.machine import setup
 
     source = either(file, text)

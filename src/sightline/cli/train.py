@@ -71,15 +71,15 @@ def train(
     sightline train my.toml training.max_minutes=30 --run runs/first
     """
     from sightline import config
-    from sightline.training import schema
+    from sightline.runs.training import schema
 
     where, text = config.read(recipe)
     values = config.override(config.parse(where, text), overrides or [])
     settings: Any = config.validate(schema(values, where), values, where, text)
     path = Path(run or f"runs/{Path(recipe).stem}")
     if dry_run:
-        from sightline.dryrun import describe
-        from sightline.training import KINDS
+        from sightline.runs.dry_run import describe
+        from sightline.runs.training import KINDS
 
         settings = KINDS[settings.task].complete(settings)
         print(config.to_toml(settings))
@@ -89,8 +89,8 @@ def train(
         return
     from rich.console import Console
 
+    from sightline.runs.training import train_run
     from sightline.train.log import TrainLog, display_on
-    from sightline.training import train_run
 
     outcome, evaluations = train_run(
         settings,
@@ -144,7 +144,7 @@ def init(
     """
     from sightline import config
     from sightline.errors import UsageError
-    from sightline.training import schema
+    from sightline.runs.training import schema
 
     file = Path(path)
     if file.exists():
@@ -161,7 +161,7 @@ def init(
     values = _merged(STARTS.get(task, {}), _merged({"model": sizes} if sizes else {}, values))
     settings: Any = config.validate(schema(values, "--task"), values, path)
     if pretrained:
-        from sightline.fine_tuning import adopt
+        from sightline.runs.fine_tuning import adopt
 
         settings = adopt(settings)
     file.write_text(

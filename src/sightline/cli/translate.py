@@ -37,8 +37,8 @@ def translate(
     sightline translate runs/multi30k-transformer captions.en > captions.de
     """
     from sightline.errors import UsageError
+    from sightline.tasks.translation.predictor import Translator
     from sightline.train.machine import setup
-    from sightline.translator import Translator
 
     source = either(file, text)
     if picture is not None and text is None:

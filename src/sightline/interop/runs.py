@@ -17,15 +17,15 @@ from sightline.interop.bert import read_bert, write_bert
 from sightline.interop.folders import read_json
 from sightline.interop.gpt2 import read_gpt2, write_gpt2
 from sightline.interop.vit import read_vit, write_vit
-from sightline.loading import load
 from sightline.models import NGram
-from sightline.run import Run
-from sightline.tasks.classification import ClassificationSettings
-from sightline.tasks.image_classification import ImageSettings
-from sightline.tasks.language import SIDE, LanguageSettings
-from sightline.tasks.masked_language import MaskedLanguageSettings
-from sightline.tasks.question_answering import QuestionSettings
-from sightline.tasks.tagging import TaggingSettings
+from sightline.runs.loading import load
+from sightline.tasks.classification.settings import ClassificationSettings
+from sightline.tasks.image_classification.settings import ImageSettings
+from sightline.tasks.language.settings import SIDE, LanguageSettings
+from sightline.tasks.masked_language.settings import MaskedLanguageSettings
+from sightline.tasks.question_answering.settings import QuestionSettings
+from sightline.tasks.tagging.settings import TaggingSettings
+from sightline.train.run_directory import Run
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from sightline.errors import UsageError, nearest
-from sightline.loading import load
-from sightline.run import VERBS
+from sightline.runs.loading import load
 from sightline.serve.engine import Engine, Searcher
 from sightline.serve.metrics import Metrics
-from sightline.tasks.language import COUNTED
+from sightline.tasks.language.settings import COUNTED
 from sightline.train.precision import resolve_device
+from sightline.train.run_directory import VERBS
 
 SCORING = ("translation", "language")  # tasks whose runs tell how probable a given text is
 SEARCHERS: dict[str, Callable[[Any], Searcher]] = {

@@ -33,3 +33,12 @@ class TokenizerSettings(Frozen):
     lowercase: bool = Field(False, description="fold case; the model then writes lower case only")
     jamo: bool = Field(False, description="read Korean syllables as their letters; an ending in one can be a piece")
     min_frequency: int = Field(2, ge=1, description="rarer pieces or words are left out")
+
+
+class PieceSettings(TokenizerSettings):
+    """How text becomes tokens."""
+
+    kind: Literal["bpe", "unigram", "wordpiece", "word", "space", "char", "byte"] = Field(
+        "wordpiece",
+        description="wordpiece (BERT's), bpe (byte level), unigram, word, space (cut already), char or byte",
+    )

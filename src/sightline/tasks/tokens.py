@@ -16,8 +16,7 @@ from sightline.data.labelled import Examples, collate_examples
 from sightline.data.tokenizer import Tokenizer
 from sightline.models import BertSizes
 from sightline.models.classifier import BertTokenClassifier, Tuning
-from sightline.tasks.masked_language import PieceSettings
-from sightline.tasks.settings import Frozen, check_metric
+from sightline.tasks.settings import Frozen, PieceSettings, check_metric
 from sightline.train.settings import TrainSettings
 
 SIDE = "text"  # the name of the one tokenizer

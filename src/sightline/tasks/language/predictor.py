@@ -18,11 +18,22 @@ from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, l
 from sightline.errors import UsageError
 from sightline.models import NGram
 from sightline.nn.context import PassContext
+from sightline.predict.predictor import Ready
 from sightline.predict.reading import Reading, Side, over_positions
-from sightline.ready import Ready
-from sightline.streaming import NEAR, Pieces, after
-from sightline.tasks.generating import BOS, EOS, PAD, SPAN, generate_ids, make_request, new_search, prefill, score_ids
-from sightline.tasks.language import COUNTED, LanguageSettings, make_model
+from sightline.predict.streaming import NEAR, Pieces, after
+from sightline.tasks.language.decoding import (
+    BOS,
+    EOS,
+    PAD,
+    SPAN,
+    generate_ids,
+    make_request,
+    new_search,
+    prefill,
+    score_ids,
+)
+from sightline.tasks.language.settings import COUNTED, LanguageSettings
+from sightline.tasks.language.task import make_model
 from sightline.tasks.metrics import exponential
 
 

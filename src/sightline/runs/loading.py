@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sightline.classifier import Classifier
-from sightline.image_classifier import ImageClassifier
-from sightline.language_model import LanguageModel
-from sightline.masked_language_model import MaskedLanguageModel
-from sightline.question_answerer import QuestionAnswerer
-from sightline.run import Run
-from sightline.tagger import Tagger
-from sightline.translator import Translator
+from sightline.tasks.classification.predictor import Classifier
+from sightline.tasks.image_classification.predictor import ImageClassifier
+from sightline.tasks.language.predictor import LanguageModel
+from sightline.tasks.masked_language.predictor import MaskedLanguageModel
+from sightline.tasks.question_answering.predictor import QuestionAnswerer
+from sightline.train.run_directory import Run
+from sightline.tasks.tagging.predictor import Tagger
+from sightline.tasks.translation.predictor import Translator
 
 USES = {
     "translation": Translator,

@@ -11,23 +11,23 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from sightline import __version__, fine_tuning
-from sightline.calibration import calibrate
+from sightline import __version__
+from sightline.runs import fine_tuning
+from sightline.predict.calibration import calibrate
 from sightline.data.readers import read_pairs
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError, nearest
-from sightline.evaluation import Report, evaluate_run
+from sightline.runs.evaluation import Report, evaluate_run
 from sightline.nn.ops import to_precision
-from sightline.run import PRECISIONS, Run
-from sightline.tasks import (
-    classification,
-    image_classification,
-    language,
-    masked_language,
-    question_answering,
-    tagging,
-    translation,
-)
+from sightline.train.run_directory import PRECISIONS, Run
+from sightline.tasks.classification import task as classification
+from sightline.tasks.classification.examples import encode_files
+from sightline.tasks.image_classification import task as image_classification
+from sightline.tasks.language import task as language
+from sightline.tasks.masked_language import task as masked_language
+from sightline.tasks.question_answering import task as question_answering
+from sightline.tasks.tagging import task as tagging
+from sightline.tasks.translation import task as translation
 from sightline.train import machine, precision
 from sightline.train.final import final_weights
 from sightline.train.log import TrainLog
@@ -84,7 +84,7 @@ KINDS = {
         fine_tuning.taken_or(classification.train_tokenizers),
         classification.make_model,
         classification.ClassificationTask,
-        lambda settings, tokenizers, files: classification.encode_files(
+        lambda settings, tokenizers, files: encode_files(
             settings, tokenizers[classification.SIDE], files
         ),
         fine_tuning.complete,

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sightline.decode.probabilities import softmax
-from sightline.loading import load
-from sightline.run import Run
+from sightline.runs.loading import load
 from sightline.tasks.metrics import calibration_error
+from sightline.train.run_directory import Run
 
 RANGE = (0.05, 20.0)  # temperatures that are looked at
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import SightlineError
 from sightline.nn.lora import merge
-from sightline.run import Run
+from sightline.train.run_directory import Run
 
 Settings = TypeVar("Settings", bound=BaseModel)
 

@@ -14,9 +14,10 @@ from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
+from sightline.predict.predictor import Ready
 from sightline.predict.reading import Reading, masking, over_positions, special_side
-from sightline.ready import Ready
-from sightline.tasks.masked_language import MASK, MaskedLanguageSettings, make_model
+from sightline.tasks.masked_language.settings import MASK, MaskedLanguageSettings
+from sightline.tasks.masked_language.task import make_model
 
 
 @dataclass(frozen=True)

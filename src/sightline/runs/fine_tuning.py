@@ -13,13 +13,14 @@ from sightline import config
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError
 from sightline.nn.lora import plain_name
-from sightline.run import Run
-from sightline.tasks import classification, tagging
-from sightline.tasks.classification import ClassificationSettings
-from sightline.tasks.language import LanguageSettings
-from sightline.tasks.masked_language import MaskedLanguageSettings
-from sightline.tasks.question_answering import QuestionSettings
-from sightline.tasks.tagging import TaggingSettings
+from sightline.train.run_directory import Run
+from sightline.tasks.classification.examples import find_labels
+from sightline.tasks.tagging import task as tagging
+from sightline.tasks.classification.settings import ClassificationSettings
+from sightline.tasks.language.settings import LanguageSettings
+from sightline.tasks.masked_language.settings import MaskedLanguageSettings
+from sightline.tasks.question_answering.settings import QuestionSettings
+from sightline.tasks.tagging.settings import TaggingSettings
 from sightline.train import storage
 
 Settings = TypeVar("Settings", ClassificationSettings, TaggingSettings, QuestionSettings, MaskedLanguageSettings)
@@ -43,7 +44,7 @@ def complete(settings: ClassificationSettings) -> ClassificationSettings:
         DataError: where the labels are no classes.
     """
     settings = adopt(settings)
-    labels = classification.find_labels(settings)
+    labels = find_labels(settings)
     return settings.model_copy(update={"data": settings.data.model_copy(update={"labels": labels})})
 
 

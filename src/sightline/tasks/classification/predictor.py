@@ -15,16 +15,11 @@ from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
+from sightline.predict.predictor import Ready
 from sightline.predict.reading import Reading, Side, leaving_out, masking, over_positions, special_side
-from sightline.ready import Ready
-from sightline.tasks.classification import (
-    ClassificationSettings,
-    all_scores,
-    encode_files,
-    make_model,
-    read_as_sequences,
-    scores,
-)
+from sightline.tasks.classification.examples import encode_files, read_as_sequences
+from sightline.tasks.classification.settings import ClassificationSettings
+from sightline.tasks.classification.task import all_scores, make_model, scores
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ import torch
 from sightline.data.questions import read_questions
 from sightline.data.text import given
 from sightline.nn.context import PassContext
+from sightline.predict.predictor import Ready
 from sightline.predict.reading import Reading, masking, over_positions, special_side
-from sightline.ready import Ready
-from sightline.tasks.question_answering import QuestionSettings, answerable, answers, inputs_of, make_model
+from sightline.tasks.question_answering.settings import QuestionSettings
+from sightline.tasks.question_answering.spans import answerable, answers, inputs_of
+from sightline.tasks.question_answering.task import make_model
 from sightline.tasks.tokens import token_logits
 
 

@@ -18,10 +18,10 @@ from sightline.data.vocabulary import BOS as BEGIN
 from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
+from sightline.predict.predictor import Ready
 from sightline.predict.reading import Reading, Side, by_word
-from sightline.ready import Ready
 from sightline.tasks.metrics import exponential
-from sightline.tasks.translating import (
+from sightline.tasks.translation.decoding import (
     BOS,
     EOS,
     attention_ids,
@@ -31,8 +31,9 @@ from sightline.tasks.translating import (
     prefill,
     score_ids,
     translate_ids,
-)  # fmt: skip
-from sightline.tasks.translation import TranslationSettings, make_model
+)
+from sightline.tasks.translation.settings import TranslationSettings
+from sightline.tasks.translation.task import make_model
 
 
 @dataclass(frozen=True)

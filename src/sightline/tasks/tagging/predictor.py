@@ -13,9 +13,10 @@ from sightline.data.text import given
 from sightline.decode import log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
+from sightline.predict.predictor import Ready
 from sightline.predict.reading import Reading, masking, over_positions, special_side
-from sightline.ready import Ready
-from sightline.tasks.tagging import TaggingSettings, make_model, tag
+from sightline.tasks.tagging.settings import TaggingSettings
+from sightline.tasks.tagging.task import make_model, tag
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
 from sightline.nn.context import PassContext
 from sightline.predict.patches import PatchAttention, patch_attention
+from sightline.predict.predictor import Ready
 from sightline.predict.reading import Reading, Side, over_positions
-from sightline.ready import Ready
-from sightline.tasks.image_classification import ImageSettings, make_model, read, read_labelled, scores, to_tensor
+from sightline.tasks.image_classification.settings import ImageSettings
+from sightline.tasks.image_classification.task import make_model, read, read_labelled, scores, to_tensor
 
 Image = str | Path | np.ndarray
 
