@@ -27,16 +27,7 @@ from sightline.train.final import checkpoint_weights
 from sightline.train.precision import resolve_device
 
 Settings = TypeVar("Settings", bound=BaseModel)
-# What a run that has learned a task is used with.
-VERBS = {
-    "translation": "translate",
-    "language": "generate",
-    "masked_language": "fill",
-    "classification": "classify",
-    "tagging": "tag",
-    "question_answering": "answer",
-    "image_classification": "classify",
-}
+MOST_EXAMPLE = 1 << 16  # bytes
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -58,6 +49,10 @@ class Run:
         self.card = self.path / "README.md"
         self.manifest = self.path / storage.MANIFEST
         self.lock = self.path / ".lock"
+        self.parent = self.path / "parent.json"
+        self.outcome = self.path / "outcome.json"
+        self.evaluations = self.path / "evaluations.json"
+        self.example = self.path / "example.json"
 
     @property
     def exists(self) -> bool:
@@ -127,7 +122,7 @@ class Run:
         return config.validate(schema, self.read_config(), str(self.config), self.config.read_text(encoding="utf-8"))
 
     def write_config(self, settings: BaseModel) -> None:
-        self._write(self.config, config.to_toml(settings))
+        self.write_text(self.config, config.to_toml(settings))
 
     def save_weights(self, tensors: Mapping[str, Tensor]) -> None:
         """Writes the weights to use, and the manifest that proves them, the tokenizers and the configuration.
@@ -144,7 +139,7 @@ class Run:
             entries = {str(file.relative_to(self.path)): storage.entry(file) for file in used}
         except OSError as error:
             raise SightlineError(f"{self.weights}: cannot be written ({error.strerror})") from None
-        self._write(self.manifest, json.dumps({"files": entries}, indent=2))
+        self.write_text(self.manifest, json.dumps({"files": entries}, indent=2))
 
     def verify(self) -> None:
         """Raises CheckpointError where a file the model is used from is missing or not what was written."""
@@ -178,14 +173,15 @@ class Run:
 
     @property
     def task(self) -> str:
-        """What the model of the run has learned, a key of `VERBS`."""
+        """What the model of the run has learned."""
         return str(self.read_config().get("task", "translation"))
 
     def require_task(self, task: str) -> None:
-        """Raises UsageError, with the verb to use instead, where the run has learned another task."""
+        """Raises UsageError where the run has learned another task."""
         if self.task != task:
-            verb = VERBS.get(self.task, "evaluate")
-            raise UsageError(f"{self.path}: a run of task {self.task}, not {task}; try `sightline {verb}`")
+            raise UsageError(
+                f"{self.path}: a run of task {self.task}, not {task}; sightline.load() tells what it is for"
+            )
 
     def load_tokenizers(self) -> dict[str, Tokenizer]:
         """The tokenizers of the run by name."""
@@ -202,9 +198,28 @@ class Run:
         to_precision(model.to(resolve_device(device)), PRECISIONS[precision])
 
     def write_card(self, text: str) -> None:
-        self._write(self.card, text)
+        self.write_text(self.card, text)
 
-    def _write(self, path: Path, text: str) -> None:
+    def weights_digest(self) -> str:
+        """The SHA-256 of the weights to use, as the manifest has it."""
+        return str(storage.read_json(self.manifest)["files"][self.weights.name]["sha256"])
+
+    def read_example(self) -> list[str] | None:
+        """An input of the validation data that training kept; None where there is none that can be read."""
+        try:
+            if self.example.is_symlink() or self.example.stat().st_size > MOST_EXAMPLE:
+                return None
+            inputs = json.loads(self.example.read_bytes())["inputs"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        return inputs if type(inputs) is list and all(type(one) is str for one in inputs) else None
+
+    def refuse_foreign(self) -> None:
+        """Raises UsageError where this is no run directory and holds something that a start did not leave."""
+        if not self.exists and any(one not in (self.tokenizers, self.parent) for one in self.others()):
+            raise UsageError(f"{self.path}: a folder with other things in it; choose another --run")
+
+    def write_text(self, path: Path, text: str) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             whole = path.with_name(path.name + ".new")
@@ -213,8 +228,8 @@ class Run:
         except OSError as error:
             raise SightlineError(f"{path}: cannot be written ({error.strerror})") from None
 
-    def refuse_changes(self, settings: BaseModel) -> None:
-        """Raises UsageError where the run was started with another configuration, naming what changed."""
+    def check_changes(self, settings: BaseModel) -> bool:
+        """Whether something that may change did. Raises UsageError where the run was started with another configuration, naming what changed."""
         # both complete, so that a key this version has and the run's did not stands at its default
         before = self.settings(type(settings)).model_dump(mode="json")
         changed = config.differences(before, settings.model_dump(mode="json"))
@@ -224,6 +239,7 @@ class Run:
                 f"{self.path}: this run was started with another configuration: {shown}; "
                 "give it again, choose another --run, or start over with --fresh"
             )
+        return False
 
     def save_tokenizers(self, tokenizers: Mapping[str, Tokenizer]) -> None:
         """Writes the tokenizers of the run in place of any that are there."""

@@ -17,10 +17,10 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.decode.probabilities import softmax
 from sightline.models.classifier import make_classifier
 from sightline.nn.context import INFERENCE, PassContext
+from sightline.predict.metrics import calibration_error, correlations
 from sightline.tasks.base import PlainTask
 from sightline.tasks.classification.examples import batch_order, encode, encode_files, read_training
 from sightline.tasks.classification.settings import SIDE, ClassificationSettings
-from sightline.tasks.metrics import calibration_error, correlations
 
 
 def train_tokenizers(settings: ClassificationSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:

@@ -9,8 +9,13 @@ from pydantic import Field, model_validator
 from sightline.data.images import ImageSource
 from sightline.data.pixels import Fit
 from sightline.models.vit import ViTSizes
-from sightline.tasks.settings import Frozen, check_metric
+from sightline.tasks.settings import Frozen, RunSettings, check_metric
+from sightline.train.metric import Metric, by_name
 from sightline.train.settings import TrainSettings
+
+METRICS = by_name(
+    (Metric("loss", False, "nats"), Metric("accuracy", True, "%"), Metric("calibration_error", False, "%"))
+)
 
 
 class ImageFiles(Frozen):
@@ -52,7 +57,7 @@ class AugmentationSettings(Frozen):
     erase: float = Field(0.0, ge=0, le=1, description="share of them that lose a random rectangle")
 
 
-class ImageSettings(Frozen):
+class ImageSettings(RunSettings):
     """Everything a classifier of images is made from."""
 
     task: Literal["image_classification"] = Field("image_classification", description="what the model learns")
@@ -65,9 +70,9 @@ class ImageSettings(Frozen):
     model: ViTSizes = ViTSizes.model_validate({})
     training: TrainSettings = TrainSettings.model_validate({})
 
-    def given(self, source: str) -> ImageFiles:
-        """Images that are only named."""
-        return ImageFiles(source=source)
+    def given(self, source: str, reference: str | None = None) -> ImageFiles:
+        """Images that are only named; of an IDX file the reference is that of their classes."""
+        return ImageFiles(source=source, labels=reference)
 
     @property
     def title(self) -> str:
@@ -80,13 +85,13 @@ class ImageSettings(Frozen):
         return self.model.side**2 + 1
 
     @property
-    def figures(self) -> tuple[str, ...]:
-        """What is measured in validation."""
+    def validation_metrics(self) -> tuple[str, ...]:
+        """The names of what is measured in validation."""
         return ("loss", "accuracy", "calibration_error")
 
     @model_validator(mode="after")
     def _fits(self) -> ImageSettings:
-        check_metric(self.training, self.figures)
+        check_metric(self.training, self.validation_metrics)
         if self.augmentation.shift >= self.model.image_size:
             raise ValueError(
                 f"augmentation.shift {self.augmentation.shift}: must be under model.image_size {self.model.image_size}"

@@ -21,9 +21,9 @@ from sightline.decode.probabilities import softmax
 from sightline.errors import DataError, nearest
 from sightline.models.vit import ViT
 from sightline.nn.context import PassContext
+from sightline.predict.metrics import calibration_error
 from sightline.tasks.base import PlainTask
 from sightline.tasks.image_classification.settings import ImageFiles, ImageSettings
-from sightline.tasks.metrics import calibration_error
 
 
 def complete(settings: ImageSettings) -> ImageSettings:

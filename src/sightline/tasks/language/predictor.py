@@ -18,7 +18,8 @@ from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, l
 from sightline.errors import UsageError
 from sightline.models import NGram
 from sightline.nn.context import PassContext
-from sightline.predict.predictor import Ready
+from sightline.predict.metrics import exponential
+from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, over_positions
 from sightline.predict.streaming import NEAR, Pieces, after
 from sightline.tasks.language.decoding import (
@@ -32,9 +33,8 @@ from sightline.tasks.language.decoding import (
     prefill,
     score_ids,
 )
-from sightline.tasks.language.settings import COUNTED, LanguageSettings
+from sightline.tasks.language.settings import LanguageSettings
 from sightline.tasks.language.task import make_model
-from sightline.tasks.metrics import exponential
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,25 @@ class ScoredText:
         return -self.log_probability / math.log(2) / max(self.characters, 1)
 
 
-class LanguageModel(Ready[LanguageSettings]):
-    """Writes and scores text with the weights of a run. See `Ready` for the arguments."""
+class LanguageModel(Predictor[LanguageSettings]):
+    """Writes and scores text with the weights of a run. See `Predictor` for the arguments."""
 
     schema = LanguageSettings
     make_model = staticmethod(make_model)
+    reading_options = frozenset({"end_only"})
+
+    @property
+    def attends(self) -> bool:
+        """Whether the model attends to what it has read."""
+        return self.settings.model.kind == "gpt"
+
+    @property
+    def inspectable(self) -> bool:
+        """A model that is counted has no internals."""
+        return not self.settings.counted
 
     def _load(self, precision: str, device: str, update: int | None) -> Any:
-        if self.settings.model.kind != COUNTED:
+        if not self.settings.counted:
             return super()._load(precision, device, update)
         weights, vocab_size = self.run.read_weights(), self.tokenizer.vocab_size
         return NGram.from_tensors(weights, vocab_size, self.settings.model)  # pyright: ignore[reportArgumentType]
@@ -265,8 +276,7 @@ class LanguageModel(Ready[LanguageSettings]):
             )
         return results
 
-    @staticmethod
-    def first_of(settings: Any, files: Any) -> list[Any]:
+    def first_of(self, files: Any) -> list[Any]:
         """The first words of these files."""
         text = next(text for text, _ in read_pieces(files.text_source()) if text.strip())
         return [" ".join(text.split()[:12])]
@@ -279,7 +289,7 @@ class LanguageModel(Ready[LanguageSettings]):
 
         Raises UsageError for a text that is too short or longer than the model can look at at once, and for n-grams.
         """
-        if self.settings.model.kind == COUNTED:
+        if self.settings.counted:
             raise UsageError(f"{self.run.path}: an n-gram model is counted and has no internals to look at")
         ids = self._begin + self.tokenizer.encode(given(text))
         most = (self.model.context_length or (SPAN if end_only else len(ids))) + 1

@@ -9,7 +9,8 @@ from pydantic import Field, field_validator, model_validator
 from sightline.data.documents import TextSource
 from sightline.decode import SearchOptions
 from sightline.models import GPTSizes, LanguageModelSizes
-from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
+from sightline.tasks.settings import Frozen, RunSettings, TokenizerSettings, check_metric
+from sightline.train.metric import Metric, by_name
 from sightline.train.settings import TrainSettings
 
 SIDE = "text"  # the name of the one tokenizer
@@ -20,6 +21,16 @@ COUNTED = "ngram"  # the kind of model that is counted and not trained
 
 # Kinds of tokenizers whose ids are in order of frequency.
 BY_FREQUENCY = ("word", "space", "char")
+
+METRICS = by_name(
+    (
+        Metric("loss", False, "nats"),
+        Metric("perplexity", False, label="perplexity per token"),
+        Metric("word_perplexity", False, label="perplexity per word"),
+        Metric("bits_per_byte", False, "bits"),
+        Metric("bits_per_character", False, "bits"),
+    )
+)
 
 
 class TextFiles(Frozen):
@@ -60,10 +71,13 @@ class ValidationSettings(Frozen):
     tokens: int = Field(0, ge=0, description="only the first so many tokens; 0 takes all")
 
 
-class LanguageSettings(Frozen):
+class LanguageSettings(RunSettings):
     """Everything a language model is made from."""
 
     task: Literal["language"] = Field("language", description="what the model learns")
+    pretrained: str | None = Field(
+        None, description="a run of this task whose sizes, tokenizers and weights to go on from, on other data"
+    )
     data: DataSettings
     tokenizer: TokenizerSettings = TokenizerSettings.model_validate({})
     model: LanguageModelSizes = Field(default_factory=lambda: GPTSizes.model_validate({}))
@@ -74,16 +88,27 @@ class LanguageSettings(Frozen):
         description="how `sightline generate` writes",
     )
 
-    def given(self, source: str) -> TextFiles:
+    def given(self, source: str, reference: str | None = None) -> TextFiles:
         """A file that is only named, read as the training text was."""
+        self.without_reference(reference)
         return (self.data.train or (TextFiles(source=source),))[0].model_copy(
             update={"source": source, "part": (0.0, 1.0)}
         )
 
     @property
+    def parent(self) -> str | None:
+        """The run that this one goes on from."""
+        return self.pretrained
+
+    @property
     def title(self) -> str:
         """What a run of it is called on its card."""
         return "Language model"
+
+    @property
+    def counted(self) -> bool:
+        """Whether the model is counted and not trained."""
+        return self.model.kind == COUNTED
 
     @property
     def span(self) -> int:
@@ -117,10 +142,10 @@ class LanguageSettings(Frozen):
             raise ValueError(f"validation.stride {self.validation.stride} is more than data.block {self.data.block}")
         if self.validation.tokens == 1:
             raise ValueError("validation.tokens: nothing predicts the first token alone; set it to 2 or more, or to 0")
-        check_metric(self.training, self.figures)
+        check_metric(self.training, self.validation_metrics)
         return self
 
     @property
-    def figures(self) -> tuple[str, ...]:
-        """What is measured in validation."""
+    def validation_metrics(self) -> tuple[str, ...]:
+        """The names of what is measured in validation."""
         return ("loss", "perplexity", "bits_per_byte", "bits_per_character")

@@ -19,9 +19,9 @@ from sightline.data.windows import BlockOrder, StreamOrder, TextBatch, collate_w
 from sightline.errors import UsageError
 from sightline.models import NGram, make_language_model
 from sightline.nn.context import INFERENCE, PassContext
+from sightline.predict.metrics import exponential
 from sightline.tasks.base import PlainTask
 from sightline.tasks.language.settings import COUNTED, SIDE, LanguageSettings, TextFiles
-from sightline.tasks.metrics import exponential
 
 
 def train_tokenizers(settings: LanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:

@@ -14,7 +14,7 @@ from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
-from sightline.predict.predictor import Ready
+from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, masking, over_positions, special_side
 from sightline.tasks.masked_language.settings import MASK, MaskedLanguageSettings
 from sightline.tasks.masked_language.task import make_model
@@ -48,8 +48,8 @@ class Filled:
     unknown: int
 
 
-class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
-    """Fills in blanks with the weights of a run. See `Ready` for the arguments."""
+class MaskedLanguageModel(Predictor[MaskedLanguageSettings]):
+    """Fills in blanks with the weights of a run. See `Predictor` for the arguments."""
 
     schema = MaskedLanguageSettings
     make_model = staticmethod(make_model)
@@ -83,8 +83,7 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
         unknown = ids.count(self.tokenizer.unk_id) if self.tokenizer.unk_id is not None else 0
         return Filled(text, self._joined(parts, winners), tuple(blanks), unknown)
 
-    @staticmethod
-    def first_of(settings: Any, files: Any) -> list[Any]:
+    def first_of(self, files: Any) -> list[Any]:
         """The first sentence of these files with its middle word missing."""
         words = next(files.sentence_source().documents_of())[0].split()
         words[len(words) // 2] = MASK

@@ -8,13 +8,24 @@ from pydantic import Field, model_validator
 
 from sightline.data.sentences import SentenceSource
 from sightline.models import BertSizes
-from sightline.tasks.settings import Frozen, PieceSettings, check_metric
+from sightline.tasks.settings import Frozen, PieceSettings, RunSettings, check_metric
+from sightline.train.metric import Metric, by_name
 from sightline.train.settings import TrainSettings
 
 SIDE = "text"  # the name of the one tokenizer
 
 
 MASK = "[MASK]"  # how the token beyond the vocabulary is spelled
+
+METRICS = by_name(
+    (
+        Metric("loss", False, "nats"),
+        Metric("masked_loss", False, "nats"),
+        Metric("masked_accuracy", True, "%"),
+        Metric("next_sentence_loss", False, "nats"),
+        Metric("next_sentence_accuracy", True, "%"),
+    )
+)
 
 
 class SentenceFiles(Frozen):
@@ -60,7 +71,7 @@ class MaskingSettings(Frozen):
         return self
 
 
-class MaskedLanguageSettings(Frozen):
+class MaskedLanguageSettings(RunSettings):
     """Everything a pretrained BERT is made from."""
 
     task: Literal["masked_language"] = Field("masked_language", description="what the model learns")
@@ -74,8 +85,9 @@ class MaskedLanguageSettings(Frozen):
     model: BertSizes = BertSizes.model_validate({})
     training: TrainSettings = TrainSettings.model_validate({})
 
-    def given(self, source: str) -> SentenceFiles:
+    def given(self, source: str, reference: str | None = None) -> SentenceFiles:
         """A file that is only named, read as the training text was."""
+        self.without_reference(reference)
         return (self.data.train or (SentenceFiles(source=source),))[0].model_copy(
             update={"source": source, "part": (0.0, 1.0)}
         )
@@ -84,6 +96,11 @@ class MaskedLanguageSettings(Frozen):
     def title(self) -> str:
         """What a run of it is called on its card."""
         return "Masked language model"
+
+    @property
+    def parent(self) -> str | None:
+        """The run that this one goes on from."""
+        return self.pretrained
 
     @property
     def span(self) -> int:
@@ -98,11 +115,11 @@ class MaskedLanguageSettings(Frozen):
             )
         if self.next_sentence and self.model.segments < 2:
             raise ValueError("next_sentence needs model.segments of 2")
-        check_metric(self.training, self.figures)
+        check_metric(self.training, self.validation_metrics)
         return self
 
     @property
-    def figures(self) -> tuple[str, ...]:
-        """What is measured in validation."""
+    def validation_metrics(self) -> tuple[str, ...]:
+        """The names of what is measured in validation."""
         pairs = ("next_sentence_loss", "next_sentence_accuracy") if self.next_sentence else ()
         return ("loss", "masked_loss", "masked_accuracy", *pairs)

@@ -11,6 +11,15 @@ from sightline.data.questions import (
 )
 from sightline.tasks.settings import Frozen
 from sightline.tasks.tokens import TokenSettings
+from sightline.train.metric import Metric, by_name
+
+METRICS = by_name(
+    (
+        Metric("loss", False, "nats"),
+        Metric("exact_match", True, "%"),
+        Metric("f1", True, "%"),
+    )
+)
 
 
 class QuestionFiles(Frozen):
@@ -45,8 +54,9 @@ class QuestionSettings(TokenSettings):
     task: Literal["question_answering"] = Field("question_answering", description="what the model learns")
     data: DataSettings
 
-    def given(self, source: str) -> QuestionFiles:
+    def given(self, source: str, reference: str | None = None) -> QuestionFiles:
         """A file that is only named."""
+        self.without_reference(reference)
         return QuestionFiles(source=source)
 
     @property
@@ -55,8 +65,8 @@ class QuestionSettings(TokenSettings):
         return "Question answerer"
 
     @property
-    def figures(self) -> tuple[str, ...]:
-        """What is measured in validation."""
+    def validation_metrics(self) -> tuple[str, ...]:
+        """The names of what is measured in validation."""
         return ("loss", "exact_match", "f1")
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from sightline.data.text import given
 from sightline.decode import log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
-from sightline.predict.predictor import Ready
+from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, masking, over_positions, special_side
 from sightline.tasks.tagging.settings import TaggingSettings
 from sightline.tasks.tagging.task import make_model, tag
@@ -48,8 +48,8 @@ class TaggedText:
         return "".join([*parts, self.text[at:]])
 
 
-class Tagger(Ready[TaggingSettings]):
-    """Tags texts with the weights of a run. See `Ready` for the arguments."""
+class Tagger(Predictor[TaggingSettings]):
+    """Tags texts with the weights of a run. See `Predictor` for the arguments."""
 
     schema = TaggingSettings
     make_model = staticmethod(make_model)
@@ -71,8 +71,7 @@ class Tagger(Ready[TaggingSettings]):
         found = tag(self.settings, self.model, self.tokenizer, records, joined_by)
         return [self._record(*one, joined_by) for one in zip(texts, records, found.tags, strict=True)]
 
-    @staticmethod
-    def first_of(settings: Any, files: Any) -> list[Any]:
+    def first_of(self, files: Any) -> list[Any]:
         """The first record of these files."""
         return [files.joined_by.join(next(read_tagged(files.tagged_source()))[0])]
 

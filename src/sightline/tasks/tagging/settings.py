@@ -9,6 +9,17 @@ from pydantic import Field
 from sightline.data.tagged import TaggedSource
 from sightline.tasks.settings import Frozen
 from sightline.tasks.tokens import TokenSettings
+from sightline.train.metric import Metric, by_name
+
+METRICS = by_name(
+    (
+        Metric("loss", False, "nats"),
+        Metric("accuracy", True, "%"),
+        Metric("precision", True, "%"),
+        Metric("recall", True, "%"),
+        Metric("span_f1", True, "%"),
+    )
+)
 
 
 class TaggedFiles(Frozen):
@@ -45,8 +56,9 @@ class TaggingSettings(TokenSettings):
     task: Literal["tagging"] = Field("tagging", description="what the model learns")
     data: DataSettings
 
-    def given(self, source: str) -> TaggedFiles:
+    def given(self, source: str, reference: str | None = None) -> TaggedFiles:
         """A file that is only named, read as the training text was."""
+        self.without_reference(reference)
         return (self.data.train or (TaggedFiles(source=source),))[0].model_copy(
             update={"source": source, "part": (0.0, 1.0)}
         )
@@ -57,6 +69,6 @@ class TaggingSettings(TokenSettings):
         return "Tagger"
 
     @property
-    def figures(self) -> tuple[str, ...]:
-        """What is measured in validation."""
+    def validation_metrics(self) -> tuple[str, ...]:
+        """The names of what is measured in validation."""
         return ("loss", "accuracy", "precision", "recall", "span_f1")

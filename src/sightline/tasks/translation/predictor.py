@@ -18,12 +18,13 @@ from sightline.data.vocabulary import BOS as BEGIN
 from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
-from sightline.predict.predictor import Ready
+from sightline.predict.metrics import exponential
+from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, by_word
-from sightline.tasks.metrics import exponential
 from sightline.tasks.translation.decoding import (
     BOS,
     EOS,
+    attends,
     attention_ids,
     make_request,
     new_search,
@@ -95,11 +96,23 @@ class Scored:
         return exponential(-self.log_probability / len(self.token_log_probabilities))
 
 
-class Translator(Ready[TranslationSettings]):
-    """Translates with the weights of a run. See `Ready` for the arguments."""
+class Translator(Predictor[TranslationSettings]):
+    """Translates with the weights of a run. See `Predictor` for the arguments."""
 
     schema = TranslationSettings
     make_model = staticmethod(make_model)
+    reading_options = frozenset({"target"})
+
+    @property
+    def languages(self) -> list[str]:
+        """From which, into which."""
+        data = self.settings.data
+        return [data.source_language, data.target_language]
+
+    @property
+    def attends(self) -> bool:
+        """Whether the decoder attends to its source."""
+        return attends(self.model)
 
     @overload
     def translate(
@@ -226,8 +239,7 @@ class Translator(Ready[TranslationSettings]):
         looked = self.attention(source, list(hypotheses[0].tokens)) if attention else None
         return Translation(**{**best.__dict__, "alternatives": tuple(records[1:]), "attention": looked})
 
-    @staticmethod
-    def first_of(settings: Any, files: Any) -> list[Any]:
+    def first_of(self, files: Any) -> list[Any]:
         """The first source of these files."""
         return [next(source for source, _ in read_pairs(files.pair_source()) if source.strip())]
 

@@ -158,7 +158,7 @@ class TranslationTask(PlainTask):
         figures = {"loss": loss, "perplexity": float(torch.tensor(loss).exp())}
         count = min(self.settings.validation.sentences, len(self._validation))
         if count:
-            from sightline.tasks.metrics import bleu, chrf
+            from sightline.predict.metrics import bleu, chrf
 
             target = self.tokenizers["target"]
             references = [target.decode(self._validation.target(i).tolist()) for i in range(count)]
