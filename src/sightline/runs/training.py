@@ -12,14 +12,13 @@ import torch
 from pydantic import BaseModel
 
 from sightline import __version__
-from sightline.runs import fine_tuning
-from sightline.predict.calibration import calibrate
 from sightline.data.readers import read_pairs
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError, nearest
-from sightline.runs.evaluation import Report, evaluate_run
 from sightline.nn.ops import to_precision
-from sightline.train.run_directory import PRECISIONS, Run
+from sightline.predict.calibration import calibrate
+from sightline.runs import fine_tuning
+from sightline.runs.evaluation import Report, evaluate_run
 from sightline.tasks.classification import task as classification
 from sightline.tasks.classification.examples import encode_files
 from sightline.tasks.image_classification import task as image_classification
@@ -32,6 +31,7 @@ from sightline.train import machine, precision
 from sightline.train.final import final_weights
 from sightline.train.log import TrainLog
 from sightline.train.loop import Outcome, train
+from sightline.train.run_directory import PRECISIONS, Run
 from sightline.train.task import Task
 
 Say = Callable[[str], None]
@@ -84,9 +84,7 @@ KINDS = {
         fine_tuning.taken_or(classification.train_tokenizers),
         classification.make_model,
         classification.ClassificationTask,
-        lambda settings, tokenizers, files: encode_files(
-            settings, tokenizers[classification.SIDE], files
-        ),
+        lambda settings, tokenizers, files: encode_files(settings, tokenizers[classification.SIDE], files),
         fine_tuning.complete,
         fine_tuning.initialise,
     ),
@@ -144,15 +142,12 @@ def prepare(settings: Any, path: str | Path, *, fresh: bool, report: Say) -> Any
     for name in ("train", "validation"):
         if not getattr(settings.data, name):
             raise UsageError(f"data.{name}: no file is named, so there is nothing to learn from; name one")
-    if fresh and run.exists:
-        run.clear()
-    # a start that was killed leaves tokenizers and no configuration
-    if not run.exists and any(one != run.tokenizers for one in run.others()):
-        raise UsageError(f"{path}: a folder with other things in it; choose another --run")
-    if run.begun:
+    run.make_room(fresh=fresh)
+    if run.has_training:
         kept = run.settings(type(settings))
         settings = _resolved(settings, kept.training.precision, kept.training.device, kept.training.threads)
-        run.refuse_changes(settings)
+        if run.refuse_changes(settings):
+            run.write_config(settings)
         return settings
     device = precision.resolve_device(settings.training.device)
     width = precision.resolve(settings.training.precision, device)
@@ -207,7 +202,7 @@ def train_run(
     """
     machine.setup(settings.training.threads)
     settings = KINDS[settings.task].complete(settings)
-    with Run(path).held():
+    with Run(path).locked():
         return _train_held(prepare(settings, path, fresh=fresh, report=report), Run(path), report, log)
 
 
@@ -223,12 +218,13 @@ def _train_held(settings: Any, run: Run, report: Say, log: Callable[..., TrainLo
         device = settings.training.device
         task = build(settings, run.path, report)
         with log(run.path) as training_log:
-            outcome = train(task, settings.training, run.path, training_log)
-        weights, origin = final_weights(run.path, settings.training)
+            outcome = train(task, settings.training, run.path, training_log, run.identity(settings))
+        weights, origin = final_weights(run.path, settings.training, outcome.update)
         run.save_weights(weights)
         report(f"final weights: {origin}")
         if getattr(settings, "calibrate", False):
             report(calibrate(run, device))
+        run.note_update(outcome.update)
         count = sum(parameter.numel() for parameter in task.model.parameters())
     evaluations = evaluate_run(run.path, device)
     run.write_card(model_card(settings, outcome, evaluations, count))

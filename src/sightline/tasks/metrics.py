@@ -10,6 +10,36 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sightline.train.metric import Metric
+
+# What the validations of all tasks give.
+METRICS = {
+    one.name: one
+    for one in (
+        Metric("loss", False, "nats"),
+        Metric("perplexity", False, "", 3),
+        Metric("bits_per_byte", False, "bits"),
+        Metric("bits_per_character", False, "bits"),
+        Metric("masked_loss", False, "nats"),
+        Metric("masked_accuracy", True, "%", 2),
+        Metric("next_sentence_loss", False, "nats"),
+        Metric("next_sentence_accuracy", True, "%", 2),
+        Metric("bleu", True, "", 2),
+        Metric("chrf", True, "", 2),
+        Metric("accuracy", True, "%", 2),
+        Metric("macro_f1", True, "%", 2),
+        Metric("matthews", True),
+        Metric("calibration_error", False, "%", 2),
+        Metric("pearson", True),
+        Metric("spearman", True),
+        Metric("precision", True, "%", 2),
+        Metric("recall", True, "%", 2),
+        Metric("span_f1", True, "%", 2),
+        Metric("exact_match", True, "%", 2),
+        Metric("f1", True, "%", 2),
+    )
+}
+
 
 def exponential(nats: float) -> float:
     """e to the power of a loss, which makes it a perplexity; infinity where that is too large for a float."""

@@ -145,7 +145,7 @@ class ImageTask(PlainTask):
             yield after, ImageBatch(images, torch.from_numpy(classes).to(images.device), indices)
             position = after
 
-    def size(self, batch: ImageBatch) -> int:
+    def num_units(self, batch: ImageBatch) -> int:
         """Images."""
         return len(batch.indices)
 

@@ -93,7 +93,7 @@ class LanguageTask(PlainTask):
             yield after, batch.to(self.device)
             position = after
 
-    def size(self, batch: TextBatch) -> int:
+    def num_units(self, batch: TextBatch) -> int:
         """Tokens that are predicted."""
         return batch.num_tokens
 
@@ -112,12 +112,12 @@ class LanguageTask(PlainTask):
             part[batch.rows] = last.detach()
         return _loss_sum(model, features, batch), batch.num_tokens, {}
 
-    def carried(self) -> dict[str, Tensor]:
+    def carried_state(self) -> dict[str, Tensor]:
         """The recurrent states after the latest batch, by number."""
         return {str(number): part for number, part in enumerate(self._carried)}
 
-    def carry(self, tensors: dict[str, Tensor]) -> None:
-        """Takes over what `carried` told."""
+    def load_carried_state(self, tensors: dict[str, Tensor]) -> None:
+        """Restores what `carried_state` gave."""
         self._carried[:] = [tensors[str(number)].to(self.device) for number in range(len(tensors))]
 
     def describe(self, batch: TextBatch) -> str:

@@ -79,7 +79,7 @@ class MaskedLanguageTask(PlainTask):
             yield after, collate_masked(self._train.sentences.tokens, items, self._masks, random).to(self.device)
             position = after
 
-    def size(self, batch: MaskedBatch) -> int:
+    def num_units(self, batch: MaskedBatch) -> int:
         """Tokens of the inputs, masked or not."""
         return int(input_lengths(batch.items).sum())
 

@@ -117,7 +117,7 @@ class TaggingTask(PlainTask):
                 targets_NT[row, : len(self._targets[index])] = torch.tensor(self._targets[index])
             yield after, replace(batch, targets_B=targets_NT).to(self.device)
 
-    def size(self, batch: ExampleBatch) -> int:
+    def num_units(self, batch: ExampleBatch) -> int:
         """Tokens of the inputs."""
         return self._train.num_tokens(batch.indices)
 

@@ -110,7 +110,7 @@ class TranslationTask(PlainTask):
         random = generator(UNDOING, after.seed, after.epoch, after.batch)
         return lambda side, gathered: self._merge_dropout[side](*gathered, random) if self._merge_dropout else gathered
 
-    def size(self, batch: PairBatch) -> int:
+    def num_units(self, batch: PairBatch) -> int:
         """Tokens of the target side."""
         return batch.num_target_tokens
 
