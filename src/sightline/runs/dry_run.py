@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from sightline.runs.training import KINDS
 from sightline.tasks.language.settings import COUNTED
 from sightline.train.settings import TrainSettings
+from sightline.runs.training import KINDS
 
 FILES = ("source", "target", "groups", "labels")  # settings that name files
 # of Adam's two averages and the gradient, in fp32

@@ -8,31 +8,31 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from sightline.tasks.classification.predictor import Classifier
 from sightline.data.readers import PairSource, read_pairs
 from sightline.decode import SearchOptions
-from sightline.runs.loading import Used, load
-from sightline.tasks.classification import task as classification
-from sightline.tasks.classification.examples import encode_files
-from sightline.tasks.classification.predictor import Classifier
-from sightline.tasks.classification.settings import LabelledFiles
-from sightline.tasks.image_classification import task as image_classification
 from sightline.tasks.image_classification.predictor import ImageClassifier
-from sightline.tasks.image_classification.settings import ImageFiles
 from sightline.tasks.language.predictor import LanguageModel
+from sightline.runs.loading import Used, load
+from sightline.tasks.masked_language.predictor import MaskedLanguageModel
+from sightline.tasks.question_answering.predictor import QuestionAnswerer
+from sightline.tasks.tagging.predictor import Tagger
+from sightline.tasks.classification import task as classification
+from sightline.tasks.image_classification import task as image_classification
+from sightline.tasks.masked_language import task as masked_language
+from sightline.tasks.question_answering import task as question_answering
+from sightline.tasks.tagging import task as tagging
+from sightline.tasks.classification.settings import LabelledFiles
+from sightline.tasks.classification.examples import encode_files
+from sightline.tasks.image_classification.settings import ImageFiles
 from sightline.tasks.language.settings import TextFiles
 from sightline.tasks.language.task import encode, figures, measure
-from sightline.tasks.masked_language import task as masked_language
-from sightline.tasks.masked_language.predictor import MaskedLanguageModel
 from sightline.tasks.masked_language.settings import SentenceFiles
 from sightline.tasks.metrics import Measured, bleu, chrf, exponential, ter
-from sightline.tasks.question_answering import task as question_answering
-from sightline.tasks.question_answering.predictor import QuestionAnswerer
 from sightline.tasks.question_answering.settings import QuestionFiles
-from sightline.tasks.tagging import task as tagging
-from sightline.tasks.tagging.predictor import Tagger
 from sightline.tasks.tagging.settings import TaggedFiles
-from sightline.tasks.translation.predictor import Translator
 from sightline.tasks.translation.settings import PairFiles
+from sightline.tasks.translation.predictor import Translator
 
 PERCENT = ("accuracy", "calibration_error", "f1", "match", "matthews", "precision", "recall")
 # upper bounds of source length in words

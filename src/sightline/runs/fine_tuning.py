@@ -13,15 +13,15 @@ from sightline import config
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError
 from sightline.nn.lora import plain_name
+from sightline.train.run_directory import Run
 from sightline.tasks.classification.examples import find_labels
+from sightline.tasks.tagging import task as tagging
 from sightline.tasks.classification.settings import ClassificationSettings
 from sightline.tasks.language.settings import LanguageSettings
 from sightline.tasks.masked_language.settings import MaskedLanguageSettings
 from sightline.tasks.question_answering.settings import QuestionSettings
-from sightline.tasks.tagging import task as tagging
 from sightline.tasks.tagging.settings import TaggingSettings
 from sightline.train import storage
-from sightline.train.run_directory import Run
 
 Settings = TypeVar("Settings", ClassificationSettings, TaggingSettings, QuestionSettings, MaskedLanguageSettings)
 Labelling = ClassificationSettings | TaggingSettings | QuestionSettings

@@ -9,9 +9,9 @@ from sightline.tasks.image_classification.predictor import ImageClassifier
 from sightline.tasks.language.predictor import LanguageModel
 from sightline.tasks.masked_language.predictor import MaskedLanguageModel
 from sightline.tasks.question_answering.predictor import QuestionAnswerer
+from sightline.train.run_directory import Run
 from sightline.tasks.tagging.predictor import Tagger
 from sightline.tasks.translation.predictor import Translator
-from sightline.train.run_directory import Run
 
 USES = {
     "translation": Translator,
