@@ -12,13 +12,14 @@ import torch
 from pydantic import BaseModel
 
 from sightline import __version__
+from sightline.runs import fine_tuning
+from sightline.predict.calibration import calibrate
 from sightline.data.readers import read_pairs
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError, nearest
-from sightline.nn.ops import to_precision
-from sightline.predict.calibration import calibrate
-from sightline.runs import fine_tuning
 from sightline.runs.evaluation import Report, evaluate_run
+from sightline.nn.ops import to_precision
+from sightline.train.run_directory import PRECISIONS, Run
 from sightline.tasks.classification import task as classification
 from sightline.tasks.classification.examples import encode_files
 from sightline.tasks.image_classification import task as image_classification
@@ -31,7 +32,6 @@ from sightline.train import machine, precision
 from sightline.train.final import final_weights
 from sightline.train.log import TrainLog
 from sightline.train.loop import Outcome, train
-from sightline.train.run_directory import PRECISIONS, Run
 from sightline.train.task import Task
 
 Say = Callable[[str], None]
@@ -84,7 +84,9 @@ KINDS = {
         fine_tuning.taken_or(classification.train_tokenizers),
         classification.make_model,
         classification.ClassificationTask,
-        lambda settings, tokenizers, files: encode_files(settings, tokenizers[classification.SIDE], files),
+        lambda settings, tokenizers, files: encode_files(
+            settings, tokenizers[classification.SIDE], files
+        ),
         fine_tuning.complete,
         fine_tuning.initialise,
     ),
