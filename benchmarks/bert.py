@@ -80,7 +80,7 @@ def sightline(precision: str, updates: int, threads: int) -> dict[str, float]:
         for number, batch in enumerate(batches(made, updates + WARM_UP)):
             if number == WARM_UP:
                 start = time.perf_counter()
-            pieces = workers.gradients(batch, generator, optimizer.collect)
+            pieces = workers.gradients(batch, generator, optimizer.collect_gradients)
             count = sum(count for _, count, _ in pieces)
             optimizer.scale_and_clip(1.0 / count, 1.0)
             optimizer.step(LEARNING_RATE)

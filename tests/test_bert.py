@@ -322,7 +322,7 @@ def test_both_means_are_added_however_few_are_pairs(tmp_path: Path) -> None:
     for position, batch in task.batches(DataPosition(1)):
         _, count, extras = task.loss(batch, torch.Generator())
         losses, masked = losses + extras["next_sentence_loss"], masked + count
-        assert task.size(batch) == int(batch.real_BT.sum())
+        assert task.num_units(batch) == int(batch.real_BT.sum())
         if position.epoch == 6:
             break
     assert losses / masked == pytest.approx(np.log(2), rel=0.1)

@@ -58,9 +58,9 @@ def serve(
     from sightline.serve.app import create_app
     from sightline.serve.metrics import Metrics
     from sightline.serve.served import Models
-    from sightline.train.machine import map_large_blocks
+    from sightline.train.machine import mmap_large_blocks
 
-    map_large_blocks()
+    mmap_large_blocks()
     if threads is not None:
         torch.set_num_threads(threads)
     models = Models(runs, Metrics(), device=device, slots=slots, waiting=waiting)

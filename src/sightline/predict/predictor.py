@@ -53,8 +53,8 @@ class Predictor(Generic[S]):
 
     def _load(self, precision: str, device: str, update: int | None) -> Any:
         """The model with the run's weights; low-rank adapters become part of them."""
-        model = type(self).make_model(self.settings, self.tokenizers)
-        self.run.ready_model(model, precision, device, update)
+        make_model = type(self).make_model
+        model = self.run.load_model(lambda: make_model(self.settings, self.tokenizers), precision, device, update)
         merge(model)
         return model
 

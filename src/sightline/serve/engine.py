@@ -20,7 +20,7 @@ from typing import Any
 from sightline.decode import Search, SearchOptions, SearchRequest
 from sightline.errors import UsageError
 from sightline.serve.metrics import Metrics
-from sightline.train.machine import return_memory
+from sightline.train.machine import trim_memory
 
 STEPS_TO_TIDY = 200
 ROWS_OF_A_SLOT = 8
@@ -210,7 +210,7 @@ class Engine:
             self._advance(key)
         self._steps += 1
         if self._steps % STEPS_TO_TIDY == 0:  # texts of many lengths leave holes of many sizes
-            return_memory()
+            trim_memory()
         active = sum(len(jobs) for _, jobs in self._active.values())
         self._metrics.set("active", self.name, active)
         self._metrics.set("waiting", self.name, self._inside - active)

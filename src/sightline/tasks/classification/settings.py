@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sightline.config import FREE
 from sightline.data.labelled import LabelledSource
 from sightline.models import BertSizes, GPTSizes
 from sightline.models.classifier import Tuning
@@ -48,7 +49,9 @@ class DataSettings(Frozen):
         "part = [from, to] as fractions",
     )
     validation: LabelledFiles | None = Field(None, description="records that choose the best checkpoint")
-    test: dict[str, LabelledFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    test: dict[str, LabelledFiles] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
+    )
     form: Literal["single", "pair", "similarity", "choice"] = Field(
         "single",
         description="single: one text; pair: two in order (entailment); similarity: two in both orders; choice: a "

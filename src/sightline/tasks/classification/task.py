@@ -20,7 +20,7 @@ from sightline.nn.context import INFERENCE, PassContext
 from sightline.predict.metrics import calibration_error, correlations
 from sightline.tasks.base import PlainTask
 from sightline.tasks.classification.examples import batch_order, encode, encode_files, read_training
-from sightline.tasks.classification.settings import SIDE, ClassificationSettings
+from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings
 
 
 def train_tokenizers(settings: ClassificationSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
@@ -41,6 +41,7 @@ def make_model(settings: ClassificationSettings, tokenizers: dict[str, Tokenizer
 class ClassificationTask(PlainTask):
     """Joins a model with labelled texts for the training loop."""
 
+    metrics = METRICS
     settings: ClassificationSettings
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
@@ -57,7 +58,7 @@ class ClassificationTask(PlainTask):
         for after, indices in iterate(self._order, position):
             yield after, collate_examples(self._train, indices).to(self.device)
 
-    def size(self, batch: ExampleBatch) -> int:
+    def num_units(self, batch: ExampleBatch) -> int:
         """Tokens of the inputs."""
         return self._train.num_tokens(batch.indices)
 

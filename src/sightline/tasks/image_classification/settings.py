@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from sightline.config import FREE
 from sightline.data.images import ImageSource
 from sightline.data.pixels import Fit
 from sightline.models.vit import ViTSizes
@@ -37,7 +38,9 @@ class DataSettings(Frozen):
         "part = [from, to] as fractions",
     )
     validation: ImageFiles | None = Field(None, description="images that choose the best checkpoint")
-    test: dict[str, ImageFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    test: dict[str, ImageFiles] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
+    )
     classes: tuple[str, ...] = Field((), description="the classes; those of the training images where not given")
     fit: Fit = Field("crop", description="of images that are not square: crop takes the middle, squash all of them")
     mean: tuple[float, ...] = Field((0.5,), description="subtracted from pixels of 0 to 1; one, or one a channel")

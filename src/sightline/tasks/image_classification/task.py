@@ -23,7 +23,7 @@ from sightline.models.vit import ViT
 from sightline.nn.context import PassContext
 from sightline.predict.metrics import calibration_error
 from sightline.tasks.base import PlainTask
-from sightline.tasks.image_classification.settings import ImageFiles, ImageSettings
+from sightline.tasks.image_classification.settings import METRICS, ImageFiles, ImageSettings
 
 
 def complete(settings: ImageSettings) -> ImageSettings:
@@ -113,6 +113,7 @@ class ImageTask(PlainTask):
     """Joins a model with images for the training loop."""
 
     unit = "images"
+    metrics = METRICS
     settings: ImageSettings
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
@@ -145,7 +146,7 @@ class ImageTask(PlainTask):
             yield after, ImageBatch(images, torch.from_numpy(classes).to(images.device), indices)
             position = after
 
-    def size(self, batch: ImageBatch) -> int:
+    def num_units(self, batch: ImageBatch) -> int:
         """Images."""
         return len(batch.indices)
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sightline.config import FREE
 from sightline.data.documents import TextSource
 from sightline.decode import SearchOptions
 from sightline.models import GPTSizes, LanguageModelSizes
@@ -53,7 +54,9 @@ class DataSettings(Frozen):
         "next), file or running; column of a TSV or JSON Lines file; part = [from, to] as fractions",
     )
     validation: tuple[TextFiles, ...] = Field(description="text that chooses the best checkpoint")
-    test: dict[str, TextFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    test: dict[str, TextFiles] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
+    )
     keep_empty: bool = Field(False, description="count empty documents as text, as word-level corpora do")
     block: int = Field(
         256, ge=1, description="tokens read at once: the length of a GPT's blocks, or of truncated back-propagation"
@@ -86,6 +89,7 @@ class LanguageSettings(RunSettings):
     search: SearchOptions = Field(
         default_factory=lambda: SearchOptions.model_validate({"strategy": "sample"}),
         description="how `sightline generate` writes",
+        json_schema_extra=FREE,
     )
 
     def given(self, source: str, reference: str | None = None) -> TextFiles:

@@ -21,7 +21,7 @@ from sightline.models import NGram, make_language_model
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.predict.metrics import exponential
 from sightline.tasks.base import PlainTask
-from sightline.tasks.language.settings import COUNTED, SIDE, LanguageSettings, TextFiles
+from sightline.tasks.language.settings import COUNTED, METRICS, SIDE, LanguageSettings, TextFiles
 
 
 def train_tokenizers(settings: LanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
@@ -63,6 +63,7 @@ class LanguageTask(PlainTask):
     before it (truncated back-propagation through time); others read blocks in random order.
     """
 
+    metrics = METRICS
     settings: LanguageSettings
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
@@ -93,7 +94,7 @@ class LanguageTask(PlainTask):
             yield after, batch.to(self.device)
             position = after
 
-    def size(self, batch: TextBatch) -> int:
+    def num_units(self, batch: TextBatch) -> int:
         """Tokens that are predicted."""
         return batch.num_tokens
 
@@ -112,12 +113,12 @@ class LanguageTask(PlainTask):
             part[batch.rows] = last.detach()
         return _loss_sum(model, features, batch), batch.num_tokens, {}
 
-    def carried(self) -> dict[str, Tensor]:
+    def carried_state(self) -> dict[str, Tensor]:
         """The recurrent states after the latest batch, by number."""
         return {str(number): part for number, part in enumerate(self._carried)}
 
-    def carry(self, tensors: dict[str, Tensor]) -> None:
-        """Takes over what `carried` told."""
+    def load_carried_state(self, tensors: dict[str, Tensor]) -> None:
+        """Restores what `carried_state` gave."""
         self._carried[:] = [tensors[str(number)].to(self.device) for number in range(len(tensors))]
 
     def describe(self, batch: TextBatch) -> str:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from sightline.config import FREE
 from sightline.data.sentences import SentenceSource
 from sightline.models import BertSizes
 from sightline.tasks.settings import Frozen, PieceSettings, RunSettings, check_metric
@@ -51,7 +52,9 @@ class DataSettings(Frozen):
         "column of a TSV or JSON Lines file; part = [from, to] as fractions",
     )
     validation: tuple[SentenceFiles, ...] = Field(description="text that chooses the best checkpoint")
-    test: dict[str, SentenceFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    test: dict[str, SentenceFiles] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
+    )
     max_tokens: int = Field(128, ge=8, description="the longest input in tokens, [CLS] and [SEP] included")
     short: float = Field(0.1, ge=0, le=1, description="share of inputs that aim for a random, smaller length")
 

@@ -22,7 +22,7 @@ from sightline.models import BertForPretraining
 from sightline.nn.context import PassContext
 from sightline.nn.ops import linear_cross_entropy
 from sightline.tasks.base import PlainTask
-from sightline.tasks.masked_language.settings import SIDE, MaskedLanguageSettings, SentenceFiles
+from sightline.tasks.masked_language.settings import METRICS, SIDE, MaskedLanguageSettings, SentenceFiles
 
 
 def train_tokenizers(settings: MaskedLanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
@@ -53,6 +53,7 @@ def masks(settings: MaskedLanguageSettings, tokenizer: Tokenizer) -> Masks:
 class MaskedLanguageTask(PlainTask):
     """Joins a model with documents for the training loop."""
 
+    metrics = METRICS
     settings: MaskedLanguageSettings
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
@@ -79,7 +80,7 @@ class MaskedLanguageTask(PlainTask):
             yield after, collate_masked(self._train.sentences.tokens, items, self._masks, random).to(self.device)
             position = after
 
-    def size(self, batch: MaskedBatch) -> int:
+    def num_units(self, batch: MaskedBatch) -> int:
         """Tokens of the inputs, masked or not."""
         return int(input_lengths(batch.items).sum())
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from sightline.config import FREE
 from sightline.data.questions import (
     Units,
 )
@@ -35,7 +36,9 @@ class DataSettings(Frozen):
         description="files of SQuAD's layout, or JSON Lines with question, context and answers",
     )
     validation: QuestionFiles | None = Field(None, description="questions that choose the best checkpoint")
-    test: dict[str, QuestionFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    test: dict[str, QuestionFiles] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
+    )
     first: int = Field(0, ge=0, description="use only the first so many training questions; 0 takes all")
     unanswerable: bool = Field(False, description="some questions have no answer in their text (SQuAD 2.0)")
     threshold: float = Field(

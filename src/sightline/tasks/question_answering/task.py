@@ -25,7 +25,7 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
 from sightline.nn.context import PassContext
 from sightline.tasks.base import PlainTask
-from sightline.tasks.question_answering.settings import QuestionSettings
+from sightline.tasks.question_answering.settings import METRICS, QuestionSettings
 from sightline.tasks.question_answering.spans import answerable, answers, inputs_of, span_loss, targets_of
 from sightline.tasks.tokens import SIDE, in_batches, make_token_classifier, token_logits
 
@@ -59,6 +59,7 @@ def make_model(settings: QuestionSettings, tokenizers: dict[str, Tokenizer]) -> 
 class QuestionTask(PlainTask):
     """Joins a model with questions for the training loop."""
 
+    metrics = METRICS
     settings: QuestionSettings
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
@@ -85,7 +86,7 @@ class QuestionTask(PlainTask):
         for after, indices in iterate(self._order, position):
             yield after, collate_examples(self._train, indices).to(self.device)
 
-    def size(self, batch: ExampleBatch) -> int:
+    def num_units(self, batch: ExampleBatch) -> int:
         """Tokens of the inputs."""
         return self._train.num_tokens(batch.indices)
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from sightline.config import FREE
 from sightline.data.tagged import TaggedSource
 from sightline.tasks.settings import Frozen
 from sightline.tasks.tokens import TokenSettings
@@ -44,7 +45,9 @@ class DataSettings(Frozen):
         "from 0, where lines have more than these two, part = [from, to] as fractions of the records",
     )
     validation: TaggedFiles | None = Field(None, description="records that choose the best checkpoint")
-    test: dict[str, TaggedFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    test: dict[str, TaggedFiles] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
+    )
     tags: tuple[str, ...] = Field((), description="the tags, in BIO; those of the training records where not given")
     first: int = Field(0, ge=0, description="use only the first so many training records; 0 takes all")
     max_tokens: int = Field(128, ge=8, description="longer records are read in halves, quarters and so on")

@@ -22,7 +22,7 @@ from sightline.errors import DataError, nearest
 from sightline.nn.context import PassContext
 from sightline.nn.state import BOS, EOS
 from sightline.tasks.base import PlainTask
-from sightline.tasks.tagging.settings import TaggedFiles, TaggingSettings
+from sightline.tasks.tagging.settings import METRICS, TaggedFiles, TaggingSettings
 from sightline.tasks.tokens import SIDE, in_batches, make_token_classifier, token_logits
 
 Units = Sequence[str]
@@ -90,6 +90,7 @@ def cut(records: Iterable[Units], joined_by: str, tokenizer: Tokenizer, max_toke
 class TaggingTask(PlainTask):
     """Joins a model with tagged units for the training loop."""
 
+    metrics = METRICS
     settings: TaggingSettings
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
@@ -117,7 +118,7 @@ class TaggingTask(PlainTask):
                 targets_NT[row, : len(self._targets[index])] = torch.tensor(self._targets[index])
             yield after, replace(batch, targets_B=targets_NT).to(self.device)
 
-    def size(self, batch: ExampleBatch) -> int:
+    def num_units(self, batch: ExampleBatch) -> int:
         """Tokens of the inputs."""
         return self._train.num_tokens(batch.indices)
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sightline.config import FREE
 from sightline.data.readers import PairSource
 from sightline.decode import SearchOptions
 from sightline.models import EncoderDecoderSizes, TransformerSizes
@@ -48,7 +49,9 @@ class DataSettings(Frozen):
         min_length=1, description="files of pairs: two aligned files, or one TSV or JSON Lines file; weight = copies"
     )
     validation: PairFiles = Field(description="pairs that choose the best checkpoint")
-    test: dict[str, PairFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    test: dict[str, PairFiles] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
+    )
     max_source_tokens: int = Field(256, ge=1, description="longer pairs are skipped, and counted")
     max_target_tokens: int = Field(256, ge=1, description="longer pairs are skipped, and counted")
 
@@ -92,7 +95,7 @@ class TranslationSettings(RunSettings):
     )
     training: TrainSettings = TrainSettings.model_validate({})
     validation: ValidationSettings = ValidationSettings.model_validate({})
-    search: SearchOptions = SearchOptions.model_validate({})
+    search: SearchOptions = Field(default_factory=lambda: SearchOptions.model_validate({}), json_schema_extra=FREE)
 
     @property
     def parent(self) -> str | None:

@@ -22,7 +22,7 @@ from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.ops import linear_cross_entropy
 from sightline.tasks.base import PlainTask
 from sightline.tasks.translation.decoding import translate_ids
-from sightline.tasks.translation.settings import SIDES, PairFiles, TranslationSettings
+from sightline.tasks.translation.settings import METRICS, SIDES, PairFiles, TranslationSettings
 
 
 def train_tokenizers(settings: TranslationSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
@@ -55,6 +55,7 @@ def make_model(settings: TranslationSettings, tokenizers: dict[str, Tokenizer]) 
 class TranslationTask(PlainTask):
     """Joins a model with encoded pairs for the training loop."""
 
+    metrics = METRICS
     settings: TranslationSettings
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
@@ -110,7 +111,7 @@ class TranslationTask(PlainTask):
         random = generator(UNDOING, after.seed, after.epoch, after.batch)
         return lambda side, gathered: self._merge_dropout[side](*gathered, random) if self._merge_dropout else gathered
 
-    def size(self, batch: PairBatch) -> int:
+    def num_units(self, batch: PairBatch) -> int:
         """Tokens of the target side."""
         return batch.num_target_tokens
 
