@@ -14,9 +14,9 @@ from sightline.data.text import given
 from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
-from sightline.nn.forward import Forward
+from sightline.nn.context import PassContext
+from sightline.predict.reading import Reading, Side, leaving_out, masking, over_positions, special_side
 from sightline.ready import Ready
-from sightline.sight.reading import Reading, Side, leaving_out, masking, over_positions, special_side
 from sightline.tasks.classification import (
     ClassificationSettings,
     all_scores,
@@ -95,26 +95,26 @@ class Classifier(Ready[ClassificationSettings]):
         each, size = len(sequences), self.tokenizer.vocab_size
         bert = self.settings.model.kind == "bert"
 
-        def pooled(sequences: Sequence[list[int]], forward: Forward) -> torch.Tensor:
+        def pooled(sequences: Sequence[list[int]], ctx: PassContext) -> torch.Tensor:
             examples = Examples(sequences, len(sequences), np.zeros(1, dtype=np.int64))
             batch = collate_examples(examples, np.arange(1)).to(self.model.head.weight.device)
-            return self.model.read(batch.tokens_NT, batch.real_NT, forward)[1]
+            return self.model.read(batch.tokens_NT, batch.real_NT, ctx)[1]
 
-        def all_of(sequences: Sequence[list[int]], forward: Forward) -> torch.Tensor:
+        def all_of(sequences: Sequence[list[int]], ctx: PassContext) -> torch.Tensor:
             # what is recorded is the first alone, as long as it is and not as the longest
-            pooled_ND = pooled(sequences[:1], forward)
+            pooled_ND = pooled(sequences[:1], ctx)
             if each > 1:
-                pooled_ND = torch.cat([pooled_ND, pooled(sequences[1:], replace(forward, recorder=None))])
+                pooled_ND = torch.cat([pooled_ND, pooled(sequences[1:], replace(ctx, recorder=None))])
             found = scores(self.settings, self.model, pooled_ND, each)[0]
             return found if self.settings.data.numbers else log_probabilities(found)
 
-        best = int(all_of(sequences, Forward()).argmax())
+        best = int(all_of(sequences, PassContext()).argmax())
         if self.settings.data.form == "choice":
             sequences, best = [sequences[best], *sequences[:best], *sequences[best + 1 :]], 0
         first = sequences[0]
 
-        def run(ids: list[int], forward: Forward) -> torch.Tensor:
-            return all_of([ids, *sequences[1:]], forward)[best : best + 1].cpu()
+        def run(ids: list[int], ctx: PassContext) -> torch.Tensor:
+            return all_of([ids, *sequences[1:]], ctx)[best : best + 1].cpu()
 
         if bert:
             side = special_side(self.tokenizer, first)
@@ -128,7 +128,9 @@ class Classifier(Ready[ClassificationSettings]):
         labels = self.settings.data.labels
         output = "value" if self.settings.data.numbers else labels[best] if labels else "chosen"
         # a GPT's head reads the extract token, a BERT's the class token
-        return over_positions(first, side, run, [output], change, taken, said_at=[0 if bert else len(first) - 1])
+        return over_positions(
+            first, side, run, [output], change, taken, output_positions=[0 if bert else len(first) - 1]
+        )
 
     def scores(self, examples: Examples) -> torch.Tensor:
         """(examples, C) in fp32: logits of the classes or choices, or one number."""

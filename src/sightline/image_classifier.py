@@ -13,10 +13,10 @@ import torch
 from sightline.data.pixels import fitted, open_image
 from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
-from sightline.nn.forward import Forward
+from sightline.nn.context import PassContext
+from sightline.predict.patches import PatchAttention, patch_attention
+from sightline.predict.reading import Reading, Side, over_positions
 from sightline.ready import Ready
-from sightline.sight.measures import PatchAttention, patch_attention
-from sightline.sight.reading import Reading, Side, look, over_positions
 from sightline.tasks.image_classification import ImageSettings, make_model, read, read_labelled, scores, to_tensor
 
 Image = str | Path | np.ndarray
@@ -71,7 +71,7 @@ class ImageClassifier(Ready[ImageSettings]):
 
     def attention(self, image: Image) -> PatchAttention:
         """What the class token looked at in one image."""
-        return patch_attention(look(self.reading(image), "blocks.*.self_attention.weights"))
+        return patch_attention(self.reading(image))
 
     @staticmethod
     def first_of(settings: Any, files: Any) -> list[Any]:
@@ -87,10 +87,10 @@ class ImageClassifier(Ready[ImageSettings]):
         pixels, sizes = self.pixels(image), self.settings.model
         images_1CYX = to_tensor(self.settings, pixels[None], self.model)
 
-        def all_of(images_1CYX: torch.Tensor, forward: Forward) -> torch.Tensor:
-            return log_probabilities(self.model(images_1CYX, forward)[0]).cpu()
+        def all_of(images_1CYX: torch.Tensor, ctx: PassContext) -> torch.Tensor:
+            return log_probabilities(self.model(images_1CYX, ctx)[0]).cpu()
 
-        best = int(all_of(images_1CYX, Forward()).argmax())
+        best = int(all_of(images_1CYX, PassContext()).argmax())
 
         def change(images_1CYX: torch.Tensor, place: int) -> torch.Tensor:
             changed = images_1CYX.clone()
@@ -103,7 +103,7 @@ class ImageClassifier(Ready[ImageSettings]):
         return over_positions(
             images_1CYX,
             Side.of(names),
-            lambda images_1CYX, forward: all_of(images_1CYX, forward)[best : best + 1],
+            lambda images_1CYX, ctx: all_of(images_1CYX, ctx)[best : best + 1],
             [self.settings.data.classes[best]],
             change,
             "greyed",

@@ -14,14 +14,14 @@ from torch import Tensor
 from sightline.data.documents import read_pieces
 from sightline.data.text import given
 from sightline.data.tokenizer import Tokenizer
-from sightline.decode import Hypothesis, Search, SearchOptions, Sentence, log_probabilities
+from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
 from sightline.errors import UsageError
 from sightline.models import NGram
-from sightline.nn.forward import Forward
+from sightline.nn.context import PassContext
+from sightline.predict.reading import Reading, Side, over_positions
 from sightline.ready import Ready
-from sightline.sight.reading import Reading, Side, over_positions
 from sightline.streaming import NEAR, Pieces, after
-from sightline.tasks.generating import BOS, EOS, PAD, SPAN, admit, generate_ids, open_search, score_ids, to_search
+from sightline.tasks.generating import BOS, EOS, PAD, SPAN, generate_ids, make_request, new_search, prefill, score_ids
 from sightline.tasks.language import COUNTED, LanguageSettings, make_model
 from sightline.tasks.metrics import exponential
 
@@ -183,28 +183,30 @@ class LanguageModel(Ready[LanguageSettings]):
     ) -> Iterator[str]:
         """What `generate` writes, in pieces as they come; joined, they are its text."""
         options = self.options(max_tokens, **changes)
-        if options.rows > 1:
-            raise UsageError(f"beam: {options.rows} hypotheses cannot be shown while they compete; set it to 1")
+        if options.num_hypotheses > 1:
+            raise UsageError(
+                f"beam: {options.num_hypotheses} hypotheses cannot be shown while they compete; set it to 1"
+            )
         read, stop = self.encode_prompt(prompt), _stops(stop)
-        search, sentence = self.open_search(options), self.to_search(read, options, stop)
-        self.admit(search, [sentence])
+        search, sentence = self.new_search(options), self.make_request(read, options, stop)
+        self.prefill(search, [sentence])
         pieces = self.pieces(read, stop)
         while not search.advance():
             if piece := pieces.more(search.written(sentence).tolist()):
                 yield piece
         yield pieces.rest(self.generation(prompt, read, sentence.finished, stop).text)
 
-    def open_search(self, options: SearchOptions) -> Search:
+    def new_search(self, options: SearchOptions) -> Search:
         """A search that prompts can join at any step, of like options but for the seed and the longest output."""
-        return open_search(self.model, options, self._never)
+        return new_search(self.model, options, self._never)
 
-    def to_search(self, read: Sequence[int], options: SearchOptions, stop: Sequence[str] = ()) -> Sentence:
+    def make_request(self, read: Sequence[int], options: SearchOptions, stop: Sequence[str] = ()) -> SearchRequest:
         """What follows a prompt that `encode_prompt` has read."""
-        return to_search(read, options, self._stopper(stop))
+        return make_request(read, options, self._stopper(stop))
 
-    def admit(self, search: Search, sentences: Sequence[Sentence]) -> None:
+    def prefill(self, search: Search, sentences: Sequence[SearchRequest]) -> None:
         """Lets sentences join a search, where `generation` makes a record of what was found."""
-        admit(search, self.model, sentences)
+        prefill(search, self.model, sentences)
 
     def generation(
         self, prompt: str, read: Sequence[int], hypotheses: Sequence[Hypothesis], stop: Sequence[str] = ()
@@ -269,29 +271,29 @@ class LanguageModel(Ready[LanguageSettings]):
         if self.settings.model.kind == COUNTED:
             raise UsageError(f"{self.run.path}: an n-gram model is counted and has no internals to look at")
         ids = self._begin + self.tokenizer.encode(given(text))
-        most = (self.model.context or (SPAN if end_only else len(ids))) + 1
+        most = (self.model.context_length or (SPAN if end_only else len(ids))) + 1
         begin = [self.tokenizer.END] * (len(self._begin) if len(ids) <= most else 0)
         ids = ids[-most:] if end_only else ids
         if not 2 <= len(ids) <= most:
             raise UsageError(f"text: {len(ids)} tokens; the model looks at 2 to {most} at once")
         inputs, goals = ids[:-1], torch.tensor(ids[1:], device=self.model.device)
 
-        def all_of(tokens: Sequence[int], forward: Forward) -> Tensor:
+        def all_of(tokens: Sequence[int], ctx: PassContext) -> Tensor:
             tokens_1T = torch.tensor([tokens], device=self.model.device)
-            features, _ = self.model.decode(tokens_1T, self.model.start(1), forward)
+            features, _ = self.model.decode(tokens_1T, self.model.start(1), ctx)
             return log_probabilities(self.model.project(features))[0]
 
-        def run(places: Sequence[int], forward: Forward) -> Tensor:
+        def run(places: Sequence[int], ctx: PassContext) -> Tensor:
             """Log-probabilities of the goals; what is left out makes those after it follow the one before it."""
             if not places:
-                return all_of(inputs, forward).gather(1, goals[:, None])[:, 0].cpu()
+                return all_of(inputs, ctx).gather(1, goals[:, None])[:, 0].cpu()
             (left_out,) = places
-            told = all_of([*inputs[:left_out], *inputs[left_out + 1 :]], forward)
+            told = all_of([*inputs[:left_out], *inputs[left_out + 1 :]], ctx)
             # the goal after a token that is not there is told from the token before it
             rows = [place - (place >= left_out) for place in range(len(inputs))]
             found = told[[max(row, 0) for row in rows]].gather(1, goals[:, None])[:, 0]
             if left_out == 0:
-                found[0] = all_of(inputs[:1], forward)[0, goals[0]]
+                found[0] = all_of(inputs[:1], ctx)[0, goals[0]]
             return found.cpu()
 
         side = Side.of_ids(self.tokenizer, inputs[len(begin) :], before=begin)
@@ -303,7 +305,7 @@ class LanguageModel(Ready[LanguageSettings]):
             outputs,
             lambda _, place: [place] if len(inputs) > 1 else [],  # something has to be read
             "taken out",
-            said_at=range(len(inputs)),
+            output_positions=range(len(inputs)),
             causal=True,
         )
 

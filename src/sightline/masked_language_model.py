@@ -13,9 +13,9 @@ from sightline.data.text import given
 from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
-from sightline.nn.forward import Forward
+from sightline.nn.context import PassContext
+from sightline.predict.reading import Reading, masking, over_positions, special_side
 from sightline.ready import Ready
-from sightline.sight.reading import Reading, masking, over_positions, special_side
 from sightline.tasks.masked_language import MASK, MaskedLanguageSettings, make_model
 
 
@@ -98,19 +98,19 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
             raise UsageError(f"text: {len(ids)} tokens; the model reads {self.settings.model.max_length} at most")
         places = [place for place, one in enumerate(ids) if one == mask_id]
 
-        def all_of(ids: Sequence[int], forward: Forward) -> torch.Tensor:
-            features_1TD = self.model.bert.encode(torch.tensor([ids], device=self.model.bert.device), forward=forward)
+        def all_of(ids: Sequence[int], ctx: PassContext) -> torch.Tensor:
+            features_1TD = self.model.bert.encode(torch.tensor([ids], device=self.model.bert.device), ctx=ctx)
             return log_probabilities(self._candidates(features_1TD[0, places]))
 
-        best = all_of(ids, Forward()).argmax(1, keepdim=True)
+        best = all_of(ids, PassContext()).argmax(1, keepdim=True)
 
-        def run(ids: Sequence[int], forward: Forward) -> torch.Tensor:
-            return all_of(ids, forward).gather(1, best)[:, 0].cpu()
+        def run(ids: Sequence[int], ctx: PassContext) -> torch.Tensor:
+            return all_of(ids, ctx).gather(1, best)[:, 0].cpu()
 
         side = special_side(self.tokenizer, ids)
         outputs = self.tokenizer.tokens(best[:, 0].tolist())
         change = masking((CLS, SEP, mask_id), mask_id)
-        return over_positions(ids, side, run, outputs, change, "masked", said_at=places)
+        return over_positions(ids, side, run, outputs, change, "masked", output_positions=places)
 
     def read_out(self, residual_xD: torch.Tensor) -> torch.Tensor:
         """The residual stream after any layer as logits in fp32 of what may stand in a blank."""
@@ -118,7 +118,7 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
         return self._candidates(residual_xD if norm is None else norm(residual_xD))
 
     def _candidates(self, features_xD: torch.Tensor) -> torch.Tensor:
-        logits_xV = self.model.project(self.model.masked(features_xD)).float()
+        logits_xV = self.model.project(self.model.transform_masked(features_xD)).float()
         logits_xV[..., self._specials] = -torch.inf
         return logits_xV
 

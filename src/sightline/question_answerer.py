@@ -10,9 +10,9 @@ import torch
 
 from sightline.data.questions import read_questions
 from sightline.data.text import given
-from sightline.nn.forward import Forward
+from sightline.nn.context import PassContext
+from sightline.predict.reading import Reading, masking, over_positions, special_side
 from sightline.ready import Ready
-from sightline.sight.reading import Reading, masking, over_positions, special_side
 from sightline.tasks.question_answering import QuestionSettings, answerable, answers, inputs_of, make_model
 from sightline.tasks.tokens import token_logits
 
@@ -67,10 +67,10 @@ class QuestionAnswerer(Ready[QuestionSettings]):
         (found,) = answers(self.settings, inputs, logits)
         ids = inputs.sequences[found.row]
 
-        def all_of(ids: Sequence[int], forward: Forward) -> torch.Tensor:
+        def all_of(ids: Sequence[int], ctx: PassContext) -> torch.Tensor:
             tokens_1T = torch.tensor([ids], device=self.model.head.weight.device)
             real_1T = torch.ones_like(tokens_1T, dtype=torch.bool)
-            logits_T2 = self.model.outputs(self.model.read(tokens_1T, real_1T, forward))[0].float()
+            logits_T2 = self.model.outputs(self.model.read(tokens_1T, real_1T, ctx))[0].float()
             return logits_T2.masked_fill(~answerable(tokens_1T, real_1T)[0, :, None], -torch.inf).log_softmax(0).cpu()
 
         best_12 = torch.tensor([found.tokens])
@@ -78,14 +78,14 @@ class QuestionAnswerer(Ready[QuestionSettings]):
         return over_positions(
             ids,
             side,
-            lambda ids, forward: all_of(ids, forward).gather(0, best_12)[0],
+            lambda ids, ctx: all_of(ids, ctx).gather(0, best_12)[0],
             [
                 f"{name} at {side.tokens[place]}"
                 for name, place in zip(("begins", "ends"), best_12[0].tolist(), strict=True)
             ],
             masking((self.tokenizer.bos_id, self.tokenizer.eos_id), size),
             "masked",
-            said_at=best_12[0].tolist(),
+            output_positions=best_12[0].tolist(),
         )
 
     def _answer(self, question: str, context: str, one) -> Answer:

@@ -12,9 +12,9 @@ from sightline.data.tagged import read_tagged, repaired, spans
 from sightline.data.text import given
 from sightline.decode import log_probabilities
 from sightline.errors import UsageError
-from sightline.nn.forward import Forward
+from sightline.nn.context import PassContext
+from sightline.predict.reading import Reading, masking, over_positions, special_side
 from sightline.ready import Ready
-from sightline.sight.reading import Reading, masking, over_positions, special_side
 from sightline.tasks.tagging import TaggingSettings, make_model, tag
 
 
@@ -85,21 +85,21 @@ class Tagger(Ready[TaggingSettings]):
         if len(ids) > self.settings.data.max_tokens:
             raise UsageError(f"text: {len(ids)} tokens; the model reads {self.settings.data.max_tokens} at once")
 
-        def all_of(ids: Sequence[int], forward: Forward) -> torch.Tensor:
+        def all_of(ids: Sequence[int], ctx: PassContext) -> torch.Tensor:
             tokens_1T = torch.tensor([ids], device=self.model.head.weight.device)
-            features_1TD = self.model.read(tokens_1T, torch.ones_like(tokens_1T, dtype=torch.bool), forward)
+            features_1TD = self.model.read(tokens_1T, torch.ones_like(tokens_1T, dtype=torch.bool), ctx)
             return log_probabilities(self.model.outputs(features_1TD)[0, 1:-1])
 
-        best_T1 = all_of(ids, Forward()).argmax(1, keepdim=True)
+        best_T1 = all_of(ids, PassContext()).argmax(1, keepdim=True)
         tags = [self.settings.data.tags[number] for number in best_T1[:, 0].tolist()]
         return over_positions(
             ids,
             special_side(self.tokenizer, ids),
-            lambda ids, forward: all_of(ids, forward).gather(1, best_T1)[:, 0].cpu(),
+            lambda ids, ctx: all_of(ids, ctx).gather(1, best_T1)[:, 0].cpu(),
             tags,
             masking(ids[:1] + ids[-1:], self.tokenizer.vocab_size),
             "masked",
-            said_at=range(1, len(ids) - 1),
+            output_positions=range(1, len(ids) - 1),
         )
 
     def _record(self, text: str, units: tuple[str, ...], tags: list[str], joined_by: str) -> TaggedText:

@@ -15,21 +15,21 @@ from sightline.data.readers import read_pairs
 from sightline.data.text import given
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vocabulary import BOS as BEGIN
-from sightline.decode import Hypothesis, Search, SearchOptions, Sentence, log_probabilities
+from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
 from sightline.errors import UsageError
-from sightline.nn.forward import Forward
+from sightline.nn.context import PassContext
+from sightline.predict.reading import Reading, Side, by_word
 from sightline.ready import Ready
-from sightline.sight.reading import Reading, Side, by_word
 from sightline.tasks.metrics import exponential
 from sightline.tasks.translating import (
     BOS,
     EOS,
-    admit,
     attention_ids,
-    open_search,
-    padded_sources,
+    make_request,
+    new_search,
+    pad_sources,
+    prefill,
     score_ids,
-    to_search,
     translate_ids,
 )  # fmt: skip
 from sightline.tasks.translation import TranslationSettings, make_model
@@ -185,24 +185,24 @@ class Translator(Ready[TranslationSettings]):
         return self._encode("target", text, self.settings.data.max_target_tokens)
 
     def _encode(self, side: str, text: str, limit: int) -> list[int]:
-        limit = min(limit, (self.model.context or limit + 1) - 1)  # the end takes a place, too
+        limit = min(limit, (self.model.context_length or limit + 1) - 1)  # the end takes a place, too
         ids = self.tokenizers[side].encode(given(text))
         if len(ids) > limit:
             raise UsageError(f"{side} of {len(ids)} tokens is over the run's limit of {limit}; split it into sentences")
         return ids
 
-    def open_search(self, options: SearchOptions) -> Search:
+    def new_search(self, options: SearchOptions) -> Search:
         """A search that sources can join at any step, of like options but for the seed and the longest output."""
-        return open_search(self.model, options)
+        return new_search(self.model, options)
 
-    def to_search(self, source: Sequence[int], options: SearchOptions, prefix: str | None = None) -> Sentence:
+    def make_request(self, source: Sequence[int], options: SearchOptions, prefix: str | None = None) -> SearchRequest:
         """A translation of a source that `encode_source` has read."""
         begun = () if prefix is None else self.encode_target(prefix)
-        return to_search(self.model, source, options, begun)
+        return make_request(self.model, source, options, begun)
 
-    def admit(self, search: Search, sources: Sequence[Sequence[int]], sentences: Sequence[Sentence]) -> None:
+    def prefill(self, search: Search, sources: Sequence[Sequence[int]], sentences: Sequence[SearchRequest]) -> None:
         """Lets translations join a search, where `translation` makes a record of what was found."""
-        admit(search, self.model, sources, sentences)
+        prefill(search, self.model, sources, sentences)
 
     def translation(
         self, text: str, source: Sequence[int], hypotheses: Sequence[Hypothesis], attention: bool = False
@@ -242,10 +242,10 @@ class Translator(Ready[TranslationSettings]):
         goals = torch.tensor([*written, EOS])
 
         def make(source: list[int]) -> Reading:
-            def run(forward: Forward) -> Tensor:
-                tokens_BS, mask_BS = padded_sources([source], self.model.output_bias.device)
+            def run(ctx: PassContext) -> Tensor:
+                tokens_BS, mask_BS = pad_sources([source], self.model.output_bias.device)
                 inputs_BT = torch.tensor([[BOS, *written]], device=tokens_BS.device)
-                logits = self.model.project(self.model.features(tokens_BS, mask_BS, inputs_BT, None, forward))
+                logits = self.model.project(self.model.features(tokens_BS, mask_BS, inputs_BT, None, ctx))
                 return log_probabilities(logits)[0].cpu().gather(1, goals[:, None])[:, 0]
 
             def without(place: int) -> Reading | None:
@@ -253,7 +253,7 @@ class Translator(Ready[TranslationSettings]):
                 return make([*source[:place], *source[place + 1 :]]) if place < len(source) else None
 
             outputs = sides["target"].tokens
-            where = {"said": "target", "said_at": tuple(range(len(outputs)))}
+            where = {"output_axis": "target", "output_positions": tuple(range(len(outputs)))}
             return Reading(sides, run, outputs, without, "source", "taken out", **where)
 
         sides = {

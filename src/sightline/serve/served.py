@@ -20,11 +20,11 @@ from sightline.train.precision import resolve_device
 SCORING = ("translation", "language")  # tasks whose runs tell how probable a given text is
 SEARCHERS: dict[str, Callable[[Any], Searcher]] = {
     "translation": lambda model: Searcher(
-        model.open_search,
-        lambda search, jobs: model.admit(search, [job.source for job in jobs], [job.sentence for job in jobs]),
+        model.new_search,
+        lambda search, jobs: model.prefill(search, [job.source for job in jobs], [job.sentence for job in jobs]),
     ),
     "language": lambda model: Searcher(
-        model.open_search, lambda search, jobs: model.admit(search, [job.sentence for job in jobs])
+        model.new_search, lambda search, jobs: model.prefill(search, [job.sentence for job in jobs])
     ),
 }
 # On Apple's GPUs the process can die where several threads compute (PyTorch issue 197805).

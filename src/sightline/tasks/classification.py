@@ -26,7 +26,7 @@ from sightline.decode.probabilities import softmax
 from sightline.errors import DataError, nearest
 from sightline.models import BertSizes, GPTSizes
 from sightline.models.classifier import CLASSIFIERS, Tuning, make_classifier
-from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.context import INFERENCE, PassContext
 from sightline.tasks.base import PlainTask
 from sightline.tasks.metrics import calibration_error, correlations
 from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
@@ -175,13 +175,13 @@ def sequences(settings: ClassificationSettings, texts: Texts, vocab_size: int) -
     the others; with the special tokens that the model's kind puts around and between them.
     """
     form = settings.data.form
-    joined = CLASSIFIERS[settings.model.kind].joined
+    build_inputs = CLASSIFIERS[settings.model.kind].build_inputs
     groups: list[Texts] = [texts]
     if form == "similarity":
         groups = [texts, (texts[1], texts[0])]
     elif form == "choice":
         groups = [(texts[0], other) for other in texts[1:]]
-    return [joined(group, vocab_size) for group in groups]
+    return [build_inputs(group, vocab_size) for group in groups]
 
 
 def cut(settings: ClassificationSettings, texts: Texts) -> Texts:
@@ -281,9 +281,9 @@ class ClassificationTask(PlainTask):
         The language model's loss of an example is the mean over the tokens of its sequences.
         """
         model: Any = self.model
-        forward = Forward(generator=generator)
-        features_NTD, last_ND = model.read(batch.tokens_NT, batch.real_NT, forward)
-        loss = label_loss(self.settings, scores(self.settings, model, last_ND, batch.each, forward), batch.targets_B)
+        ctx = PassContext(generator=generator)
+        features_NTD, last_ND = model.read(batch.tokens_NT, batch.real_NT, ctx)
+        loss = label_loss(self.settings, scores(self.settings, model, last_ND, batch.each, ctx), batch.targets_B)
         extras = {"label_loss": loss.detach()}
         if self.settings.language_weight:
             nats, spoken = model.language_loss(features_NTD, batch.tokens_NT, batch.real_NT)
@@ -347,7 +347,7 @@ def read_as_sequences(
 
 
 def scores(
-    settings: ClassificationSettings, model: Any, last_ND: Tensor, each: int, forward: Forward = INFERENCE
+    settings: ClassificationSettings, model: Any, last_ND: Tensor, each: int, ctx: PassContext = INFERENCE
 ) -> Tensor:
     """What stands for the sequences → (B, C) in fp32: logits of the classes or choices, or one number.
 
@@ -355,7 +355,7 @@ def scores(
     """
     if settings.data.form == "similarity":
         last_ND = last_ND.unflatten(0, (-1, each)).sum(1)
-    outputs = model.outputs(last_ND, forward).float()
+    outputs = model.outputs(last_ND, ctx).float()
     return outputs.view(-1, each) if settings.data.form == "choice" else outputs
 
 

@@ -22,7 +22,7 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.decode.probabilities import softmax
 from sightline.errors import DataError, nearest
 from sightline.models.vit import ViT, ViTSizes
-from sightline.nn.forward import Forward
+from sightline.nn.context import PassContext
 from sightline.tasks.base import PlainTask
 from sightline.tasks.metrics import calibration_error
 from sightline.tasks.settings import Frozen, check_metric
@@ -238,7 +238,7 @@ class ImageTask(PlainTask):
 
     def loss(self, batch: ImageBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Cross-entropy (nats) summed over the images, and how many those are."""
-        logits_BC = self.model(batch.images_BCYX, Forward(generator)).float()
+        logits_BC = self.model(batch.images_BCYX, PassContext(generator)).float()
         smoothing = self.settings.label_smoothing
         loss = F.cross_entropy(logits_BC, batch.targets_B, reduction="sum", label_smoothing=smoothing)
         return loss, len(batch.targets_B), {}

@@ -20,7 +20,7 @@ from sightline.data.windows import BlockOrder, StreamOrder, TextBatch, collate_w
 from sightline.decode import SearchOptions
 from sightline.errors import UsageError
 from sightline.models import GPTSizes, LanguageModelSizes, NGram, make_language_model
-from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.context import INFERENCE, PassContext
 from sightline.tasks.base import PlainTask
 from sightline.tasks.metrics import exponential
 from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
@@ -215,13 +215,13 @@ class LanguageTask(PlainTask):
         """Cross-entropy summed over tokens (nats), and how many tokens those are."""
         model: Any = self.model
         state = model.start(len(batch.windows))
-        forward = Forward(generator=generator)
+        ctx = PassContext(generator=generator)
         if not self._carries:
             documents = {} if batch.document_BT is None else {"document_BT": batch.document_BT}
-            features, _ = model.decode(batch.tokens_BT, state, forward, **documents)
+            features, _ = model.decode(batch.tokens_BT, state, ctx, **documents)
             return _loss_sum(model, features, batch), batch.num_tokens, {}
         state = state.with_tensors([part[batch.rows].clone() for part in self._carried])
-        features, state = model.decode(batch.tokens_BT, state, forward)
+        features, state = model.decode(batch.tokens_BT, state, ctx)
         for part, last in zip(self._carried, state.tensors(), strict=True):
             part[batch.rows] = last.detach()
         return _loss_sum(model, features, batch), batch.num_tokens, {}

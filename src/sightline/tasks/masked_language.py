@@ -20,7 +20,7 @@ from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_do
 from sightline.data.ticker import ENCODING, VOCABULARY, Ticker
 from sightline.data.tokenizer import Tokenizer
 from sightline.models import BertForPretraining, BertSizes
-from sightline.nn.forward import Forward
+from sightline.nn.context import PassContext
 from sightline.nn.ops import linear_cross_entropy
 from sightline.tasks.base import PlainTask
 from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
@@ -195,15 +195,15 @@ class MaskedLanguageTask(PlainTask):
         means are added as in BERT, however few inputs are pairs and whatever the pieces that a batch is computed in.
         """
         model: Any = self.model
-        features_BTD = model.bert.encode(batch.tokens_BT, batch.real_BT, batch.segment_BT, Forward(generator))
+        features_BTD = model.bert.encode(batch.tokens_BT, batch.real_BT, batch.segment_BT, PassContext(generator))
         # only what was masked is projected to the vocabulary
-        ready_ND = model.masked(features_BTD[batch.chosen_BT])
+        ready_ND = model.transform_masked(features_BTD[batch.chosen_BT])
         targets_N = batch.targets_BT[batch.chosen_BT]
         loss, nats = linear_cross_entropy(ready_ND, model.output_weight, model.output_bias, targets_N)
         extras = {"masked_loss": nats.detach()}
         if self.settings.next_sentence:
             pairs = batch.kind_B != ALONE
-            logits = model.follows(features_BTD)[pairs].float()
+            logits = model.next_sentence_logits(features_BTD)[pairs].float()
             nsp = F.cross_entropy(logits, batch.kind_B[pairs], reduction="sum") * self._weight
             loss = loss + nsp
             extras["next_sentence_loss"] = nsp.detach()
@@ -260,14 +260,14 @@ def measure(
         batch = collate_masked(documents.sentences.tokens, items, how, generator(MASKING, 0, number))
         batch = batch.to(model.output_weight.device)
         features_BTD = model.bert.encode(batch.tokens_BT, batch.real_BT, batch.segment_BT)
-        logits_NV = model.project(model.masked(features_BTD[batch.chosen_BT])).float()
+        logits_NV = model.project(model.transform_masked(features_BTD[batch.chosen_BT])).float()
         targets_N = batch.targets_BT[batch.chosen_BT]
         totals["nats"] += float(F.cross_entropy(logits_NV, targets_N, reduction="sum"))
         totals["tokens"] += len(targets_N)
         totals["right"] += int((logits_NV.argmax(1) == targets_N).sum())
         if settings.next_sentence:
             pairs = batch.kind_B != ALONE
-            logits, kinds = model.follows(features_BTD)[pairs].float(), batch.kind_B[pairs]
+            logits, kinds = model.next_sentence_logits(features_BTD)[pairs].float(), batch.kind_B[pairs]
             totals["nsp"] += float(F.cross_entropy(logits, kinds, reduction="sum"))
             totals["told"] += int((logits.argmax(1) == kinds).sum())
             totals["pairs"] += len(kinds)

@@ -31,7 +31,7 @@ from sightline.data.questions import (
 from sightline.data.ticker import VOCABULARY, Ticker
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
-from sightline.nn.forward import Forward
+from sightline.nn.context import PassContext
 from sightline.nn.state import BOS, EOS
 from sightline.tasks.base import PlainTask
 from sightline.tasks.settings import Frozen
@@ -223,8 +223,8 @@ class QuestionTask(PlainTask):
     def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """The mean of the cross-entropies of begin and end (nats), summed over the inputs; how many those are."""
         model: Any = self.model
-        forward = Forward(generator=generator)
-        logits_NTC = model.outputs(model.read(batch.tokens_NT, batch.real_NT, forward), forward).float()
+        ctx = PassContext(generator=generator)
+        logits_NTC = model.outputs(model.read(batch.tokens_NT, batch.real_NT, ctx), ctx).float()
         loss = span_loss(logits_NTC, answerable(batch.tokens_NT, batch.real_NT), batch.targets_B)
         return loss, len(batch.targets_B), {}
 

@@ -20,7 +20,7 @@ from sightline.data.tagged import UNTAGGED, Aligned, TaggedSource, align, read_t
 from sightline.data.ticker import VOCABULARY, Ticker
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, nearest
-from sightline.nn.forward import Forward
+from sightline.nn.context import PassContext
 from sightline.nn.state import BOS, EOS
 from sightline.tasks.base import PlainTask
 from sightline.tasks.settings import Frozen
@@ -176,11 +176,11 @@ class TaggingTask(PlainTask):
     def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Cross-entropy of the tags (nats) summed over the tokens that have one, and how many those are."""
         model: Any = self.model
-        forward = Forward(generator=generator)
-        features_NTD = model.read(batch.tokens_NT, batch.real_NT, forward)
+        ctx = PassContext(generator=generator)
+        features_NTD = model.read(batch.tokens_NT, batch.real_NT, ctx)
         tagged = batch.targets_B != UNTAGGED
         targets_K = batch.targets_B[tagged]
-        logits_KC = model.outputs(features_NTD[tagged], forward).float()
+        logits_KC = model.outputs(features_NTD[tagged], ctx).float()
         return F.cross_entropy(logits_KC, targets_K, reduction="sum"), len(targets_K), {}
 
     def describe(self, batch: ExampleBatch) -> str:

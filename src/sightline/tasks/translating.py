@@ -11,11 +11,11 @@ from torch import Tensor
 
 from sightline.data.batches import collate
 from sightline.data.encoded import EncodedPairs
-from sightline.decode import Hypothesis, Search, SearchOptions, Sentence, log_probabilities
-from sightline.decode.choosing import own_seed
+from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
+from sightline.decode.strategies import request_seed
 from sightline.errors import UsageError
-from sightline.nn.forward import Forward, Recorder
-from sightline.nn.state import joined, rows
+from sightline.nn.context import PassContext, Recorder
+from sightline.nn.state import pad_and_concatenate, select_rows
 
 BOS, EOS, PAD = 1, 2, 0
 Ids = Sequence[int]
@@ -33,19 +33,23 @@ def attends(model: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Covered:
+class CoverageState:
     """A decoder's state with how much attention each source position has had so far (B, S)."""
 
     state: Any
     mask_BS: Tensor
     coverage_BS: Tensor
 
-    def reorder(self, index: Tensor) -> Covered:
-        return Covered(self.state.reorder(index), rows(self.mask_BS, index), rows(self.coverage_BS, index))
+    def reorder(self, index: Tensor) -> CoverageState:
+        return CoverageState(
+            self.state.reorder(index), select_rows(self.mask_BS, index), select_rows(self.coverage_BS, index)
+        )
 
-    def join(self, other: Covered) -> Covered:
+    def concatenate(self, other: CoverageState) -> CoverageState:
         masks, coverages = ([getattr(one, name) for one in (self, other)] for name in ("mask_BS", "coverage_BS"))
-        return Covered(self.state.join(other.state), joined(masks, 1), joined(coverages, 1))
+        return CoverageState(
+            self.state.concatenate(other.state), pad_and_concatenate(masks, 1), pad_and_concatenate(coverages, 1)
+        )
 
     def penalty(self) -> Tensor:
         """Σ_s ln min(Σ_t a_ts, 1) (Wu et al. 2016, eq. 14, without its β); (B,), at most 0."""
@@ -53,24 +57,24 @@ class Covered:
         return (share * self.mask_BS).sum(1)
 
 
-def covering(model: Any) -> Callable[[Tensor, Covered], tuple[Tensor, Covered]]:
+def coverage_step(model: Any) -> Callable[[Tensor, CoverageState], tuple[Tensor, CoverageState]]:
     """The model's step, which also adds up its attention, averaged over heads and layers."""
 
-    def step(tokens_B: Tensor, covered: Covered) -> tuple[Tensor, Covered]:
+    def step(tokens_B: Tensor, covered: CoverageState) -> tuple[Tensor, CoverageState]:
         recorder = Recorder(CROSS_ATTENTION)
-        logits_BV, state = model.step(tokens_B, covered.state, Forward(recorder=recorder))
+        logits_BV, state = model.step(tokens_B, covered.state, PassContext(recorder=recorder))
         sites = [
             weights[:, None] if weights.dim() == 3 else weights
             for steps in recorder.tensors.values()
             for weights in steps
         ]
         looked_BS = torch.cat(sites, 1).float().mean(1)[:, 0]
-        return logits_BV, Covered(state, covered.mask_BS, covered.coverage_BS + looked_BS)
+        return logits_BV, CoverageState(state, covered.mask_BS, covered.coverage_BS + looked_BS)
 
     return step
 
 
-def padded_sources(sources: Sequence[Ids], device: torch.device) -> tuple[Tensor, Tensor]:
+def pad_sources(sources: Sequence[Ids], device: torch.device) -> tuple[Tensor, Tensor]:
     """Tokens (B, S), each row ended by end-of-sentence and padded, and the mask of real tokens (B, S)."""
     longest = max(len(ids) for ids in sources) + 1
     tokens_BS = torch.full((len(sources), longest), PAD)
@@ -80,47 +84,47 @@ def padded_sources(sources: Sequence[Ids], device: torch.device) -> tuple[Tensor
     return tokens_BS.to(device), (torch.arange(longest)[None, :] < lengths[:, None]).to(device)
 
 
-def by_length(lengths: Sequence[int], rows: int) -> list[list[int]]:
-    """Indices in batches of `rows` of like length, the longest first so that memory runs out at once or never."""
+def by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Indices in batches of `batch_size` of like length, the longest first so that memory runs out at once or never."""
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    return [order[start : start + rows] for start in range(0, len(order), rows)]
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
-def open_search(model: Any, options: SearchOptions) -> Search:
-    """A search that sources can be admitted to."""
+def new_search(model: Any, options: SearchOptions) -> Search:
+    """A search that sources can be prefilled into."""
     covered = options.coverage_beta and attends(model)
     return Search(
-        covering(model) if covered else model.step,
+        coverage_step(model) if covered else model.step,
         options,
         eos_id=EOS,
         forbidden=(PAD, BOS),
-        coverage_penalty=Covered.penalty if attends(model) else None,
+        coverage_penalty=CoverageState.penalty if attends(model) else None,
         device=_device_of(model),
     )
 
 
-def to_search(model: Any, source: Ids, options: SearchOptions, prefix: Ids = ()) -> Sentence:
+def make_request(model: Any, source: Ids, options: SearchOptions, prefix: Ids = ()) -> SearchRequest:
     """A translation of a source, with the seed and the longest output of these options.
 
     Raises UsageError for a prefix longer than the model has positions for.
     """
     longest = options.max_length(len(source))
-    if model.context:
-        most = model.context - 1  # so that all of it can be read again, after the beginning of the sentence
+    if model.context_length:
+        most = model.context_length - 1  # so that all of it can be read again, after the beginning of the sentence
         if len(prefix) >= most:
             raise UsageError(f"prefix: {len(prefix)} tokens; the model writes {most} at most")
         longest = min(longest, most)
-    return Sentence(longest, BOS, list(prefix), seed=own_seed(options.seed, source))
+    return SearchRequest(longest, BOS, list(prefix), seed=request_seed(options.seed, source))
 
 
 @torch.inference_mode()
-def admit(search: Search, model: Any, sources: Sequence[Ids], sentences: Sequence[Sentence]) -> None:
-    """Reads sources and adds their translations, as `to_search` made them, to the search."""
-    tokens_BS, mask_BS = padded_sources(sources, _device_of(model))
+def prefill(search: Search, model: Any, sources: Sequence[Ids], requests: Sequence[SearchRequest]) -> None:
+    """Reads sources and adds their translations, as `make_request` made them, to the search."""
+    tokens_BS, mask_BS = pad_sources(sources, _device_of(model))
     state = model.start(tokens_BS, mask_BS)
     if search.options.coverage_beta and attends(model):
-        state = Covered(state, mask_BS, torch.zeros(mask_BS.shape, device=mask_BS.device))
-    search.add(sentences, state)
+        state = CoverageState(state, mask_BS, torch.zeros(mask_BS.shape, device=mask_BS.device))
+    search.add(requests, state)
 
 
 @torch.inference_mode()
@@ -137,19 +141,21 @@ def translate_ids(
 
     Args:
         sources: token ids without specials. prefixes: what each translation must begin with.
-        batch_size: sentences searched together; it does not change the results.
+        batch_size: sources searched together; it does not change the results.
         done: called with the number of sentences finished so far.
     """
     results: list[list[Hypothesis]] = [[] for _ in sources]
     finished = 0
     for indices in by_length([len(ids) for ids in sources], batch_size):
-        search = open_search(model, options)
+        search = new_search(model, options)
         begun = [prefixes[index] if prefixes else () for index in indices]
-        sentences = [to_search(model, sources[index], options, one) for index, one in zip(indices, begun, strict=True)]
-        admit(search, model, [sources[index] for index in indices], sentences)
+        requests = [
+            make_request(model, sources[index], options, one) for index, one in zip(indices, begun, strict=True)
+        ]
+        prefill(search, model, [sources[index] for index in indices], requests)
         search.run()
-        for index, sentence in zip(indices, sentences, strict=True):
-            results[index] = sentence.finished
+        for index, request in zip(indices, requests, strict=True):
+            results[index] = request.finished
         finished += len(indices)
         done(finished)
     return results
@@ -177,9 +183,9 @@ def attention_ids(model: Any, source: Ids, target: Ids) -> Tensor | None:
     a model that does not attend to its source.
     """
     recorder = Recorder(CROSS_ATTENTION)
-    tokens_BS, mask_BS = padded_sources([source], _device_of(model))
+    tokens_BS, mask_BS = pad_sources([source], _device_of(model))
     inputs_BT = torch.tensor([[BOS, *target]], device=tokens_BS.device)
-    model.features(tokens_BS, mask_BS, inputs_BT, None, Forward(recorder=recorder))
+    model.features(tokens_BS, mask_BS, inputs_BT, None, PassContext(recorder=recorder))
     if not recorder.tensors:
         return None
     # a decoder that runs step by step records one row at a time

@@ -20,7 +20,7 @@ from sightline.data.ticker import ENCODING, VOCABULARY, Ticker
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode import SearchOptions
 from sightline.models import EncoderDecoderSizes, TransformerSizes, make_encoder_decoder
-from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.ops import linear_cross_entropy
 from sightline.tasks.base import PlainTask
 from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
@@ -212,19 +212,19 @@ class TranslationTask(PlainTask):
 
         With `consistency` it is the mean of two passes', plus half their weighted divergence.
         """
-        settings, forward = self.settings, Forward(generator=generator)
+        settings, ctx = self.settings, PassContext(generator=generator)
         if not settings.consistency:
-            loss, nll = self._loss_sums(batch, settings.label_smoothing, forward)
+            loss, nll = self._loss_sums(batch, settings.label_smoothing, ctx)
             return loss, batch.num_target_tokens, {"nll": nll.detach()}
-        loss, nll = self._loss_sums(batch.twice(), settings.label_smoothing, forward, settings.consistency)
+        loss, nll = self._loss_sums(batch.twice(), settings.label_smoothing, ctx, settings.consistency)
         return loss / 2, batch.num_target_tokens, {"nll": nll.detach() / 2}
 
     def _loss_sums(
-        self, batch: PairBatch, smoothing: float, forward: Forward, consistency: float = 0.0
+        self, batch: PairBatch, smoothing: float, ctx: PassContext, consistency: float = 0.0
     ) -> tuple[Tensor, Tensor]:
         model: Any = self.model
         features_BTD = model.features(
-            batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT, forward
+            batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT, ctx
         )
         real = batch.target_mask_BT
         features_ND, targets_N = features_BTD[real], batch.target_out_BT[real]

@@ -2,26 +2,26 @@
 
 import torch
 
-from sightline.nn.forward import INFERENCE, Forward, Recorder
+from sightline.nn.context import INFERENCE, PassContext, Recorder
 
 
 def test_names_are_dotted_paths() -> None:
     recorder = Recorder(["*"])
-    forward = Forward(recorder=recorder)
-    forward.record("embedding", torch.zeros(1))
-    forward.at("encoder").at(3).at("self_attention").record("weights", torch.ones(1))
+    ctx = PassContext(recorder=recorder)
+    ctx.record("embedding", torch.zeros(1))
+    ctx.at("encoder").at(3).at("self_attention").record("weights", torch.ones(1))
     assert list(recorder.tensors) == ["embedding", "encoder.3.self_attention.weights"]
 
 
 def test_wildcards_choose() -> None:
     recorder = Recorder(["encoder.*.weights", "*.hidden_state"])
-    forward = Forward(recorder=recorder)
-    inner = forward.at("encoder").at(0)
+    ctx = PassContext(recorder=recorder)
+    inner = ctx.at("encoder").at(0)
     assert inner.wants("weights")
     assert inner.wants("energies", "weights")
     assert not inner.wants("energies")
-    assert not forward.at("decoder").wants("weights")
-    assert forward.at("decoder").wants("hidden_state")
+    assert not ctx.at("decoder").wants("weights")
+    assert ctx.at("decoder").wants("hidden_state")
     inner.record("energies", torch.zeros(1))
     assert recorder.tensors == {}
 
@@ -29,7 +29,7 @@ def test_wildcards_choose() -> None:
 def test_what_is_recorded_twice_is_a_list() -> None:
     recorder = Recorder(["*"])
     for step in range(3):
-        Forward(recorder=recorder, path="decoder").record("weights", torch.tensor(step))
+        PassContext(recorder=recorder, path="decoder").record("weights", torch.tensor(step))
     assert [int(tensor) for tensor in recorder.tensors["decoder.weights"]] == [0, 1, 2]
 
 
@@ -41,10 +41,10 @@ def test_nothing_is_named_or_wanted_without_a_recorder() -> None:
 
 def test_dropout_needs_a_generator_and_a_rate() -> None:
     x = torch.ones(1000)
-    forward = Forward(torch.Generator().manual_seed(0))
+    ctx = PassContext(torch.Generator().manual_seed(0))
     assert INFERENCE.dropout(x, 0.5) is x
-    assert forward.dropout(x, 0.0) is x
-    assert set(forward.dropout(x, 0.5).tolist()) == {0.0, 2.0}
-    assert forward.training
+    assert ctx.dropout(x, 0.0) is x
+    assert set(ctx.dropout(x, 0.5).tolist()) == {0.0, 2.0}
+    assert ctx.training
     assert not INFERENCE.training
-    assert forward.at("encoder").generator is forward.generator
+    assert ctx.at("encoder").generator is ctx.generator

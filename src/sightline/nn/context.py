@@ -49,7 +49,7 @@ class Recorder:
 
 
 @dataclass(frozen=True)
-class Forward:
+class PassContext:
     """Passed down through every module of a forward pass, so that modules keep no state of their own.
 
     Args:
@@ -67,12 +67,12 @@ class Forward:
     edits: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
     path: str = ""
 
-    def of(self, model: nn.Module) -> Forward:
+    def of(self, model: nn.Module) -> PassContext:
         """The same pass, recorded by every `recording` that `model` is inside of."""
         captures = tuple(recorder for modules, recorder in _CAPTURED.get() if id(model) in modules)
         return self if captures == self.captures else replace(self, captures=captures)
 
-    def begin(self) -> Forward:
+    def begin(self) -> PassContext:
         """The same pass, its recorders told that it begins with new texts and does not go on with those before."""
         for recorder in self._recorders:
             recorder.begun += 1
@@ -86,7 +86,7 @@ class Forward:
     def training(self) -> bool:
         return self.generator is not None
 
-    def at(self, name: str | int) -> Forward:
+    def at(self, name: str | int) -> PassContext:
         """The same pass, one module deeper."""
         if self.recorder is None and not self.captures and not self.edits:  # names are only needed where somebody looks
             return self
@@ -116,7 +116,7 @@ class Forward:
         return dropout(x, rate, self.generator)
 
 
-INFERENCE = Forward()
+INFERENCE = PassContext()
 
 # The modules that are being recorded, by identity, and where to. Of this thread and task alone, like `torch.no_grad`.
 _CAPTURED: ContextVar[tuple[tuple[frozenset[int], Recorder], ...]] = ContextVar("captured", default=())

@@ -1,6 +1,6 @@
-"""One sentence of a search, and the two ways to choose how its hypotheses go on: beam search and sampling.
+"""One request of a search, and the two strategies by which its hypotheses are extended: beam search and sampling.
 
-Shapes: N sentences, K rows (hypotheses) a sentence, C continuations, V vocabulary.
+Shapes: N requests, K hypotheses of each, C continuations, V vocabulary.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import torch
 from torch import Tensor
 
 from sightline.decode.options import Hypothesis, SearchOptions
-from sightline.decode.probabilities import filtered
+from sightline.decode.probabilities import filter_probabilities
 
 Stop = Callable[[Sequence[int]], bool]
 
 
-def own_seed(seed: int, ids: Sequence[int]) -> int:
-    """A sentence's own seed: what follows the same ids is sampled alike, whatever else is searched with it."""
+def request_seed(seed: int, ids: Sequence[int]) -> int:
+    """The seed of one request's random numbers, of its ids alone: the other requests of a batch change nothing."""
     return zlib.crc32(repr((seed, list(ids))).encode())
 
 
 @dataclass(eq=False)
-class Sentence:
-    """One sentence to be searched, and what has come of it.
+class SearchRequest:
+    """One output to search for, and what has been found.
 
     Attributes:
-        max_length: the longest output in tokens, end of sentence included. first: the token the first step reads.
-        prefix: what the output must begin with. read: what was read before, for the repetition penalty.
+        max_length: the longest output in tokens, end of sentence included. first_token: what the first step reads.
+        prefix: what the output must begin with. prompt: what was read before, for the repetition penalty.
         stop: given the token that the first step read and those written since, whether they end a hypothesis as
             end-of-sentence does; the token that brought it about stays.
         seed: of its own random numbers when sampling; its results depend on nothing else.
@@ -39,14 +39,14 @@ class Sentence:
     """
 
     max_length: int
-    first: int
+    first_token: int
     prefix: Sequence[int] = ()
-    read: Sequence[int] = ()
+    prompt: Sequence[int] = ()
     stop: Stop | None = None
     seed: int = 1
     length: int = field(default=0, init=False)
     finished: list[Hypothesis] = field(default_factory=list, init=False)
-    stuck: list[Hypothesis] = field(default_factory=list, init=False)  # after which no token may follow
+    dead_ends: list[Hypothesis] = field(default_factory=list, init=False)  # after which no token may follow
 
     def __post_init__(self) -> None:
         self.max_length = max(self.max_length, len(self.prefix) + 1)
@@ -62,59 +62,59 @@ class Sentence:
         del self.finished[most:]
 
 
-class Beam:
-    """The best continuations of all hypotheses of a sentence together."""
+class BeamSearch:
+    """Beam search: the best continuations among all hypotheses of a request."""
 
-    def start(self, sentences: Sequence[Sentence], width: int) -> Tensor:
-        """ln p before the first step: one live hypothesis a sentence, its copies ruled out."""
-        total = torch.full((len(sentences), width), -math.inf)
+    def start(self, requests: Sequence[SearchRequest], width: int) -> Tensor:
+        """ln p before the first step: one live hypothesis a request, its copies ruled out."""
+        total = torch.full((len(requests), width), -math.inf)
         total[:, 0] = 0.0
         return total
 
-    def __call__(self, log_p_NKV: Tensor, total_NK: Tensor, sentences: Sequence[Sentence]) -> tuple[Tensor, ...]:
+    def __call__(self, log_p_NKV: Tensor, total_NK: Tensor, requests: Sequence[SearchRequest]) -> tuple[Tensor, ...]:
         """(row, token, ln p of the token) of the 2 · width best continuations, each (N, C), best first."""
         count, width, vocab = log_p_NKV.shape
         scores = (total_NK[:, :, None] + log_p_NKV).view(count, width * vocab)
-        _, places = scores.topk(min(2 * width, width * vocab), dim=-1)
-        return places // vocab, places % vocab, log_p_NKV.reshape(count, -1).gather(1, places)
+        _, flat = scores.topk(min(2 * width, width * vocab), dim=-1)
+        return flat // vocab, flat % vocab, log_p_NKV.reshape(count, -1).gather(1, flat)
 
-    def go_on(self, ended_NC: Tensor, width: int) -> Tensor:
+    def select_unfinished(self, ended_NC: Tensor, width: int) -> Tensor:
         return ended_NC.int().argsort(dim=1, stable=True)[:, :width]
 
-    def over(self, sentence: Sentence, best: float, options: SearchOptions) -> bool:
-        """Whether nothing can still change a sentence's n best, given ln p of its best unfinished hypothesis."""
+    def is_finished(self, request: SearchRequest, best: float, options: SearchOptions) -> bool:
+        """Whether nothing can still change a request's n best, given ln p of its best unfinished hypothesis."""
         if best == -math.inf:
             return True
-        if len(sentence.finished) < options.n_best:
+        if len(request.finished) < options.n_best:
             return False
         if options.beam == 1:  # greedy search takes the likeliest token, and has ended where that is the end
             return True
-        return best / options.penalty(sentence.max_length) <= sentence.finished[-1].score
+        return best / options.penalty(request.max_length) <= request.finished[-1].score
 
 
-class Sampler:
-    """One random continuation of each row, from the sentence's own generator."""
+class Sampling:
+    """Sampling: one random continuation of each hypothesis, from the request's own generator."""
 
     def __init__(self, options: SearchOptions) -> None:
         self._options = options
 
-    def start(self, sentences: Sequence[Sentence], width: int) -> Tensor:
-        return torch.zeros(len(sentences), width)
+    def start(self, requests: Sequence[SearchRequest], width: int) -> Tensor:
+        return torch.zeros(len(requests), width)
 
-    def __call__(self, log_p_NKV: Tensor, total_NK: Tensor, sentences: Sequence[Sentence]) -> tuple[Tensor, ...]:
+    def __call__(self, log_p_NKV: Tensor, total_NK: Tensor, requests: Sequence[SearchRequest]) -> tuple[Tensor, ...]:
         count, width, vocab = log_p_NKV.shape
-        draws = torch.stack([torch.rand(width, generator=one.generator) for one in sentences])
+        draws = torch.stack([torch.rand(width, generator=one.generator) for one in requests])
         # a row that nothing may follow draws anything, which its ln p of -inf rules out
         nothing = log_p_NKV.amax(-1, keepdim=True) == -math.inf
         allowed = log_p_NKV.masked_fill(nothing, 0.0)
-        cumulative = filtered(allowed.view(count * width, vocab), self._options).cumsum(-1)
+        cumulative = filter_probabilities(allowed.view(count * width, vocab), self._options).cumsum(-1)
         ids = torch.searchsorted(cumulative, draws.view(-1, 1) * cumulative[:, -1:], right=True)
         ids_NK = ids.clamp(max=vocab - 1).view(count, width)
         rows_NK = torch.arange(width).expand(count, -1)
         return rows_NK, ids_NK, log_p_NKV.gather(2, ids_NK[:, :, None])[:, :, 0]
 
-    def go_on(self, ended_NC: Tensor, width: int) -> Tensor:
+    def select_unfinished(self, ended_NC: Tensor, width: int) -> Tensor:
         return torch.arange(width).expand(ended_NC.shape[0], -1)
 
-    def over(self, sentence: Sentence, best: float, options: SearchOptions) -> bool:
+    def is_finished(self, request: SearchRequest, best: float, options: SearchOptions) -> bool:
         return best == -math.inf

@@ -1,0 +1,1 @@
+"""Trained runs, ready for use: what the predictors of all tasks share."""
