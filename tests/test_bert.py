@@ -33,17 +33,13 @@ from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_do
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import SightlineError, UsageError
 from sightline.interop.bert import HEADS, WEIGHTS
-from sightline.masked_language_model import MaskedLanguageModel
 from sightline.models import BertForPretraining, BertSizes
 from sightline.models.classifier import BertClassifier, Tuning
 from sightline.nn.context import PassContext
 from sightline.sight.reading import look
-from sightline.tasks.masked_language import (
-    MaskedLanguageSettings,
-    MaskedLanguageTask,
-    make_model,
-    train_tokenizers,
-)
+from sightline.tasks.masked_language.predictor import MaskedLanguageModel
+from sightline.tasks.masked_language.settings import MaskedLanguageSettings
+from sightline.tasks.masked_language.task import MaskedLanguageTask, make_model, train_tokenizers
 
 SIZES = BertSizes(d_model=16, num_layers=2, num_heads=2, d_ff=32, max_length=24, dropout=0.0, attention_dropout=0.0)
 THEIRS = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,

@@ -14,7 +14,7 @@ import sightline as package
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
 from sightline.sight.reading import Reading, agreement, look, occlusion
-from sightline.tasks.translating import translate_ids
+from sightline.tasks.translation.decoding import translate_ids
 
 TEXT = "ein haus rot blau"
 ENGLISH = "a red house sees the dog"

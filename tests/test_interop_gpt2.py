@@ -15,7 +15,7 @@ from sightline.decode import SearchOptions
 from sightline.errors import SightlineError
 from sightline.interop.gpt2 import SPECIALS, read_gpt2, write_gpt2
 from sightline.models import GPT, GPTSizes
-from sightline.tasks.generating import generate_ids
+from sightline.tasks.language.decoding import generate_ids
 
 TEXT = [
     "the model reads a text and writes what follows",

@@ -26,7 +26,7 @@ from sightline.models import (
     make_language_model,
 )
 from sightline.nn.context import PassContext, Recorder
-from sightline.tasks.generating import (
+from sightline.tasks.language.decoding import (
     generate_ids,
     make_request,
     new_search,

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 import sightline
 from sightline import cli, config
-from sightline.training import schema
+from sightline.runs.training import schema
 
 HERE = Path(__file__).parent
 EXPECTED = json.loads((HERE / "expected.json").read_text(encoding="utf-8"))

@@ -75,7 +75,7 @@ def look(
     """
     from sightline.cli.views import CHOOSING, RANKS, VIEW
     from sightline.errors import UsageError, nearest
-    from sightline.loading import load
+    from sightline.runs.loading import load
     from sightline.sight import reading as sight
     from sightline.sight.alignment import from_pharaoh
     from sightline.sight.page import write_page

@@ -17,15 +17,16 @@ from sightline.interop.bert import read_bert, write_bert
 from sightline.interop.folders import read_json
 from sightline.interop.gpt2 import read_gpt2, write_gpt2
 from sightline.interop.vit import read_vit, write_vit
-from sightline.loading import load
 from sightline.models import NGram
-from sightline.run import Run
-from sightline.tasks.classification import ClassificationSettings
-from sightline.tasks.image_classification import ImageSettings
-from sightline.tasks.language import SIDE, LanguageSettings
-from sightline.tasks.masked_language import MaskedLanguageSettings
-from sightline.tasks.question_answering import QuestionSettings
-from sightline.tasks.tagging import TaggingSettings
+from sightline.runs.loading import load, spec_of
+from sightline.tasks.classification.settings import ClassificationSettings
+from sightline.tasks.image_classification.settings import ImageSettings
+from sightline.tasks.language.settings import SIDE, LanguageSettings
+from sightline.tasks.masked_language.settings import MaskedLanguageSettings
+from sightline.tasks.question_answering.settings import QuestionSettings
+from sightline.tasks.spec import TaskSpec
+from sightline.tasks.tagging.settings import TaggingSettings
+from sightline.train.run_directory import Run
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def export_run(path: str | Path, target: str | Path, to: str | None = None) -> s
     return fitting[0]
 
 
-def import_run(folder: str | Path, path: str | Path, form: str = "single", choices: int | None = None) -> str:
+def import_run(folder: str | Path, path: str | Path, form: str = "single", choices: int | None = None) -> TaskSpec:
     """Makes a run, ready for use, of a Hugging Face directory with a GPT-2, a BERT or a ViT in it.
 
     Args:
@@ -108,7 +109,7 @@ def import_run(folder: str | Path, path: str | Path, form: str = "single", choic
             texts is given, of which its directory says nothing.
 
     Returns:
-        The run's task.
+        The task that the run has learned.
 
     Raises:
         UsageError: where something lies at `path`, or `choices` is missing or has no meaning.
@@ -129,7 +130,7 @@ def import_run(folder: str | Path, path: str | Path, form: str = "single", choic
     run.save_tokenizers({SIDE: tokenizer} if tokenizer else {})
     run.write_config(settings)
     run.save_weights(weights)
-    return run.task
+    return spec_of(run)
 
 
 def _settings(schema: type[BaseModel], data: dict[str, Any], found: Any, **more: Any) -> BaseModel:

@@ -1,1 +1,1 @@
-"""Trained runs, ready for use: what the predictors of all tasks share."""
+"""What all predictors share: a loaded run, one input as a model reads it, streaming, calibration."""

@@ -11,11 +11,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from sightline.errors import UsageError
+from sightline.predict.streaming import Pieces
 from sightline.serve import looking, requests
 from sightline.serve.engine import Call, Writing, in_common
 from sightline.serve.served import Models, Served
 from sightline.serve.waiting import Events, as_written, beside, each_of, event, results_of
-from sightline.streaming import Pieces
 
 
 def router(models: Models) -> APIRouter:

@@ -15,12 +15,12 @@ import torch
 from sightline.data.pixels import open_image
 from sightline.decode import log_probabilities
 from sightline.errors import DataError, UsageError
+from sightline.predict.streaming import INCOMPLETE, NEAR, after
 from sightline.serve.requests import Look, several
 from sightline.serve.served import Served
 from sightline.sight import heads
 from sightline.sight.reading import Side, agreement, by_word, look, occlusion
-from sightline.streaming import INCOMPLETE, NEAR, after
-from sightline.tasks.translating import BOS, pad_sources
+from sightline.tasks.translation.decoding import BOS, pad_sources
 
 MOST_CHECKED = 64  # positions: each takes a pass
 MOST_PIXELS = 40_000_000
