@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,6 +36,7 @@ from sightline.interop.bert import HEADS, WEIGHTS
 from sightline.models import BertForPretraining, BertSizes
 from sightline.models.classifier import BertClassifier, Tuning
 from sightline.nn.context import PassContext
+from sightline.sight.reading import look
 from sightline.tasks.masked_language.predictor import MaskedLanguageModel
 from sightline.tasks.masked_language.settings import MaskedLanguageSettings
 from sightline.tasks.masked_language.task import MaskedLanguageTask, make_model, train_tokenizers
@@ -343,8 +345,12 @@ def test_filling_in(bert: Path, capsys) -> None:
     model: Any = package.load(bert)
     filled = model.fill("dog [MASK] old dog [MASK]", top=3)
     assert [len(one) for one in filled.blanks] == [3, 3]
-    assert all(0 < one.probability <= 1 for blank in filled.blanks for one in blank)
-    assert filled.blanks[0][0].probability >= filled.blanks[0][1].probability
+    everything = model.fill("dog [MASK] old dog [MASK]", top=10_000)
+    specials = {"<pad>", "<s>", "</s>", "<unk>"}
+    for whole, best in zip(everything.blanks, filled.blanks, strict=True):
+        assert len({one.token for one in whole} - specials) == len(whole) == model.tokenizer.vocab_size - len(specials)
+        assert sum(one.probability for one in whole) == pytest.approx(1)
+        assert [one.probability for one in best] == sorted((one.probability for one in whole), reverse=True)[:3]
     assert filled.blanks[1][0].text == f"dog [MASK] old dog {filled.blanks[1][0].token}"
     own = [model.fill(f"{word} red {word}\n{word} old [MASK]").blanks[0][0].token for word in WORDS.values()]
     assert sum(one == word for one, word in zip(own, WORDS.values(), strict=True)) >= 4
@@ -378,7 +384,8 @@ def test_fine_tuning(weights: str, bert: Path, labelled_files, tmp_path: Path, c
     assert near < 0.2
     model: Any = after
     (one,) = model.predict([("red dog", "old dog")])
-    assert sum(one.probabilities.values()) == pytest.approx(1)
+    assert sorted(one.probabilities) == ["False", "True"]
+    assert look(model.reading("red dog", "old dog")).log_probabilities == pytest.approx([math.log(one.probability)])
 
 
 def test_one_document_is_measured_by_its_masked_words(bert: Path, tmp_path: Path, capsys) -> None:
