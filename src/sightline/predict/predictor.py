@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
+from torch import Tensor
 
 from sightline.data.tokenizer import Tokenizer
-from sightline.errors import SightlineError
+from sightline.errors import SightlineError, UsageError
 from sightline.nn.lora import merge
 from sightline.train.run_directory import Run
 
@@ -48,6 +49,25 @@ class Ready(Generic[Settings]):
         """The one tokenizer of a run that has one."""
         (one,) = self.tokenizers.values()
         return one
+
+    # Options of `reading` beside the inputs themselves, such as the target of a translation.
+    reading_options: ClassVar[frozenset[str]] = frozenset()
+    # What `sightline look` shows where nothing is named.
+    default_view: ClassVar[str] = "attention"
+
+    @property
+    def input_count(self) -> int:
+        """How many inputs `reading` takes: texts, or images."""
+        return 1
+
+    def read_out(self, residual: Tensor, /) -> Tensor:
+        """The residual stream (B, T, D) after any layer as logits (B, T, V), for the logit lens.
+
+        Raises UsageError where it cannot be read out, as of a model that predicts no tokens from it.
+        """
+        raise UsageError(
+            f"{self.run.path}: the logit lens reads the residual stream of a GPT, or of a BERT that fills blanks"
+        )
 
     def example(self) -> list[Any] | None:
         """What `reading` may be shown where a user names nothing: the first record of the validation data.

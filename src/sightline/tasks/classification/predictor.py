@@ -49,6 +49,11 @@ class Classifier(Ready[ClassificationSettings]):
     schema = ClassificationSettings
     make_model = staticmethod(make_model)
 
+    @property
+    def input_count(self) -> int:
+        """The texts of one record."""
+        return self.settings.texts
+
     @overload
     def predict(self, texts: str) -> Prediction: ...
 

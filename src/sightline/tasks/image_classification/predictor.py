@@ -41,6 +41,7 @@ class ImageClassifier(Ready[ImageSettings]):
 
     schema = ImageSettings
     make_model = staticmethod(make_model)
+    default_view = "patches"
 
     def validation(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The scores (N, C) of the run's validation images, and their classes (N)."""

@@ -110,6 +110,7 @@ class LanguageModel(Ready[LanguageSettings]):
 
     schema = LanguageSettings
     make_model = staticmethod(make_model)
+    reading_options = frozenset({"end_only"})
 
     def _load(self, precision: str, device: str, update: int | None) -> Any:
         if self.settings.model.kind != COUNTED:
@@ -320,7 +321,7 @@ class LanguageModel(Ready[LanguageSettings]):
             causal=True,
         )
 
-    def read_out(self, residual_BTD: Tensor) -> Tensor:
+    def read_out(self, residual_BTD: Tensor, /) -> Tensor:
         """The residual stream after any layer as logits of what comes next. Raises UsageError for all but a GPT."""
         if self.settings.model.kind != "gpt":
             raise UsageError(f"{self.run.path}: the logit lens reads the residual stream of a GPT")

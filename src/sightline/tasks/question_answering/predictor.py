@@ -39,6 +39,11 @@ class QuestionAnswerer(Ready[QuestionSettings]):
     schema = QuestionSettings
     make_model = staticmethod(make_model)
 
+    @property
+    def input_count(self) -> int:
+        """Two: a question and the text that answers it."""
+        return 2
+
     def answer(self, questions: Sequence[str] | str, context: str) -> list[Answer] | Answer:
         """The answer to each question, or to one, in a text; it may be of any length and is read in windows."""
         if type(questions) is str:

@@ -100,6 +100,7 @@ class Translator(Ready[TranslationSettings]):
 
     schema = TranslationSettings
     make_model = staticmethod(make_model)
+    reading_options = frozenset({"target"})
 
     @overload
     def translate(
