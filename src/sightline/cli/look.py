@@ -162,7 +162,7 @@ def _print_names(seen: Look, as_json: bool) -> None:
 def _say_others(others: tuple[str, ...]) -> None:
     left = len(others) - MOST_OTHERS
     more = f" and {left} more, see --list" if left > 0 else ""
-    say(f"shown is one site; by --site also {', '.join(others[:MOST_OTHERS])}{more}")
+    say(f"also: --site {', '.join(others[:MOST_OTHERS])}{more}")
 
 
 def _check_data(checked: OcclusionView, view: View) -> dict[str, object]:

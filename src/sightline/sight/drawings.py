@@ -111,7 +111,7 @@ def timeline_picture(
     for marker, (name, values) in zip("osD^v<>Pp*hX" * (1 + len(lines) // 12), lines.items(), strict=False):
         panel.plot(range(len(tokens)), values, marker=marker, markersize=3.5, linewidth=1.3, label=name)
     token_ticks(panel, tokens)
-    label_axes(panel, xlabel, ylabel)
+    label_axes(figure, panel, xlabel, ylabel)
     if logarithmic:
         from matplotlib.ticker import LogFormatter
 
@@ -132,7 +132,7 @@ def states_view_picture(view: StatesView, path: Path) -> None:
     image = panel.imshow(view.hidden_TW[:, order].T, aspect="auto", interpolation="nearest", **colors)
     token_ticks(panel, view.tokens)
     panel.set_yticks([])
-    label_axes(panel, ylabel="units")
+    label_axes(figure, panel, ylabel="units")
     panel.set_title(f"{view.layer}: hidden state", fontsize=9)
     color_bar(figure, image, "value", [panel])
     save(figure, path)
@@ -144,13 +144,13 @@ def positions_view_picture(view: PositionsView, path: Path) -> None:
     bound = float(np.abs(view.table_PD).max()) or 1.0
     colors = {"cmap": "RdBu_r", "vmin": -bound, "vmax": bound}
     image = stripes.imshow(view.table_PD, aspect="auto", interpolation="nearest", **colors)
-    label_axes(stripes, "dimension", "position")
+    label_axes(figure, stripes, "dimension", "position")
     stripes.set_title("added to the embeddings", fontsize=9)
     color_bar(figure, image, "value", [stripes])
     mean, spread = view.products()
     products.plot(mean, color=BLUE)
     products.fill_between(range(len(mean)), mean - spread, mean + spread, alpha=0.2)
-    label_axes(products, "distance")
+    label_axes(figure, products, "distance")
     products.set_title("dot product: mean and standard deviation", fontsize=9)
     products.grid(alpha=0.3)
     save(figure, path)

@@ -99,13 +99,16 @@ def token_ticks(panel: Axes, tokens: Sequence[str], size: float | None = None) -
     panel.set_xticks(range(len(tokens)), labels=[shortened(token) for token in tokens], fontsize=size, **ticks)
 
 
-def label_axes(panel: Axes, xlabel: str = "", ylabel: str = "") -> None:
+def label_axes(figure: Figure, panel: Axes, xlabel: str = "", ylabel: str = "") -> None:
     """Labels of both axes, in several lines where one is longer than its axis."""
-    figure = panel.get_figure(root=True)
-    assert figure is not None
-    letters = max(12, int(figure.get_figheight() * 8))  # about as many as half the height holds
-    panel.set_ylabel("\n".join(textwrap.wrap(ylabel, letters)))
-    panel.set_xlabel(xlabel)
+    width, height = figure.get_size_inches()
+    panel.set_xlabel(wrapped(xlabel, 0.7 * width))
+    panel.set_ylabel(wrapped(ylabel, 0.6 * height))
+
+
+def wrapped(text: str, inches: float) -> str:
+    """A text of Matplotlib's default size in lines that are about so long."""
+    return "\n".join(textwrap.wrap(text, max(12, int(inches * 11))))
 
 
 def color_bar(figure: Figure, image: AxesImage, label: str, panels: Sequence[Axes]) -> None:
@@ -146,8 +149,7 @@ def attention_picture(
     panel.xaxis.tick_top()
     panel.tick_params(length=0)
     frame(panel)
-    if title:
-        panel.set_xlabel(title)
+    figure.supxlabel(wrapped(title, figure.get_figwidth()), fontsize=10)  # under the figure, as cells may be few
     if bar:
         color_bar(figure, image, "attention weight", [panel])
     save(figure, path)
@@ -167,7 +169,7 @@ def curves_picture(
     for marker, (name, values) in zip("osD^v<>Pp*", curves.items(), strict=False):
         panel.plot(range(len(x)), values, marker=marker, label=name)
     panel.set_xticks(range(len(x)), labels=list(x))
-    label_axes(panel, xlabel, ylabel)
+    label_axes(figure, panel, xlabel, ylabel)
     panel.grid(alpha=0.3)
     legend_above(figure, panel, min(len(curves), 4))
     save(figure, path)
