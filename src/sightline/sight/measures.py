@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
-from sightline.nn.forward import Forward, Recorder
-from sightline.nn.positions import Positions
+from sightline.nn.context import PassContext, Recorder
+from sightline.nn.positions import PositionalEncoding
 from sightline.sight.reading import Look, Reading, require_outputs
 from sightline.sight.record import Record
 
@@ -103,7 +103,7 @@ def gradients(reading: Reading) -> Gradients:
     require_outputs(reading)
     recorder = Recorder([pattern], gradients=True)
     with torch.inference_mode(False), torch.enable_grad():
-        found = reading.run(Forward(recorder=recorder))
+        found = reading.run(PassContext(recorder=recorder))
         (embedding,) = Record(recorder).steps(pattern)
         rows = [torch.autograd.grad(one, embedding, retain_graph=True)[0][0].norm(dim=-1) for one in found]
     return Gradients(torch.stack(rows).float().cpu().numpy())
@@ -162,7 +162,7 @@ def position_table(model: nn.Module, look: Look, most: int = 64) -> np.ndarray:
     recorded = [look[name] for name in look.names]
     if not recorded:
         raise UsageError("this model adds nothing to its embeddings for their positions")
-    encodings = [module for module in model.modules() if isinstance(module, Positions)]
+    encodings = [module for module in model.modules() if isinstance(module, PositionalEncoding)]
     if not encodings:  # as of an image, whose positions are all there
         return recorded[0].numpy()
     learned = next(encodings[0].parameters(), None)

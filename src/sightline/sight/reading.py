@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sightline.errors import UsageError
-from sightline.nn.forward import Forward, Recorder
+from sightline.nn.context import PassContext, Recorder
 from sightline.predict.reading import Reading as Reading
 from sightline.predict.reading import Side as Side
 from sightline.predict.reading import by_word as by_word
@@ -55,7 +55,7 @@ def require_outputs(reading: Reading) -> None:
 def look(reading: Reading, *patterns: str) -> Look:
     """One pass over a reading with the internals recorded that match; everything by default."""
     recorder = Recorder(patterns or ("*",))
-    found = reading.run(Forward(recorder=recorder))
+    found = reading.run(PassContext(recorder=recorder))
     return Look(reading, Record(recorder), tuple(found.tolist()))
 
 
@@ -68,9 +68,9 @@ def occlusion(reading: Reading) -> np.ndarray:
     Raises UsageError where nothing is predicted.
     """
     require_outputs(reading)
-    whole = reading.run(Forward())
+    whole = reading.run(PassContext())
     others = map(reading.without, range(len(reading.sides[reading.input_axis])))
-    columns = [torch.full_like(whole, torch.nan) if one is None else whole - one.run(Forward()) for one in others]
+    columns = [torch.full_like(whole, torch.nan) if one is None else whole - one.run(PassContext()) for one in others]
     return torch.stack(columns, 1).cpu().numpy()
 
 
