@@ -32,11 +32,11 @@ import numpy as np  # noqa: E402
 import outputs  # noqa: E402
 import torch  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
+from sightline.training import schema  # noqa: E402
 
 import sightline  # noqa: E402
 from sightline import cli, config  # noqa: E402
 from sightline.train import loop  # noqa: E402
-from sightline.training import schema  # noqa: E402
 
 # After how many of their 12 updates runs were stopped.
 STOPPED = {"transformer": 6, "gru": 6, "gpt": 6, "recurrent": 8, "bert-classifier": 6, "lora": 6, "vit": 6}

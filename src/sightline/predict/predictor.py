@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
+from torch import Tensor
 
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import SightlineError, UsageError
@@ -66,8 +67,17 @@ class Predictor(Generic[S]):
 
     @property
     def input_count(self) -> int:
-        """How many inputs one record has."""
+        """How many inputs `reading` takes: texts, or images."""
         return 1
+
+    def read_out(self, residual: Tensor, /) -> Tensor:
+        """The residual stream (B, T, D) after any layer as logits (B, T, V), for the logit lens.
+
+        Raises UsageError where it cannot be read out, as of a model that predicts no tokens from it.
+        """
+        raise UsageError(
+            f"{self.run.path}: the logit lens reads the residual stream of a GPT, or of a BERT that fills blanks"
+        )
 
     @property
     def languages(self) -> list[str]:

@@ -330,7 +330,7 @@ class LanguageModel(Predictor[LanguageSettings]):
             causal=True,
         )
 
-    def read_out(self, residual_BTD: Tensor) -> Tensor:
+    def read_out(self, residual_BTD: Tensor, /) -> Tensor:
         """The residual stream after any layer as logits of what comes next. Raises UsageError for all but a GPT."""
         if self.settings.model.kind != "gpt":
             raise UsageError(f"{self.run.path}: the logit lens reads the residual stream of a GPT")

@@ -112,7 +112,7 @@ class MaskedLanguageModel(Predictor[MaskedLanguageSettings]):
         change = masking((CLS, SEP, mask_id), mask_id)
         return over_positions(ids, side, run, outputs, change, "masked", output_positions=places)
 
-    def read_out(self, residual_xD: torch.Tensor) -> torch.Tensor:
+    def read_out(self, residual_xD: torch.Tensor, /) -> torch.Tensor:
         """The residual stream after any layer as logits in fp32 of what may stand in a blank."""
         norm = self.model.bert.norm
         return self._candidates(residual_xD if norm is None else norm(residual_xD))
