@@ -97,8 +97,11 @@ def initialise(settings: Labelling, model: torch.nn.Module) -> None:
 def initialise_masked(settings: MaskedLanguageSettings, model: torch.nn.Module) -> None:
     """Gives a new BERT the weights, heads included, of the run it goes on from."""
     if settings.pretrained is not None:
-        run, _ = _pretrained(settings.pretrained, settings)
-        _copy(_weights(run), dict(model.named_parameters()), run)
+        run, theirs = _pretrained(settings.pretrained, settings)
+        own, prefix = dict(model.named_parameters()), BODIES["bert"]
+        if theirs.encoder_only:  # its heads are new
+            own = {name: parameter for name, parameter in own.items() if name.startswith(prefix)}
+        _copy(_weights(run), own, run)
 
 
 def _weights(run: Run) -> dict[str, Tensor]:

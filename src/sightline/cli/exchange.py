@@ -31,8 +31,8 @@ def export(
     """
     from sightline.interop.runs import export_run
 
-    written = export_run(run, target, to)
-    say(f"written: {target}, as {written}")
+    written, remark = export_run(run, target, to)
+    say(f"written: {target}, as {written}" + (f"; {remark}" if remark else ""))
 
 
 def import_(
@@ -49,8 +49,11 @@ def import_(
 
     sightline import exported/novels-gpt2 --run runs/novels-again
     """
-    from sightline.interop.runs import import_run
+    from sightline.interop.runs import TASKS, import_run
 
-    task = import_run(folder, run, form, choices)
+    head = import_run(folder, run, form, choices)
+    if head == "encoder":
+        say(f"next: sightline init my.toml --source FILE --task classification --pretrained {run}")
+        return
     count = 1 + (choices or (form == "pair"))
-    say("next: " + NEXT[task].format(run=run, texts=" ".join(["--text '…'"] * count)))
+    say("next: " + NEXT[TASKS[head].task].format(run=run, texts=" ".join(["--text '…'"] * count)))
