@@ -65,7 +65,7 @@ def write_arpa(model: NGram, tokens: Sequence[str], path: str | Path) -> None:
                 rows = np.arange(start, min(start + _LINES, len(table.keys)))
                 if n == 1:
                     rows = rows[rows != PAD]
-                grams = _words_of(model, n, rows).tolist()
+                grams: list[list[int]] = _words_of(model, n, rows).tolist()
                 texts = (" ".join([words[word] for word in gram]) for gram in grams)
                 if n < model.order:
                     lines = zip(log_p[rows].tolist(), texts, log_backoff[rows].tolist(), strict=True)
