@@ -51,12 +51,8 @@ SETTINGS = {
 
 def task() -> Any:
     """The pretraining task, its tokenizer learned anew, the same each time."""
-    from sightline.tasks.masked_language import (
-        MaskedLanguageSettings,
-        MaskedLanguageTask,
-        make_model,
-        train_tokenizers,
-    )
+    from sightline.tasks.masked_language.settings import MaskedLanguageSettings
+    from sightline.tasks.masked_language.task import MaskedLanguageTask, make_model, train_tokenizers
 
     settings = MaskedLanguageSettings.model_validate(SETTINGS)
     tokenizers = train_tokenizers(settings, lambda line: None)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sightline.evaluation import evaluate_pairs
+from sightline.runs.evaluation import evaluate_pairs
 from sightline.sight.pictures import curves_picture
+from sightline.tasks.translation.predictor import Translator
 from sightline.train.machine import setup
-from sightline.translator import Translator
 
 
 def main() -> None:

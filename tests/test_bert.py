@@ -33,16 +33,12 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.errors import SightlineError, UsageError
 from sightline.interop.bert import HEADS, WEIGHTS
 from sightline.interop.weights import for_layers
-from sightline.masked_language_model import MaskedLanguageModel
 from sightline.models import BertForPretraining, BertSizes
 from sightline.models.classifier import BertClassifier, Tuning
-from sightline.nn.forward import Forward
-from sightline.tasks.masked_language import (
-    MaskedLanguageSettings,
-    MaskedLanguageTask,
-    make_model,
-    train_tokenizers,
-)
+from sightline.nn.context import PassContext
+from sightline.tasks.masked_language.predictor import MaskedLanguageModel
+from sightline.tasks.masked_language.settings import MaskedLanguageSettings
+from sightline.tasks.masked_language.task import MaskedLanguageTask, make_model, train_tokenizers
 
 SIZES = BertSizes(d_model=16, num_layers=2, num_heads=2, d_ff=32, max_length=24, dropout=0.0, attention_dropout=0.0)
 THEIRS = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
@@ -97,7 +93,7 @@ def test_outputs_are_those_of_transformers() -> None:
     with torch.inference_mode():
         expected = theirs(tokens, attention_mask=real.long(), token_type_ids=segment)
         features = ours.bert.encode(tokens, real, segment)
-        logits, follows = ours.project(ours.masked(features)), ours.follows(features)
+        logits, follows = ours.project(ours.transform_masked(features)), ours.next_sentence_logits(features)
     torch.testing.assert_close(logits[real], expected.prediction_logits[real], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(follows, expected.seq_relationship_logits, atol=1e-4, rtol=1e-4)
 
@@ -138,17 +134,17 @@ def test_projecting_what_was_masked_is_projecting_all(variant: str) -> None:
     chosen = torch.zeros_like(real)
     chosen[0, 2] = chosen[1, 1] = chosen[2, 5] = True
     torch.testing.assert_close(
-        model.project(model.masked(features[chosen])), model.project(model.masked(features))[chosen]
+        model.project(model.transform_masked(features[chosen])), model.project(model.transform_masked(features))[chosen]
     )
 
 
 def test_what_is_recorded_changes_nothing() -> None:
-    from sightline.nn.forward import Recorder
+    from sightline.nn.context import Recorder
 
     model = make()
     tokens, real, segment = batch_of_tokens()
     recorder = Recorder(["blocks.*.self_attention.weights", "embedding"])
-    looked = model.bert.encode(tokens, real, segment, Forward(recorder=recorder))
+    looked = model.bert.encode(tokens, real, segment, PassContext(recorder=recorder))
     torch.testing.assert_close(looked, model.bert.encode(tokens, real, segment), atol=1e-5, rtol=1e-5)
     weights = recorder.tensors["blocks.1.self_attention.weights"][0]
     torch.testing.assert_close(weights.sum(-1), torch.ones(3, 2, 7))

@@ -20,15 +20,9 @@ from sightline.interop.weights import for_layers
 from sightline.models import BertSizes, GPTSizes
 from sightline.models.classifier import GPTClassifier, Tuning, segments
 from sightline.nn.lora import merge
-from sightline.tasks.classification import (
-    ClassificationSettings,
-    ClassificationTask,
-    cut,
-    figures,
-    label_loss,
-    scores,
-    sequences,
-)
+from sightline.tasks.classification.examples import cut, sequences
+from sightline.tasks.classification.settings import ClassificationSettings
+from sightline.tasks.classification.task import ClassificationTask, figures, label_loss, scores
 
 SIZES = GPTSizes(d_model=16, num_layers=2, num_heads=2, d_ff=32, max_length=24, dropout=0.0, attention_dropout=0.0)
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sightline.run import Run
+from sightline.train.run_directory import Run
 
 COMMAND = (sys.executable, "-m", "sightline", "demo", "--folder")
 

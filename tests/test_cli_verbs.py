@@ -19,9 +19,9 @@ from conftest import MODELS, sightline
 import sightline as package
 from sightline import config
 from sightline.data.readers import read_records, resolve
-from sightline.dryrun import describe
-from sightline.tasks.translation import TranslationSettings
-from sightline.training import schema
+from sightline.runs.dry_run import describe
+from sightline.runs.training import schema
+from sightline.tasks.translation.settings import TranslationSettings
 
 
 @pytest.fixture

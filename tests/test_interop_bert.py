@@ -70,7 +70,8 @@ def test_a_pretrained_model_comes_and_goes(tmp_path: Path) -> None:
         with torch.inference_mode():
             expected = model(order[tokens], token_type_ids=segment)
             features = ours.model.bert.encode(tokens, segment_BT=segment)
-            logits, follows = ours.model.project(ours.model.masked(features)), ours.model.follows(features)
+            logits = ours.model.project(ours.model.transform_masked(features))
+            follows = ours.model.next_sentence_logits(features)
         torch.testing.assert_close(logits, expected.prediction_logits[..., order], atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(follows, expected.seq_relationship_logits, atol=1e-4, rtol=1e-4)
     # "[SEP]" in a text is text
@@ -149,7 +150,7 @@ def test_a_run_of_ours_goes_out_and_comes_back(bert: Path, tmp_path: Path) -> No
     with torch.inference_mode():
         expected = model(torch.tensor([ids])).prediction_logits
         features = ours.model.bert.encode(torch.tensor([read]))
-        logits = ours.model.project(ours.model.masked(features))
+        logits = ours.model.project(ours.model.transform_masked(features))
     torch.testing.assert_close(logits[..., order], expected, atol=1e-4, rtol=1e-4)
     assert sightline("import", tmp_path / "out", "--run", tmp_path / "back") == 0
     back: Any = package.load(tmp_path / "back")

@@ -34,10 +34,10 @@ from sightline.data.questions import (
 from sightline.data.tagged import repaired
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
-from sightline.tasks.question_answering import (
+from sightline.tasks.question_answering.settings import QuestionSettings
+from sightline.tasks.question_answering.spans import (
     Found,
     Inputs,
-    QuestionSettings,
     answerable,
     answers,
     inputs_of,

@@ -11,7 +11,7 @@ import pytest
 from conftest import MODELS, sightline
 
 from sightline.errors import UsageError
-from sightline.run import Run
+from sightline.train.run_directory import Run
 
 HOLD = """
 import sys, time

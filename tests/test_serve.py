@@ -33,7 +33,7 @@ from serving import Server, serving
 
 from sightline import Classifier, LanguageModel, MaskedLanguageModel, Translator
 from sightline.decode import Search
-from sightline.loading import load
+from sightline.runs.loading import load
 from sightline.serve import engine
 
 TEXT = "ein haus rot blau"

@@ -12,7 +12,7 @@ from sightline.errors import UsageError
 from sightline.sight.pictures import attention_picture, curves_picture
 from sightline.sight.reading import Side
 from sightline.sight.terminal import attention_text
-from sightline.translator import Attention
+from sightline.tasks.translation.predictor import Attention
 
 
 def test_every_row_stands_under_its_columns_whatever_the_script() -> None:

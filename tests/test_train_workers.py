@@ -12,7 +12,7 @@ from sightline.data.encoded import EncodedPairs
 from sightline.models import make_encoder_decoder
 from sightline.models.seq2seq import Seq2SeqSizes
 from sightline.models.transformer import TransformerSizes
-from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.ops import linear_cross_entropy
 from sightline.train.optim import MasterOptimizer
 from sightline.train.workers import Workers, shared_copy
@@ -37,9 +37,9 @@ class Task:
         return Task(model, self.trains)
 
     def loss(self, batch: Any, generator: torch.Generator) -> Any:
-        forward = Forward(generator=generator) if self.trains else INFERENCE
+        ctx = PassContext(generator=generator) if self.trains else INFERENCE
         features = self.model.features(
-            batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT, forward
+            batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT, ctx
         )
         real = batch.target_mask_BT
         loss, _ = linear_cross_entropy(

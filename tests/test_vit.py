@@ -22,8 +22,8 @@ from sightline.data.pixels import fitted, open_image
 from sightline.errors import DataError, SightlineError, UsageError
 from sightline.interop.model import ExchangedModel, Pixels
 from sightline.interop.vit import write_vit
-from sightline.models.vit import ViT, ViTSizes, cut, rollout, waves
-from sightline.nn.forward import Forward, Recorder
+from sightline.models.vit import ViT, ViTSizes, patchify, rollout, waves
+from sightline.nn.context import PassContext, Recorder
 
 SIZES = ViTSizes(image_size=12, channels=3, patch_size=4, d_model=16, num_layers=2, num_heads=4, d_ff=24)
 
@@ -109,7 +109,7 @@ def test_what_cannot_come_or_go(vit: Path, tmp_path: Path, capsys) -> None:
 
 def test_patches_by_hand() -> None:
     image = torch.arange(32.0).view(1, 2, 4, 4)
-    first, second, third, _ = cut(image, 2)[0].tolist()
+    first, second, third, _ = patchify(image, 2)[0].tolist()
     assert first == [0, 1, 4, 5, 16, 17, 20, 21]
     assert second == [2, 3, 6, 7, 18, 19, 22, 23]
     assert third == [8, 9, 12, 13, 24, 25, 28, 29]
@@ -128,7 +128,7 @@ def test_looking_changes_nothing_and_shows_all(positions: str) -> None:
     model = ViT(SIZES.model_copy(update={"positions": positions}), 3)
     images = torch.randn(2, 3, 12, 12)
     recorder = Recorder(["blocks.*.self_attention.weights"])
-    torch.testing.assert_close(model(images, Forward(recorder=recorder)), model(images), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model(images, PassContext(recorder=recorder)), model(images), atol=1e-5, rtol=1e-5)
     weights = torch.stack([recorder.tensors[f"blocks.{n}.self_attention.weights"][0] for n in range(2)])
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 4, 10))
     torch.testing.assert_close(rollout(weights).sum(-1), torch.ones(2, 10))

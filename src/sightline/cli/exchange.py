@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from sightline.cli.common import RunArgument, say
-from sightline.cli.train import NEXT
 
 
 def register(app: typer.Typer) -> None:
@@ -49,11 +48,7 @@ def import_(
 
     sightline import exported/novels-gpt2 --run runs/novels-again
     """
-    from sightline.interop.runs import TASKS, import_run
+    from sightline.interop.runs import import_run
 
-    head = import_run(folder, run, form, choices)
-    if head == "encoder":
-        say(f"next: sightline init my.toml --source FILE --task classification --pretrained {run}")
-        return
-    count = 1 + (choices or (form == "pair"))
-    say("next: " + NEXT[TASKS[head].task].format(run=run, texts=" ".join(["--text '…'"] * count)))
+    spec = import_run(folder, run, form, choices)
+    say(f"next: {spec.next_after_training(run, 1 + (choices or (form == 'pair')))}")

@@ -75,7 +75,7 @@ def look(
     """
     from sightline.cli.views import CHOOSING, RANKS, VIEW
     from sightline.errors import UsageError, nearest
-    from sightline.loading import load
+    from sightline.runs.loading import load
     from sightline.sight import reading as sight
     from sightline.sight.alignment import from_pharaoh
     from sightline.sight.page import write_page
@@ -170,8 +170,8 @@ def _check(reading: Any, found: Any) -> dict[str, Any]:
     return {
         "occlusion": drops.tolist(),
         "outputs": reading.outputs,
-        "positions": reading.sides[reading.read].tokens,
-        "taken": reading.taken,
+        "positions": reading.sides[reading.input_axis].tokens,
+        "taken": reading.occlusion,
         "agreement": None if how is None or math.isnan(how) else how,
     }
 
@@ -181,7 +181,7 @@ def _print_check(reading: Any, checked: dict[str, Any]) -> None:
 
     from sightline.sight.terminal import numbers_text
 
-    print(f"\nNats that each output loses when a position is {reading.taken} (–: it always stays):")
+    print(f"\nNats that each output loses when a position is {reading.occlusion} (–: it always stays):")
     # beyond that there is only the rounding of fp32
     print(numbers_text(np.round(checked["occlusion"], 4) + 0.0, checked["positions"], checked["outputs"]))
     if checked["agreement"] is None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sightline.errors import UsageError, nearest
+from sightline.predict.patches import patch_attention
 from sightline.sight import drawings, heads, measures, pictures
 from sightline.sight.alignment import CROSS, Aligner, Links, alignment_error, check_links
 from sightline.sight.reading import Look, Reading, by_word
@@ -33,7 +34,7 @@ class View:
 
 def _site(seen: Look, name: str | None, endings: Sequence[str] = heads.CROSS) -> heads.Site:
     """The attention that is asked for, or the last one whose name ends as one of `endings` does."""
-    usual = heads.usual(seen, endings)
+    usual = heads.default_site(seen, endings)
     return usual if name is None else heads.find(seen, name)
 
 
@@ -51,7 +52,7 @@ def attention(model: Any, reading: Reading, site: str | None) -> View:
         f"{chosen.label}\n{attention_text(weights, columns.tokens, rows.tokens)}",
         {"site": chosen.label, "rows": rows.tokens, "columns": columns.tokens, "weights": weights.tolist()},
         lambda path: pictures.attention_picture(weights, columns.tokens, rows.tokens, path, chosen.label),
-        heads.of_outputs(seen, chosen),
+        heads.output_weights(seen, chosen),
     )
 
 
@@ -177,7 +178,7 @@ def belt(model: Any, reading: Reading, site: str | None) -> View:
     seen = look_at(reading, "*input_gate", "*candidate", "*cell_state")
     layer = _layer(seen, site, "cell_state")
     tokens = reading.sides[seen.axes(f"{layer}.cell_state")[0]].tokens
-    return _timeline(measures.conveyor(seen, layer), tokens, layer)
+    return _timeline(measures.cell_state_flow(seen, layer), tokens, layer)
 
 
 def states(model: Any, reading: Reading, site: str | None) -> View:
@@ -199,7 +200,7 @@ def positions(model: Any, reading: Reading, site: str | None) -> View:
     if not hasattr(body, "positions"):
         raise UsageError("this model adds nothing to its embeddings for their positions")
     if model.run.task == "image_classification":
-        table = (body.places_TD if body.positions is None else body.positions).detach().float().cpu().numpy()
+        table = (body.position_table_TD if body.positions is None else body.positions).detach().float().cpu().numpy()
     else:
         table = measures.position_table(body.positions, min(64, getattr(sizes, "max_length", 64)), sizes.d_model)
     count = len(table)
@@ -250,7 +251,7 @@ def gradients(model: Any, reading: Reading, site: str | None) -> View:
         curve = found.by_distance()
         names, about = [str(distance) for distance in range(len(curve))], "by how far back the input lies"
     else:
-        curve, names, about = found.norms_OS.mean(0), reading.sides[reading.read].tokens, "by the input"
+        curve, names, about = found.norms_OS.mean(0), reading.sides[reading.input_axis].tokens, "by the input"
     plain = _timeline({"‖gradient‖": curve}, names, f"mean norm of the gradient, {about}", logarithmic=True)
     return View(f"{about}\n{plain.text}", {**plain.data, "norms": found.norms_OS.tolist()}, plain.draw)
 
@@ -274,7 +275,7 @@ def lens(model: Any, reading: Reading, site: str | None) -> View:
 
 def patches(model: Any, reading: Reading, site: str | None) -> View:
     """An image, and over it what the class token looked at: in the last layer, and by rollout through all of them."""
-    seen = measures.patch_attention(look_at(reading, "*.self_attention.weights"))
+    seen = patch_attention(reading)
     last = seen.weights[-1].mean(0)
     return View(
         grids_text({"last layer": last, "rollout": seen.rollout}),

@@ -17,14 +17,15 @@ from sightline.interop.folders import CONFIG, ForeignRecord, read_record
 from sightline.interop.gpt2 import read_gpt2, write_gpt2
 from sightline.interop.model import ExchangedModel, Head, Pixels
 from sightline.interop.vit import read_vit, write_vit
-from sightline.loading import load
-from sightline.run import Run
-from sightline.tasks.classification import ClassificationSettings
-from sightline.tasks.image_classification import ImageSettings
-from sightline.tasks.language import SIDE, LanguageSettings
-from sightline.tasks.masked_language import MaskedLanguageSettings
-from sightline.tasks.question_answering import QuestionSettings
-from sightline.tasks.tagging import TaggingSettings
+from sightline.runs.loading import load, spec_of
+from sightline.tasks.classification.settings import ClassificationSettings
+from sightline.tasks.image_classification.settings import ImageSettings
+from sightline.tasks.language.settings import SIDE, LanguageSettings
+from sightline.tasks.masked_language.settings import MaskedLanguageSettings
+from sightline.tasks.question_answering.settings import QuestionSettings
+from sightline.tasks.spec import TaskSpec
+from sightline.tasks.tagging.settings import TaggingSettings
+from sightline.train.run_directory import Run
 
 Values = dict[str, object]
 
@@ -240,7 +241,7 @@ class ModelType(ForeignRecord):
     model_type: str | None = None
 
 
-def import_run(folder: str | Path, path: str | Path, form: str = "single", choices: int | None = None) -> Head:
+def import_run(folder: str | Path, path: str | Path, form: str = "single", choices: int | None = None) -> TaskSpec:
     """Makes a run, ready for use, of a Hugging Face directory with a GPT-2, a BERT or a ViT in it.
 
     An encoder without a head becomes a run of masked language that can be gone on from (`pretrained`), not used.
@@ -250,7 +251,7 @@ def import_run(folder: str | Path, path: str | Path, form: str = "single", choic
             texts is given, of which its directory says nothing.
 
     Returns:
-        What lies on the model, a key of `TASKS`.
+        The task that the run has learned.
 
     Raises:
         UsageError: where something lies at `path`, or `choices` is missing or has no meaning.
@@ -274,7 +275,7 @@ def import_run(folder: str | Path, path: str | Path, form: str = "single", choic
     run.write_config(settings)
     run.save_weights(model.weights)
     run.write_card(_card(Path(folder), model))
-    return model.head
+    return spec_of(run)
 
 
 def _settings(schema: type[BaseModel], model: ExchangedModel, values: Values) -> BaseModel:

@@ -11,11 +11,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from sightline.errors import UsageError
+from sightline.predict.streaming import Pieces
 from sightline.serve import looking, requests
 from sightline.serve.engine import Call, Writing, in_common
 from sightline.serve.served import Models, Served
 from sightline.serve.waiting import Events, as_written, beside, each_of, event, results_of
-from sightline.streaming import Pieces
 
 
 def router(models: Models) -> APIRouter:
@@ -54,10 +54,10 @@ def router(models: Models) -> APIRouter:
         """What a language model writes after a prompt; streamed as it is written unless that is turned off."""
         served = models.pick(asked.model, "generate")
         one = Continuation(served.ready, asked.prompt, asked.max_tokens, asked.n, asked.stop, asked.options())
-        alone = one.options.rows == 1  # several would compete, or end at different times
+        alone = one.options.num_hypotheses == 1  # several would compete, or end at different times
         if asked.stream and not alone:
             raise UsageError(
-                f"stream: {one.options.rows} hypotheses cannot be shown while they are written; ask for one"
+                f"stream: {one.options.num_hypotheses} hypotheses cannot be shown while they are written; ask for one"
             )
         if alone if asked.stream is None else asked.stream:
             job = one.job(streamed=True)
@@ -164,8 +164,8 @@ class Continuation:
         self.read = model.encode_prompt(prompt)
 
     def job(self, streamed: bool = False) -> Writing:
-        sentence = self.model.to_search(self.read, self.options, self.stop)
-        return Writing(in_common(self.options), sentence, self.options.rows, streamed=streamed)
+        sentence = self.model.make_request(self.read, self.options, self.stop)
+        return Writing(in_common(self.options), sentence, self.options.num_hypotheses, streamed=streamed)
 
     def pieces(self) -> Pieces:
         return self.model.pieces(self.read, self.stop)
@@ -220,7 +220,9 @@ def _to_translate(
     sources = [model.encode_source(text) for text in texts]
     key = in_common(options)
     jobs = [
-        Writing(key, model.to_search(source, options, asked.prefix), options.rows, source, streamed) if source else None
+        Writing(key, model.make_request(source, options, asked.prefix), options.num_hypotheses, source, streamed)
+        if source
+        else None
         for source in sources
     ]
     return sources, jobs

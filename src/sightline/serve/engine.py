@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from sightline.decode import Search, SearchOptions, Sentence
+from sightline.decode import Search, SearchOptions, SearchRequest
 from sightline.errors import UsageError
 from sightline.serve.metrics import Metrics
 from sightline.train.machine import return_memory
@@ -84,7 +84,7 @@ class Writing(Job):
             there is `news`.
     """
 
-    sentence: Sentence
+    sentence: SearchRequest
     rows: int
     source: Sequence[int] = ()
     streamed: bool = False
@@ -101,7 +101,7 @@ class Searcher:
     """How a model's searches are begun, by the options they have in common, and how sentences enter them."""
 
     begin: Callable[[SearchOptions], Search]
-    admit: Callable[[Search, list[Writing]], None]
+    prefill: Callable[[Search, list[Writing]], None]
 
 
 def in_common(options: SearchOptions) -> SearchOptions:
@@ -136,7 +136,7 @@ class Engine:
         self._metrics, self._searcher = metrics, searcher
         self._turns = nullcontext() if turns is None else turns
         self._waiting: dict[type[Job], deque[Any]] = {Call: deque(), Writing: deque()}
-        self._active: dict[Hashable, tuple[Search, dict[Sentence, Writing]]] = {}
+        self._active: dict[Hashable, tuple[Search, dict[SearchRequest, Writing]]] = {}
         self._inside = 0  # jobs that have come and are not over
         self._wake = threading.Condition()
         self._closing = False
@@ -280,11 +280,11 @@ class Engine:
             if key not in self._active:
                 self._active[key] = (self._searcher.begin(key), {})
             search, jobs = self._active[key]
-            self._searcher.admit(search, group)
+            self._searcher.prefill(search, group)
         except Exception as error:
             search, jobs = self._active.get(key, (None, {}))
             for job in group:
-                if search is not None and job.sentence in search.sentences:
+                if search is not None and job.sentence in search.requests:
                     search.remove(job.sentence)
             if not jobs:
                 self._active.pop(key, None)

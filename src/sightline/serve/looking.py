@@ -15,12 +15,12 @@ import torch
 from sightline.data.pixels import open_image
 from sightline.decode import log_probabilities
 from sightline.errors import DataError, UsageError
+from sightline.predict.streaming import INCOMPLETE, NEAR, after
 from sightline.serve.requests import Look, several
 from sightline.serve.served import Served
 from sightline.sight import heads
 from sightline.sight.reading import Side, agreement, by_word, look, occlusion
-from sightline.streaming import INCOMPLETE, NEAR, after
-from sightline.tasks.translating import BOS, padded_sources
+from sightline.tasks.translation.decoding import BOS, pad_sources
 
 MOST_CHECKED = 64  # positions: each takes a pass
 MOST_PIXELS = 40_000_000
@@ -69,16 +69,16 @@ def look_into(served: Served, question: tuple[Look, np.ndarray | None]) -> dict[
         "outputs": reading.outputs,
         "log_probabilities": [round(one, 6) for one in seen.log_probabilities],
         "sites": _sites(seen),
-        "read": _side(reading.sides[reading.read]),
+        "read": _side(reading.sides[reading.input_axis]),
     }
     if asked.heads:
         found["heads"] = [{"site": site.label, **values} for site, values in heads.table(seen)[1]]
     drops = None
     if asked.check and reading.outputs:
-        if len(reading.sides[reading.read]) > MOST_CHECKED:
+        if len(reading.sides[reading.input_axis]) > MOST_CHECKED:
             raise UsageError(f"check: at most {MOST_CHECKED} positions; give a shorter text")
         drops = occlusion(reading)
-        found["occlusion"] = {"values": _rounded(drops), "taken": reading.taken}
+        found["occlusion"] = {"values": _rounded(drops), "taken": reading.occlusion}
     if found["sites"]:
         found |= _weights(seen, asked.site, drops)
     if served.task == "image_classification":
@@ -88,7 +88,7 @@ def look_into(served: Served, question: tuple[Look, np.ndarray | None]) -> dict[
 
 def _weights(seen: Any, label: str | None, drops: np.ndarray | None) -> dict[str, Any]:
     """The asked site, by token and, for text, by word; and how far attention agrees with occlusion."""
-    site = heads.usual(seen) if label is None else heads.find(seen, label)
+    site = heads.default_site(seen) if label is None else heads.find(seen, label)
     weights = heads.weights_of(seen, site)
     axes = seen.axes(site.name)[-2:]
     rows, columns = (seen.reading.sides[axis] for axis in axes)
@@ -102,7 +102,7 @@ def _weights(seen: Any, label: str | None, drops: np.ndarray | None) -> dict[str
     if len(rows.names) < len(rows) or len(columns.names) < len(columns):
         found["by_word"] = _rounded(by_word(weights, rows, columns))
     if drops is not None:
-        shown = heads.of_outputs(seen, site)
+        shown = heads.output_weights(seen, site)
         agreed = math.nan if shown is None else agreement(shown, drops, causal=seen.reading.causal)
         found["agreement"] = None if math.isnan(agreed) else agreed
     return found
@@ -148,7 +148,7 @@ def beside_translation(served: Served, given: tuple[list[int], list[int], int, i
     model: Any = served.ready
     found: dict[str, Any] = {}
     if count:
-        tokens_BS, mask_BS = padded_sources([source], model.model.output_bias.device)
+        tokens_BS, mask_BS = pad_sources([source], model.model.output_bias.device)
         inputs_BT = torch.tensor([[BOS, *target]], device=tokens_BS.device)
         logits = model.model.project(model.model.features(tokens_BS, mask_BS, inputs_BT))[0, :places]
         found |= _likeliest(logits, model.tokenizers["target"], [], target, count)
@@ -174,7 +174,7 @@ def beside_continuation(served: Served, given: tuple[list[int], list[int], int, 
     inner = model.model
     # the token at the end of what is looked at is the last that was read before the last place
     ids = [*read, *written][: len(read) + places - 1]
-    shown = ids[-(inner.context or len(ids)) :]
+    shown = ids[-(inner.context_length or len(ids)) :]
     features, _ = inner.decode(torch.tensor([shown], device=inner.device), inner.start(1))
     logits = inner.project(features[:, -places:])[0]
     missing = places - len(logits)  # of a text longer than the model looks at at once

@@ -10,21 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from sightline.errors import UsageError, nearest
-from sightline.loading import load
-from sightline.run import VERBS
+from sightline.runs.loading import load, spec_of
 from sightline.serve.engine import Engine, Searcher
 from sightline.serve.metrics import Metrics
-from sightline.tasks.language import COUNTED
 from sightline.train.precision import resolve_device
 
 SCORING = ("translation", "language")  # tasks whose runs tell how probable a given text is
 SEARCHERS: dict[str, Callable[[Any], Searcher]] = {
     "translation": lambda model: Searcher(
-        model.open_search,
-        lambda search, jobs: model.admit(search, [job.source for job in jobs], [job.sentence for job in jobs]),
+        model.new_search,
+        lambda search, jobs: model.prefill(search, [job.source for job in jobs], [job.sentence for job in jobs]),
     ),
     "language": lambda model: Searcher(
-        model.open_search, lambda search, jobs: model.admit(search, [job.sentence for job in jobs])
+        model.new_search, lambda search, jobs: model.prefill(search, [job.sentence for job in jobs])
     ),
 }
 # On Apple's GPUs the process can die where several threads compute (PyTorch issue 197805).
@@ -55,9 +53,8 @@ class Served:
     @property
     def verbs(self) -> tuple[str, ...]:
         """What may be asked of it: its own verb; scores; and a look inside, where it is a network."""
-        scores = ("score",) if self.task in SCORING else ()
-        inside = () if getattr(self.ready.settings.model, "kind", "") == COUNTED else ("attention",)
-        return (VERBS[self.task], *scores, *inside)
+        spec = spec_of(self.ready.run)
+        return (spec.verb, *spec.verbs, *(("attention",) if self.ready.inspectable else ()))
 
     @property
     def attends(self) -> bool:

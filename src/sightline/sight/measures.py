@@ -1,4 +1,4 @@
-"""Figures drawn from a reading: gates over time, the residual stream, gradients by distance, lens, patches."""
+"""Figures drawn from a reading: gates over time, the residual stream, gradients by distance, lens."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import torch
 
 from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
-from sightline.models.vit import rollout
-from sightline.nn.forward import Forward, Recorder
+from sightline.nn.context import PassContext, Recorder
 from sightline.sight.reading import Look, Reading
 from sightline.sight.record import Record
 
@@ -25,7 +24,7 @@ def gates(look: Look) -> dict[str, np.ndarray]:
     return {name: look[name].mean(-1).numpy() for name in look.names if name.split(".")[-1] in GATES}
 
 
-def conveyor(look: Look, layer: str) -> dict[str, np.ndarray]:
+def cell_state_flow(look: Look, layer: str) -> dict[str, np.ndarray]:
     """An LSTM's cell state as a conveyor belt: at each position what is kept of it, what is added, what lies on it.
 
     Means over the units of |f ⊙ c|, |i ⊙ g| and |c| (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
@@ -98,12 +97,12 @@ def gradients(reading: Reading) -> Gradients:
     What a recurrent network forgets and a Transformer does not (Bengio et al. 1994; Pascanu et al. 2013).
     Raises UsageError where there is no output, as in a text without a blank.
     """
-    pattern = "encoder.embedding" if reading.read == "source" else "embedding"
+    pattern = "encoder.embedding" if reading.input_axis == "source" else "embedding"
     if not reading.outputs:
         raise UsageError("nothing is predicted in this text; put a [MASK] where a word is missing")
     recorder = Recorder([pattern], gradients=True)
     with torch.inference_mode(False), torch.enable_grad():
-        found = reading.run(Forward(recorder=recorder))
+        found = reading.run(PassContext(recorder=recorder))
         (embedding,) = Record(recorder).steps(pattern)
         rows = [torch.autograd.grad(one, embedding, retain_graph=True)[0][0].norm(dim=-1) for one in found]
     return Gradients(torch.stack(rows).float().cpu().numpy())
@@ -139,36 +138,6 @@ def logit_lens(model: Any, look: Look) -> Lens:
         tokens.append(model.tokenizer.tokens(best.indices.tolist()))
         probabilities.append(best.values.float().cpu().numpy())
     return Lens(tokens, np.stack(probabilities))
-
-
-@dataclass(frozen=True)
-class PatchAttention:
-    """Where a Vision Transformer's class token looked in one image.
-
-    Attributes:
-        pixels: the image as it was read, (Y, X, C) bytes. weights: of the class token over the patches, by layer and
-            head: (L, H, rows, columns). rollout: how much of the class token comes from each patch by attention through
-            all layers (rows, columns), scaled to sum to 1.
-    """
-
-    pixels: np.ndarray
-    weights: np.ndarray
-    rollout: np.ndarray
-
-
-def patch_attention(look: Look) -> PatchAttention:
-    """What the class token looked at. Raises UsageError for what is no image.
-
-    Args:
-        look: with "blocks.*.self_attention.weights" recorded, of an image.
-    """
-    if look.reading.image is None:
-        raise UsageError("patches are of images; this model reads text")
-    weights_LBHTT = torch.stack([look[name][None] for name in look.names if name.endswith("self_attention.weights")])
-    side = round((len(look.reading.sides["position"]) - 1) ** 0.5)
-    flow_P = rollout(weights_LBHTT)[0, 0, 1:]
-    over_patches = weights_LBHTT[:, 0, :, 0, 1:].unflatten(-1, (side, side))
-    return PatchAttention(look.reading.image, over_patches.numpy(), (flow_P / flow_P.sum()).view(side, side).numpy())
 
 
 def position_table(positions: Any, count: int, width: int) -> np.ndarray:

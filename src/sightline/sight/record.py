@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.errors import UsageError, nearest
-from sightline.nn.forward import Recorder, recording
+from sightline.nn.context import Recorder, recording
 
 SIDES = {"encoder": "source", "decoder": "target"}  # by the first part of a name; anything else has one side
 SQUARE = ("weights", "energies", "mask")  # (…, queries, keys)

@@ -188,6 +188,13 @@ def copy_tensors(source: Mapping[str, Tensor], target: Mapping[str, Tensor], whe
         tensor.copy_(source[name])
 
 
+def persistent_tensors(model: torch.nn.Module) -> dict[str, Tensor]:
+    """Parameters and persistent buffers of a model by name; tied ones once. Not copies."""
+    persistent = model.state_dict(keep_vars=True).keys()
+    buffers = {name: buffer for name, buffer in model.named_buffers() if name in persistent}
+    return {**dict(model.named_parameters()), **buffers}
+
+
 def write_file(path: Path, blocks: Iterable[bytes | memoryview]) -> dict[str, Any]:
     """Writes and flushes a file; returns its entry in the manifest, computed from what was meant to be written."""
     digest = hashlib.sha256()

@@ -1,0 +1,113 @@
+"""What all predictors have in common: a trained run loaded for use, with its settings, tokenizers and model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from sightline.data.tokenizer import Tokenizer
+from sightline.errors import SightlineError, UsageError
+from sightline.nn.lora import merge
+from sightline.predict.reading import Reading
+from sightline.train.run_directory import Run
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class Predictor(Generic[S]):
+    """A trained run, loaded for use.
+
+    Args:
+        run: path of a run directory.
+        precision: "fp32" or "bf16", the width of the arithmetic.
+        device: where the model runs: cpu, cuda, cuda:1, mps, or auto for the fastest that is there.
+        update: take the weights of the checkpoint after so many updates, one of `Run.updates`, not the final ones.
+
+    Attributes:
+        settings: the run's configuration. tokenizers: by name. model: the network, or a counted model.
+        input_count: how many inputs `reading` takes. default_view: what `sightline look` shows of it first.
+        reading_options: further arguments of `reading`, by name.
+
+    Raises:
+        SightlineError: where the run is missing, damaged, does not belong together or learned something else.
+    """
+
+    schema: ClassVar[type[BaseModel]]
+    make_model: ClassVar[Callable[[Any, dict[str, Tokenizer]], Any]]  # its weights are not those of the run yet
+    default_view: ClassVar[str] = "attention"
+    reading_options: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(
+        self, run: str | Path, *, precision: str = "fp32", device: str = "cpu", update: int | None = None
+    ) -> None:
+        self.run = Run(run)
+        self.run.require()
+        self.run.require_task(str(self.schema.model_fields["task"].default))
+        self.settings: S = self.run.settings(self.schema)
+        self.run.verify()
+        self.tokenizers = self.run.load_tokenizers()
+        self.model: Any = self._load(precision, device, update)
+
+    def _load(self, precision: str, device: str, update: int | None) -> Any:
+        """The model with the run's weights; low-rank adapters become part of them."""
+        model = type(self).make_model(self.settings, self.tokenizers)
+        self.run.ready_model(model, precision, device, update)
+        merge(model)
+        return model
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The one tokenizer of a run that has one."""
+        (one,) = self.tokenizers.values()
+        return one
+
+    @property
+    def input_count(self) -> int:
+        """How many inputs one record has."""
+        return 1
+
+    @property
+    def languages(self) -> list[str]:
+        """Of a translation: from which, into which."""
+        return []
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether an input is an image and not a text."""
+        return False
+
+    @property
+    def attends(self) -> bool:
+        """Whether there is attention to be seen."""
+        return True
+
+    @property
+    def inspectable(self) -> bool:
+        """Whether its internals can be looked at."""
+        return True
+
+    def reading(self, *inputs: Any, **options: Any) -> Reading:
+        """One record as the model reads it, to be recorded; see `sightline.sight.reading.look`."""
+        raise UsageError(f"{self.run.path}: a model of this kind has no internals to look at")
+
+    def example(self) -> list[str] | None:
+        """An input of the validation data that the run keeps; None where it keeps none."""
+        return self.run.read_example()
+
+    def first_example(self) -> list[Any] | None:
+        """The first record of the validation data, read from its file; None where there is none."""
+        files = getattr(self.settings, "data").validation
+        first = files[0] if isinstance(files, Sequence) and files else files
+        if not first:
+            return None
+        try:
+            return self.first_of(first)
+        except (SightlineError, StopIteration):
+            return None
+
+    def first_of(self, files: Any) -> list[Any] | None:
+        """The first record of these files."""
+        return None
