@@ -33,6 +33,7 @@ from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_do
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import SightlineError, UsageError
 from sightline.interop.bert import HEADS, WEIGHTS
+from sightline.interop.weights import for_layers
 from sightline.models import BertForPretraining, BertSizes
 from sightline.models.classifier import BertClassifier, Tuning
 from sightline.nn.context import PassContext
@@ -70,11 +71,10 @@ def random_of(theirs: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def take(body: torch.nn.Module, theirs: dict[str, torch.Tensor]) -> None:
-    for ours, names in WEIGHTS:
-        for number in range(2) if "#" in ours else (0,):
-            found = [theirs["bert." + name.replace("#", str(number))] for name in names]
-            body.get_parameter(ours.replace("#", str(number))).copy_(torch.cat(found))
-    body.get_parameter("embedding").copy_(theirs["bert.embeddings.word_embeddings.weight"])
+    for row in for_layers(WEIGHTS, 2):
+        # a tagger's and an answerer's lack the pooler
+        if not row.optional or row.theirs[0] in theirs:
+            body.get_parameter(row.ours).copy_(torch.cat([theirs[name] for name in row.theirs]))
 
 
 def batch_of_tokens() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -89,9 +89,8 @@ def test_outputs_are_those_of_transformers() -> None:
     ours = BertForPretraining(30, SIZES)
     take(ours.bert, found)
     with torch.no_grad():
-        for our, their in HEADS["masked_language"].names:
-            ours.get_parameter(our).copy_(found[their])
-        ours.output_bias.copy_(found["cls.predictions.bias"])
+        for row in HEADS["masked_language"].table:
+            ours.get_parameter(row.ours).copy_(found[row.theirs[0]])
     tokens, real, segment = batch_of_tokens()
     with torch.inference_mode():
         expected = theirs(tokens, attention_mask=real.long(), token_type_ids=segment)

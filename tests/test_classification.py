@@ -16,7 +16,8 @@ from transformers import GPT2Config, GPT2ForSequenceClassification
 import sightline as package
 from sightline.data.labelled import Examples, LabelledSource, collate_examples, read_labelled
 from sightline.errors import DataError, UsageError
-from sightline.interop.gpt2 import names
+from sightline.interop.gpt2 import BODY, WEIGHTS
+from sightline.interop.weights import for_layers
 from sightline.models import BertSizes, GPTSizes
 from sightline.models.classifier import GPTClassifier, Tuning, segments
 from sightline.nn.lora import merge
@@ -100,8 +101,10 @@ def test_logits_are_those_of_transformers() -> None:
     ours = GPTClassifier(30, SIZES, 3, Tuning.model_validate({}))
     found = dict(theirs.transformer.named_parameters())
     with torch.no_grad():
-        for our, their, transposed in names(layers=2):
-            ours.body.get_parameter(our).copy_(found[their].T if transposed else found[their])
+        for row in for_layers(WEIGHTS, 2):
+            their = found[row.theirs[0].removeprefix(BODY)]
+            if not row.by_token:
+                ours.body.get_parameter(row.ours).copy_(their.T if row.transposed else their)
         ours.body.embedding.copy_(found["wte.weight"][:30])
         ours.special.copy_(found["wte.weight"][30:])
         ours.head.weight.copy_(theirs.score.weight)

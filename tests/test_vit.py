@@ -21,6 +21,7 @@ from sightline.data.augmentation import Augmentation, turned
 from sightline.data.images import ImageSource, read_images
 from sightline.data.pixels import fitted, open_image
 from sightline.errors import DataError, SightlineError, UsageError
+from sightline.interop.model import ExchangedModel, Pixels
 from sightline.interop.vit import write_vit
 from sightline.models.vit import ViT, ViTSizes, patchify, rollout, waves
 from sightline.nn.context import PassContext, Recorder
@@ -102,8 +103,10 @@ def test_what_cannot_come_or_go(vit: Path, tmp_path: Path, capsys) -> None:
         assert sightline("import", tmp_path / name, "--run", tmp_path / "run") == 1
         assert says in capsys.readouterr().err
     model = ViT(SIZES.model_copy(update={"positions": "sinusoidal"}), 2)
+    pixels = Pixels((0.5,), (0.5,), "crop")
+    sinusoidal = ExchangedModel("images", model.sizes, dict(model.named_parameters()), labels=("a",), pixels=pixels)
     with pytest.raises(UsageError, match=r"model\.positions"):
-        write_vit(tmp_path / "no", model.sizes, dict(model.named_parameters()), ("a", "b"), (0.5,), (0.5,), "crop")
+        write_vit(tmp_path / "no", sinusoidal)
 
 
 def test_patches_by_hand() -> None:

@@ -111,12 +111,15 @@ def initialise(spec: TaskSpec, settings: RunSettings, model: nn.Module) -> None:
         return
     run = Run(path)
     weights = run.read_weights()
+    prefix = spec_of(run).bodies[settings.model.kind]
     if spec.pretraining.whole:
-        _copy(weights, storage.persistent_tensors(model), run)
+        whole = storage.persistent_tensors(model)
+        if all(name.startswith(prefix) for name in weights):  # a body that came without heads; those stay new
+            whole = {name: tensor for name, tensor in whole.items() if name.startswith(prefix)}
+        _copy(weights, whole, run)
         return
     body = model.get_submodule("body")
     own = {plain: parameter for name, parameter in body.named_parameters() if (plain := plain_name(name))}
-    prefix = spec_of(run).bodies[settings.model.kind]
     _copy({name.removeprefix(prefix): one for name, one in weights.items() if name.startswith(prefix)}, own, run)
 
 

@@ -54,6 +54,14 @@ class MaskedLanguageModel(Predictor[MaskedLanguageSettings]):
     schema = MaskedLanguageSettings
     make_model = staticmethod(make_model)
 
+    def _load(self, precision: str, device: str, update: int | None) -> Any:
+        if self.settings.encoder_only:
+            raise UsageError(
+                f"{self.run.path}: an encoder without a head fills in nothing; fine-tune it, or go on pretraining it: "
+                f"sightline init my.toml --pretrained {self.run.path}"
+            )
+        return super()._load(precision, device, update)
+
     @torch.inference_mode()
     def fill(self, text: str, *, top: int = 5) -> Filled:
         """The `top` likeliest tokens for every [MASK] of a text, each blank looked at on its own.

@@ -82,6 +82,9 @@ class MaskedLanguageSettings(RunSettings):
         None, description="a run of this task whose weights and tokenizer to go on from, such as one of shorter inputs"
     )
     next_sentence: bool = Field(True, description="also learn whether one segment follows another")
+    encoder_only: bool = Field(
+        False, description="of an imported model: it came without the heads of pretraining and is to be fine-tuned"
+    )
     data: DataSettings
     masking: MaskingSettings = MaskingSettings.model_validate({})
     tokenizer: PieceSettings = PieceSettings.model_validate({})
