@@ -18,7 +18,8 @@ from conftest import MODELS, sightline
 
 import sightline as package
 from sightline import config
-from sightline.data.readers import read_records, resolve
+from sightline.data.records import read_records
+from sightline.data.sources import resolve
 from sightline.dryrun import describe
 from sightline.tasks.translation import TranslationSettings
 from sightline.training import schema

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sightline.classifier import Classifier
-from sightline.data.readers import PairSource, read_pairs
+from sightline.data.documents import TextSource
+from sightline.data.images import ImageSource
+from sightline.data.labelled import LabelledSource
+from sightline.data.pairs import PairSource, read_pairs
+from sightline.data.questions import QuestionSource
+from sightline.data.sentences import SentenceSource
+from sightline.data.tagged import TaggedSource
 from sightline.decode import SearchOptions
 from sightline.image_classifier import ImageClassifier
 from sightline.language_model import LanguageModel
@@ -18,14 +24,9 @@ from sightline.masked_language_model import MaskedLanguageModel
 from sightline.question_answerer import QuestionAnswerer
 from sightline.tagger import Tagger
 from sightline.tasks import classification, image_classification, masked_language, question_answering, tagging
-from sightline.tasks.classification import LabelledFiles, encode_files
-from sightline.tasks.image_classification import ImageFiles
-from sightline.tasks.language import TextFiles, encode, figures, measure
-from sightline.tasks.masked_language import SentenceFiles
+from sightline.tasks.classification import encode_files
+from sightline.tasks.language import encode, figures, measure
 from sightline.tasks.metrics import Measured, bleu, chrf, exponential, ter
-from sightline.tasks.question_answering import QuestionFiles
-from sightline.tasks.tagging import TaggedFiles
-from sightline.tasks.translation import PairFiles
 from sightline.translator import Translator
 
 PERCENT = ("accuracy", "calibration_error", "f1", "match", "matthews", "precision", "recall")
@@ -182,7 +183,7 @@ class TextEvaluation:
         return asdict(self)
 
 
-def evaluate_text(model: LanguageModel, name: str, files: TextFiles) -> TextEvaluation:
+def evaluate_text(model: LanguageModel, name: str, files: TextSource) -> TextEvaluation:
     """Every token of a text but the very first is predicted, as in validation."""
     start = time.perf_counter()
     text = encode(model.settings, model.tokenizer, [files])
@@ -225,7 +226,7 @@ class Figures:
         return asdict(self)
 
 
-def evaluate_labels(model: Classifier, name: str, files: LabelledFiles) -> Figures:
+def evaluate_labels(model: Classifier, name: str, files: LabelledSource) -> Figures:
     """Every record counts; texts that are too long are cut."""
     start = time.perf_counter()
     examples = encode_files(model.settings, model.tokenizer, files)
@@ -233,7 +234,7 @@ def evaluate_labels(model: Classifier, name: str, files: LabelledFiles) -> Figur
     return Figures(name, len(examples), "records", found, time.perf_counter() - start)
 
 
-def evaluate_tags(model: Tagger, name: str, files: TaggedFiles) -> Figures:
+def evaluate_tags(model: Tagger, name: str, files: TaggedSource) -> Figures:
     """Every unit counts; records that are too long are read in halves."""
     start = time.perf_counter()
     records = tagging.read_all(model.settings, files)
@@ -241,7 +242,7 @@ def evaluate_tags(model: Tagger, name: str, files: TaggedFiles) -> Figures:
     return Figures(name, len(records), "records", found, time.perf_counter() - start)
 
 
-def evaluate_questions(model: QuestionAnswerer, name: str, files: QuestionFiles) -> Figures:
+def evaluate_questions(model: QuestionAnswerer, name: str, files: QuestionSource) -> Figures:
     """Every question counts."""
     start = time.perf_counter()
     questions = question_answering.read_all(model.settings, files.source)
@@ -249,7 +250,7 @@ def evaluate_questions(model: QuestionAnswerer, name: str, files: QuestionFiles)
     return Figures(name, len(questions), "questions", found, time.perf_counter() - start)
 
 
-def evaluate_images(model: ImageClassifier, name: str, files: ImageFiles) -> Figures:
+def evaluate_images(model: ImageClassifier, name: str, files: ImageSource) -> Figures:
     """Every image counts."""
     images = image_classification.read_labelled(model.settings, files)
     start = time.perf_counter()
@@ -257,7 +258,7 @@ def evaluate_images(model: ImageClassifier, name: str, files: ImageFiles) -> Fig
     return Figures(name, len(images), "images", found, time.perf_counter() - start)
 
 
-def evaluate_masked(model: MaskedLanguageModel, name: str, files: SentenceFiles) -> Figures:
+def evaluate_masked(model: MaskedLanguageModel, name: str, files: SentenceSource) -> Figures:
     """Masks and pairs are drawn as in validation, the same each time."""
     start = time.perf_counter()
     documents = masked_language.encode([files], model.tokenizer)
@@ -265,8 +266,8 @@ def evaluate_masked(model: MaskedLanguageModel, name: str, files: SentenceFiles)
     return Figures(name, len(documents.sentences.tokens), "tokens", found, time.perf_counter() - start)
 
 
-def _evaluate_translation(translator: Translator, name: str, files: PairFiles) -> Evaluation:
-    return evaluate_pairs(translator, name, files.pair_source(), translator.settings.search, lowercase=True)
+def _evaluate_translation(translator: Translator, name: str, files: PairSource) -> Evaluation:
+    return evaluate_pairs(translator, name, files, translator.settings.search, lowercase=True)
 
 
 _EVALUATE: dict[str, Callable[[Any, str, Any], Report]] = {

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from sightline import __version__, fine_tuning
 from sightline.calibration import calibrate
-from sightline.data.readers import read_pairs
+from sightline.data.pairs import read_pairs
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError, nearest
 from sightline.evaluation import Report, evaluate_run
@@ -61,7 +61,7 @@ KINDS = {
         translation.train_tokenizers,
         translation.make_model,
         translation.TranslationTask,
-        lambda settings, tokenizers, files: sum(1 for _ in read_pairs(files.pair_source())),
+        lambda settings, tokenizers, files: sum(1 for _ in read_pairs(files)),
     ),
     "language": Kind(
         language.LanguageSettings,

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sightline.data.readers import read_pairs
-from sightline.data.text import given
+from sightline.data.pairs import read_pairs
+from sightline.data.text import normalize_text
 from sightline.data.tokenizer import Tokenizer
-from sightline.data.vocabulary import BOS as BEGIN
 from sightline.decode import Hypothesis, Search, SearchOptions, Sentence, log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.forward import Forward
 from sightline.ready import Ready
 from sightline.sight.reading import Reading, Side, by_word
+from sightline.special_tokens import BOS as BEGIN
 from sightline.tasks.metrics import exponential
 from sightline.tasks.translating import (
     BOS,
@@ -186,7 +186,7 @@ class Translator(Ready[TranslationSettings]):
 
     def _encode(self, side: str, text: str, limit: int) -> list[int]:
         limit = min(limit, (self.model.context or limit + 1) - 1)  # the end takes a place, too
-        ids = self.tokenizers[side].encode(given(text))
+        ids = self.tokenizers[side].encode(normalize_text(text))
         if len(ids) > limit:
             raise UsageError(f"{side} of {len(ids)} tokens is over the run's limit of {limit}; split it into sentences")
         return ids
@@ -228,7 +228,7 @@ class Translator(Ready[TranslationSettings]):
     @staticmethod
     def first_of(settings: Any, files: Any) -> list[Any]:
         """The first source of these files."""
-        return [next(source for source, _ in read_pairs(files.pair_source()) if source.strip())]
+        return [next(source for source, _ in read_pairs(files) if source.strip())]
 
     @torch.no_grad()
     def reading(self, text: str, *, target: str | None = None) -> Reading:

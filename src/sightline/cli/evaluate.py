@@ -75,15 +75,15 @@ def evaluate(
 
 
 def _translation(run, source, reference, lowercase, beam, batch_size, precision, device) -> Iterator[Any]:
-    from sightline.data.readers import PairSource
+    from sightline.data.pairs import PairSource
     from sightline.errors import UsageError
     from sightline.evaluation import evaluate_pairs
     from sightline.translator import Translator
 
     translator = Translator(run, precision=precision, device=device)
-    sets = {name: files.pair_source() for name, files in translator.settings.data.test.items()}
+    sets = dict(translator.settings.data.test)
     if source is not None:
-        sets = {source: PairSource(source, reference)}
+        sets = {source: PairSource.from_arguments(source=source, target=reference)}
     if not sets:
         raise UsageError(f"{run}: the run names no test sets; give a source and a reference file")
     changes = {} if beam is None else {"beam": beam}

@@ -10,9 +10,9 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from sightline.data.tokenizer import Tokenizer
-from sightline.data.vocabulary import BOS, EOS, PAD, UNK
 from sightline.errors import DataError, UsageError
 from sightline.interop.folders import read_json
+from sightline.special_tokens import BOS, EOS, PAD, UNK
 
 # Their special tokens in the order of ours; [MASK] is last here.
 SPECIALS = {"[PAD]": PAD, "[CLS]": BOS, "[SEP]": EOS, "[UNK]": UNK}

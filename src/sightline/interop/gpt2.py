@@ -14,7 +14,6 @@ from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor
 
 from sightline.data.tokenizer import Tokenizer
-from sightline.data.vocabulary import BOS, EOS, PAD
 from sightline.errors import CheckpointError, DataError, UsageError
 from sightline.interop.folders import (
     check_shapes,
@@ -27,6 +26,7 @@ from sightline.interop.folders import (
     write_folder,
 )
 from sightline.models import GPT, GPTSizes
+from sightline.special_tokens import BOS, EOS, PAD
 
 END_OF_TEXT = "<|endoftext|>"
 SPECIALS = 3  # padding, beginning and end of sentence come first in Sightline; GPT-2 has one special, the last

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from sightline.data.batches import BatchOrder, DataPosition, iterate
 from sightline.data.labelled import ExampleBatch, Examples, LabelledSource, collate_examples, read_labelled
-from sightline.data.ticker import VOCABULARY, Ticker
+from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode.probabilities import softmax
 from sightline.errors import DataError, nearest
@@ -36,27 +36,17 @@ SIDE = "text"  # the name of the one tokenizer
 Texts = Sequence[list[int]]  # tokens of each text of a record
 
 
-class LabelledFiles(Frozen):
-    """Where labelled texts lie; see `sightline.data.labelled.LabelledSource`."""
-
-    source: str
-    texts: tuple[int | str, ...] = Field(min_length=1)
-    label: int | str
-    part: tuple[float, float] = (0.0, 1.0)
-
-    def labelled_source(self) -> LabelledSource:
-        return LabelledSource(**self.model_dump())
-
-
 class DataSettings(Frozen):
     """What is learned and measured."""
 
-    train: tuple[LabelledFiles, ...] = Field(
+    train: tuple[LabelledSource, ...] = Field(
         description="TSV or JSON Lines files; texts = names or numbers of their columns, label = that of the label, "
         "part = [from, to] as fractions",
     )
-    validation: LabelledFiles | None = Field(None, description="records that choose the best checkpoint")
-    test: dict[str, LabelledFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    validation: LabelledSource | None = Field(None, description="records that choose the best checkpoint")
+    test: dict[str, LabelledSource] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name"
+    )
     form: Literal["single", "pair", "similarity", "choice"] = Field(
         "single",
         description="single: one text; pair: two in order (entailment); similarity: two in both orders; choice: a "
@@ -99,9 +89,9 @@ class ClassificationSettings(Frozen):
     )
     training: TrainSettings = TrainSettings.model_validate({})
 
-    def given(self, source: str) -> LabelledFiles:
+    def given(self, source: str) -> LabelledSource:
         """A file that is only named, read as the training text was; of an imported model the label comes last."""
-        usual = LabelledFiles(source=source, texts=tuple(range(self.texts)), label=self.texts)
+        usual = LabelledSource(source=source, texts=tuple(range(self.texts)), label=self.texts)
         return (self.data.train or (usual,))[0].model_copy(update={"source": source, "part": (0.0, 1.0)})
 
     @property
@@ -233,14 +223,14 @@ def find_labels(settings: ClassificationSettings) -> tuple[str, ...]:
 
 def read_training(settings: ClassificationSettings) -> Iterator[tuple[tuple[str, ...], str]]:
     """(texts, label) of the training records, the first `data.first` of them."""
-    records = chain.from_iterable(read_labelled(files.labelled_source()) for files in settings.data.train)
+    records = chain.from_iterable(read_labelled(files) for files in settings.data.train)
     return islice(records, settings.data.first or None)
 
 
 def train_tokenizers(settings: ClassificationSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training texts."""
     texts = (text for record, _ in read_training(settings) for text in record)
-    texts = Ticker(report, VOCABULARY).over(texts)
+    texts = ProgressReporter(report, VOCABULARY).over(texts)
     return {SIDE: Tokenizer.train(texts, **settings.tokenizer.model_dump())}
 
 
@@ -311,11 +301,11 @@ def batch_order(examples: Examples, settings: ClassificationSettings, seed: int)
 def encode_files(
     settings: ClassificationSettings,
     tokenizer: Tokenizer,
-    files: LabelledFiles,
+    files: LabelledSource,
     report: Callable[[str], None] = lambda line: None,
 ) -> Examples:
     """The records of a file as examples; those that are too long are cut."""
-    return encode(settings, tokenizer, read_labelled(files.labelled_source()), files.source, report)
+    return encode(settings, tokenizer, read_labelled(files), files.source, report)
 
 
 def encode(

@@ -18,6 +18,7 @@ from sightline.data.batches import DataPosition, iterate
 from sightline.data.images import Images, ImageSource, read_images
 from sightline.data.mixing import SHUFFLING, generator
 from sightline.data.pixels import Fit
+from sightline.data.progress import Report, silent
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode.probabilities import softmax
 from sightline.errors import DataError, nearest
@@ -29,26 +30,15 @@ from sightline.tasks.settings import Frozen, check_metric
 from sightline.train.settings import TrainSettings
 
 
-class ImageFiles(Frozen):
-    """Where images lie; see `sightline.data.images.ImageSource`."""
-
-    source: str
-    labels: str | None = None
-    part: tuple[float, float] = (0.0, 1.0)
-
-    def image_source(self, fit: Fit) -> ImageSource:
-        return ImageSource(**self.model_dump(), fit=fit)
-
-
 class DataSettings(Frozen):
     """What is learned and measured."""
 
-    train: tuple[ImageFiles, ...] = Field(
+    train: tuple[ImageSource, ...] = Field(
         description="folders with a folder for each class, or IDX or NumPy files with labels = the file of classes; "
         "part = [from, to] as fractions",
     )
-    validation: ImageFiles | None = Field(None, description="images that choose the best checkpoint")
-    test: dict[str, ImageFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    validation: ImageSource | None = Field(None, description="images that choose the best checkpoint")
+    test: dict[str, ImageSource] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
     classes: tuple[str, ...] = Field((), description="the classes; those of the training images where not given")
     fit: Fit = Field("crop", description="of images that are not square: crop takes the middle, squash all of them")
     mean: tuple[float, ...] = Field((0.5,), description="subtracted from pixels of 0 to 1; one, or one a channel")
@@ -81,9 +71,9 @@ class ImageSettings(Frozen):
     model: ViTSizes = ViTSizes.model_validate({})
     training: TrainSettings = TrainSettings.model_validate({})
 
-    def given(self, source: str) -> ImageFiles:
+    def given(self, source: str) -> ImageSource:
         """Images that are only named."""
-        return ImageFiles(source=source)
+        return ImageSource(source=source)
 
     @property
     def title(self) -> str:
@@ -125,16 +115,18 @@ def complete(settings: ImageSettings) -> ImageSettings:
     return settings.model_copy(update={"data": settings.data.model_copy(update={"classes": tuple(ordered)})})
 
 
-def read(settings: ImageSettings, files: ImageFiles, cache_dir: Path | None = None) -> Images:
+def read(settings: ImageSettings, files: ImageSource, cache_dir: Path | None = None, report: Report = silent) -> Images:
     """The images of these files, in the model's size."""
     return read_images(
-        files.image_source(settings.data.fit), settings.model.image_size, settings.model.channels, cache_dir
+        files, settings.model.image_size, settings.model.channels, settings.data.fit, cache_dir=cache_dir, report=report
     )
 
 
-def read_labelled(settings: ImageSettings, files: ImageFiles, cache_dir: Path | None = None) -> Images:
+def read_labelled(
+    settings: ImageSettings, files: ImageSource, cache_dir: Path | None = None, report: Report = silent
+) -> Images:
     """The same with the model's numbers of the classes. Raises DataError for a class that training has not."""
-    found, known = read(settings, files, cache_dir), settings.data.classes
+    found, known = read(settings, files, cache_dir, report), settings.data.classes
     for name in found.names:
         if name not in known:
             raise DataError(f'{files.source}: no training image is of the class "{name}"{nearest(name, known)}')
@@ -205,9 +197,9 @@ class ImageTask(PlainTask):
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
         self._change = Augmentation(**settings.augmentation.model_dump())
-        self._train = [read_labelled(settings, files, cache_dir) for files in settings.data.train]
+        self._train = [read_labelled(settings, files, cache_dir, report) for files in settings.data.train]
         validation: Any = settings.data.validation
-        self._validation = read_labelled(settings, validation, cache_dir)
+        self._validation = read_labelled(settings, validation, cache_dir, report)
         self._starts = np.cumsum([0, *map(len, self._train)])
         count = int(self._starts[-1])
         if not count or not len(self._validation):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sightline.data.batches import DataPosition, iterate
 from sightline.data.documents import EncodedText, TextSource, encode_text, read_pieces, split_documents
-from sightline.data.ticker import ENCODING, VOCABULARY, Ticker
+from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.windows import BlockOrder, StreamOrder, TextBatch, collate_windows, strided
 from sightline.decode import SearchOptions
@@ -34,27 +34,15 @@ COUNTED = "ngram"  # the kind of model that is counted and not trained
 BY_FREQUENCY = ("word", "space", "char")
 
 
-class TextFiles(Frozen):
-    """Where plain text lies; see `sightline.data.documents.TextSource`."""
-
-    source: str
-    documents: Literal["line", "block", "article", "file", "running"] = "line"
-    column: int | str | None = None
-    part: tuple[float, float] = (0.0, 1.0)
-
-    def text_source(self) -> TextSource:
-        return TextSource(**self.model_dump())
-
-
 class DataSettings(Frozen):
     """The text a model learns from and is measured on."""
 
-    train: tuple[TextFiles, ...] = Field(
+    train: tuple[TextSource, ...] = Field(
         description='files of text; documents = line, block (up to a blank line), article (from one "= Title =" to the '
         "next), file or running; column of a TSV or JSON Lines file; part = [from, to] as fractions",
     )
-    validation: tuple[TextFiles, ...] = Field(description="text that chooses the best checkpoint")
-    test: dict[str, TextFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    validation: tuple[TextSource, ...] = Field(description="text that chooses the best checkpoint")
+    test: dict[str, TextSource] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
     keep_empty: bool = Field(False, description="count empty documents as text, as word-level corpora do")
     block: int = Field(
         256, ge=1, description="tokens read at once: the length of a GPT's blocks, or of truncated back-propagation"
@@ -86,9 +74,9 @@ class LanguageSettings(Frozen):
         description="how `sightline generate` writes",
     )
 
-    def given(self, source: str) -> TextFiles:
+    def given(self, source: str) -> TextSource:
         """A file that is only named, read as the training text was."""
-        return (self.data.train or (TextFiles(source=source),))[0].model_copy(
+        return (self.data.train or (TextSource(source=source),))[0].model_copy(
             update={"source": source, "part": (0.0, 1.0)}
         )
 
@@ -140,8 +128,8 @@ class LanguageSettings(Frozen):
 
 def train_tokenizers(settings: LanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training text."""
-    pieces = (text for files in settings.data.train for text, _ in read_pieces(files.text_source()))
-    pieces = Ticker(report, VOCABULARY).over(pieces)
+    pieces = (text for files in settings.data.train for text, _ in read_pieces(files))
+    pieces = ProgressReporter(report, VOCABULARY).over(pieces)
     return {SIDE: Tokenizer.train(pieces, **settings.tokenizer.model_dump())}
 
 
@@ -249,15 +237,12 @@ class LanguageTask(PlainTask):
 def encode(
     settings: LanguageSettings,
     tokenizer: Tokenizer,
-    files: Sequence[TextFiles],
+    files: Sequence[TextSource],
     cache_dir: Path | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> EncodedText:
     """The text of these files as the run reads it."""
-    sources = [one.text_source() for one in files]
-    return encode_text(
-        sources, tokenizer, keep_empty=settings.data.keep_empty, cache_dir=cache_dir, progress=Ticker(report, ENCODING)
-    )
+    return encode_text(files, tokenizer, keep_empty=settings.data.keep_empty, cache_dir=cache_dir, report=report)
 
 
 def _loss_sum(model: Any, features_BTD: Tensor, batch: TextBatch) -> Tensor:

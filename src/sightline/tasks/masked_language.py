@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from sightline.data.batches import DataPosition, iterate
 from sightline.data.masking import ALONE, MaskedBatch, Masks, SegmentOrder, collate_masked, input_lengths
 from sightline.data.mixing import MASKING, generator
+from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_documents
-from sightline.data.ticker import ENCODING, VOCABULARY, Ticker
 from sightline.data.tokenizer import Tokenizer
 from sightline.models import BertForPretraining, BertSizes
 from sightline.nn.forward import Forward
@@ -30,30 +30,16 @@ SIDE = "text"  # the name of the one tokenizer
 MASK = "[MASK]"  # how the token beyond the vocabulary is spelled
 
 
-class SentenceFiles(Frozen):
-    """Where documents of sentences lie; see `sightline.data.sentences.SentenceSource`."""
-
-    source: str
-    documents: Literal["line", "block", "article", "file", "group"] = "line"
-    sentences: Literal["line", "split", "whole"] = "split"
-    column: int | str | None = None
-    groups: str | None = None
-    part: tuple[float, float] = (0.0, 1.0)
-
-    def sentence_source(self) -> SentenceSource:
-        return SentenceSource(**self.model_dump())
-
-
 class DataSettings(Frozen):
     """The documents a model learns from and is measured on."""
 
-    train: tuple[SentenceFiles, ...] = Field(
+    train: tuple[SentenceSource, ...] = Field(
         description='files of text; documents = line, block (up to a blank line), article (from one "= Title =" to the '
         "next), file, or group (lines that the file groups names alike); sentences = line, split (by rules) or whole; "
         "column of a TSV or JSON Lines file; part = [from, to] as fractions",
     )
-    validation: tuple[SentenceFiles, ...] = Field(description="text that chooses the best checkpoint")
-    test: dict[str, SentenceFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    validation: tuple[SentenceSource, ...] = Field(description="text that chooses the best checkpoint")
+    test: dict[str, SentenceSource] = Field({}, description="sets that `sightline evaluate` reports on, by name")
     max_tokens: int = Field(128, ge=8, description="the longest input in tokens, [CLS] and [SEP] included")
     short: float = Field(0.1, ge=0, le=1, description="share of inputs that aim for a random, smaller length")
 
@@ -96,9 +82,9 @@ class MaskedLanguageSettings(Frozen):
     model: BertSizes = BertSizes.model_validate({})
     training: TrainSettings = TrainSettings.model_validate({})
 
-    def given(self, source: str) -> SentenceFiles:
+    def given(self, source: str) -> SentenceSource:
         """A file that is only named, read as the training text was."""
-        return (self.data.train or (SentenceFiles(source=source),))[0].model_copy(
+        return (self.data.train or (SentenceSource(source=source),))[0].model_copy(
             update={"source": source, "part": (0.0, 1.0)}
         )
 
@@ -132,8 +118,8 @@ class MaskedLanguageSettings(Frozen):
 
 def train_tokenizers(settings: MaskedLanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training text."""
-    documents = (one for files in settings.data.train for one in files.sentence_source().documents_of())
-    sentences = Ticker(report, VOCABULARY).over(sentence for document in documents for sentence in document)
+    documents = (one for files in settings.data.train for one in files.read_documents())
+    sentences = ProgressReporter(report, VOCABULARY).over(sentence for document in documents for sentence in document)
     return {SIDE: Tokenizer.train(sentences, **settings.tokenizer.model_dump())}
 
 
@@ -220,14 +206,13 @@ class MaskedLanguageTask(PlainTask):
 
 
 def encode(
-    files: Sequence[SentenceFiles],
+    files: Sequence[SentenceSource],
     tokenizer: Tokenizer,
     report: Callable[[str], None] = lambda line: None,
     cache_dir: Path | None = None,
 ) -> EncodedDocuments:
     """The documents of these files as token ids."""
-    sources = [one.sentence_source() for one in files]
-    return encode_documents(sources, tokenizer, cache_dir=cache_dir, progress=Ticker(report, ENCODING))
+    return encode_documents(files, tokenizer, cache_dir=cache_dir, report=report)
 
 
 def segment_order(settings: MaskedLanguageSettings, documents: EncodedDocuments, seed: int) -> SegmentOrder:
@@ -253,7 +238,7 @@ def measure(
     masked_accuracy (per cent): of the masked tokens. next_sentence_accuracy (per cent): of the pairs. Documents that
     cannot be paired, such as one alone, are measured by masked tokens.
     """
-    if len(documents.partible) < 2:
+    if len(documents.pairable) < 2:
         settings = settings.model_copy(update={"next_sentence": False})
     how, totals = masks(settings, tokenizer), dict.fromkeys(("nats", "tokens", "right", "nsp", "pairs", "told"), 0.0)
     for number, items in enumerate(segment_order(settings, documents, 0).epoch(0)):

@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from sightline.data.batches import DataPosition, iterate
 from sightline.data.labelled import ExampleBatch, Examples, collate_examples
+from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.questions import (
     Question,
+    QuestionSource,
     Units,
     Window,
     answer_tokens,
@@ -28,11 +30,10 @@ from sightline.data.questions import (
     read_questions,
     windows,
 )
-from sightline.data.ticker import VOCABULARY, Ticker
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
 from sightline.nn.forward import Forward
-from sightline.nn.state import BOS, EOS
+from sightline.special_tokens import BOS_ID, EOS_ID
 from sightline.tasks.base import PlainTask
 from sightline.tasks.settings import Frozen
 from sightline.tasks.tokens import SIDE, TokenSettings, in_batches, make_token_classifier, token_logits
@@ -40,20 +41,14 @@ from sightline.tasks.tokens import SIDE, TokenSettings, in_batches, make_token_c
 NOWHERE = (0, 0)  # the tokens of an answer that does not stand in a window: [CLS]
 
 
-class QuestionFiles(Frozen):
-    """Where questions lie; see `sightline.data.questions.read_questions`."""
-
-    source: str
-
-
 class DataSettings(Frozen):
     """What is learned and measured."""
 
-    train: tuple[QuestionFiles, ...] = Field(
+    train: tuple[QuestionSource, ...] = Field(
         description="files of SQuAD's layout, or JSON Lines with question, context and answers",
     )
-    validation: QuestionFiles | None = Field(None, description="questions that choose the best checkpoint")
-    test: dict[str, QuestionFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    validation: QuestionSource | None = Field(None, description="questions that choose the best checkpoint")
+    test: dict[str, QuestionSource] = Field({}, description="sets that `sightline evaluate` reports on, by name")
     first: int = Field(0, ge=0, description="use only the first so many training questions; 0 takes all")
     unanswerable: bool = Field(False, description="some questions have no answer in their text (SQuAD 2.0)")
     threshold: float = Field(
@@ -72,9 +67,9 @@ class QuestionSettings(TokenSettings):
     task: Literal["question_answering"] = Field("question_answering", description="what the model learns")
     data: DataSettings
 
-    def given(self, source: str) -> QuestionFiles:
+    def given(self, source: str) -> QuestionSource:
         """A file that is only named."""
-        return QuestionFiles(source=source)
+        return QuestionSource(source=source)
 
     @property
     def title(self) -> str:
@@ -95,7 +90,7 @@ class QuestionSettings(TokenSettings):
 
 def read_training(settings: QuestionSettings) -> Iterator[Question]:
     """The training questions, the first `data.first` of them."""
-    return islice(chain.from_iterable(read_questions(files.source) for files in settings.data.train),
+    return islice(chain.from_iterable(read_questions(source) for source in settings.data.train),
                   settings.data.first or None)  # fmt: skip
 
 
@@ -111,7 +106,8 @@ def train_tokenizers(settings: QuestionSettings, report: Callable[[str], None]) 
                 yield one.context
             before = one.context
 
-    return {SIDE: Tokenizer.train(Ticker(report, VOCABULARY).over(texts()), **settings.tokenizer.model_dump())}
+    reported = ProgressReporter(report, VOCABULARY).over(texts())
+    return {SIDE: Tokenizer.train(reported, **settings.tokenizer.model_dump())}
 
 
 def make_model(settings: QuestionSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
@@ -144,11 +140,11 @@ def inputs_of(settings: QuestionSettings, tokenizer: Tokenizer, asked: Iterable[
         if context != latest[0]:
             latest = (context, tokenizer.encode(context), tokenizer.spans(context))
         _, ids, spans = latest
-        head = [BOS, *tokenizer.encode(question)[: min(data.max_question, data.max_tokens // 2 - 2)], EOS]
+        head = [BOS_ID, *tokenizer.encode(question)[: min(data.max_question, data.max_tokens // 2 - 2)], EOS_ID]
         found.spans.append(spans)
         for low, high in windows(len(ids), data.max_tokens - len(head) - 1, data.step):
             found.question.append(number)
-            found.sequences.append([*head, *ids[low:high], EOS])
+            found.sequences.append([*head, *ids[low:high], EOS_ID])
             found.offset.append(len(head))
             found.windows.append((low, high))
     return found
@@ -195,7 +191,7 @@ class QuestionTask(PlainTask):
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
         validation: Any = settings.data.validation
-        self._validation = read_all(settings, validation.source)
+        self._validation = read_all(settings, validation)
         questions = list(read_training(settings))
         where = settings.data.train[0].source
         _require_answers(settings, questions, where)
@@ -238,10 +234,10 @@ class QuestionTask(PlainTask):
         return measure(self.settings, self.model, self.tokenizers[SIDE], self._validation)
 
 
-def read_all(settings: QuestionSettings, source: str) -> list[Question]:
+def read_all(settings: QuestionSettings, source: QuestionSource) -> list[Question]:
     """The questions of a file. Raises DataError where one has no answer and the settings do not allow for it."""
     found = list(read_questions(source))
-    _require_answers(settings, found, source)
+    _require_answers(settings, found, source.source)
     return found
 
 
@@ -254,7 +250,7 @@ def _require_answers(settings: QuestionSettings, questions: Sequence[Question], 
 
 def answerable(tokens_NT: Tensor, real_NT: Tensor) -> Tensor:
     """Which tokens an answer may consist of: those of the text, and [CLS], which stands for none."""
-    ends = tokens_NT == EOS
+    ends = tokens_NT == EOS_ID
     allowed = (ends.cumsum(1) == 1) & ~ends & real_NT
     allowed[:, 0] = True
     return allowed

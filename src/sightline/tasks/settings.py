@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from sightline.config import Frozen
 from sightline.errors import nearest
 from sightline.train.settings import TrainSettings
-
-
-class Frozen(BaseModel):
-    """A record that refuses unknown keys and never changes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def check_metric(training: TrainSettings, figures: Sequence[str]) -> None:

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from sightline.data.batches import DataPosition, iterate
 from sightline.data.labelled import ExampleBatch, Examples, collate_examples
+from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.tagged import UNTAGGED, Aligned, TaggedSource, align, read_tagged, span_f1, unit_tags
-from sightline.data.ticker import VOCABULARY, Ticker
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, nearest
 from sightline.nn.forward import Forward
-from sightline.nn.state import BOS, EOS
+from sightline.special_tokens import BOS_ID, EOS_ID
 from sightline.tasks.base import PlainTask
 from sightline.tasks.settings import Frozen
 from sightline.tasks.tokens import SIDE, TokenSettings, in_batches, make_token_classifier, token_logits
@@ -29,29 +29,16 @@ from sightline.tasks.tokens import SIDE, TokenSettings, in_batches, make_token_c
 Units = Sequence[str]
 
 
-class TaggedFiles(Frozen):
-    """Where tagged units lie; see `sightline.data.tagged.TaggedSource`."""
-
-    source: str
-    joined_by: str = " "
-    comment: str | None = None
-    columns: tuple[int, int] | None = None
-    part: tuple[float, float] = (0.0, 1.0)
-
-    def tagged_source(self) -> TaggedSource:
-        return TaggedSource(**self.model_dump())
-
-
 class DataSettings(Frozen):
     """What is learned and measured."""
 
-    train: tuple[TaggedFiles, ...] = Field(
+    train: tuple[TaggedSource, ...] = Field(
         description="files with a unit and its tag on each line and an empty line after each record; joined_by = what "
         "stands between units of a text, comment = how lines begin that are left out, columns = [unit, tag], counted "
         "from 0, where lines have more than these two, part = [from, to] as fractions of the records",
     )
-    validation: TaggedFiles | None = Field(None, description="records that choose the best checkpoint")
-    test: dict[str, TaggedFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    validation: TaggedSource | None = Field(None, description="records that choose the best checkpoint")
+    test: dict[str, TaggedSource] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
     tags: tuple[str, ...] = Field((), description="the tags, in BIO; those of the training records where not given")
     first: int = Field(0, ge=0, description="use only the first so many training records; 0 takes all")
     max_tokens: int = Field(128, ge=8, description="longer records are read in halves, quarters and so on")
@@ -63,9 +50,9 @@ class TaggingSettings(TokenSettings):
     task: Literal["tagging"] = Field("tagging", description="what the model learns")
     data: DataSettings
 
-    def given(self, source: str) -> TaggedFiles:
+    def given(self, source: str) -> TaggedSource:
         """A file that is only named, read as the training text was."""
-        return (self.data.train or (TaggedFiles(source=source),))[0].model_copy(
+        return (self.data.train or (TaggedSource(source=source),))[0].model_copy(
             update={"source": source, "part": (0.0, 1.0)}
         )
 
@@ -82,7 +69,7 @@ class TaggingSettings(TokenSettings):
 
 def read_training(settings: TaggingSettings) -> Iterator[tuple[Units, Sequence[str]]]:
     """(units, tags) of the training records, the first `data.first` of them."""
-    records = chain.from_iterable(read_tagged(files.tagged_source()) for files in settings.data.train)
+    records = chain.from_iterable(read_tagged(files) for files in settings.data.train)
     return islice(records, settings.data.first or None)
 
 
@@ -99,7 +86,7 @@ def find_tags(settings: TaggingSettings) -> tuple[str, ...]:
 def train_tokenizers(settings: TaggingSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training texts."""
     joined_by = settings.data.train[0].joined_by
-    texts = Ticker(report, VOCABULARY).over(joined_by.join(units) for units, _ in read_training(settings))
+    texts = ProgressReporter(report, VOCABULARY).over(joined_by.join(units) for units, _ in read_training(settings))
     return {SIDE: Tokenizer.train(texts, **settings.tokenizer.model_dump())}
 
 
@@ -119,7 +106,7 @@ class Pieces:
     @property
     def sequences(self) -> list[list[int]]:
         """Tokens of the pieces as the model reads them."""
-        return [[BOS, *one.ids, EOS] for one in self.aligned]
+        return [[BOS_ID, *one.ids, EOS_ID] for one in self.aligned]
 
 
 def cut(records: Iterable[Units], joined_by: str, tokenizer: Tokenizer, max_tokens: int) -> Pieces:
@@ -193,9 +180,9 @@ class TaggingTask(PlainTask):
         return measure(self.settings, self.model, self.tokenizers[SIDE], self._validation, self._joined_by)
 
 
-def read_all(settings: TaggingSettings, files: TaggedFiles) -> list[tuple[Units, Sequence[str]]]:
+def read_all(settings: TaggingSettings, files: TaggedSource) -> list[tuple[Units, Sequence[str]]]:
     """(units, tags) of the records of a file. Raises DataError where there are none, or a tag that training has not."""
-    found: list[tuple[Units, Sequence[str]]] = list(read_tagged(files.tagged_source()))
+    found: list[tuple[Units, Sequence[str]]] = list(read_tagged(files))
     if not found:
         raise DataError(f"{files.source}: no records; check the file")
     _require_tags(settings, found, files.source)

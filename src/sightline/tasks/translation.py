@@ -11,12 +11,11 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from sightline.data.batches import BatchOrder, DataPosition, PairBatch, collate, iterate
-from sightline.data.cache import encode_pairs
 from sightline.data.encoded import EncodedPairs, Gathered
 from sightline.data.merges import MergeDropout
-from sightline.data.mixing import UNDOING, generator
-from sightline.data.readers import PairSource, read_pairs
-from sightline.data.ticker import ENCODING, VOCABULARY, Ticker
+from sightline.data.mixing import MERGE_DROPOUT, generator
+from sightline.data.pairs import PairSource, encode_pairs, read_pairs
+from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode import SearchOptions
 from sightline.models import EncoderDecoderSizes, TransformerSizes, make_encoder_decoder
@@ -30,29 +29,16 @@ from sightline.train.settings import TrainSettings
 SIDES = ("source", "target")
 
 
-class PairFiles(Frozen):
-    """Where sentence pairs lie; see `sightline.data.readers.PairSource`."""
-
-    source: str
-    target: str | None = None
-    source_column: int | str | None = None
-    target_column: int | str | None = None
-    weight: float = 1.0
-
-    def pair_source(self) -> PairSource:
-        return PairSource(**self.model_dump())
-
-
 class DataSettings(Frozen):
     """The text a model learns from and is measured on."""
 
     source_language: str = Field("source", description="what the source is called in reports")
     target_language: str = Field("target", description="what the target is called in reports")
-    train: tuple[PairFiles, ...] = Field(
+    train: tuple[PairSource, ...] = Field(
         min_length=1, description="files of pairs: two aligned files, or one TSV or JSON Lines file; weight = copies"
     )
-    validation: PairFiles = Field(description="pairs that choose the best checkpoint")
-    test: dict[str, PairFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    validation: PairSource = Field(description="pairs that choose the best checkpoint")
+    test: dict[str, PairSource] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
     max_source_tokens: int = Field(256, ge=1, description="longer pairs are skipped, and counted")
     max_target_tokens: int = Field(256, ge=1, description="longer pairs are skipped, and counted")
 
@@ -121,19 +107,18 @@ class TranslationSettings(Frozen):
 def train_tokenizers(settings: TranslationSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizers of both sides, learned from the training text; the same object twice where shared."""
     options = settings.tokenizer.model_dump(exclude={"shared", "merge_dropout"})
-    sources = [files.pair_source() for files in settings.data.train]
 
     def lines(*sides: int) -> Iterator[str]:
-        for source in sources:
+        for source in settings.data.train:
             for pair in read_pairs(source):
                 for side in sides:
                     yield pair[side]
 
     if settings.tokenizer.shared:
-        both = Tokenizer.train(Ticker(report, VOCABULARY).over(lines(0, 1)), **options)
+        both = Tokenizer.train(ProgressReporter(report, VOCABULARY).over(lines(0, 1)), **options)
         return dict.fromkeys(SIDES, both)
     return {
-        name: Tokenizer.train(Ticker(report, VOCABULARY).over(lines(side)), **options)
+        name: Tokenizer.train(ProgressReporter(report, VOCABULARY).over(lines(side)), **options)
         for side, name in enumerate(SIDES)
     }
 
@@ -168,16 +153,16 @@ class TranslationTask(PlainTask):
             f"{self._order.padding(0):.1%} padding"
         )
 
-    def _encode(self, files: Sequence[PairFiles]) -> EncodedPairs:
+    def _encode(self, files: Sequence[PairSource]) -> EncodedPairs:
         data = self.settings.data
         return encode_pairs(
-            [one.pair_source() for one in files],
+            files,
             self.tokenizers["source"],
             self.tokenizers["target"],
             max_source_tokens=data.max_source_tokens,
             max_target_tokens=data.max_target_tokens,
             cache_dir=self._cache_dir,
-            progress=Ticker(self._report, ENCODING, "pairs"),
+            report=self._report,
         )
 
     def _batch_order(self, pairs: EncodedPairs, seed: int) -> BatchOrder:
@@ -200,7 +185,7 @@ class TranslationTask(PlainTask):
 
     def _undoing(self, after: DataPosition) -> Callable[[int, Gathered], Gathered]:
         """What undoes merges in the batch before a position."""
-        random = generator(UNDOING, after.seed, after.epoch, after.batch)
+        random = generator(MERGE_DROPOUT, after.seed, after.epoch, after.batch)
         return lambda side, gathered: self._merge_dropout[side](*gathered, random) if self._merge_dropout else gathered
 
     def size(self, batch: PairBatch) -> int:
