@@ -269,11 +269,13 @@ def test_documents_of_sentences(tmp_path: Path) -> None:
     (tmp_path / "verses").write_text("one\ntwo\nthree\nfour\nfive\n")
     (tmp_path / "refs").write_text("Ruth 1:1\nRuth 1:2\nRuth 2:1\nMark 1:1\nMark 1:2\n")
     (tmp_path / "blocks").write_text("A b. C d.\ne\n\n\nFox. Go\n")
-    source = SentenceSource(f"{tmp_path}/verses", "group", "line", groups=f"{tmp_path}/refs")
-    assert list(source.documents_of()) == [["one", "two"], ["three"], ["four", "five"]]
-    half = SentenceSource(f"{tmp_path}/verses", "group", "line", groups=f"{tmp_path}/refs", part=(0.34, 1.0))
-    assert list(half.documents_of()) == [["three"], ["four", "five"]]
-    found = {kind: list(SentenceSource(f"{tmp_path}/blocks", "block", kind).documents_of())
+    source = SentenceSource(source=f"{tmp_path}/verses", documents="group", sentences="line", groups=f"{tmp_path}/refs")
+    assert list(source.read_documents()) == [["one", "two"], ["three"], ["four", "five"]]
+    half = SentenceSource(
+        source=f"{tmp_path}/verses", documents="group", sentences="line", groups=f"{tmp_path}/refs", part=(0.34, 1.0)
+    )
+    assert list(half.read_documents()) == [["three"], ["four", "five"]]
+    found = {kind: list(SentenceSource(source=f"{tmp_path}/blocks", documents="block", sentences=kind).read_documents())
              for kind in ("line", "split", "whole")}  # fmt: skip
     assert found["line"] == [["A b. C d.", "e"], ["Fox. Go"]]
     assert found["split"] == [["A b.", "C d.\ne"], ["Fox.", "Go"]]
@@ -286,9 +288,9 @@ def test_documents_of_sentences(tmp_path: Path) -> None:
     assert np.array_equal(again.sentences.tokens, encoded.sentences.tokens)
     (tmp_path / "refs").write_text("Ruth 1:1\n")
     with pytest.raises(SightlineError, match="has 1 lines, fewer than"):
-        list(source.documents_of())
+        list(source.read_documents())
     with pytest.raises(UsageError, match="groups"):
-        SentenceSource(f"{tmp_path}/verses", "group", "line")
+        SentenceSource(source=f"{tmp_path}/verses", documents="group", sentences="line")
 
 
 def test_which_tokens_go_on_with_a_word() -> None:

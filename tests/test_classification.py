@@ -312,7 +312,7 @@ def test_numbers_of_json_as_labels(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     values = ("1", "1.0", '"1"', "-0.0", "0.5", "true", "1e300")
     path.write_text("".join(f'{{"text": "a", "label": {value}}}\n' for value in values))
-    source = LabelledSource(str(path), ("text",), "label")
+    source = LabelledSource(source=str(path), texts=("text",), label="label")
     assert [label for _, label in read_labelled(source)] == ["1", "1", "1", "0", "0.5", "true", "1e+300"]
     for value in ("NaN", "-Infinity", "null"):
         path.write_text(f'{{"text": "a", "label": {value}}}\n')

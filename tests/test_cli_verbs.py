@@ -18,7 +18,8 @@ from conftest import MODELS, WORDS, sightline
 
 import sightline as package
 from sightline import config
-from sightline.data.readers import read_records, resolve
+from sightline.data.records import read_records
+from sightline.data.sources import resolve
 from sightline.runs.dry_run import describe
 from sightline.runs.training import schema
 from sightline.tasks.translation.settings import TranslationSettings

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sightline.data.readers import read_lines
 from sightline.data.sentences import _ABBREVIATIONS, split_sentences
+from sightline.data.sources import read_lines
 
 SENTENCES = {
     "안녕하세요. 오늘은 날씨가 좋네요! 그렇죠?": ["안녕하세요.", "오늘은 날씨가 좋네요!", "그렇죠?"],

@@ -11,7 +11,6 @@ import tokenizers
 from pydantic import Field
 from tokenizers import decoders, models, pre_tokenizers
 
-from sightline.data.vocabulary import BOS, EOS, PAD, UNK
 from sightline.errors import DataError, UsageError
 from sightline.interop.folders import (
     CONFIG,
@@ -51,6 +50,7 @@ from sightline.interop.weights import (
     read_weights,
 )
 from sightline.models import GPT, GPTSizes
+from sightline.special_tokens import BOS, EOS, PAD, UNK
 
 END_OF_TEXT = "<|endoftext|>"
 BODY, OUTPUT = "transformer.", "lm_head.weight"

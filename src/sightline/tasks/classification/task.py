@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sightline.data.batches import DataPosition, iterate
 from sightline.data.labelled import ExampleBatch, Examples, collate_examples
-from sightline.data.ticker import VOCABULARY, Ticker
+from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode.probabilities import softmax
 from sightline.models.classifier import make_classifier
@@ -26,7 +26,7 @@ from sightline.tasks.classification.settings import METRICS, SIDE, Classificatio
 def train_tokenizers(settings: ClassificationSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training texts."""
     texts = (text for record, _ in read_training(settings) for text in record)
-    texts = Ticker(report, VOCABULARY).over(texts)
+    texts = ProgressReporter(report, VOCABULARY).over(texts)
     return {SIDE: Tokenizer.train(texts, **settings.tokenizer.model_dump())}
 
 

@@ -16,8 +16,9 @@ from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, l
 from sightline.decode.strategies import Stop, request_seed
 from sightline.errors import UsageError
 from sightline.nn.state import pad_and_concatenate, select_rows
+from sightline.special_tokens import BOS_ID, EOS_ID, PAD_ID
 
-PAD, BOS, EOS = 0, 1, 2
+PAD, BOS, EOS = PAD_ID, BOS_ID, EOS_ID
 MOST_LOGITS = 1 << 27
 SPAN = 512  # tokens that a model of unlimited context reads at once
 Ids = Sequence[int]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sightline.data.documents import read_pieces
-from sightline.data.text import given
+from sightline.data.text import normalize_text
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
 from sightline.errors import UsageError
@@ -141,7 +141,7 @@ class LanguageModel(Predictor[LanguageSettings]):
 
     def encode_prompt(self, prompt: str) -> list[int]:
         """The ids a prompt is read as. Raises UsageError for an empty one that the model cannot begin from."""
-        ids = self._begin + self.tokenizer.encode(given(prompt))
+        ids = self._begin + self.tokenizer.encode(normalize_text(prompt))
         if not ids:
             raise UsageError("the prompt is empty, and this model learned no beginning of a text; give a prompt")
         return ids
@@ -258,7 +258,7 @@ class LanguageModel(Predictor[LanguageSettings]):
         if type(texts) is str:
             return self.score([texts], stride=stride)[0]
         ends = [EOS] if self.settings.has_documents else []
-        texts = [given(text) for text in texts]
+        texts = [normalize_text(text) for text in texts]
         encoded = [self.tokenizer.encode(text) + ends for text in texts]
         scored = score_ids(self.model, [self._begin + ids for ids in encoded], stride=stride)
         results = []
@@ -278,7 +278,7 @@ class LanguageModel(Predictor[LanguageSettings]):
 
     def first_of(self, files: Any) -> list[Any]:
         """The first words of these files."""
-        text = next(text for text, _ in read_pieces(files.text_source()) if text.strip())
+        text = next(text for text, _ in read_pieces(files) if text.strip())
         return [" ".join(text.split()[:12])]
 
     def reading(self, text: str, *, end_only: bool = False) -> Reading:
@@ -291,7 +291,7 @@ class LanguageModel(Predictor[LanguageSettings]):
         """
         if self.settings.counted:
             raise UsageError(f"{self.run.path}: an n-gram model is counted and has no internals to look at")
-        ids = self._begin + self.tokenizer.encode(given(text))
+        ids = self._begin + self.tokenizer.encode(normalize_text(text))
         most = (self.model.context_length or (SPAN if end_only else len(ids))) + 1
         begin = [self.tokenizer.END] * (len(self._begin) if len(ids) <= most else 0)
         ids = ids[-most:] if end_only else ids
@@ -365,7 +365,7 @@ class LanguageModel(Predictor[LanguageSettings]):
 
 def _stops(stop: str | Sequence[str]) -> list[str]:
     """The stop strings. Raises UsageError for an empty one, which would stop everything."""
-    stops = [given(one) for one in ([stop] if type(stop) is str else stop)]
+    stops = [normalize_text(one) for one in ([stop] if type(stop) is str else stop)]
     if not all(stops):
         raise UsageError("stop: an empty string ends every text at once; leave it out")
     return stops

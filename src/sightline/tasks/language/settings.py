@@ -34,27 +34,15 @@ METRICS = by_name(
 )
 
 
-class TextFiles(Frozen):
-    """Where plain text lies; see `sightline.data.documents.TextSource`."""
-
-    source: str
-    documents: Literal["line", "block", "article", "file", "running"] = "line"
-    column: int | str | None = None
-    part: tuple[float, float] = (0.0, 1.0)
-
-    def text_source(self) -> TextSource:
-        return TextSource(**self.model_dump())
-
-
 class DataSettings(Frozen):
     """The text a model learns from and is measured on."""
 
-    train: tuple[TextFiles, ...] = Field(
+    train: tuple[TextSource, ...] = Field(
         description='files of text; documents = line, block (up to a blank line), article (from one "= Title =" to the '
         "next), file or running; column of a TSV or JSON Lines file; part = [from, to] as fractions",
     )
-    validation: tuple[TextFiles, ...] = Field(description="text that chooses the best checkpoint")
-    test: dict[str, TextFiles] = Field(
+    validation: tuple[TextSource, ...] = Field(description="text that chooses the best checkpoint")
+    test: dict[str, TextSource] = Field(
         default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
     )
     keep_empty: bool = Field(False, description="count empty documents as text, as word-level corpora do")
@@ -92,10 +80,10 @@ class LanguageSettings(RunSettings):
         json_schema_extra=FREE,
     )
 
-    def given(self, source: str, reference: str | None = None) -> TextFiles:
+    def given(self, source: str, reference: str | None = None) -> TextSource:
         """A file that is only named, read as the training text was."""
         self.without_reference(reference)
-        return (self.data.train or (TextFiles(source=source),))[0].model_copy(
+        return (self.data.train or (TextSource(source=source),))[0].model_copy(
             update={"source": source, "part": (0.0, 1.0)}
         )
 
