@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, overload
@@ -31,7 +31,8 @@ from sightline.tasks.language.decoding import (
     make_request,
     new_search,
     prefill,
-    score_ids,
+    run_to_end,
+    score_ids_stepwise,
 )
 from sightline.tasks.language.settings import LanguageSettings
 from sightline.tasks.language.task import make_model
@@ -257,10 +258,16 @@ class LanguageModel(Predictor[LanguageSettings]):
         """
         if type(texts) is str:
             return self.score([texts], stride=stride)[0]
+        return run_to_end(self.score_stepwise(texts, stride=stride))
+
+    def score_stepwise(
+        self, texts: Sequence[str], *, stride: int | None = None
+    ) -> Generator[None, None, list[ScoredText]]:
+        """`score` of several texts for callers that do other work in between, or stop: yields between its parts."""
         ends = [EOS] if self.settings.has_documents else []
         texts = [normalize_text(text) for text in texts]
         encoded = [self.tokenizer.encode(text) + ends for text in texts]
-        scored = score_ids(self.model, [self._begin + ids for ids in encoded], stride=stride)
+        scored = yield from score_ids_stepwise(self.model, [self._begin + ids for ids in encoded], stride=stride)
         results = []
         for text, ids, found in zip(texts, encoded, scored, strict=True):
             first = [None] * (len(ids) - len(found))
