@@ -74,7 +74,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     422: {"model": ErrorBody, "description": "A field is missing, unknown or out of range"},
     429: {"model": ErrorBody, "description": "Too many requests wait", "headers": BUSY_HEADERS},
     500: {"model": ErrorBody, "description": "A defect of the server"},
-    503: {"model": ErrorBody, "description": "The server is going down, or has no connection left", "headers": BUSY_HEADERS},
+    503: {"model": ErrorBody, "description": "The server is going down, or full", "headers": BUSY_HEADERS},
 }
 
 

@@ -105,7 +105,7 @@ class ServedModel:
 
     @property
     def readiness(self) -> dict[str, Any]:
-        """Whether it computes what is asked, and why not; and whether its directory, for checkpoints, is still there."""
+        """Whether it computes what is asked, and why not; and whether its directory is there, to read checkpoints."""
         problem = self.engine.problem
         return {"ready": problem is None, "problem": problem, "directory": self.predictor.run.exists}
 
@@ -157,7 +157,7 @@ class Models:
     def unknown(self, name: str) -> UnknownModelError:
         return UnknownModelError(f'model: there is no "{name[:100]}"{nearest(name, self.by_name)}')
 
-    def pick(self, name: str | None, verb: str, fits: Callable[[ServedModel], bool] = lambda one: True) -> Served:
+    def pick(self, name: str | None, verb: str, fits: Callable[[ServedModel], bool] = lambda one: True) -> ServedModel:
         """The model of a name; or the first that does what is asked, of those that the request `fits` where there are
         any. Raises UsageError where there is none."""
         if name is not None and name not in self.by_name:
