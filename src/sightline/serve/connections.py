@@ -106,7 +106,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, application: Any, *, connections: int = MAX_CONNECTIONS) -> None:
         # uvicorn itself refuses requests at its limit, which the protocol never lets connections reach
-        limit = min(connections, _descriptors()) + 1
+        limit = min(connections, available_connections()) + 1
         config = uvicorn.Config(
             application,
             http=BoundedProtocol,
@@ -150,7 +150,7 @@ def _in_one_line(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
         loop.default_exception_handler(context)
 
 
-def _descriptors() -> int:
+def available_connections() -> int:
     """How many connections fit into the files that this process may open."""
     try:
         import resource
