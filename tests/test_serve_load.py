@@ -175,7 +175,7 @@ def test_a_defect_is_told_and_the_next_one_served(runs: dict[str, Path], monkeyp
             assert answer.json()["error"]["message"] == "unexpected ZeroDivisionError; the server's log has more"
             told = events(client, "/v1/translate", text=TEXT, stream=True)
             assert told[-1]["error"]["code"] == 500
-            broken.setattr(engine, "return_memory", lambda: 1 / 0)
+            broken.setattr(engine, "trim_memory", lambda: 1 / 0)
             broken.setattr(engine, "STEPS_BETWEEN_TRIMS", 1)
             assert client.post("/v1/score", json={"text": TEXT, "target": "red"}).status_code == 200
         assert client.post("/v1/translate", json={"text": TEXT}).status_code == 200

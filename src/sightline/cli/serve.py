@@ -78,7 +78,7 @@ def serve(
             raise UsageError(f"--host {host}: no such address") from None
         raise UsageError(f"--port {port}: {os.strerror(error.errno or 0).lower()}; choose another, or 0") from None
     for name, one in models.by_name.items():
-        say(f"{name}: {one.task}, {one.predictor.run.parameters():,} parameters; can {', '.join(one.verbs)}")
+        say(f"{name}: {one.task}, {one.about()['parameters']:,} parameters; can {', '.join(one.verbs)}")
     shown = {"0.0.0.0": "127.0.0.1", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)
     say(f"open http://{shown}:{listening.getsockname()[1]}/ in a browser; /docs describes the API; Ctrl-C ends it")
     Server(application, connections=connections).run(sockets=[listening])

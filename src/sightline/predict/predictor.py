@@ -12,6 +12,7 @@ from torch import Tensor
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import SightlineError, UsageError
 from sightline.nn.lora import merge
+from sightline.predict.example import read_example
 from sightline.predict.reading import Reading
 from sightline.train.run_directory import Run
 
@@ -31,6 +32,8 @@ class Predictor(Generic[S]):
         settings: the run's configuration. tokenizers: by name. model: the network, or a counted model.
         input_count: how many inputs `reading` takes. default_view: what `sightline look` shows of it first.
         reading_options: further arguments of `reading`, by name.
+        writes: whether it writes text step by step, so that requests can join a search (`new_search`, `prefill`).
+        scores_pairs: whether what it scores are targets given their sources, and not single texts.
 
     Raises:
         SightlineError: where the run is missing, damaged, does not belong together or learned something else.
@@ -40,6 +43,8 @@ class Predictor(Generic[S]):
     make_model: ClassVar[Callable[[Any, dict[str, Tokenizer]], Any]]  # its weights are not those of the run yet
     default_view: ClassVar[str] = "attention"
     reading_options: ClassVar[frozenset[str]] = frozenset()
+    writes: ClassVar[bool] = False
+    scores_pairs: ClassVar[bool] = False
 
     def __init__(
         self, run: str | Path, *, precision: str = "fp32", device: str = "cpu", update: int | None = None
@@ -105,7 +110,7 @@ class Predictor(Generic[S]):
 
     def example(self) -> list[str] | None:
         """An input of the validation data that the run keeps; None where it keeps none."""
-        return self.run.read_example()
+        return read_example(self.run.path) or None
 
     def first_example(self) -> list[Any] | None:
         """The first record of the validation data, read from its file; None where there is none."""

@@ -65,7 +65,7 @@ def router(models: Models) -> APIRouter:
         """What a language model writes after a prompt; streamed as it is written unless that is turned off."""
         served = models.pick(body.model, "generate")
         one = Continuation(served.predictor, body.prompt, body.max_tokens, body.n, body.stop, body.options())
-        alone = one.options.rows == 1  # several would compete, or end at different times
+        alone = one.options.num_hypotheses == 1  # several would compete, or end at different times
         if body.stream and not alone:
             raise UsageError(
                 f"stream: {one.options.num_hypotheses} hypotheses cannot be shown while they are written; ask for one"
@@ -82,7 +82,7 @@ def router(models: Models) -> APIRouter:
         """How probable texts are, token by token, or translations given their sources."""
         served = models.pick(body.model, "score", body.fits)
         texts = requests.as_list(body.text)
-        if served.task == "language":
+        if not served.predictor.scores_pairs:
             found = await results_of(request, served.engine, _score_jobs(served, texts))
             return {"model": served.name, "scores": [_scored(one) for one in found]}
         targets = requests.as_list(body.target or [])
@@ -121,7 +121,7 @@ def router(models: Models) -> APIRouter:
     async def classify(request: Request, body: requests.ClassifyRequest) -> dict[str, Any]:
         """Labels of texts, or of an image, with the probability of each class."""
         served = models.pick(body.model, "classify", body.fits)
-        if served.task == "image_classification":
+        if served.predictor.reads_images:
             if body.image is None or body.texts:
                 raise UsageError("image: this model labels an image; send one in base64")
             records: list[Any] = [await looking.image(served, body.image)]
@@ -189,7 +189,7 @@ class Continuation:
         self.read = model.encode_prompt(prompt)
 
     def job(self, streamed: bool = False) -> SearchJob:
-        sentence = self.model.to_search(self.read, self.options, self.stop)
+        sentence = self.model.make_request(self.read, self.options, self.stop)
         return SearchJob(options=self.options, sentence=sentence, streamed=streamed)
 
     def pieces(self) -> Pieces:
@@ -247,7 +247,7 @@ def _translation_jobs(
     jobs = [
         SearchJob(
             options=options,
-            sentence=model.to_search(source, options, body.prefix),
+            sentence=model.make_request(source, options, body.prefix),
             source=source,
             streamed=streamed,
         )

@@ -151,7 +151,7 @@ class Engine:
             self._step(batch)
             self._batches = [batch for batch in self._batches if batch.jobs]
         if self._turns % STEPS_BETWEEN_TRIMS == 0:  # texts of many lengths leave holes of many sizes
-            return_memory()
+            trim_memory()
         active = sum(len(batch.jobs) for batch in self._batches)
         self._metrics.set("active", self.name, active)
         self._metrics.set("waiting", self.name, self.unfinished - active)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
-from sightline.decode import Search, SearchOptions, Sentence
+from sightline.decode import Search, SearchOptions, SearchRequest
 
 ROWS_OF_A_SLOT = 8
 # Budgets of one turn of the engine. They bound how long another client's job waits for the turn to end.
@@ -125,7 +125,7 @@ class SearchJob(Job):
     """
 
     options: SearchOptions
-    sentence: Sentence
+    sentence: SearchRequest
     source: Sequence[int] = ()
     streamed: bool = False
     written: list[int] = field(default_factory=list, init=False)
@@ -137,7 +137,7 @@ class SearchJob(Job):
 
     @property
     def rows(self) -> int:
-        return self.options.rows
+        return self.options.num_hypotheses
 
     @property
     def slots(self) -> int:
@@ -287,7 +287,7 @@ class SearchBatch(Batch[SearchJob]):
         self._prefill, self._begin = searcher.prefill, partial(searcher.begin, options)
         self._search = self._begin()
         self._joining: deque[SearchJob] = deque()
-        self._searched: dict[Sentence, SearchJob] = {}
+        self._searched: dict[SearchRequest, SearchJob] = {}
 
     @property
     def jobs(self) -> Sequence[SearchJob]:
@@ -335,7 +335,7 @@ class SearchBatch(Batch[SearchJob]):
             self._prefill(self._search, list(jobs))
         except Exception as error:
             for job in jobs:
-                if job.sentence in self._search.sentences:
+                if job.sentence in self._search.requests:
                     self._search.remove(job.sentence)
             if len(jobs) == 1:
                 return [(jobs[0], error)]

@@ -28,7 +28,7 @@ MAX_PIXELS = 40_000_000
 
 async def image(served: ServedModel, encoded: str) -> np.ndarray:
     """What a model sees of an image file in base64, or of a data: address. Raises UsageError where it is none."""
-    if served.task != "image_classification":
+    if not served.predictor.reads_images:
         raise UsageError("image: this model reads text")
     return await asyncio.to_thread(_image, served, encoded)
 
@@ -49,7 +49,7 @@ def attention_of(served: ServedModel, question: tuple[AttentionRequest, np.ndarr
     """Attention of one site of a model while it reads what was asked about: a text, or the pixels of an image."""
     asked, pixels = question
     model = served.at(asked.checkpoint)
-    if served.task == "image_classification":
+    if served.predictor.reads_images:
         if pixels is None:
             raise UsageError("image: this model reads an image; send one in base64")
         given: list[Any] = [pixels]
@@ -60,9 +60,9 @@ def attention_of(served: ServedModel, question: tuple[AttentionRequest, np.ndarr
     wanted = served.texts
     if len(given) != wanted:
         raise UsageError(f"text: {len(given)} texts; the model reads {wanted}")
-    if asked.target is not None and served.task != "translation":
+    if asked.target is not None and "target" not in model.reading_options:
         raise UsageError("target: only a translation has one")
-    more = {"end_only": True} if served.task == "language" else {}
+    more = {"end_only": True} if "end_only" in model.reading_options else {}
     reading = model.reading(*given, **more, **({} if asked.target is None else {"target": asked.target}))
     seen = look(reading, "*.weights")
     found: dict[str, Any] = {
@@ -75,13 +75,13 @@ def attention_of(served: ServedModel, question: tuple[AttentionRequest, np.ndarr
         found["heads"] = [{"site": site.label, **values} for site, values in heads.table(seen)[1]]
     drops = None
     if asked.check and reading.outputs:
-        if len(reading.sides[reading.read]) > MAX_CHECKED:
+        if len(reading.sides[reading.input_axis]) > MAX_CHECKED:
             raise UsageError(f"check: at most {MAX_CHECKED} positions; give a shorter text")
         drops = occlusion(reading)
         found["occlusion"] = {"values": _rounded(drops), "taken": reading.occlusion}
     if found["sites"]:
         found |= _weights(seen, asked.site, drops)
-    if served.task == "image_classification":
+    if served.predictor.reads_images:
         found["image"] = _patches(model, given[0])
     return found
 

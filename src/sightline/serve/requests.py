@@ -27,7 +27,7 @@ def as_list(texts: str | list[str]) -> list[str]:
 
 def _reads(served: Any, image: str | None, texts: str | list[str]) -> bool:
     """Whether a served model reads an image, or records of so many texts."""
-    is_image = served.task == "image_classification"
+    is_image = served.predictor.reads_images
     return is_image if image is not None else not is_image and served.texts == len(as_list(texts))
 
 
@@ -120,7 +120,7 @@ class ScoreRequest(RequestModel):
 
     def fits(self, served: Any) -> bool:
         """Whether that is a model for this request."""
-        return (served.task == "translation") == (self.target is not None)
+        return served.predictor.scores_pairs == (self.target is not None)
 
 
 class AttentionRequest(RequestModel):
@@ -134,7 +134,7 @@ class AttentionRequest(RequestModel):
 
     def fits(self, served: Any) -> bool:
         """Whether that is a model for this request, and attends at all."""
-        right = self.target is None or served.task == "translation"
+        right = self.target is None or "target" in served.predictor.reading_options
         return right and served.attends and _reads(served, self.image, [] if self.text is None else self.text)
 
 

@@ -6,28 +6,18 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sightline.decode import Search
 from sightline.errors import UsageError, nearest
-from sightline.loading import load
-from sightline.run import VERBS
+from sightline.runs.loading import load, spec_of
 from sightline.serve.engine import Engine
-from sightline.serve.example import read_example
-from sightline.serve.jobs import Searcher
+from sightline.serve.jobs import Searcher, SearchJob
 from sightline.serve.metrics import Metrics
 from sightline.train.precision import resolve_device
 
-SCORING = ("translation", "language")  # tasks whose runs tell how probable a given text is
-SEARCHERS: dict[str, Callable[[Any], Searcher]] = {
-    "translation": lambda model: Searcher(
-        model.new_search,
-        lambda search, jobs: model.prefill(search, [job.source for job in jobs], [job.sentence for job in jobs]),
-    ),
-    "language": lambda model: Searcher(
-        model.new_search, lambda search, jobs: model.prefill(search, [job.sentence for job in jobs])
-    ),
-}
 # On Apple's GPUs the process can die where several threads compute (PyTorch issue 197805).
 _METAL = threading.Lock()
 KEPT_CHECKPOINTS = 4  # in memory
@@ -45,40 +35,40 @@ class ServedModel:
         self.name = name
         self.predictor: Any = load(path, device=device)
         run = self.predictor.run
-        self.task: str = run.task
+        self.spec = spec_of(run)
+        self.task = self.spec.name
         # what the directory says is read once: it may be moved or removed while its model is served
         self._parameters, self._created = run.parameters(), int(run.weights.stat().st_mtime)
-        self.example = read_example(run.path)
-        searcher = SEARCHERS[self.task](self.predictor) if self.task in SEARCHERS else None
+        self.example = self.predictor.example() or []
+        searcher = Searcher(self.predictor.new_search, self._prefill) if self.predictor.writes else None
         exclusive = _METAL if resolve_device(device) == "mps" else None
         self.engine = Engine(name, metrics, searcher, slots=slots, waiting=waiting, exclusive=exclusive)
         self._device = device
         self._others: OrderedDict[int, Any] = OrderedDict()
         self._lock = threading.Lock()
 
+    def _prefill(self, search: Search, jobs: Sequence[SearchJob]) -> None:
+        self.predictor.prefill(search, [job.sentence for job in jobs], [job.source for job in jobs])
+
     @property
     def verbs(self) -> tuple[str, ...]:
-        """What may be asked of it: its own verb; scores; and a look inside, where it is a network."""
-        scores = ("score",) if self.task in SCORING else ()
-        inside = () if getattr(self.predictor.settings.model, "kind", "") == COUNTED else ("attention",)
-        return (VERBS[self.task], *scores, *inside)
+        """What may be asked of it: its own verbs; and a look inside, where it is a network."""
+        return (self.spec.verb, *self.spec.verbs, *(("attention",) if self.predictor.inspectable else ()))
 
     @property
     def attends(self) -> bool:
-        """Whether there is attention to be seen: in a Transformer of any kind, or a recurrent decoder that has some."""
-        sizes = self.predictor.settings.model
-        return hasattr(sizes, "num_heads") or getattr(sizes, "attention", "none") != "none"
+        """Whether there is attention to be seen."""
+        return self.predictor.attends
 
     @property
     def languages(self) -> list[str]:
         """Of a translation: from which, into which."""
-        data = self.predictor.settings.data
-        return [data.source_language, data.target_language] if self.task == "translation" else []
+        return self.predictor.languages
 
     @property
     def texts(self) -> int:
-        """How many texts one record has."""
-        return 2 if self.task == "question_answering" else getattr(self.predictor.settings, "texts", 1)
+        """How many inputs one record has."""
+        return self.predictor.input_count
 
     def at(self, update: int | None) -> Any:
         """The run, or what it was at a checkpoint. Raises UsageError for one that was not kept."""
@@ -118,16 +108,27 @@ class ServedModel:
             "created": self._created,
             "owned_by": "sightline",
             "task": self.task,
-            "kind": getattr(settings.model, "kind", self.task),
+            "kind": settings.model.kind,
             "attends": self.attends,
             "verbs": self.verbs,
             "parameters": self._parameters,
             "languages": self.languages,
             "texts": self.texts,
-            "image": self.task == "image_classification",
+            "image": self.predictor.reads_images,
             "checkpoints": self.checkpoints,
             "example": self.example,
+            "page": self._page(),
         }
+
+    def _page(self) -> dict[str, Any]:
+        """How the page offers it: what is typed, the numbers beside it, the form of its answer."""
+        page = self.spec.page
+        inputs = [asdict(one) for one in page.inputs]
+        if len(inputs) == 1 and self.texts > 1:  # several texts of one record, of one kind
+            inputs = [{**inputs[0], "name": f"{inputs[0]['name']}{n}", "label": f"{inputs[0]['label']} {n + 1}"}
+                      for n in range(self.texts)]  # fmt: skip
+        options = [asdict(one) for one in page.options]
+        return {"answer": page.answer, "inputs": inputs, "options": options, "live": page.live}
 
 
 class Models:

@@ -30,7 +30,6 @@ from sightline.train.precision import resolve_device
 from sightline.train.session import IDENTITY
 
 Settings = TypeVar("Settings", bound=BaseModel)
-MOST_EXAMPLE = 1 << 16  # bytes
 Model = TypeVar("Model", bound=torch.nn.Module)
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -361,19 +360,6 @@ class Run:
     def weights_digest(self) -> str:
         """The SHA-256 of the weights to use, as the manifest has it."""
         return Manifest.read(self.path, config.FORMAT).files[self.weights.name][0].sha256
-
-    def read_example(self) -> list[str] | None:
-        """An input of the validation data that training kept; None where there is none that can be read."""
-        try:
-            if (
-                not self.example.exists()
-                or storage.require_inside(self.path, self.example.name).stat().st_size > MOST_EXAMPLE
-            ):
-                return None
-            inputs = storage.read_json(self.path, self.example.name)["inputs"]
-        except (SightlineError, OSError, KeyError, TypeError):
-            return None
-        return inputs if type(inputs) is list and all(type(one) is str for one in inputs) else None
 
     def write_text(self, path: Path, text: str) -> None:
         """Writes a file of the run in one step. Raises SightlineError where the file system refuses."""

@@ -112,6 +112,7 @@ class LanguageModel(Predictor[LanguageSettings]):
     schema = LanguageSettings
     make_model = staticmethod(make_model)
     reading_options = frozenset({"end_only"})
+    writes = True
 
     @property
     def attends(self) -> bool:
@@ -227,9 +228,9 @@ class LanguageModel(Predictor[LanguageSettings]):
         """What follows a prompt that `encode_prompt` has read."""
         return make_request(read, options, self._stopper(stop))
 
-    def prefill(self, search: Search, sentences: Sequence[SearchRequest]) -> None:
-        """Lets sentences join a search, where `generation` makes a record of what was found."""
-        prefill(search, self.model, sentences)
+    def prefill(self, search: Search, requests: Sequence[SearchRequest], sources: Sequence[Sequence[int]] = ()) -> None:
+        """Reads the prompts of requests and lets them join a search; `generation` makes a record of what was found."""
+        prefill(search, self.model, requests)
 
     def generation(
         self, prompt: str, read: Sequence[int], hypotheses: Sequence[Hypothesis], stop: Sequence[str] = ()

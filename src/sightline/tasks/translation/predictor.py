@@ -102,6 +102,8 @@ class Translator(Predictor[TranslationSettings]):
     schema = TranslationSettings
     make_model = staticmethod(make_model)
     reading_options = frozenset({"target"})
+    writes = True
+    scores_pairs = True
 
     @property
     def languages(self) -> list[str]:
@@ -214,9 +216,9 @@ class Translator(Predictor[TranslationSettings]):
         begun = () if prefix is None else self.encode_target(prefix)
         return make_request(self.model, source, options, begun)
 
-    def prefill(self, search: Search, sources: Sequence[Sequence[int]], sentences: Sequence[SearchRequest]) -> None:
-        """Lets translations join a search, where `translation` makes a record of what was found."""
-        prefill(search, self.model, sources, sentences)
+    def prefill(self, search: Search, requests: Sequence[SearchRequest], sources: Sequence[Sequence[int]]) -> None:
+        """Reads sources and lets requests join a search; `translation` makes a record of what was found."""
+        prefill(search, self.model, sources, requests)
 
     def translation(
         self, text: str, source: Sequence[int], hypotheses: Sequence[Hypothesis], attention: bool = False
