@@ -68,9 +68,9 @@ def used(model: Any) -> dict[str, Any]:
     return {"predict": model.predict(list(images())), "attention": model.attention(images()[0])}
 
 
-def reading(model: Any) -> Any:
-    """One input as the model reads it."""
-    inputs: dict[str, list[Any]] = {
+def inputs(model: Any) -> list[Any]:
+    """What is looked at while the model reads it."""
+    known: dict[str, list[Any]] = {
         "translation": [KOREAN[0]],
         "question_answering": ["Which animal?", ENGLISH[0]],
         "image_classification": [images()[0]],
@@ -78,12 +78,12 @@ def reading(model: Any) -> Any:
         "classification": ENGLISH[: getattr(model.settings, "texts", 1)],
         "tagging": ["The red dog sees the house"],
     }
-    return model.reading(*inputs.get(model.settings.task, [ENGLISH[0]]))
+    return known.get(model.settings.task, [ENGLISH[0]])
 
 
 def seen(model: Any) -> dict[str, Any]:
     """The names that are recorded of one reading, with axes, shapes and the mean size of the numbers."""
-    found = look(reading(model))
+    found = look(model.reading(*inputs(model)))
     return {
         "outputs": list(found.reading.outputs),
         "log_probabilities": list(found.log_probabilities),

@@ -17,6 +17,7 @@ import pytest
 import torch
 import typer.main
 from conftest import sightline as command
+from PIL import Image
 from safetensors.torch import load_file
 
 import sightline
@@ -73,8 +74,11 @@ def test_an_old_run_is_looked_into_by_the_same_names(name: str) -> None:
 
 @pytest.mark.parametrize("name", NEURAL)
 def test_the_command_line_looks_into_an_old_run(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without an input it shows the first record of the validation data."""
-    assert command("look", f"finished/{name}", "--list", "--json") == 0
+    read = outputs.inputs(load(name))
+    if name == "vit":
+        Image.fromarray(read[0]).save("image.png")
+        read = ["image.png"]
+    assert command("look", f"finished/{name}", *read, "--list", "--json") == 0
     rows = {row["name"]: row["axes"] for row in json.loads(capsys.readouterr().out)}
     expected = {key: axes for key, (axes, _, _) in EXPECTED[name]["seen"]["names"].items()}
     assert {key: rows.get(key) for key in expected} == expected
