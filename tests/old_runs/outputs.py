@@ -105,7 +105,7 @@ def captured(model: Any) -> list[str]:
 
 
 def keys(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every configuration key by its path, with its default and, where it is one of several words, these.
+    """Every configuration key by its path, with its default, the words it is one of, and the pattern of its words.
 
     A table of one of several kinds has the kind in its path, as in "model.gpt.d_model"; of a list the path is that of
     one entry.
@@ -125,7 +125,7 @@ def keys(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for name, one in node.get("properties", {}).items():
             walk(one, f"{path}.{name}".lstrip("."))
         if "properties" not in node and "discriminator" not in node and path not in found:
-            found[path] = {"default": default, "choices": node.get("enum", [])}
+            found[path] = {"default": default, "choices": node.get("enum", []), "pattern": node.get("pattern", "")}
 
     walk(schema, "")
     return found
