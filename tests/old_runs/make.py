@@ -53,6 +53,7 @@ INTERNAL = (
     "translation",
     "generation",
     "pieces",
+    "read_out",
 )
 
 COLOURS = {"빨간": "red", "파란": "blue", "늙은": "old", "작은": "small"}

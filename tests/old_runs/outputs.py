@@ -68,9 +68,9 @@ def used(model: Any) -> dict[str, Any]:
     return {"predict": model.predict(list(images())), "attention": model.attention(images()[0])}
 
 
-def reading(model: Any) -> Any:
-    """One input as the model reads it."""
-    inputs: dict[str, list[Any]] = {
+def inputs(model: Any) -> list[Any]:
+    """What is looked at while the model reads it."""
+    known: dict[str, list[Any]] = {
         "translation": [KOREAN[0]],
         "question_answering": ["Which animal?", ENGLISH[0]],
         "image_classification": [images()[0]],
@@ -78,12 +78,12 @@ def reading(model: Any) -> Any:
         "classification": ENGLISH[: getattr(model.settings, "texts", 1)],
         "tagging": ["The red dog sees the house"],
     }
-    return model.reading(*inputs.get(model.settings.task, [ENGLISH[0]]))
+    return known.get(model.settings.task, [ENGLISH[0]])
 
 
 def seen(model: Any) -> dict[str, Any]:
     """The names that are recorded of one reading, with axes, shapes and the mean size of the numbers."""
-    found = look(reading(model))
+    found = look(model.reading(*inputs(model)))
     return {
         "outputs": list(found.reading.outputs),
         "log_probabilities": list(found.log_probabilities),
@@ -105,7 +105,7 @@ def captured(model: Any) -> list[str]:
 
 
 def keys(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every configuration key by its path, with its default and, where it is one of several words, these.
+    """Every configuration key by its path, with its default, the words it is one of, and the pattern of its words.
 
     A table of one of several kinds has the kind in its path, as in "model.gpt.d_model"; of a list the path is that of
     one entry.
@@ -125,7 +125,7 @@ def keys(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for name, one in node.get("properties", {}).items():
             walk(one, f"{path}.{name}".lstrip("."))
         if "properties" not in node and "discriminator" not in node and path not in found:
-            found[path] = {"default": default, "choices": node.get("enum", [])}
+            found[path] = {"default": default, "choices": node.get("enum", []), "pattern": node.get("pattern", "")}
 
     walk(schema, "")
     return found

@@ -35,8 +35,8 @@ def refused(before: BaseModel, after: BaseModel, reached: int) -> str | None:
 def _allowed(change: config.Change) -> bool:
     if change.kind != "extend":
         return change.kind == "free"
-    # a limit may become a later one, or none: None, or 0 where it counts validations
-    return not change.after or bool(change.before and change.after >= change.before)
+    # a limit may become a later one, or none, which is 0 where it counts validations; or take the place of another
+    return change.before is None or not change.after or bool(change.before and change.after >= change.before)
 
 
 def _training(settings: BaseModel) -> TrainSettings | None:

@@ -58,7 +58,7 @@ def _assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         for key, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
             name = names[id(parameter)]
             # of the same class and the same where it stands twice, as tied embeddings do
-            made.setdefault(name, type(parameter)(tensors[name], parameter.requires_grad))
+            made.setdefault(name, type(parameter)(tensors[name].detach(), parameter.requires_grad))
             module.register_parameter(key, made[name])
     for name, buffer in model.named_buffers():
         if name in tensors:

@@ -268,11 +268,11 @@ class Run:
         Raises CheckpointError where a file is missing, not what was written or not the run's.
         """
         proved = self._trained_manifest()
+        listed = [name for name in proved.files if name != self.weights.name]
+        proved.verify(self.path, dict.fromkeys([self.config.name, *listed]))
         for file in self._tokenizer_files():
             if self._name(file) not in proved.files:
                 raise CheckpointError(f"{file}: does not belong to the run; remove it")
-        listed = [name for name in proved.files if name != self.weights.name]
-        proved.verify(self.path, dict.fromkeys([self.config.name, *listed]))
 
     def _trained_manifest(self) -> Manifest:
         self.require()
