@@ -20,7 +20,7 @@ from sightline.errors import UsageError
 from sightline.models import NGram, make_language_model
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.predict.metrics import exponential
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.language.settings import COUNTED, METRICS, SIDE, LanguageSettings
 
 
@@ -56,7 +56,7 @@ def make_model(settings: LanguageSettings, tokenizers: dict[str, Tokenizer]) -> 
         return make_language_model(size, settings.model)
 
 
-class LanguageTask(PlainTask):
+class LanguageTask(BaseTask):
     """Joins a model with a stream of tokens for the training loop.
 
     Models that carry a state read parallel streams from end to end, each batch going on from the states of the batch

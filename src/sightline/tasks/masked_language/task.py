@@ -21,7 +21,7 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.models import BertForPretraining
 from sightline.nn.context import PassContext
 from sightline.nn.ops import linear_cross_entropy
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.masked_language.settings import METRICS, SIDE, MaskedLanguageSettings
 
 
@@ -50,7 +50,7 @@ def masks(settings: MaskedLanguageSettings, tokenizer: Tokenizer) -> Masks:
     )
 
 
-class MaskedLanguageTask(PlainTask):
+class MaskedLanguageTask(BaseTask):
     """Joins a model with documents for the training loop."""
 
     metrics = METRICS

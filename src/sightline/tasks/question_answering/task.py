@@ -25,7 +25,7 @@ from sightline.data.questions import (
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
 from sightline.nn.context import PassContext
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.question_answering.settings import METRICS, QuestionSettings
 from sightline.tasks.question_answering.spans import answerable, answers, inputs_of, span_loss, targets_of
 from sightline.tasks.tokens import SIDE, in_batches, make_token_classifier, token_logits
@@ -59,7 +59,7 @@ def make_model(settings: QuestionSettings, tokenizers: dict[str, Tokenizer]) -> 
     return make_token_classifier(settings, tokenizers, 2)
 
 
-class QuestionTask(PlainTask):
+class QuestionTask(BaseTask):
     """Joins a model with questions for the training loop."""
 
     metrics = METRICS

@@ -21,7 +21,7 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, nearest
 from sightline.nn.context import PassContext
 from sightline.special_tokens import BOS_ID, EOS_ID
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.tagging.settings import METRICS, TaggingSettings
 from sightline.tasks.tokens import SIDE, in_batches, make_token_classifier, token_logits
 
@@ -87,7 +87,7 @@ def cut(records: Iterable[Units], joined_by: str, tokenizer: Tokenizer, max_toke
     return pieces
 
 
-class TaggingTask(PlainTask):
+class TaggingTask(BaseTask):
     """Joins a model with tagged units for the training loop."""
 
     metrics = METRICS
