@@ -120,7 +120,7 @@ def test_a_classifiers_logits_are_those_of_transformers() -> None:
 def test_padding_and_company_change_nothing(variant: str) -> None:
     model = make(**VARIANTS[variant])
     tokens, real, segment = batch_of_tokens()
-    together = model.bert.encode(tokens, real, segment)
+    together = model.bert.encode(tokens, real, segment_BT=segment)
     for row in range(len(tokens)):
         keep = real[row]
         alone = model.bert.encode(tokens[row : row + 1, keep], segment_BT=segment[row : row + 1, keep])
@@ -131,7 +131,7 @@ def test_padding_and_company_change_nothing(variant: str) -> None:
 def test_projecting_what_was_masked_is_projecting_all(variant: str) -> None:
     model = make(**VARIANTS[variant])
     tokens, real, segment = batch_of_tokens()
-    features = model.bert.encode(tokens, real, segment)
+    features = model.bert.encode(tokens, real, segment_BT=segment)
     chosen = torch.zeros_like(real)
     chosen[0, 2] = chosen[1, 1] = chosen[2, 5] = True
     torch.testing.assert_close(
@@ -145,8 +145,8 @@ def test_what_is_recorded_changes_nothing() -> None:
     model = make()
     tokens, real, segment = batch_of_tokens()
     recorder = Recorder(["blocks.*.self_attention.weights", "embedding"])
-    looked = model.bert.encode(tokens, real, segment, PassContext(recorder=recorder))
-    torch.testing.assert_close(looked, model.bert.encode(tokens, real, segment), atol=1e-5, rtol=1e-5)
+    looked = model.bert.encode(tokens, real, segment_BT=segment, ctx=PassContext(recorder=recorder))
+    torch.testing.assert_close(looked, model.bert.encode(tokens, real, segment_BT=segment), atol=1e-5, rtol=1e-5)
     weights = recorder.tensors["blocks.1.self_attention.weights"][0]
     torch.testing.assert_close(weights.sum(-1), torch.ones(3, 2, 7))
     assert weights[1, :, :, 3:].abs().max() == 0

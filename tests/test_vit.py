@@ -125,7 +125,7 @@ def test_looking_changes_nothing_and_shows_all(positions: str) -> None:
     model = ViT(SIZES.model_copy(update={"positions": positions}), 3)
     images = torch.randn(2, 3, 12, 12)
     recorder = Recorder(["blocks.*.self_attention.weights"])
-    torch.testing.assert_close(model(images, PassContext(recorder=recorder)), model(images), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model(images, ctx=PassContext(recorder=recorder)), model(images), atol=1e-5, rtol=1e-5)
     weights = torch.stack([recorder.tensors[f"blocks.{n}.self_attention.weights"][0] for n in range(2)])
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 4, 10))
     torch.testing.assert_close(rollout(weights).sum(-1), torch.ones(2, 10))

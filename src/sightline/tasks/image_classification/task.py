@@ -151,7 +151,7 @@ class ImageTask(PlainTask):
 
     def loss(self, batch: ImageBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Cross-entropy (nats) summed over the images, and how many those are."""
-        logits_BC = self.model(batch.images_BCYX, PassContext(generator)).float()
+        logits_BC = self.model(batch.images_BCYX, ctx=PassContext(generator)).float()
         smoothing = self.settings.label_smoothing
         loss = F.cross_entropy(logits_BC, batch.targets_B, reduction="sum", label_smoothing=smoothing)
         return loss, len(batch.targets_B), {}

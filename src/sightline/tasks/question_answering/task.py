@@ -91,9 +91,7 @@ class QuestionTask(PlainTask):
 
     def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """The mean of the cross-entropies of begin and end (nats), summed over the inputs; how many those are."""
-        model: Any = self.model
-        ctx = PassContext(generator=generator)
-        logits_NTC = model.outputs(model.read(batch.tokens_NT, batch.real_NT, ctx), ctx).float()
+        logits_NTC = self.model(batch.tokens_NT, batch.real_NT, ctx=PassContext(generator=generator)).float()
         loss = span_loss(logits_NTC, answerable(batch.tokens_NT, batch.real_NT), batch.targets_B)
         return loss, len(batch.targets_B), {}
 

@@ -123,12 +123,10 @@ class TaggingTask(PlainTask):
 
     def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Cross-entropy of the tags (nats) summed over the tokens that have one, and how many those are."""
-        model: Any = self.model
+        tagged_NT = batch.targets_B != UNTAGGED
+        targets_K = batch.targets_B[tagged_NT]
         ctx = PassContext(generator=generator)
-        features_NTD = model.read(batch.tokens_NT, batch.real_NT, ctx)
-        tagged = batch.targets_B != UNTAGGED
-        targets_K = batch.targets_B[tagged]
-        logits_KC = model.outputs(features_NTD[tagged], ctx).float()
+        logits_KC = self.model(batch.tokens_NT, batch.real_NT, chosen_NT=tagged_NT, ctx=ctx).float()
         return F.cross_entropy(logits_KC, targets_K, reduction="sum"), len(targets_K), {}
 
     def describe(self, batch: ExampleBatch) -> str:
