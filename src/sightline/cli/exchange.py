@@ -30,8 +30,8 @@ def export(
     """
     from sightline.interop.runs import export_run
 
-    written = export_run(run, target, to)
-    say(f"written: {target}, as {written}")
+    written, remark = export_run(run, target, to)
+    say(f"written: {target}, as {written}" + (f"; {remark}" if remark else ""))
 
 
 def import_(

@@ -20,6 +20,7 @@ from sightline.nn.modules import ModuleList
 from sightline.nn.norms import make_norm
 from sightline.nn.ops import Linear, linear_cross_entropy, project
 from sightline.nn.positions import PositionKind, add_positions, make_positional_encoding
+from sightline.nn.tables import LookupTable
 
 
 class BertSizes(BlockOptions, ModelSizes, frozen=True, extra="forbid"):
@@ -54,8 +55,8 @@ class Bert(nn.Module):
     def __init__(self, vocab_size: int, sizes: BertSizes) -> None:
         super().__init__()
         self.vocab_size, self.sizes = vocab_size, sizes
-        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.d_model))
-        self.segments = nn.Parameter(torch.empty(sizes.segments, sizes.d_model))
+        self.embedding = LookupTable(torch.empty(vocab_size, sizes.d_model))
+        self.segments = LookupTable(torch.empty(sizes.segments, sizes.d_model))
         self.positions = make_positional_encoding(sizes.positions, sizes.d_model, sizes.max_length)
         self.embedding_norm = make_norm(sizes.norm, sizes.d_model, sizes.norm_epsilon)
         self.blocks: ModuleList[Block] = ModuleList(Block(sizes, self.positions) for _ in range(sizes.num_layers))

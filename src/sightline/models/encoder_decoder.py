@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.ops import linear_cross_entropy, project
 from sightline.nn.state import State
+from sightline.nn.tables import LookupTable
 
 S = TypeVar("S", bound=State)
 
@@ -32,11 +33,11 @@ class NeuralEncoderDecoder(nn.Module, ABC, Generic[S]):
         super().__init__()
         if tied == "all" and source_vocab != target_vocab:
             raise ValueError(f'tied = "all" needs one vocabulary, not {source_vocab} and {target_vocab} tokens')
-        self.target_embedding = nn.Parameter(torch.randn(target_vocab, width) * scale)
+        self.target_embedding = LookupTable(torch.randn(target_vocab, width) * scale)
         self.source_embedding = self.target_embedding
         if tied != "all":
-            self.source_embedding = nn.Parameter(torch.randn(source_vocab, width) * scale)
-        self.output_weight = self.target_embedding
+            self.source_embedding = LookupTable(torch.randn(source_vocab, width) * scale)
+        self.output_weight: nn.Parameter = self.target_embedding
         if tied == "none":
             self.output_weight = nn.Parameter(torch.randn(target_vocab, width) * scale)
         self.output_bias = nn.Parameter(torch.zeros(target_vocab))

@@ -23,6 +23,7 @@ from sightline.nn.output import make_clusters
 from sightline.nn.padding import left_align, undo_left_align
 from sightline.nn.recurrent import HiddenState, RecurrentLayer, RecurrentOptions, make_cell
 from sightline.nn.state import TensorState
+from sightline.nn.tables import LookupTable
 
 
 class RecurrentSizes(RecurrentOptions, NeuralLanguageSizes, frozen=True, extra="forbid"):
@@ -71,8 +72,8 @@ class RecurrentLM(NeuralLanguageModel[RecurrentState]):
         super().__init__()
         self.vocab_size, self.sizes = vocab_size, sizes
         last = sizes.embedding_width if sizes.tied else sizes.width
-        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
-        self.output_weight = self.embedding
+        self.embedding = LookupTable(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
+        self.output_weight: nn.Parameter = self.embedding
         if not sizes.tied:
             self.output_weight = nn.Parameter(torch.empty(vocab_size, last).uniform_(-0.1, 0.1))
         self.output_bias = nn.Parameter(torch.zeros(vocab_size))

@@ -21,6 +21,7 @@ from sightline.nn.ops import Linear
 from sightline.nn.output import make_clusters
 from sightline.nn.padding import left_align, undo_left_align
 from sightline.nn.state import EOS, TensorState
+from sightline.nn.tables import LookupTable
 
 
 class WindowSizes(NeuralLanguageSizes, frozen=True, extra="forbid"):
@@ -60,10 +61,10 @@ class WindowLM(NeuralLanguageModel[WindowState]):
     def __init__(self, vocab_size: int, sizes: WindowSizes) -> None:
         super().__init__()
         self.vocab_size, self.sizes = vocab_size, sizes
-        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
+        self.embedding = LookupTable(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
         self.hidden = Linear(sizes.window * sizes.embedding_width, sizes.width)
         self.bridge = Linear(sizes.width, sizes.embedding_width, bias=False) if sizes.tied else None
-        self.output_weight = self.embedding
+        self.output_weight: nn.Parameter = self.embedding
         if not sizes.tied:
             self.output_weight = nn.Parameter(torch.empty(vocab_size, sizes.width).uniform_(-0.1, 0.1))
         self.output_bias = nn.Parameter(torch.zeros(vocab_size))

@@ -59,7 +59,7 @@ class Parent:
         """What a run directory keeps of its parent; None where it keeps nothing."""
         if not run.parent.exists():
             return None
-        found = storage.read_json(run.parent)
+        found = storage.read_json(run.path, run.parent.name)
         try:
             return cls(str(found["path"]), str(found["task"]), dict(found["model"]), dict(found["tokenizer"]))
         except (KeyError, TypeError, ValueError):
@@ -110,14 +110,16 @@ def initialise(spec: TaskSpec, settings: RunSettings, model: nn.Module) -> None:
     if path is None or spec.pretraining is None or settings.from_scratch:
         return
     run = Run(path)
-    run.verify()
     weights = run.read_weights()
+    prefix = spec_of(run).bodies[settings.model.kind]
     if spec.pretraining.whole:
-        _copy(weights, storage.persistent_tensors(model), run)
+        whole = storage.persistent_tensors(model)
+        if all(name.startswith(prefix) for name in weights):  # a body that came without heads; those stay new
+            whole = {name: tensor for name, tensor in whole.items() if name.startswith(prefix)}
+        _copy(weights, whole, run)
         return
     body = model.get_submodule("body")
     own = {plain: parameter for name, parameter in body.named_parameters() if (plain := plain_name(name))}
-    prefix = spec_of(run).bodies[settings.model.kind]
     _copy({name.removeprefix(prefix): one for name, one in weights.items() if name.startswith(prefix)}, own, run)
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from sightline.data.batches import DataPosition, iterate
-from sightline.data.documents import EncodedText, encode_text, read_pieces, split_documents
-from sightline.data.ticker import ENCODING, VOCABULARY, Ticker
+from sightline.data.documents import EncodedText, TextSource, encode_text, read_pieces, split_documents
+from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.windows import BlockOrder, StreamOrder, TextBatch, collate_windows, strided
 from sightline.errors import UsageError
@@ -22,13 +22,13 @@ from sightline.models.registry import AnyLanguageModel
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.predict.metrics import exponential
 from sightline.tasks.base import PlainTask
-from sightline.tasks.language.settings import SIDE, LanguageSettings, TextFiles
+from sightline.tasks.language.settings import METRICS, SIDE, LanguageSettings
 
 
 def train_tokenizers(settings: LanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training text."""
-    pieces = (text for files in settings.data.train for text, _ in read_pieces(files.text_source()))
-    pieces = Ticker(report, VOCABULARY).over(pieces)
+    pieces = (text for files in settings.data.train for text, _ in read_pieces(files))
+    pieces = ProgressReporter(report, VOCABULARY).over(pieces)
     return {SIDE: Tokenizer.train(pieces, **settings.tokenizer.model_dump())}
 
 
@@ -71,6 +71,7 @@ class LanguageTask(PlainTask):
     before it (truncated back-propagation through time); others read blocks in random order.
     """
 
+    metrics = METRICS
     settings: LanguageSettings
     model: AnyLanguageModel
 
@@ -101,7 +102,7 @@ class LanguageTask(PlainTask):
             yield after, batch.to(self.device)
             position = after
 
-    def size(self, batch: TextBatch) -> int:
+    def num_units(self, batch: TextBatch) -> int:
         """Tokens that are predicted."""
         return batch.num_tokens
 
@@ -118,12 +119,12 @@ class LanguageTask(PlainTask):
             part[batch.rows] = last.detach()
         return loss, batch.num_tokens, {}
 
-    def carried(self) -> dict[str, Tensor]:
+    def carried_state(self) -> dict[str, Tensor]:
         """The recurrent states after the latest batch, by number."""
         return {str(number): part for number, part in enumerate(self._carried)}
 
-    def carry(self, tensors: dict[str, Tensor]) -> None:
-        """Takes over what `carried` told."""
+    def load_carried_state(self, tensors: dict[str, Tensor]) -> None:
+        """Restores what `carried_state` gave."""
         self._carried[:] = [tensors[str(number)].to(self.device) for number in range(len(tensors))]
 
     def describe(self, batch: TextBatch) -> str:
@@ -141,15 +142,12 @@ class LanguageTask(PlainTask):
 def encode(
     settings: LanguageSettings,
     tokenizer: Tokenizer,
-    files: Sequence[TextFiles],
+    files: Sequence[TextSource],
     cache_dir: Path | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> EncodedText:
     """The text of these files as the run reads it."""
-    sources = [one.text_source() for one in files]
-    return encode_text(
-        sources, tokenizer, keep_empty=settings.data.keep_empty, cache_dir=cache_dir, progress=Ticker(report, ENCODING)
-    )
+    return encode_text(files, tokenizer, keep_empty=settings.data.keep_empty, cache_dir=cache_dir, report=report)
 
 
 def _loss_of(

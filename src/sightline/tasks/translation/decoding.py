@@ -17,8 +17,9 @@ from sightline.errors import UsageError
 from sightline.models.protocols import EncoderDecoder
 from sightline.nn.context import PassContext, Recorder
 from sightline.nn.state import State, pad_and_concatenate, select_rows
+from sightline.special_tokens import BOS_ID, EOS_ID, PAD_ID
 
-BOS, EOS, PAD = 1, 2, 0
+BOS, EOS, PAD = BOS_ID, EOS_ID, PAD_ID
 Ids = Sequence[int]
 S = TypeVar("S", bound=State)
 # a model whose state is its own business
