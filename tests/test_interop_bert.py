@@ -23,7 +23,7 @@ from transformers import (
 import sightline as package
 from sightline.errors import SightlineError
 from sightline.interop.bert import read_bert, write_bert
-from sightline.interop.model import ExchangedModel
+from sightline.tasks.exchange import ExchangedModel
 
 SHAPE: dict[str, Any] = {
     "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,

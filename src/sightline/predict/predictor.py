@@ -70,6 +70,10 @@ class Predictor(Generic[S]):
         (one,) = self.tokenizers.values()
         return one
 
+    def weights(self) -> dict[str, Tensor]:
+        """The model's parameters by name, low-rank adapters merged. Not copies."""
+        return {name: parameter.detach() for name, parameter in self.model.named_parameters()}
+
     @property
     def input_count(self) -> int:
         """How many inputs `reading` takes: texts, or images."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sightline.data.labelled import LabelledSource
 from sightline.tasks.classification.examples import encode_files, find_labels
+from sightline.tasks.classification.exchange import EXCHANGES, exchanged
 from sightline.tasks.classification.predictor import Classifier
 from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings
 from sightline.tasks.classification.task import ClassificationTask, figures, make_model, train_tokenizers
@@ -62,4 +63,6 @@ SPEC = TaskSpec(
         files=_files,
     ),
     pretraining=Pretraining(parents=(("language", "gpt"), ("masked_language", "bert")), bounded="max_tokens"),
+    exchanges=EXCHANGES,
+    exchanged=exchanged,
 )

@@ -1,8 +1,8 @@
-"""A model on its way between Sightline and another toolkit: the record that every format reads into and writes from."""
+"""A model on its way between Sightline and another toolkit: what formats read into and write from, and tasks make."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +15,14 @@ from sightline.models.vit import ViTSizes
 
 # What lies on a model's body, and so what it is used for; an "encoder" has nothing on it and is to be fine-tuned.
 Head = Literal[
-    "language", "masked_language", "encoder", "classification", "choice", "tagging", "question_answering", "images"
+    "next_token",
+    "masked_tokens",
+    "encoder",
+    "sequence_classes",
+    "choice",
+    "token_classes",
+    "answer_span",
+    "image_classes",
 ]
 Sizes = LanguageModelSizes | BertSizes | ViTSizes
 
@@ -57,3 +64,32 @@ class ExchangedModel:
         if self.tokenizer is None:
             raise ValueError(f"a model with head {self.head} reads text and needs a tokenizer")
         return self.tokenizer
+
+
+Values = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user says of a model and its directory does not: a classifier's form, how many texts to choose from."""
+
+    form: str = "single"
+    choices: int | None = None
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """How a model with one head becomes a run of a task.
+
+    Attributes:
+        title: what it is called on the card. values: what the configuration says beside model, tokenizer and training.
+    """
+
+    head: Head
+    title: str
+    values: Callable[[ExchangedModel, Asked], Values]
+
+
+def reading(model: ExchangedModel, **data: object) -> Values:
+    """The configuration of a model that reads as much at once as it can."""
+    return {"data": {"max_tokens": model.sizes.model_dump()["max_length"], **data}}
