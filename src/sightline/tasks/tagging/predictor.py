@@ -86,9 +86,9 @@ class Tagger(Predictor[TaggingSettings]):
             raise UsageError(f"text: {len(ids)} tokens; the model reads {self.settings.data.max_tokens} at once")
 
         def all_of(ids: Sequence[int], ctx: PassContext) -> torch.Tensor:
-            tokens_1T = torch.tensor([ids], device=self.model.head.weight.device)
-            features_1TD = self.model.read(tokens_1T, torch.ones_like(tokens_1T, dtype=torch.bool), ctx)
-            return log_probabilities(self.model.outputs(features_1TD)[0, 1:-1])
+            tokens_1T = torch.tensor([ids], device=self.model.device)
+            logits_1TC = self.model(tokens_1T, torch.ones_like(tokens_1T, dtype=torch.bool), ctx=ctx)
+            return log_probabilities(logits_1TC[0, 1:-1])
 
         best_T1 = all_of(ids, PassContext()).argmax(1, keepdim=True)
         tags = [self.settings.data.tags[number] for number in best_T1[:, 0].tolist()]
