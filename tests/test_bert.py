@@ -19,10 +19,8 @@ from sightline.data.batches import DataPosition
 from sightline.data.labelled import Examples, collate_examples
 from sightline.data.masking import (
     ALONE,
-    CLS,
     ELSEWHERE,
     FOLLOWS,
-    SEP,
     Masks,
     SegmentOrder,
     collate_masked,
@@ -30,12 +28,13 @@ from sightline.data.masking import (
 )
 from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_documents
 from sightline.data.tokenizer import Tokenizer
-from sightline.errors import SightlineError, UsageError
+from sightline.errors import SightlineError
 from sightline.interop.bert import HEADS, WEIGHTS
 from sightline.masked_language_model import MaskedLanguageModel
 from sightline.models import BertForPretraining, BertSizes
 from sightline.models.classifier import BertClassifier, Tuning
 from sightline.nn.forward import Forward
+from sightline.special_tokens import CLS_ID, SEP_ID
 from sightline.tasks.masked_language import (
     MaskedLanguageSettings,
     MaskedLanguageTask,
@@ -247,7 +246,7 @@ def test_masking(whole_words: bool) -> None:
     items = np.concatenate(SegmentOrder(held, 48, 4096, seed=1, pairs=True).epoch(0))
     batch = collate_masked(held.sentences.tokens, items, masks(whole_words), np.random.default_rng(0))
     chosen, seen, true = batch.chosen_BT.numpy(), batch.tokens_BT.numpy(), batch.targets_BT.numpy()
-    words = (true != CLS) & (true != SEP) & batch.real_BT.numpy()
+    words = (true != CLS_ID) & (true != SEP_ID) & batch.real_BT.numpy()
     assert not (chosen & ~words).any()
     assert chosen.any(1).all()
     assert abs(chosen.sum() / words.sum() - 0.15) < 0.01
@@ -260,7 +259,7 @@ def test_masking(whole_words: bool) -> None:
     assert apart != whole_words
     for row, (a, a_end, b, b_end, _) in enumerate(items[:20].tolist()):
         text = held.sentences.tokens
-        expected = [CLS, *text[a:a_end], SEP, *([*text[b:b_end], SEP] if b_end > b else [])]
+        expected = [CLS_ID, *text[a:a_end], SEP_ID, *([*text[b:b_end], SEP_ID] if b_end > b else [])]
         assert true[row][batch.real_BT[row].numpy()].tolist() == expected
         assert batch.segment_BT[row].sum() == (b_end - b + 1 if b_end > b else 0)
     parts = batch.split(3)
@@ -292,7 +291,7 @@ def test_documents_of_sentences(tmp_path: Path) -> None:
     (tmp_path / "refs").write_text("Ruth 1:1\n")
     with pytest.raises(SightlineError, match="has 1 lines, fewer than"):
         list(source.read_documents())
-    with pytest.raises(UsageError, match="groups"):
+    with pytest.raises(ValueError, match="groups"):
         SentenceSource(source=f"{tmp_path}/verses", documents="group", sentences="line")
 
 

@@ -245,7 +245,7 @@ def evaluate_tags(model: Tagger, name: str, files: TaggedSource) -> Figures:
 def evaluate_questions(model: QuestionAnswerer, name: str, files: QuestionSource) -> Figures:
     """Every question counts."""
     start = time.perf_counter()
-    questions = question_answering.read_all(model.settings, files.source)
+    questions = question_answering.read_all(model.settings, files)
     found = question_answering.measure(model.settings, model.model, model.tokenizer, questions)
     return Figures(name, len(questions), "questions", found, time.perf_counter() - start)
 

@@ -112,7 +112,7 @@ KINDS = {
         fine_tuning.taken_or(question_answering.train_tokenizers),
         question_answering.make_model,
         question_answering.QuestionTask,
-        lambda settings, tokenizers, files: question_answering.read_all(settings, files.source),
+        lambda settings, tokenizers, files: question_answering.read_all(settings, files),
         fine_tuning.adopt,
         fine_tuning.initialise,
     ),

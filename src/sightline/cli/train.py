@@ -151,8 +151,9 @@ def init(
         raise UsageError(f"{path}: is there already; choose another name, or remove it first")
     files: dict[str, Any] = {"source": source} | ({"target": target} if target else {})
     if task == "classification":
-        named = Path(source).suffix in (".jsonl", ".ndjson", ".json")
-        files |= {"texts": ["text"], "label": "label"} if named else {"texts": [0], "label": 1}
+        from sightline.data.labelled import suggest_columns
+
+        files |= suggest_columns(source)
     values: dict[str, Any] = {"data": {"train": [files], "validation": [files] if "language" in task else files}}
     values |= {"task": task} | ({"model": {"kind": model}} if model else {})
     values |= {"pretrained": pretrained} if pretrained else {}

@@ -33,6 +33,7 @@ from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
 from sightline.train.settings import TrainSettings
 
 SIDE = "text"  # the name of the one tokenizer
+_DISTINCT = 20  # classes in more than half of the records are a question from so many on
 Texts = Sequence[list[int]]  # tokens of each text of a record
 
 
@@ -212,10 +213,16 @@ def find_labels(settings: ClassificationSettings) -> tuple[str, ...]:
     """
     if settings.data.labels or settings.by_number:
         return settings.data.labels
-    found = sorted({label for _, label in read_training(settings)})
+    labels = [label for _, label in read_training(settings)]
+    found = sorted(set(labels))
     where = settings.data.train[0].source
     if len(found) < 2:
         raise DataError(f"{where}: {len(found)} different labels in the training records; a classifier needs two")
+    if len(found) > _DISTINCT and len(found) > len(labels) / 2:
+        raise DataError(
+            f"{where}: {len(found):,} different labels in {len(labels):,} records; column "
+            f"{settings.data.train[0].label!r} looks like text, so choose another"
+        )
     if len(found) > 1000:
         raise DataError(f"{where}: {len(found):,} different labels; set data.numbers, or choose another column")
     return tuple(found)
@@ -250,6 +257,8 @@ class ClassificationTask(PlainTask):
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
         texts = settings.data.train[0].source
+        for line in (line for source in settings.data.train for line in source.notices()):
+            report(line)
         self._train = encode(settings, self.tokenizers[SIDE], read_training(settings), texts, report)
         validation: Any = settings.data.validation
         self._validation = encode_files(settings, self.tokenizers[SIDE], validation, report)
@@ -305,6 +314,8 @@ def encode_files(
     report: Callable[[str], None] = lambda line: None,
 ) -> Examples:
     """The records of a file as examples; those that are too long are cut."""
+    for line in files.notices():
+        report(line)
     return encode(settings, tokenizer, read_labelled(files), files.source, report)
 
 
