@@ -18,7 +18,7 @@ Step = Callable[[Batch], float]
 def sightline(precision: str) -> Callable[[int], Step]:
     def make(threads: int) -> Step:
         from sightline.models import Transformer, TransformerSizes
-        from sightline.nn.forward import Forward
+        from sightline.nn.context import PassContext
         from sightline.nn.ops import linear_cross_entropy
         from sightline.train.machine import setup
         from sightline.train.optim import MasterOptimizer
@@ -39,7 +39,7 @@ def sightline(precision: str) -> Callable[[int], Step]:
             def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, int, dict[str, float]]:
                 features = self.model.features(
                     batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT,
-                    Forward(generator=generator),
+                    PassContext(generator=generator),
                 )  # fmt: skip
                 real = batch.target_mask_BT
                 loss, _ = linear_cross_entropy(
@@ -60,7 +60,7 @@ def sightline(precision: str) -> Callable[[int], Step]:
         generator = torch.Generator().manual_seed(1)
 
         def step(batch: Batch) -> float:
-            pieces = workers.gradients(batch, generator, optimizer.collect)
+            pieces = workers.gradients(batch, generator, optimizer.collect_gradients)
             optimizer.scale_and_clip(1.0 / batch.num_target_tokens, 1.0)
             optimizer.step(LEARNING_RATE)
             return float(sum(loss for loss, _, _ in pieces))

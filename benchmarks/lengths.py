@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sightline.evaluation import evaluate_pairs
+from sightline.runs.evaluation import evaluate_pairs
 from sightline.sight.pictures import curves_picture
+from sightline.tasks.translation.predictor import Translator
 from sightline.train.machine import setup
-from sightline.translator import Translator
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
         translator = Translator(path)
         sets = translator.settings.data.test
         name = options.set or next(iter(sets))
-        found = evaluate_pairs(translator, name, sets[name].pair_source(), translator.settings.search)
+        found = evaluate_pairs(translator, name, sets[name], translator.settings.search)
         title = Path(path).name
         curves[title] = [score for _, _, score in found.buckets]
         buckets = [f"{words}\n({count})" for words, count, _ in found.buckets]

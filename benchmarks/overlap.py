@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 
 from sightline.data.labelled import LabelledSource, read_labelled
-from sightline.tasks.metrics import correlations
+from sightline.predict.metrics import correlations
 
 
 def runs(text: str, length: int) -> set[str]:

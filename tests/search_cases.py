@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sightline.decode import Hypothesis, Search, SearchOptions, Sentence
-from sightline.decode.choosing import Stop
+from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest
 from sightline.decode.search import Step
+from sightline.decode.strategies import Stop
 
 
 def search(
@@ -25,8 +25,8 @@ def search(
 ) -> list[list[Hypothesis]]:
     """The n best of each sentence; `state` has a row for each, and `more` is for `Search`."""
     count = len(source_lengths)
-    sentences = [
-        Sentence(options.max_length(length), first, prefix, before, stop, seed)
+    requests = [
+        SearchRequest(options.max_length(length), first, prefix, before, stop, seed)
         for length, first, prefix, before, seed in zip(
             source_lengths,
             [bos_id] * count if isinstance(bos_id, int) else bos_id,
@@ -37,6 +37,6 @@ def search(
         )
     ]
     going = Search(step, options, **more)
-    going.add(sentences, state)
+    going.add(requests, state)
     going.run()
-    return [one.finished for one in sentences]
+    return [one.finished for one in requests]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,17 +31,15 @@ from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_do
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import SightlineError
 from sightline.interop.bert import HEADS, WEIGHTS
-from sightline.masked_language_model import MaskedLanguageModel
+from sightline.interop.weights import for_layers
 from sightline.models import BertForPretraining, BertSizes
 from sightline.models.classifier import BertClassifier, Tuning
-from sightline.nn.forward import Forward
+from sightline.nn.context import PassContext
+from sightline.sight.reading import look
 from sightline.special_tokens import CLS_ID, SEP_ID
-from sightline.tasks.masked_language import (
-    MaskedLanguageSettings,
-    MaskedLanguageTask,
-    make_model,
-    train_tokenizers,
-)
+from sightline.tasks.masked_language.predictor import MaskedLanguageModel
+from sightline.tasks.masked_language.settings import MaskedLanguageSettings
+from sightline.tasks.masked_language.task import MaskedLanguageTask, make_model, train_tokenizers
 
 SIZES = BertSizes(d_model=16, num_layers=2, num_heads=2, d_ff=32, max_length=24, dropout=0.0, attention_dropout=0.0)
 THEIRS = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
@@ -71,11 +70,10 @@ def random_of(theirs: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def take(body: torch.nn.Module, theirs: dict[str, torch.Tensor]) -> None:
-    for ours, names in WEIGHTS:
-        for number in range(2) if "#" in ours else (0,):
-            found = [theirs["bert." + name.replace("#", str(number))] for name in names]
-            body.get_parameter(ours.replace("#", str(number))).copy_(torch.cat(found))
-    body.get_parameter("embedding").copy_(theirs["bert.embeddings.word_embeddings.weight"])
+    for row in for_layers(WEIGHTS, 2):
+        # a tagger's and an answerer's lack the pooler
+        if not row.optional or row.theirs[0] in theirs:
+            body.get_parameter(row.ours).copy_(torch.cat([theirs[name] for name in row.theirs]))
 
 
 def batch_of_tokens() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -90,14 +88,13 @@ def test_outputs_are_those_of_transformers() -> None:
     ours = BertForPretraining(30, SIZES)
     take(ours.bert, found)
     with torch.no_grad():
-        for our, their in HEADS["masked_language"].names:
-            ours.get_parameter(our).copy_(found[their])
-        ours.output_bias.copy_(found["cls.predictions.bias"])
+        for row in HEADS["masked_language"].table:
+            ours.get_parameter(row.ours).copy_(found[row.theirs[0]])
     tokens, real, segment = batch_of_tokens()
     with torch.inference_mode():
         expected = theirs(tokens, attention_mask=real.long(), token_type_ids=segment)
         features = ours.bert.encode(tokens, real, segment)
-        logits, follows = ours.project(ours.masked(features)), ours.follows(features)
+        logits, follows = ours.project(ours.transform_masked(features)), ours.next_sentence_logits(features)
     torch.testing.assert_close(logits[real], expected.prediction_logits[real], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(follows, expected.seq_relationship_logits, atol=1e-4, rtol=1e-4)
 
@@ -138,17 +135,17 @@ def test_projecting_what_was_masked_is_projecting_all(variant: str) -> None:
     chosen = torch.zeros_like(real)
     chosen[0, 2] = chosen[1, 1] = chosen[2, 5] = True
     torch.testing.assert_close(
-        model.project(model.masked(features[chosen])), model.project(model.masked(features))[chosen]
+        model.project(model.transform_masked(features[chosen])), model.project(model.transform_masked(features))[chosen]
     )
 
 
 def test_what_is_recorded_changes_nothing() -> None:
-    from sightline.nn.forward import Recorder
+    from sightline.nn.context import Recorder
 
     model = make()
     tokens, real, segment = batch_of_tokens()
     recorder = Recorder(["blocks.*.self_attention.weights", "embedding"])
-    looked = model.bert.encode(tokens, real, segment, Forward(recorder=recorder))
+    looked = model.bert.encode(tokens, real, segment, PassContext(recorder=recorder))
     torch.testing.assert_close(looked, model.bert.encode(tokens, real, segment), atol=1e-5, rtol=1e-5)
     weights = recorder.tensors["blocks.1.self_attention.weights"][0]
     torch.testing.assert_close(weights.sum(-1), torch.ones(3, 2, 7))
@@ -327,7 +324,7 @@ def test_both_means_are_added_however_few_are_pairs(tmp_path: Path) -> None:
     for position, batch in task.batches(DataPosition(1)):
         _, count, extras = task.loss(batch, torch.Generator())
         losses, masked = losses + extras["next_sentence_loss"], masked + count
-        assert task.size(batch) == int(batch.real_BT.sum())
+        assert task.num_units(batch) == int(batch.real_BT.sum())
         if position.epoch == 6:
             break
     assert losses / masked == pytest.approx(np.log(2), rel=0.1)
@@ -348,8 +345,12 @@ def test_filling_in(bert: Path, capsys) -> None:
     model: Any = package.load(bert)
     filled = model.fill("dog [MASK] old dog [MASK]", top=3)
     assert [len(one) for one in filled.blanks] == [3, 3]
-    assert all(0 < one.probability <= 1 for blank in filled.blanks for one in blank)
-    assert filled.blanks[0][0].probability >= filled.blanks[0][1].probability
+    everything = model.fill("dog [MASK] old dog [MASK]", top=10_000)
+    specials = {"<pad>", "<s>", "</s>", "<unk>"}
+    for whole, best in zip(everything.blanks, filled.blanks, strict=True):
+        assert len({one.token for one in whole} - specials) == len(whole) == model.tokenizer.vocab_size - len(specials)
+        assert sum(one.probability for one in whole) == pytest.approx(1)
+        assert [one.probability for one in best] == sorted((one.probability for one in whole), reverse=True)[:3]
     assert filled.blanks[1][0].text == f"dog [MASK] old dog {filled.blanks[1][0].token}"
     own = [model.fill(f"{word} red {word}\n{word} old [MASK]").blanks[0][0].token for word in WORDS.values()]
     assert sum(one == word for one, word in zip(own, WORDS.values(), strict=True)) >= 4
@@ -383,7 +384,8 @@ def test_fine_tuning(weights: str, bert: Path, labelled_files, tmp_path: Path, c
     assert near < 0.2
     model: Any = after
     (one,) = model.predict([("red dog", "old dog")])
-    assert sum(one.probabilities.values()) == pytest.approx(1)
+    assert sorted(one.probabilities) == ["False", "True"]
+    assert look(model.reading("red dog", "old dog")).log_probabilities == pytest.approx([math.log(one.probability)])
 
 
 def test_one_document_is_measured_by_its_masked_words(bert: Path, tmp_path: Path, capsys) -> None:

@@ -15,8 +15,8 @@ from conftest import sightline
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 import sightline as package
-from sightline.calibration import best_temperature
-from sightline.tasks.metrics import calibration_error
+from sightline.predict.calibration import best_temperature
+from sightline.predict.metrics import calibration_error
 
 
 def test_the_error_is_torchmetrics() -> None:

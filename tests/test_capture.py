@@ -12,9 +12,9 @@ from conftest import WORDS
 
 import sightline as package
 from sightline.errors import UsageError
-from sightline.nn.forward import Forward
+from sightline.nn.context import PassContext
 from sightline.sight.reading import Reading, agreement, look, occlusion
-from sightline.tasks.translating import translate_ids
+from sightline.tasks.translation.decoding import translate_ids
 
 TEXT = "ein haus rot blau"
 ENGLISH = "a red house sees the dog"
@@ -46,7 +46,7 @@ KINDS = ("transformer", "seq2seq", "gpt", "recurrent", "window", "bert", "single
 def test_looking_changes_nothing(kind: str, readings: dict[str, Reading]) -> None:
     reading = readings[kind]
     with torch.inference_mode():
-        plain = reading.run(Forward())
+        plain = reading.run(PassContext())
     seen = look(reading)
     assert len(seen.log_probabilities) == len(reading.outputs) == len(plain)
     np.testing.assert_allclose(seen.log_probabilities, plain, atol=1e-5)
@@ -157,7 +157,7 @@ def test_an_n_gram_model_has_no_internals(language_runs: dict[str, Path]) -> Non
 def test_occlusion(kind: str, readings: dict[str, Reading]) -> None:
     reading = readings[kind]
     drops = occlusion(reading)
-    assert drops.shape == (len(reading.outputs), len(reading.sides[reading.read]))
+    assert drops.shape == (len(reading.outputs), len(reading.sides[reading.input_axis]))
     stays = np.array([reading.without(place) is None for place in range(drops.shape[1])])
     assert (np.isnan(drops) == stays).all()
     assert stays.any() == (kind not in ("gpt", "recurrent", "window"))  # ends, and tokens that are no text

@@ -26,7 +26,7 @@ from sightline.models import (
     WindowSizes,
     make_encoder_decoder,
 )
-from sightline.nn.forward import Forward, Recorder
+from sightline.nn.context import PassContext, Recorder
 from sightline.sight import measures
 from sightline.sight.reading import Look, Reading, Side, look
 
@@ -107,7 +107,7 @@ def test_captures_inside_each_other() -> None:
     # a pass that has a recorder of its own is seen by a capture, too
     recorder = Recorder(["output"])
     with package.capture(other, "embedding") as record:
-        other.encode(SOURCE, forward=Forward(recorder=recorder))
+        other.encode(SOURCE, ctx=PassContext(recorder=recorder))
     assert list(recorder.tensors) == ["output"]
     assert record.names == ["embedding"]
 
@@ -134,7 +134,7 @@ def looked(model: Any, tokens: int, *patterns: str) -> Look:
     """What is recorded of one pass over the first row."""
     side = Side.of(["x"] * tokens)
     return look(
-        Reading({"position": side}, lambda forward: model(forward).flatten()[:1], ("x",), None, "position", ""),  # pyright: ignore
+        Reading({"position": side}, lambda ctx: model(ctx).flatten()[:1], ("x",), None, "position", ""),  # pyright: ignore
         *patterns,
     )
 
@@ -143,7 +143,7 @@ def looked(model: Any, tokens: int, *patterns: str) -> Look:
 def test_the_stream_of_a_bert_begins_after_its_norm() -> None:
     model = Bert(VOCAB, BERT)
     torch.nn.init.normal_(model.embedding_norm.weight)
-    seen = looked(lambda forward: model.encode(SOURCE[:1], forward=forward), SOURCE.shape[1])
+    seen = looked(lambda ctx: model.encode(SOURCE[:1], ctx=ctx), SOURCE.shape[1])
     norms = measures.residual_norms(seen)
     assert list(norms) == ["embedding_norm", "blocks.0.residual", "blocks.1.residual"]
     entered = model.embedding_norm(seen["embedding"])
@@ -155,7 +155,7 @@ def test_the_stream_of_a_bert_begins_after_its_norm() -> None:
 def test_what_norms_meet() -> None:
     model = Bert(VOCAB, BERT)
     torch.nn.init.normal_(model.blocks[0].self_norm.weight)  # pyright: ignore
-    seen = looked(lambda forward: model.encode(SOURCE[:1], forward=forward), SOURCE.shape[1])
+    seen = looked(lambda ctx: model.encode(SOURCE[:1], ctx=ctx), SOURCE.shape[1])
     found = measures.norm_statistics(seen)
     assert list(found) == [f"blocks.{n}.{name}_norm_input" for n in range(2) for name in ("self", "feed_forward")]
     met, norm = found["blocks.0.self_norm_input"], model.blocks[0].self_norm
@@ -166,7 +166,7 @@ def test_what_norms_meet() -> None:
 @pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rotary"])
 def test_positions_have_a_name(positions: str) -> None:
     model = make_encoder_decoder(VOCAB, VOCAB, TransformerSizes(**SMALL, positions=positions))  # pyright: ignore
-    seen = looked(lambda forward: model.features(*BATCH, forward), SOURCE.shape[1])  # pyright: ignore
+    seen = looked(lambda ctx: model.features(*BATCH, ctx), SOURCE.shape[1])  # pyright: ignore
     assert ("encoder.positions" in seen.names) == (positions != "rotary")
     if positions == "learned":
         added: Any = model.positions.table
@@ -185,9 +185,9 @@ def test_the_lens_of_a_bert_norms_what_the_model_norms() -> None:
         model = BertForPretraining(VOCAB, BERT.model_copy(update={"pre_norm": True}))
 
     torch.nn.init.normal_(Model.model.bert.norm.weight)  # pyright: ignore
-    seen = looked(lambda forward: Model.model.bert.encode(SOURCE[:1], forward=forward), SOURCE.shape[1])
+    seen = looked(lambda ctx: Model.model.bert.encode(SOURCE[:1], ctx=ctx), SOURCE.shape[1])
     lens = measures.logit_lens(Model(), seen)
-    said = Model.model.project(Model.model.masked(seen["output"]))[:, 1:].softmax(-1).max(-1)
+    said = Model.model.project(Model.model.transform_masked(seen["output"]))[:, 1:].softmax(-1).max(-1)
     np.testing.assert_allclose(lens.probabilities[-1], said.values, rtol=1e-4)
     assert lens.tokens[-1] == [str(one + 1) for one in said.indices.tolist()]
 
@@ -197,7 +197,7 @@ def test_the_belt_needs_no_neighbour() -> None:
     """A decoder starts from a cell that is no zero; backwards the cell before stands to the right."""
     model: Any = make_encoder_decoder(VOCAB, VOCAB, SIZES["seq2seq"])
     one = tuple(part[:1] for part in BATCH)
-    seen = looked(lambda forward: model.features(*one, forward), SOURCE.shape[1])
+    seen = looked(lambda ctx: model.features(*one, ctx), SOURCE.shape[1])
     start = model.start(*one[:2]).hidden
     for layer, before, order in (
         ("decoder.layers.0", start[0][1], slice(None)),
@@ -207,5 +207,5 @@ def test_the_belt_needs_no_neighbour() -> None:
     ):
         forget, cell = (seen[f"{layer}.{name}"].numpy()[order] for name in ("forget_gate", "cell_state"))
         kept = forget * np.concatenate([before.numpy(), cell[:-1]])
-        belt = measures.conveyor(seen, layer)["kept |f·c|"][order]
+        belt = measures.cell_state_flow(seen, layer)["kept |f·c|"][order]
         np.testing.assert_allclose(belt, np.abs(kept).mean(1), atol=1e-6)

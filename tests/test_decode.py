@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from search_cases import search
 from torch import Tensor
 
-from sightline.decode import Hypothesis, Search, SearchOptions, Sentence, log_probabilities
-from sightline.decode.choosing import Beam
-from sightline.decode.probabilities import discouraged, filtered
+from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
+from sightline.decode.probabilities import filter_probabilities, penalize_repetitions
+from sightline.decode.strategies import BeamSearch
 from sightline.errors import UsageError
 
 PAD, BOS, EOS = 0, 1, 2
@@ -24,22 +24,22 @@ WORDS = (3, 4, 5)
 
 
 @dataclass(frozen=True)
-class Past:
+class KeyValueCache:
     """A row's sentence and the tokens it was fed."""
 
     fed: Tensor
 
-    def reorder(self, index: Tensor) -> Past:
-        return Past(self.fed[index])
+    def reorder(self, index: Tensor) -> KeyValueCache:
+        return KeyValueCache(self.fed[index])
 
-    def join(self, other: Past) -> Past:
+    def concatenate(self, other: KeyValueCache) -> KeyValueCache:
         # the sentence stays in the first column, and the newest token in the last
         wide = max(one.fed.shape[1] for one in (self, other))
         parts = [
             torch.cat([fed[:, :1], fed.new_zeros(len(fed), wide - fed.shape[1]), fed[:, 1:]], 1)
             for fed in (self.fed, other.fed)
         ]
-        return Past(torch.cat(parts))
+        return KeyValueCache(torch.cat(parts))
 
 
 class Chain:
@@ -50,13 +50,13 @@ class Chain:
         self.table = torch.randn(sentences, VOCAB, VOCAB, VOCAB, generator=generator) * sharpness
         self.rows: list[int] = []
 
-    def start(self, sentences: list[int]) -> Past:
-        return Past(torch.tensor(sentences)[:, None])
+    def start(self, sentences: list[int]) -> KeyValueCache:
+        return KeyValueCache(torch.tensor(sentences)[:, None])
 
-    def step(self, tokens: Tensor, past: Past) -> tuple[Tensor, Past]:
+    def step(self, tokens: Tensor, past: KeyValueCache) -> tuple[Tensor, KeyValueCache]:
         self.rows.append(len(tokens))
         before = past.fed[:, -1] * (past.fed.shape[1] > 1)
-        return self.table[past.fed[:, 0], before, tokens], Past(torch.cat([past.fed, tokens[:, None]], 1))
+        return self.table[past.fed[:, 0], before, tokens], KeyValueCache(torch.cat([past.fed, tokens[:, None]], 1))
 
     def token_log_probabilities(self, sentence: int, tokens: tuple[int, ...]) -> list[float]:
         each, before, last = [], 0, BOS
@@ -111,7 +111,7 @@ def test_early_stop_changes_nothing(seed: int, penalty: str, beam: int) -> None:
     chain, chosen = Chain(seed), options(beam=beam, length_penalty=penalty, max_length_offset=8)
     stopped = run(chain, chosen)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Beam, "over", lambda self, sentence, best, options: False)
+        patch.setattr(BeamSearch, "is_finished", lambda self, request, best, options: False)
         assert run(chain, chosen) == stopped
 
 
@@ -193,13 +193,13 @@ def test_coverage_penalty_reranks_and_needs_attention() -> None:
 
 def test_filters_of_sampling() -> None:
     log_p = torch.tensor([[0.5, 0.25, 0.15, 0.1]]).log()
-    assert filtered(log_p, options(top_k=2))[0].tolist() == pytest.approx([2 / 3, 1 / 3, 0, 0])
-    assert filtered(log_p, options(top_p=0.7))[0].tolist() == pytest.approx([2 / 3, 1 / 3, 0, 0])
-    assert filtered(log_p, options(top_p=0.01))[0].tolist() == [1, 0, 0, 0]
-    assert filtered(log_p, options(min_p=0.3))[0].tolist() == pytest.approx([5 / 9, 2.5 / 9, 1.5 / 9, 0])
+    assert filter_probabilities(log_p, options(top_k=2))[0].tolist() == pytest.approx([2 / 3, 1 / 3, 0, 0])
+    assert filter_probabilities(log_p, options(top_p=0.7))[0].tolist() == pytest.approx([2 / 3, 1 / 3, 0, 0])
+    assert filter_probabilities(log_p, options(top_p=0.01))[0].tolist() == [1, 0, 0, 0]
+    assert filter_probabilities(log_p, options(min_p=0.3))[0].tolist() == pytest.approx([5 / 9, 2.5 / 9, 1.5 / 9, 0])
     squared = [0.25, 0.0625, 0.0225, 0.01]
     expected = [p / sum(squared) for p in squared]
-    assert filtered(log_p, options(temperature=0.5))[0].tolist() == pytest.approx(expected)
+    assert filter_probabilities(log_p, options(temperature=0.5))[0].tolist() == pytest.approx(expected)
 
 
 def test_samples_follow_the_models_distribution() -> None:
@@ -235,9 +235,9 @@ def test_stop_ends_a_hypothesis_and_keeps_its_last_token() -> None:
 
 def test_repetition_penalty_by_hand() -> None:
     logits = torch.tensor([[2.0, -1.0, 4.0, 0.5]])
-    found = discouraged(logits, torch.tensor([[2, 1, 2, -1]]), 2.0)
+    found = penalize_repetitions(logits, torch.tensor([[2, 1, 2, -1]]), 2.0)
     assert found.tolist() == [[2.0, -2.0, 2.0, 0.5]]
-    assert discouraged(logits, torch.tensor([[0]]), 1.0) is logits
+    assert penalize_repetitions(logits, torch.tensor([[0]]), 1.0) is logits
 
 
 def test_repetition_penalty_counts_what_was_read() -> None:
@@ -249,7 +249,11 @@ def test_repetition_penalty_counts_what_was_read() -> None:
 
 def test_steps_show_what_is_being_written() -> None:
     chain, chosen = Chain(3), options(beam=1, max_length_offset=9)
-    search_one, sentence, shown = Search(chain.step, chosen, eos_id=EOS, forbidden=(PAD, BOS)), Sentence(9, BOS), []
+    search_one, sentence, shown = (
+        Search(chain.step, chosen, eos_id=EOS, forbidden=(PAD, BOS)),
+        SearchRequest(9, BOS),
+        [],
+    )
     search_one.add([sentence], chain.start([1]))
     while not search_one.advance():
         shown.append(search_one.written(sentence).tolist())
@@ -272,8 +276,8 @@ def test_sentences_that_join_and_leave_change_nothing_for_the_others(
     chain, chosen = Chain(seed, sentences=4), options(repetition_penalty=repetition_penalty, **changes)
     lengths, prefixes = [9, 5, 12, 30], [[], [3, 4], [5], [3, 3, 3, 3, 3, 3]]
 
-    def sentence(number: int) -> Sentence:
-        return Sentence(lengths[number], BOS, prefixes[number], [3], seed=number)
+    def sentence(number: int) -> SearchRequest:
+        return SearchRequest(lengths[number], BOS, prefixes[number], [3], seed=number)
 
     def alone(number: int) -> list[Hypothesis]:
         search_one, one = Search(chain.step, chosen, eos_id=EOS, forbidden=(PAD, BOS)), sentence(number)
@@ -288,13 +292,13 @@ def test_sentences_that_join_and_leave_change_nothing_for_the_others(
     sentences = [sentence(number) for number in range(3)]
     for number, wait in enumerate(waits):
         for _ in range(wait):
-            if together.sentences:
+            if together.requests:
                 over += together.advance()
-        if number == 2 and guest in together.sentences:
+        if number == 2 and guest in together.requests:
             together.remove(guest)
         together.add([sentences[number]], chain.start([number]))
         assert together.written(sentences[number]).tolist() == []
-    while together.sentences:
+    while together.requests:
         over += together.advance()
     assert {id(one) for one in over} >= {id(one) for one in sentences}
     for number, one in enumerate(sentences):

@@ -19,8 +19,8 @@ from test_language_models import VOCAB, make
 import sightline as package
 from sightline.decode import SearchOptions
 from sightline.errors import UsageError
-from sightline.tasks.generating import score_ids
-from sightline.training import KINDS
+from sightline.runs.training import KINDS
+from sightline.tasks.language.decoding import score_ids
 
 NEURAL = [name for name in LANGUAGE_MODELS if name != "ngram"]
 
@@ -151,7 +151,7 @@ def test_a_metric_that_there_is_not(language_file, config_file, labelled_files, 
 
 def test_every_metric_is_measured(language_file, config_file, labelled_files, tmp_path: Path) -> None:
     from sightline import config
-    from sightline.training import build, prepare, schema
+    from sightline.runs.training import build, prepare, schema
 
     for number, file in enumerate((language_file, config_file, labelled_files["single"], labelled_files["similarity"])):
         where, text = config.read(str(file))

@@ -25,8 +25,16 @@ from sightline.models import (
     WindowSizes,
     make_language_model,
 )
-from sightline.nn.forward import Forward, Recorder
-from sightline.tasks.generating import admit, generate_ids, open_search, read, score_ids, stepping, to_search
+from sightline.nn.context import PassContext, Recorder
+from sightline.tasks.language.decoding import (
+    generate_ids,
+    make_request,
+    new_search,
+    prefill,
+    prefill_state,
+    score_ids,
+    step_function,
+)
 
 VOCAB = 12
 GPT_SIZES = {"d_model": 16, "num_layers": 2, "num_heads": 4, "d_ff": 24, "max_length": 20}
@@ -124,9 +132,9 @@ def test_the_same_text_however_it_is_searched(name: str, strategy: str) -> None:
     together = generate_ids(model, PROMPTS, options)
     alone = [generate_ids(model, [prompt], options)[0] for prompt in PROMPTS]
     longer = [prompt for prompt in PROMPTS if len(prompt) > 1]
-    left = open_search(model, options)
-    sentences = [to_search(prompt, options) for prompt in longer]
-    admit(left, model, sentences, left=True)
+    left = new_search(model, options)
+    sentences = [make_request(prompt, options) for prompt in longer]
+    prefill(left, model, sentences, left=True)
     left.run()
     tokens = [[one.tokens for one in found] for found in together]
     assert tokens == [[one.tokens for one in found] for found in alone]
@@ -140,24 +148,28 @@ def test_the_same_text_however_it_is_searched(name: str, strategy: str) -> None:
 def test_joined_states_go_on_as_they_would_alone(name: str) -> None:
     """Rows that have read more or less, or nothing yet; one leaves, one comes, and one fills its context."""
     model = make(name)
-    step = stepping(model)
+    step = step_function(model)
     rows = [[2, 5, 6, 7, 8, 4, 3, 3, 9, 10, 11, 4, 5, 6, 6, 7, 8, 9, 4, 3], [5], [4, 9, 11], [3, 3, 7, 5, 5]]
-    state = read(model, rows[:1]).join(read(model, [[]])).join(read(model, rows[2:3]))
+    state = (
+        prefill_state(model, rows[:1])
+        .concatenate(prefill_state(model, [[]]))
+        .concatenate(prefill_state(model, rows[2:3]))
+    )
     told = []
     for token in (5, 8):
         found, state = step(torch.tensor([token] * 3), state)
         told.append(found)
-    state = state.reorder(torch.tensor([2, 1])).join(read(model, rows[3:]))
+    state = state.reorder(torch.tensor([2, 1])).concatenate(prefill_state(model, rows[3:]))
     found, _ = step(torch.tensor([6, 6, 6]), state)
 
     def alone(ids: list[int]) -> Tensor:
-        state = read(model, [[]])
+        state = prefill_state(model, [[]])
         for token in ids:
             found, state = step(torch.tensor([token]), state)
         return found[0]
 
     close = partial(torch.testing.assert_close, atol=2e-5, rtol=1e-4)
-    if model.context is None:
+    if model.context_length is None:
         close(told[1][0], alone([*rows[0], 5, 8]))
     close(told[1][1], alone([5, 8]))
     close(told[0][2], alone([*rows[2], 5]))
@@ -271,7 +283,7 @@ def test_variational_dropout_drops_the_same_units_at_every_step() -> None:
     sizes = RecurrentSizes(**RECURRENT_SIZES, variational=True, input_dropout=0.5, dropout=0.0)  # pyright: ignore
     model = RecurrentLM(VOCAB, sizes)
     x = torch.ones(3, 5, 8)
-    dropped = model._dropout(x, 0.5, Forward(generator=torch.Generator().manual_seed(0)))
+    dropped = model._dropout(x, 0.5, PassContext(generator=torch.Generator().manual_seed(0)))
     assert (dropped == dropped[:, :1]).all()
     assert set(dropped.unique().tolist()) == {0.0, 2.0}
     assert (dropped[0] != dropped[1]).any()
@@ -282,15 +294,15 @@ def test_weight_dropout_changes_training_passes_alone() -> None:
     model = RecurrentLM(VOCAB, sizes)
     tokens = torch.tensor([[3, 4, 5]])
 
-    def features(forward: Forward) -> Tensor:
-        return model.decode(tokens, model.start(1), forward)[0]
+    def features(ctx: PassContext) -> Tensor:
+        return model.decode(tokens, model.start(1), ctx)[0]
 
-    assert torch.equal(features(Forward()), features(Forward()))
-    trained = [features(Forward(generator=torch.Generator().manual_seed(seed))) for seed in (1, 1, 2)]
+    assert torch.equal(features(PassContext()), features(PassContext()))
+    trained = [features(PassContext(generator=torch.Generator().manual_seed(seed))) for seed in (1, 1, 2)]
     assert torch.equal(trained[0], trained[1])
     assert not torch.equal(trained[0], trained[2])
     # the first step starts from zeros, where the matrix from state to state tells nothing yet in the first layer
-    assert not torch.equal(trained[0][:, -1], features(Forward())[:, -1])
+    assert not torch.equal(trained[0][:, -1], features(PassContext())[:, -1])
 
 
 @pytest.mark.parametrize("name", ["gpt-2", "recurrent-lstm-tanh", "recurrent-gru-tanh"])
@@ -298,7 +310,7 @@ def test_weight_dropout_changes_training_passes_alone() -> None:
 def test_looking_inside_changes_nothing(name: str) -> None:
     model, tokens = make(name), torch.tensor([[2, 5, 6, 3, 9]])
     recorder = Recorder(["*"])
-    seen, _ = model.decode(tokens, model.start(1), Forward(recorder=recorder))
+    seen, _ = model.decode(tokens, model.start(1), PassContext(recorder=recorder))
     torch.testing.assert_close(seen, model.decode(tokens, model.start(1))[0], atol=1e-5, rtol=1e-4)
     expected = {"gpt-2": "blocks.1.self_attention.weights", "recurrent-lstm-tanh": "layers.1.forget_gate"}
     assert expected.get(name, "layers.0.reset_gate") in recorder.tensors

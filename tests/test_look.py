@@ -72,7 +72,7 @@ def test_names_and_choices(kinds: dict[str, Path], tmp_path: Path, capsys) -> No
     words = ["look", kinds["transformer"], TEXT]
     refused = {
         "did you mean \"attention\"": ["--what", "atention"],
-        ".svg or .png": ["--picture", tmp_path / "x.bmp"],
+        ".svg, .png or .pdf, a page .html": ["--picture", tmp_path / "x.bmp"],
         "no attention \"decoder.0.cros_attention\"": ["--site", "decoder.0.cros_attention"],
         "has 2 heads": ["--site", "decoder.0.cross_attention:2"],
         "positions is of the whole model": ["--site", "x", "--what", "positions"],
@@ -187,16 +187,16 @@ def test_a_head_that_is_taken_out(runs: dict[str, Path]) -> None:
     site = heads.Site("decoder.0.cross_attention.weights", 1)
     found = heads.effect(reading, site)
     with torch.no_grad():
-        before = float(reading.run(heads.Forward()).sum())
+        before = float(reading.run(heads.PassContext()).sum())
         output = model.model.decoder[0].cross_attention.output
         output.weight[:, 8:] = 0
-        assert before - float(reading.run(heads.Forward()).sum()) == pytest.approx(found, abs=1e-4)
+        assert before - float(reading.run(heads.PassContext()).sum()) == pytest.approx(found, abs=1e-4)
 
 
 def test_an_lstms_belt(language_runs: dict[str, Path]) -> None:
     model: Any = package.load(language_runs["recurrent"])
     seen = look(model.reading("a red house sees"))
-    belt = measures.conveyor(seen, "layers.0")
+    belt = measures.cell_state_flow(seen, "layers.0")
     name = "layers.0.{}".format
     forget, cell = seen[name("forget_gate")], seen[name("cell_state")]
     kept = torch.cat([torch.zeros(1, cell.shape[1]), forget[1:] * cell[:-1]])
@@ -221,10 +221,10 @@ def test_gradients_by_finite_differences(language_runs: dict[str, Path]) -> None
     with torch.no_grad():
         direction = torch.randn(model.model.embedding.shape[1])
         direction *= step / direction.norm()
-        plain = reading.run(heads.Forward())
+        plain = reading.run(heads.PassContext())
         token = model.tokenizer.encode("a red house sees")[-2]
         model.model.embedding[token] += direction
-        changed = reading.run(heads.Forward())
+        changed = reading.run(heads.PassContext())
     assert abs(float(changed[0] - plain[0])) < 10 * step
 
 

@@ -45,7 +45,7 @@ def test_what_always_stays_is_not_compared(runs: dict[str, Path], capsys) -> Non
 
 def of_outputs(model: Any, *texts: Any) -> tuple[np.ndarray | None, Any]:
     seen = look(model.reading(*texts), "*.weights")
-    return heads.of_outputs(seen, heads.usual(seen)), seen
+    return heads.output_weights(seen, heads.default_site(seen)), seen
 
 
 def test_which_rows_say_the_outputs(kinds: dict[str, Path], classifiers: dict[str, Path]) -> None:
@@ -54,7 +54,7 @@ def test_which_rows_say_the_outputs(kinds: dict[str, Path], classifiers: dict[st
     rows, seen = of_outputs(load(kinds["bert"]), "red [MASK] house [MASK]")
     places = [place for place, token in enumerate(seen.reading.sides["position"].tokens) if token == "[MASK]"]
     assert rows is not None
-    np.testing.assert_array_equal(rows, heads.weights_of(seen, heads.usual(seen))[places])
+    np.testing.assert_array_equal(rows, heads.weights_of(seen, heads.default_site(seen))[places])
     for kind, texts, place in (
         ("classifier", ("red dog", "old dog"), None),
         ("vit", load(kinds["vit"]).example(), 0),
@@ -67,7 +67,7 @@ def test_which_rows_say_the_outputs(kinds: dict[str, Path], classifiers: dict[st
         if place is None:
             place = 0 if model.settings.model.kind == "bert" else -1
         assert rows is not None
-        whole = heads.weights_of(seen, heads.usual(seen))[place]
+        whole = heads.weights_of(seen, heads.default_site(seen))[place]
         np.testing.assert_array_equal(rows, whole.reshape(rows.shape))
         how = agreement(rows, occlusion(seen.reading), causal=seen.reading.causal)
         assert np.isnan(how) or abs(how) <= 1
@@ -78,9 +78,9 @@ def test_an_encoder_says_no_outputs(runs: dict[str, Path]) -> None:
     model: Any = package.load(runs["transformer"])
     seen = look(model.reading("ein haus", target="a house"), "*.weights")
     assert len(seen.reading.sides["source"]) == len(seen.reading.outputs)
-    assert heads.of_outputs(seen, heads.find(seen, "encoder.0.self_attention")) is None
-    assert heads.of_outputs(seen, heads.find(seen, "decoder.0.self_attention")) is None
-    assert heads.of_outputs(seen, heads.find(seen, "decoder.0.cross_attention:1")) is not None
+    assert heads.output_weights(seen, heads.find(seen, "encoder.0.self_attention")) is None
+    assert heads.output_weights(seen, heads.find(seen, "decoder.0.self_attention")) is None
+    assert heads.output_weights(seen, heads.find(seen, "decoder.0.cross_attention:1")) is not None
 
 
 def test_a_choice_is_as_long_as_itself(classifiers: dict[str, Path]) -> None:

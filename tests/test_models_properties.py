@@ -24,7 +24,7 @@ from model_cases import (
 from model_cases import one_thread as one_thread
 
 from sightline.models import Seq2SeqSizes, TransformerSizes
-from sightline.nn.forward import Forward, Recorder
+from sightline.nn.context import PassContext, Recorder
 from sightline.nn.ops import linear_cross_entropy
 
 Sizes = Seq2SeqSizes | TransformerSizes
@@ -63,15 +63,15 @@ def test_joined_states_go_on_as_they_would_alone(sizes: Sizes) -> None:
         return state
 
     steps = {3: 1, 0: 3, 2: 0}
-    state = alone(3, 1).join(alone(0, 3))
-    state = state.join(alone(2, 0))
+    state = alone(3, 1).concatenate(alone(0, 3))
+    state = state.concatenate(alone(2, 0))
     rows, position = torch.tensor(list(steps)), torch.tensor(list(steps.values()))
     for _ in range(2):
         found, state = model.step(TARGET[rows, position], state)
         close(found, expected[rows, position])
         position = position + 1
     keep = torch.tensor([0, 2])  # the row that was furthest leaves; another takes its place
-    state = state.reorder(keep).join(alone(1, 1))
+    state = state.reorder(keep).concatenate(alone(1, 1))
     rows, position = torch.cat([rows[keep], torch.tensor([1])]), torch.cat([position[keep], torch.tensor([1])])
     found, _ = model.step(TARGET[rows, position], state)
     close(found, expected[rows, position])
@@ -81,7 +81,7 @@ def test_joined_states_go_on_as_they_would_alone(sizes: Sizes) -> None:
 def test_recording_changes_nothing_and_weights_are_distributions(sizes: Sizes) -> None:
     model, recorder = make(sizes), Recorder(["*"])
     features = model.features(*BATCH)
-    close(model.features(*BATCH, forward=Forward(recorder=recorder)), features)
+    close(model.features(*BATCH, ctx=PassContext(recorder=recorder)), features)
     attentions = {key: torch.cat(one, -2) for key, one in recorder.tensors.items() if key.endswith(".weights")}
     if sizes.kind == "transformer":
         kinds = [f"{side}.{n}.{kind}" for side, n, kind in _attentions(sizes)]
@@ -129,7 +129,7 @@ def test_randomness_comes_from_the_generator_alone(sizes: Sizes) -> None:
 
     def training_pass(seed: int) -> torch.Tensor:
         model.load_state_dict(state)
-        return model.features(*BATCH, forward=Forward(torch.Generator().manual_seed(seed)))
+        return model.features(*BATCH, ctx=PassContext(torch.Generator().manual_seed(seed)))
 
     assert torch.equal(model.features(*BATCH), model.features(*BATCH))
     before = torch.get_rng_state()
@@ -143,7 +143,7 @@ def test_randomness_comes_from_the_generator_alone(sizes: Sizes) -> None:
 @every_model
 def test_every_weight_learns(sizes: Sizes) -> None:
     model = make(sizes)
-    features = model.features(*BATCH, forward=Forward(torch.Generator().manual_seed(0)))[TARGET_MASK]
+    features = model.features(*BATCH, ctx=PassContext(torch.Generator().manual_seed(0)))[TARGET_MASK]
     loss, _ = linear_cross_entropy(features, model.output_weight, model.output_bias, TARGET[TARGET_MASK], 0.1)
     loss.backward()
     for key, parameter in model.named_parameters():

@@ -19,9 +19,9 @@ from sightline.models import (
 )
 from sightline.models.seq2seq import Seq2SeqState
 from sightline.nn.attention import Dot
-from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.context import INFERENCE, PassContext
+from sightline.nn.decoder_attention import BahdanauAttention, LuongAttention
 from sightline.nn.ops import linear_cross_entropy
-from sightline.nn.wiring import Bahdanau, Luong
 
 SMALL = {"d_model": 8, "num_layers": 1, "num_heads": 2, "d_ff": 12}
 
@@ -129,7 +129,7 @@ def test_scheduled_sampling_at_rate_one_feeds_the_best_guess(rest: dict[str, Any
         step_logits, state = model.step(token, state)
         expected.append(step_logits)
         token = step_logits.argmax(-1)
-    features = model.features(*BATCH, forward=Forward(torch.Generator().manual_seed(0)))
+    features = model.features(*BATCH, ctx=PassContext(torch.Generator().manual_seed(0)))
     close(model.project(features), torch.stack(expected, 1))
     assert not torch.allclose(logits(model), torch.stack(expected, 1), atol=1e-3)
 
@@ -139,7 +139,7 @@ def test_scheduled_sampling_is_for_training_only_and_at_its_rate() -> None:
     assert torch.equal(logits(some), logits(never))
     batch = [tensor.repeat(250, 1) for tensor in BATCH]
     second = [  # the second step was fed the guess or the reference
-        model.features(*batch, forward=Forward(torch.Generator().manual_seed(0)))[:, 1]
+        model.features(*batch, ctx=PassContext(torch.Generator().manual_seed(0)))[:, 1]
         for model in (always, some, never)
     ]
     differ = (second[0] - second[2]).abs().amax(-1) > 1e-3
@@ -160,22 +160,24 @@ def _state(hidden: list[float]) -> Seq2SeqState:
 
 def test_a_step_of_luong_by_hand() -> None:
     """The new state (1, 0) asks; h̃ = tanh(W [c; h]), here the sum of both."""
-    luong = Luong(Dot(), 2, 2)
+    luong = LuongAttention(Dot(), 2, 2)
     luong.readout.weight.data = torch.eye(2).repeat(1, 2)
-    feature = luong.after(torch.tensor([[[1.0, 0.0]]]), torch.zeros(1, 1, 2), [], _state([9.0, 9.0]), INFERENCE)
+    feature = luong.output_features(
+        torch.tensor([[[1.0, 0.0]]]), torch.zeros(1, 1, 2), [], _state([9.0, 9.0]), INFERENCE
+    )
     first, second = 1 / (1 + math.e), math.e / (1 + math.e)
     close(feature, torch.tensor([[[math.tanh(first + 1), math.tanh(second)]]]))
 
 
 def test_a_step_of_bahdanau_by_hand() -> None:
     """The previous state (1, 0) asks; the context enters the cell and, with the new state and the word, the readout."""
-    bahdanau = Bahdanau(Dot(), 2, 2)
+    bahdanau = BahdanauAttention(Dot(), 2, 2)
     bahdanau.readout.weight.data = torch.tensor([[1.0, 0, 0, 0, 0, 0], [0.0, 0, 0, 1, 1, 10]])
     word, state = torch.tensor([[[0.2, 0.3]]]), _state([1.0, 0.0])
-    (context,) = bahdanau.before(word, state, INFERENCE)
+    (context,) = bahdanau.extra_inputs(word, state, INFERENCE)
     first, second = 1 / (1 + math.e), math.e / (1 + math.e)
     close(context, torch.tensor([[[first, second]]]))
-    feature = bahdanau.after(torch.tensor([[[0.5, 0.6]]]), word, [context], state, INFERENCE)
+    feature = bahdanau.output_features(torch.tensor([[[0.5, 0.6]]]), word, [context], state, INFERENCE)
     close(feature, torch.tensor([[[math.tanh(0.5), math.tanh(0.3 + first + 10 * second)]]]))
 
 
@@ -194,7 +196,7 @@ def test_rows_of_the_same_sentence_share_its_memory(kind: str) -> None:
     else:
         assert traded.source is state.source
         assert moved.source is not state.source
-    assert moved.sentence_B.tolist() == [2, 0, 2, 2]
+    assert moved.source_ids_B.tolist() == [2, 0, 2, 2]
     found, _ = model.step(TARGET[:, 1], traded)
     plain, _ = model.step(TARGET[:, 1][[1, 1, 3, 2]], state)
     full, _ = model.step(TARGET[:, 1], state.reorder(torch.tensor([1, 1, 3, 2])))

@@ -14,14 +14,14 @@ from sightline.nn.attention import (
     Additive,
     Dot,
     General,
-    Memory,
+    KeyValues,
     MultiHeadAttention,
     ScaledDot,
     _use_fused,
     attend,
     attention_weights,
 )
-from sightline.nn.forward import Forward, Recorder
+from sightline.nn.context import PassContext, Recorder
 from sightline.nn.masks import causal_mask, over_heads
 
 LN2, LN3 = math.log(2), math.log(3)  # tanh(ln 2) = 3/5, tanh(ln 3) = 4/5
@@ -81,7 +81,7 @@ def test_weights_and_context_by_hand(number: int) -> None:
     score, query, keys = _scores_with_energies_0_and_1()[number]
     recorder = Recorder(["*"])
     values = torch.tensor([[1.0, 0.0, 10.0], [0.0, 1.0, 20.0]])
-    context = attend(query, score.prepare(keys), values, score, forward=Forward(recorder=recorder))  # pyright: ignore
+    context = attend(query, score.prepare(keys), values, score, ctx=PassContext(recorder=recorder))  # pyright: ignore
     weights = torch.tensor([[1.0, math.e]]) / (1 + math.e)
     torch.testing.assert_close(recorder.tensors["energies"][0], torch.tensor([[0.0, 1.0]]))
     torch.testing.assert_close(recorder.tensors["weights"][0], weights)
@@ -127,7 +127,7 @@ def test_attend_agrees_with_the_fused_kernel(mask_name: str, queries: int) -> No
     expected = F.scaled_dot_product_attention(query, keys, values, mask)
     expected = torch.where(may.any(-1, keepdim=True), expected, 0.0)
     recorder = Recorder(["weights"])
-    recorded = attend(query, keys, values, ScaledDot(), mask, forward=Forward(recorder=recorder))
+    recorded = attend(query, keys, values, ScaledDot(), mask, ctx=PassContext(recorder=recorder))
     with torch.no_grad():
         unrecorded = attend(query, keys, values, ScaledDot(), mask)
     torch.testing.assert_close(recorded, expected, atol=1e-6, rtol=1e-5)
@@ -209,9 +209,9 @@ def test_gradients_in_float64(kind: str) -> None:
 
 def test_weights_are_recorded_before_dropout() -> None:
     recorder = Recorder(["weights"])
-    forward = Forward(torch.Generator().manual_seed(0), recorder)
+    ctx = PassContext(torch.Generator().manual_seed(0), recorder)
     query, values = torch.zeros(1, 1, 3, 4), torch.ones(1, 1, 8, 2)
-    context = attend(query, torch.zeros(1, 1, 8, 4), values, ScaledDot(), dropout=0.5, forward=forward)
+    context = attend(query, torch.zeros(1, 1, 8, 4), values, ScaledDot(), dropout=0.5, ctx=ctx)
     assert (recorder.tensors["weights"][0] == 1 / 8).all()
     assert not (context == 1).all()
     kept = context * 4  # each kept weight of 1/8 counts double
@@ -219,7 +219,7 @@ def test_weights_are_recorded_before_dropout() -> None:
 
 
 def test_memory_grows_and_is_reordered() -> None:
-    first = Memory(torch.arange(4.0).view(2, 1, 1, 2), torch.arange(2.0).view(2, 1, 1, 1))
+    first = KeyValues(torch.arange(4.0).view(2, 1, 1, 2), torch.arange(2.0).view(2, 1, 1, 1))
     both = first.append(first)
     assert both.keys.tolist() == [[[[0, 1], [0, 1]]], [[[2, 3], [2, 3]]]]
     assert both.values.shape == (2, 1, 2, 1)
@@ -238,9 +238,9 @@ def test_one_head_by_hand() -> None:
     attention.weight.data = torch.eye(4).repeat(3, 1)
     attention.output.weight.data = 10 * torch.eye(4)
     x = torch.tensor([[[0.0, 1.0, 0.0, 0.0], [2.0, 0.0, 0.0, 0.0]]])
-    output, memory = attention(x, causal_mask(2, 2))
+    output, keys_values = attention(x, causal_mask(2, 2))
     # query 2 · keys / √4: 0 and 2 → weights (1, e²) / (1 + e²)
     total = 1 + math.e**2
     expected = torch.tensor([[[0.0, 10.0, 0.0, 0.0], [20 * math.e**2 / total, 10 / total, 0.0, 0.0]]])
     torch.testing.assert_close(output, expected)
-    assert torch.equal(memory.keys[:, 0], x)
+    assert torch.equal(keys_values.keys[:, 0], x)

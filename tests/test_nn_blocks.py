@@ -8,10 +8,10 @@ import torch
 from model_cases import close
 from torch import Tensor, nn
 
-from sightline.nn.attention import Memory
+from sightline.nn.attention import KeyValues
 from sightline.nn.blocks import Block, BlockSizes, make_feed_forward
-from sightline.nn.forward import Forward, Recorder
-from sightline.nn.positions import Rotary
+from sightline.nn.context import PassContext, Recorder
+from sightline.nn.positions import RotaryEncoding
 
 SIZES = {"d_model": 8, "num_heads": 2, "d_ff": 12}
 
@@ -43,9 +43,9 @@ def test_swiglu_by_hand() -> None:
     assert not [name for name, _ in network.named_parameters() if "bias" in name]
 
 
-def _source(block: Block, source: Tensor) -> Memory:
+def _source(block: Block, source: Tensor) -> KeyValues:
     assert block.cross_attention is not None
-    return block.cross_attention.memory(source)
+    return block.cross_attention.project_keys_values(source)
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu", "swiglu"])
@@ -56,11 +56,11 @@ def test_where_dropout_falls(activation: str, monkeypatch: pytest.MonkeyPatch) -
         calls.append((tuple(x.shape), rate))
         return x
 
-    monkeypatch.setattr("sightline.nn.forward.dropout", noted)
+    monkeypatch.setattr("sightline.nn.context.dropout", noted)
     rates = {"dropout": 0.1, "attention_dropout": 0.2, "activation_dropout": 0.3}
     block = Block(BlockSizes(**SIZES, **rates, activation=activation), cross=True)  # pyright: ignore
     x, source = torch.randn(3, 4, 8), torch.randn(3, 5, 8)
-    block(x, None, source=_source(block, source), forward=Forward(torch.Generator()))
+    block(x, None, source=_source(block, source), ctx=PassContext(torch.Generator()))
     sublayer = ((3, 4, 8), 0.1)
     assert calls == [((3, 2, 4, 4), 0.2), sublayer, ((3, 2, 4, 5), 0.2), sublayer, ((3, 4, 12), 0.3), sublayer]
 
@@ -73,19 +73,22 @@ def test_residuals_and_norms(pre_norm: bool) -> None:
     block.feed_forward.outer.weight.data.zero_()
     x = torch.randn(3, 4, 8)
     recorder = Recorder(["residual"])
-    output, memory = block(x, None, forward=Forward(recorder=recorder))
+    output, keys_values = block(x, None, ctx=PassContext(recorder=recorder))
     normal = (x - x.mean(-1, keepdim=True)) / x.std(-1, keepdim=True, correction=0)
     torch.testing.assert_close(output, x if pre_norm else normal, atol=1e-4, rtol=1e-4)
     assert recorder.tensors["residual"][0].equal(output)
-    assert memory.keys.shape == (3, 2, 4, 4)
+    assert keys_values.keys.shape == (3, 2, 4, 4)
 
 
 def test_only_self_attention_is_rotated() -> None:
     torch.manual_seed(0)
-    plain, turned = (Block(BlockSizes(**SIZES), positions, cross=True) for positions in (None, Rotary()))  # pyright: ignore
+    plain, turned = (Block(BlockSizes(**SIZES), positions, cross=True) for positions in (None, RotaryEncoding()))  # pyright: ignore
     turned.load_state_dict(plain.state_dict())
     assert turned.cross_attention is not None
     x, source = torch.randn(3, 4, 8), torch.randn(3, 5, 8)
-    memory = _source(plain, source)
-    close(turned.cross_attention.cross(x, _source(turned, source), None), plain.cross_attention.cross(x, memory, None))  # pyright: ignore
-    assert not torch.allclose(turned(x, None, source=memory)[0], plain(x, None, source=memory)[0], atol=1e-3)
+    keys_values = _source(plain, source)
+    close(
+        turned.cross_attention.attend_to(x, _source(turned, source), None),
+        plain.cross_attention.attend_to(x, keys_values, None),
+    )  # pyright: ignore
+    assert not torch.allclose(turned(x, None, source=keys_values)[0], plain(x, None, source=keys_values)[0], atol=1e-3)

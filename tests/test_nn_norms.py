@@ -6,12 +6,12 @@ import pytest
 import torch
 from model_cases import one_thread as one_thread
 
-from sightline.nn.forward import Forward
+from sightline.nn.context import PassContext
 from sightline.nn.norms import EPSILON, NORMS, BatchNorm, LayerNorm, RMSNorm
 
 
-def _training() -> Forward:
-    return Forward(torch.Generator().manual_seed(0))
+def _training() -> PassContext:
+    return PassContext(torch.Generator().manual_seed(0))
 
 
 def test_layer_norm_by_hand() -> None:

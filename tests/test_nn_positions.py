@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from sightline.nn import positions
-from sightline.nn.positions import Learned, Positions, Rotary, Waves, make_positions, wave_table
+from sightline.nn.positions import (
+    LearnedEncoding,
+    PositionalEncoding,
+    RotaryEncoding,
+    WaveEncoding,
+    make_positional_encoding,
+    wave_table,
+)
 
 PI = math.pi
 
@@ -44,7 +51,7 @@ def test_an_odd_width_drops_the_last_column() -> None:
 
 @pytest.mark.parametrize("kind", ["sinusoidal", "triangle", "square"])
 def test_waves_are_added_from_the_offset_on_and_grow(kind: str) -> None:
-    waves, x = Waves(kind, 6), torch.randn(2, 3, 6)
+    waves, x = WaveEncoding(kind, 6), torch.randn(2, 3, 6)
     table = wave_table(kind, 1003, 6)
     torch.testing.assert_close(waves.embed(x), x + table[:3])
     torch.testing.assert_close(waves.embed(x, 255), x + table[255:258])
@@ -53,7 +60,7 @@ def test_waves_are_added_from_the_offset_on_and_grow(kind: str) -> None:
 
 
 def test_learned_positions_are_looked_up_and_end() -> None:
-    learned = Learned(5, 4)
+    learned = LearnedEncoding(5, 4)
     x = torch.randn(2, 3, 4)
     torch.testing.assert_close(learned.embed(x, 2), x + learned.table[2:5])
     with pytest.raises(ValueError, match="6 positions asked of a table of 5"):
@@ -65,7 +72,7 @@ def test_rotation_by_hand() -> None:
     x = torch.zeros(1, 2, 3, 4)
     x[:, 0, :, 0] = 1
     x[:, 1, :, 1] = 1
-    turned = Rotary().rotate(x)
+    turned = RotaryEncoding().rotate(x)
     torch.testing.assert_close(turned[0, 0], torch.tensor([[math.cos(p), 0, math.sin(p), 0] for p in range(3)]))
     slow = [[0, math.cos(p / 100), 0, math.sin(p / 100)] for p in range(3)]
     torch.testing.assert_close(turned[0, 1], torch.tensor(slow))
@@ -74,7 +81,7 @@ def test_rotation_by_hand() -> None:
 def test_rotated_products_depend_on_the_distance_only() -> None:
     torch.manual_seed(0)
     query, key = torch.randn(8).expand(1, 1, 40, 8), torch.randn(8).expand(1, 1, 40, 8)
-    products = (Rotary().rotate(query) @ Rotary().rotate(key).transpose(-2, -1))[0, 0]
+    products = (RotaryEncoding().rotate(query) @ RotaryEncoding().rotate(key).transpose(-2, -1))[0, 0]
     for distance in range(-39, 40):
         diagonal = products.diagonal(distance)
         torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal), atol=1e-5, rtol=1e-5)
@@ -84,32 +91,38 @@ def test_rotated_products_depend_on_the_distance_only() -> None:
 
 def test_rotation_keeps_lengths_and_follows_the_offset() -> None:
     x = torch.randn(2, 3, 300, 6)
-    turned = Rotary().rotate(x)
+    turned = RotaryEncoding().rotate(x)
     torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1))
-    torch.testing.assert_close(Rotary().rotate(x[:, :, 250:], 250), turned[:, :, 250:])
-    assert Rotary().rotate(x.bfloat16()).dtype == torch.bfloat16
+    torch.testing.assert_close(RotaryEncoding().rotate(x[:, :, 250:], 250), turned[:, :, 250:])
+    assert RotaryEncoding().rotate(x.bfloat16()).dtype == torch.bfloat16
 
 
 def test_tables_first_made_in_inference_mode_serve_training() -> None:
     positions._cached_rotation.cache_clear()
     positions._cached_table.cache_clear()
     with torch.inference_mode():
-        Rotary().rotate(torch.randn(1, 1, 3, 4))
-        Waves("sinusoidal", 4).embed(torch.randn(1, 3, 4))
+        RotaryEncoding().rotate(torch.randn(1, 1, 3, 4))
+        WaveEncoding("sinusoidal", 4).embed(torch.randn(1, 3, 4))
     x = torch.randn(1, 1, 3, 4, requires_grad=True)
-    (Rotary().rotate(x) * Waves("sinusoidal", 4).embed(x[0])).sum().backward()
+    (RotaryEncoding().rotate(x) * WaveEncoding("sinusoidal", 4).embed(x[0])).sum().backward()
     assert x.grad is not None
 
 
 @pytest.mark.parametrize(
     ("kind", "made"),
-    [("sinusoidal", Waves), ("triangle", Waves), ("square", Waves), ("learned", Learned), ("rotary", Rotary)],
+    [
+        ("sinusoidal", WaveEncoding),
+        ("triangle", WaveEncoding),
+        ("square", WaveEncoding),
+        ("learned", LearnedEncoding),
+        ("rotary", RotaryEncoding),
+    ],
 )
-def test_encodings_by_name(kind: str, made: type[Positions]) -> None:
-    assert type(make_positions(kind, 4, 8)) is made
+def test_encodings_by_name(kind: str, made: type[PositionalEncoding]) -> None:
+    assert type(make_positional_encoding(kind, 4, 8)) is made
 
 
 def test_no_positions_change_nothing() -> None:
-    none, x = make_positions("none", 4, 8), torch.randn(1, 2, 3, 4)
+    none, x = make_positional_encoding("none", 4, 8), torch.randn(1, 2, 3, 4)
     assert none.rotate(x, 5) is x
     assert none.embed(x[0], 5).equal(x[0])

@@ -17,7 +17,7 @@ from PIL import Image
 from playwright import sync_api
 from serving import Server, serving
 
-from sightline.loading import load
+from sightline.runs.loading import load
 
 CHROMIUM = os.environ.get("SIGHTLINE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(

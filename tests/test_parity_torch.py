@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from sightline.models import TransformerSizes
 from sightline.nn.attention import MultiHeadAttention
 from sightline.nn.blocks import Block
-from sightline.nn.forward import Forward, Recorder
+from sightline.nn.context import PassContext, Recorder
 from sightline.nn.masks import causal_mask, over_heads
 from sightline.nn.recurrent import RecurrentEncoder, make_cell
 
@@ -42,8 +42,8 @@ def test_recurrent_layers(kind: str, nonlinearity: str, directions: int, ragged:
         mine.data.copy_(theirs.data)
     lengths = LENGTHS if ragged else torch.full((4,), 6)
     x, real = torch.randn(4, 6, 5), torch.arange(6) < lengths[:, None]
-    forward = Forward(recorder=Recorder(["*"])) if recorded else Forward()
-    outputs, finals = encoder(x, lengths, forward)
+    ctx = PassContext(recorder=Recorder(["*"])) if recorded else PassContext()
+    outputs, finals = encoder(x, lengths, ctx)
     packed, last = other(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))
     expected, _ = pad_packed_sequence(packed, batch_first=True, total_length=6)
     close(outputs[real], expected[real])
@@ -78,7 +78,7 @@ def test_self_attention(mask_name: str) -> None:
         "padding": {"key_padding_mask": ~real},
     }[mask_name]
     recorder = Recorder(["weights"])
-    found, _ = mine(x, mask, forward=Forward(recorder=recorder))
+    found, _ = mine(x, mask, ctx=PassContext(recorder=recorder))
     expected, weights = theirs(x, x, x, average_attn_weights=False, **blocked)
     close(found, expected)
     close(mine(x, mask)[0], expected)
@@ -91,7 +91,7 @@ def test_cross_attention() -> None:
     _copy_attention(mine, theirs)
     x, source, real = torch.randn(4, 3, 12), torch.randn(4, 6, 12), torch.arange(6) < LENGTHS[:, None]
     expected, _ = theirs(x, source, source, key_padding_mask=~real)
-    close(mine.cross(x, mine.memory(source), over_heads(real)), expected)
+    close(mine.attend_to(x, mine.project_keys_values(source), over_heads(real)), expected)
 
 
 def test_values_of_another_width() -> None:

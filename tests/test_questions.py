@@ -35,10 +35,10 @@ from sightline.data.questions import (
 from sightline.data.tagged import repaired
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
-from sightline.tasks.question_answering import (
+from sightline.tasks.question_answering.settings import QuestionSettings
+from sightline.tasks.question_answering.spans import (
     Found,
     Inputs,
-    QuestionSettings,
     answerable,
     answers,
     inputs_of,
@@ -234,9 +234,9 @@ def test_a_long_text_takes_its_length() -> None:
     one = QuestionSettings.model_validate({"data": data, "model": SIZES.model_copy(update={"max_length": 384})})
     inputs = inputs_of(one, tokenizer, [("w1", context)])
     logits = [torch.randn(len(ids), 2) for ids in inputs.sequences]
-    start = time.monotonic()
+    start = time.process_time()
     answers(one, inputs, logits)
-    assert time.monotonic() - start < 3
+    assert time.process_time() - start < 3
 
 
 def test_any_right_answer_that_stands_in_the_text_is_learned() -> None:

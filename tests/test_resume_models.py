@@ -45,7 +45,7 @@ KINDS = {
 
 def start(config_file: Path, run: Path, kind: str) -> Any:
     context: Any = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch._dynamo", "sightline.training", "sightline.cli.train"])
+    context.set_forkserver_preload(["torch._dynamo", "sightline.runs.training", "sightline.cli.train"])
     words = ["train", str(config_file), "--run", str(run), *KINDS[kind], *SETTINGS]
     process = context.Process(target=main, args=(words,))
     process.start()

@@ -72,6 +72,6 @@ def test_sentences_of_ordinary_text(name: str) -> None:
 
 @pytest.mark.parametrize("piece", ["A. ", "Dr. ", "3. b ", "a b. ", "...", "no. ", "\n", "。"])
 def test_a_text_of_many_marks_takes_its_length(piece: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     split_sentences(piece * 100_000 + "x")
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10

@@ -12,7 +12,7 @@ from sightline.errors import UsageError
 from sightline.sight.pictures import attention_picture, curves_picture
 from sightline.sight.reading import Side
 from sightline.sight.terminal import attention_text
-from sightline.translator import Attention
+from sightline.tasks.translation.predictor import Attention
 
 
 def test_every_row_stands_under_its_columns_whatever_the_script() -> None:
@@ -50,7 +50,7 @@ def test_pictures_are_reproducible_and_refuse_other_kinds(tmp_path: Path) -> Non
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
     assert "나는" in (tmp_path / "one.svg").read_text(encoding="utf-8")
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(UsageError, match=r"\.svg or \.png"):
+    with pytest.raises(UsageError, match=r"\.svg, \.png or \.pdf"):
         attention_picture(np.eye(1), ["a"], ["b"], tmp_path / "one.jpg")
 
 

@@ -22,7 +22,7 @@ from sightline.data.text import StreamLines
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
 from sightline.models.classifier import BertTokenClassifier, Tuning
-from sightline.tasks.tagging import Pieces, cut
+from sightline.tasks.tagging.task import Pieces, cut
 
 
 @pytest.fixture(scope="module")
@@ -143,10 +143,12 @@ def test_repaired_tags_mark_the_same_spans() -> None:
 
 
 def test_a_taggers_tags_are_bio(tagger: Path, monkeypatch) -> None:
-    from sightline.tasks.tagging import Tagged
+    from sightline.tasks.tagging.task import Tagged
 
     model: Any = package.load(tagger)
-    monkeypatch.setattr("sightline.tagger.tag", lambda *_: Tagged([["O", "I-LC", "I-AN"]], Pieces([], [], []), []))
+    monkeypatch.setattr(
+        "sightline.tasks.tagging.predictor.tag", lambda *_: Tagged([["O", "I-LC", "I-AN"]], Pieces([], [], []), [])
+    )
     one = model.tag("a b c")
     assert one.tags == ("O", "B-LC", "B-AN")
     assert [span.kind for span in one.spans] == ["LC", "AN"]

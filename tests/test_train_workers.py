@@ -12,7 +12,7 @@ from sightline.data.encoded import EncodedPairs
 from sightline.models import make_encoder_decoder
 from sightline.models.seq2seq import Seq2SeqSizes
 from sightline.models.transformer import TransformerSizes
-from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.ops import linear_cross_entropy
 from sightline.train.optim import MasterOptimizer
 from sightline.train.workers import Workers, shared_copy
@@ -37,9 +37,9 @@ class Task:
         return Task(model, self.trains)
 
     def loss(self, batch: Any, generator: torch.Generator) -> Any:
-        forward = Forward(generator=generator) if self.trains else INFERENCE
+        ctx = PassContext(generator=generator) if self.trains else INFERENCE
         features = self.model.features(
-            batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT, forward
+            batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT, ctx
         )
         real = batch.target_mask_BT
         loss, _ = linear_cross_entropy(
@@ -63,7 +63,7 @@ def batch(rows: int = 7) -> Any:
 def gradients(task: Any, threads: int, given: Any) -> tuple[dict[str, torch.Tensor], int]:
     optimizer = MasterOptimizer(task.model, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0)
     with Workers(task, threads) as workers:
-        pieces = workers.gradients(given, torch.Generator().manual_seed(3), optimizer.collect)
+        pieces = workers.gradients(given, torch.Generator().manual_seed(3), optimizer.collect_gradients)
     found = {name: master.grad.clone() for name, master in optimizer.masters.items() if master.grad is not None}
     return found, sum(count for _, count, _ in pieces)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import torch
 from conftest import sightline
 from PIL import Image
+from sightline.interop.model import ExchangedModel, Pixels
 from transformers import AutoImageProcessor, ViTConfig, ViTForImageClassification, ViTImageProcessor
 
 import sightline as package
@@ -21,8 +23,9 @@ from sightline.data.images import ImageSource, read_images
 from sightline.data.pixels import fitted, open_image
 from sightline.errors import DataError, SightlineError, UsageError
 from sightline.interop.vit import write_vit
-from sightline.models.vit import ViT, ViTSizes, cut, rollout, waves
-from sightline.nn.forward import Forward, Recorder
+from sightline.models.vit import ViT, ViTSizes, patchify, rollout, waves
+from sightline.nn.context import PassContext, Recorder
+from sightline.sight.reading import look
 
 SIZES = ViTSizes(image_size=12, channels=3, patch_size=4, d_model=16, num_layers=2, num_heads=4, d_ff=24)
 
@@ -100,13 +103,15 @@ def test_what_cannot_come_or_go(vit: Path, tmp_path: Path, capsys) -> None:
         assert sightline("import", tmp_path / name, "--run", tmp_path / "run") == 1
         assert says in capsys.readouterr().err
     model = ViT(SIZES.model_copy(update={"positions": "sinusoidal"}), 2)
+    pixels = Pixels((0.5,), (0.5,), "crop")
+    sinusoidal = ExchangedModel("images", model.sizes, dict(model.named_parameters()), labels=("a",), pixels=pixels)
     with pytest.raises(UsageError, match=r"model\.positions"):
-        write_vit(tmp_path / "no", model.sizes, dict(model.named_parameters()), ("a", "b"), (0.5,), (0.5,), "crop")
+        write_vit(tmp_path / "no", sinusoidal)
 
 
 def test_patches_by_hand() -> None:
     image = torch.arange(32.0).view(1, 2, 4, 4)
-    first, second, third, _ = cut(image, 2)[0].tolist()
+    first, second, third, _ = patchify(image, 2)[0].tolist()
     assert first == [0, 1, 4, 5, 16, 17, 20, 21]
     assert second == [2, 3, 6, 7, 18, 19, 22, 23]
     assert third == [8, 9, 12, 13, 24, 25, 28, 29]
@@ -125,7 +130,7 @@ def test_looking_changes_nothing_and_shows_all(positions: str) -> None:
     model = ViT(SIZES.model_copy(update={"positions": positions}), 3)
     images = torch.randn(2, 3, 12, 12)
     recorder = Recorder(["blocks.*.self_attention.weights"])
-    torch.testing.assert_close(model(images, Forward(recorder=recorder)), model(images), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model(images, PassContext(recorder=recorder)), model(images), atol=1e-5, rtol=1e-5)
     weights = torch.stack([recorder.tensors[f"blocks.{n}.self_attention.weights"][0] for n in range(2)])
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 4, 10))
     torch.testing.assert_close(rollout(weights).sum(-1), torch.ones(2, 10))
@@ -351,7 +356,7 @@ def test_learning_and_looking(vit: Path, texts: Path, image_file: Path, tmp_path
     assert np.mean([one.label == str(label) for one, label in zip(told, labels, strict=True)]) > 0.9
     assert model.predict(images[0]).probabilities == pytest.approx(told[0].probabilities, abs=1e-5)
     assert model.predict([]) == []
-    assert sum(told[0].probabilities.values()) == pytest.approx(1)
+    assert look(model.reading(images[0])).log_probabilities == pytest.approx([math.log(told[0].probability)], abs=1e-4)
     for number in range(2):
         Image.fromarray(images[number]).save(tmp_path / f"{number}.png")
     assert sightline("classify", vit, tmp_path / "0.png", tmp_path / "1.png") == 0

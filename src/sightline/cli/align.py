@@ -58,8 +58,8 @@ def align(
     from sightline.errors import DataError, UsageError
     from sightline.sight import alignment
     from sightline.sight.heads import find as find_site
+    from sightline.tasks.translation.predictor import Translator
     from sightline.train.machine import setup
-    from sightline.translator import Translator
 
     setup(threads)
     if (source is None) != (target is None) or (gold and source is None):

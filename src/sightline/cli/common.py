@@ -59,8 +59,8 @@ def say_drawn(picture: str) -> None:
     from sightline.sight.pictures import hangul_font
 
     say(f"drawn to {picture}")
-    if picture.endswith(".png") and hangul_font() is None:
-        say("no installed font has Hangul, so the PNG may show boxes; an .svg shows it wherever it is viewed")
+    if not picture.endswith(".svg") and not picture.endswith(".html") and hangul_font() is None:
+        say("no installed font has Hangul, so the picture may show boxes; an .svg shows it wherever it is viewed")
 
 
 def print_json(value: Any, indent: int | None = None) -> None:

@@ -15,7 +15,7 @@ import typer
 from sightline.cli.common import say
 
 if TYPE_CHECKING:
-    from sightline.run import Run
+    from sightline.train.run_directory import Run
 
 SENTENCE = "나는 인공지능을 공부하는 학생입니다."
 # recipe → what the table calls it
@@ -37,10 +37,10 @@ def demo(
     sightline demo --folder my-runs --fresh
     """
     from sightline import config
-    from sightline.run import Run
-    from sightline.tasks.translation import TranslationSettings
+    from sightline.runs.training import train_run
+    from sightline.tasks.translation.settings import TranslationSettings
     from sightline.train.machine import setup
-    from sightline.training import train_run
+    from sightline.train.run_directory import Run
 
     paths = {recipe: Path(folder) / f"demo-{recipe.removesuffix('-ko-en')}" for recipe in MODELS}
     threads = setup()
@@ -161,13 +161,13 @@ def _table(trained: dict) -> None:
 
 
 def _parameters(path: Path) -> int:
-    from sightline.run import Run
+    from sightline.train.run_directory import Run
 
     return Run(path).parameters()
 
 
 def _examples(trained: dict) -> None:
-    from sightline.translator import Translator
+    from sightline.tasks.translation.predictor import Translator
 
     evaluation = next(iter(trained.values()))[2][0]
     sources, references = [SENTENCE, *evaluation.sources[:4]], ["", *evaluation.references[:4]]
@@ -184,7 +184,7 @@ def _examples(trained: dict) -> None:
 def _attention(path: Path, title: str) -> None:
     from sightline.sight.pictures import attention_picture
     from sightline.sight.terminal import attention_text
-    from sightline.translator import Translator
+    from sightline.tasks.translation.predictor import Translator
 
     looked = Translator(path).translate(SENTENCE, attention=True).attention
     if looked is None:

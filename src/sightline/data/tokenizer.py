@@ -111,6 +111,7 @@ class Tokenizer:
         self.composes = '"NFD"' in json.dumps(settings["normalizer"])
         self._prepends_mark = '"Prepend"' in json.dumps(settings["normalizer"])
         self.unk_id: int | None = backend.token_to_id(UNK)
+        self._added = frozenset(backend.get_added_tokens_decoder())
         self._longest_piece = self._longest(settings)
 
     @classmethod
@@ -206,6 +207,8 @@ class Tokenizer:
             raise UsageError(f"tokenizer: no token has id {token_id}; ids run from 0 to {self.vocab_size - 1}")
         if not self._byte_level or token_id <= self.eos_id:
             return unicodedata.normalize("NFC", piece) if self.composes else piece
+        if token_id in self._added or not vocabulary.BYTE_OF_CHAR.keys() >= set(piece):
+            return piece  # an added token is spelled in letters, not in bytes
         raw = bytes(vocabulary.BYTE_OF_CHAR[c] for c in piece)
         text = raw.decode("utf-8", errors="replace")
         if not text.isprintable() or "\ufffd" in text:

@@ -50,8 +50,8 @@ class SearchOptions(BaseModel):
             raise UsageError(f"{problem['loc'][0]}: {problem['msg'].lower()}, not {problem['input']!r}") from None
 
     @property
-    def rows(self) -> int:
-        """How many hypotheses of a sentence are written side by side."""
+    def num_hypotheses(self) -> int:
+        """How many hypotheses of a request are extended side by side."""
         return self.n_best if self.strategy == "sample" else self.beam
 
     def penalty(self, length: int) -> float:

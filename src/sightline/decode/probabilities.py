@@ -20,7 +20,7 @@ def softmax(logits: Tensor) -> Tensor:
     return torch.softmax(logits, -1, dtype=torch.float32)
 
 
-def discouraged(logits_BV: Tensor, before_BT: Tensor, penalty: float) -> Tensor:
+def penalize_repetitions(logits_BV: Tensor, before_BT: Tensor, penalty: float) -> Tensor:
     """Logits with those of the tokens in `before_BT` made less likely (Keskar et al. 2019, section 4.1).
 
     Positive ones are divided by `penalty`, negative ones multiplied. A negative id stands for no token.
@@ -33,7 +33,7 @@ def discouraged(logits_BV: Tensor, before_BT: Tensor, penalty: float) -> Tensor:
     return logits_BV.scatter(1, known_BT, torch.where(before_BT < 0, seen_BT, less_BT))
 
 
-def filtered(log_probability_BV: Tensor, options: SearchOptions) -> Tensor:
+def filter_probabilities(log_probability_BV: Tensor, options: SearchOptions) -> Tensor:
     """Probabilities (B, V) to draw from: tempered, then cut by top-k, top-p (Holtzman et al. 2020) and min-p.
 
     The likeliest token always stays; of equally likely ones at an edge the lower ids do.

@@ -1,6 +1,6 @@
 """Beam search, greedy search and sampling over any `step(tokens, state) -> (logits, state)`.
 
-Shapes: N sentences, K rows (hypotheses) a sentence, V vocabulary, t tokens so far.
+Shapes: N requests, K hypotheses of each, V vocabulary, t tokens so far.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sightline.decode.choosing import Beam, Sampler, Sentence
 from sightline.decode.options import Hypothesis, SearchOptions
-from sightline.decode.probabilities import discouraged, log_probabilities
+from sightline.decode.probabilities import log_probabilities, penalize_repetitions
+from sightline.decode.strategies import BeamSearch, Sampling, SearchRequest
 from sightline.errors import UsageError
 
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
@@ -23,11 +23,11 @@ Penalty = Callable[[Any], Tensor]
 
 
 class Search:
-    """Sentences that are searched together, step by step; others may join them, or leave, before any step.
+    """Requests that are searched together, step by step; others may be added, or removed, before any step.
 
     Beam search keeps the `beam` best unfinished hypotheses and, apart from them, the best finished ones. Each step
     looks at the 2 · beam best continuations: of the first `beam` those that end are finished, and the best `beam`
-    that do not end go on. A sentence ends only when no unfinished hypothesis can still enter its n best: ln p only
+    that do not end go on. A request ends only when no unfinished hypothesis can still enter its n best: ln p only
     falls as tokens are added, the length penalty is largest for the longest output, and the coverage penalty is never
     above 0, so ln p / penalty(longest) bounds every score that can come of a hypothesis. With no penalty the bound is
     ln p itself. The result is therefore the same as without stopping early. A beam of one is greedy search: it has
@@ -60,77 +60,75 @@ class Search:
             )
         self._step, self.options, self._eos_id, self._forbidden = step, options, eos_id, list(forbidden)
         self._coverage_penalty, self._device = coverage_penalty, device
-        self._width = options.rows
-        self._choose = Sampler(options) if options.strategy == "sample" else Beam()
+        self._width = options.num_hypotheses
+        self._choose = Sampling(options) if options.strategy == "sample" else BeamSearch()
         self._state: Any = None
-        self.sentences: list[Sentence] = []  # those that are not over
+        self.requests: list[SearchRequest] = []  # those that are not over
         # what each row has read and written, newest last, -1 before its beginning; and ln p of each token written
         self._tokens_NKt = torch.full((0, self._width, 1), -1)
         self._each_NKt = torch.zeros(0, self._width, 0)
         self._total_NK = torch.zeros(0, self._width)
-        self._read_NR = torch.full((0, 0), -1)
+        self._prompt_NR = torch.full((0, 0), -1)
 
     @torch.inference_mode()
-    def add(self, sentences: Sequence[Sentence], state: Any) -> None:
-        """More sentences, with the state before their first steps: one row each."""
-        if not sentences:
+    def add(self, requests: Sequence[SearchRequest], state: Any) -> None:
+        """Adds requests, with the state before their first steps: one row each."""
+        if not requests:
             return
-        count, width = len(sentences), self._width
+        count, width = len(requests), self._width
         state = state.reorder(torch.arange(count, device=self._device).repeat_interleave(width))
-        state = self._state.join(state) if self.sentences else state
-        first = torch.tensor([one.first for one in sentences])[:, None, None].expand(-1, width, -1)
+        state = self._state.concatenate(state) if self.requests else state
+        first = torch.tensor([one.first_token for one in requests])[:, None, None].expand(-1, width, -1)
         tokens_NKt = torch.cat([self._tokens_NKt, _wider(first, self._tokens_NKt.shape[2])])
         each_NKt = torch.cat([self._each_NKt, torch.zeros(count, width, self._each_NKt.shape[2])])
-        total_NK = torch.cat([self._total_NK, self._choose.start(sentences, width)])
-        read_NR = _padded([one.read for one in sentences])
-        columns = max(read_NR.shape[1], self._read_NR.shape[1])
-        read_NR = torch.cat([_wider(self._read_NR, columns), _wider(read_NR, columns)])
+        total_NK = torch.cat([self._total_NK, self._choose.start(requests, width)])
+        prompt_NR = _padded([one.prompt for one in requests])
+        columns = max(prompt_NR.shape[1], self._prompt_NR.shape[1])
+        prompt_NR = torch.cat([_wider(self._prompt_NR, columns), _wider(prompt_NR, columns)])
         # nothing is changed unless all of it can be
         self._state, self._tokens_NKt, self._each_NKt, self._total_NK = state, tokens_NKt, each_NKt, total_NK
-        self._read_NR, self.sentences = read_NR, [*self.sentences, *sentences]
+        self._prompt_NR, self.requests = prompt_NR, [*self.requests, *requests]
 
-    def remove(self, sentence: Sentence) -> None:
-        """Ends the search of a sentence before it is over."""
-        self._keep([n for n, one in enumerate(self.sentences) if one is not sentence])
+    def remove(self, request: SearchRequest) -> None:
+        """Ends a request before it is over."""
+        self._keep([n for n, one in enumerate(self.requests) if one is not request])
 
-    def written(self, sentence: Sentence) -> Tensor:
-        """What the best hypothesis of a sentence that is not over has written so far."""
-        n = self.sentences.index(sentence)
-        return self._tokens_NKt[n, 0, self._tokens_NKt.shape[2] - sentence.length :]
+    def written(self, request: SearchRequest) -> Tensor:
+        """What the best hypothesis of a request that is not over has written so far."""
+        n = self.requests.index(request)
+        return self._tokens_NKt[n, 0, self._tokens_NKt.shape[2] - request.length :]
 
     def run(self) -> None:
-        """Steps until every sentence is over."""
-        while self.sentences:
+        """Steps until every request is over."""
+        while self.requests:
             self.advance()
 
     @torch.inference_mode()
-    def advance(self) -> list[Sentence]:
-        """One step of every sentence; returns those that are over with it."""
-        options, width, sentences = self.options, self._width, self.sentences
+    def advance(self) -> list[SearchRequest]:
+        """One step of every request; returns those that are over with it."""
+        options, width, requests = self.options, self._width, self.requests
         tokens_NKt, each_NKt, total_NK = self._tokens_NKt, self._each_NKt, self._total_NK
         logits, self._state = self._step(tokens_NKt[:, :, -1].flatten().to(self._device), self._state)
         if options.repetition_penalty > 1:
             written_NKt = self._only_written(tokens_NKt)
-            before_NKR = torch.cat([self._read_NR[:, None].expand(-1, width, -1), written_NKt], -1)
-            logits = discouraged(logits.cpu(), before_NKR.flatten(0, 1), options.repetition_penalty)
+            before_NKR = torch.cat([self._prompt_NR[:, None].expand(-1, width, -1), written_NKt], -1)
+            logits = penalize_repetitions(logits.cpu(), before_NKR.flatten(0, 1), options.repetition_penalty)
         log_p = log_probabilities(logits).cpu()
         log_p[:, self._forbidden] = -math.inf
-        log_p = _force(log_p, sentences, width)
+        log_p = _force(log_p, requests, width)
         dead_NK = (log_p.amax(-1) == -math.inf).view_as(total_NK) & (total_NK > -math.inf)
         for n, k in dead_NK.nonzero().tolist():
-            sentences[n].stuck.append(self._hypothesis(sentences[n], tokens_NKt[n, k], each_NKt[n, k], 0.0, False))
-        rows_NC, ids_NC, log_p_NC = self._choose(
-            log_p.view(len(sentences), width, log_p.shape[-1]), total_NK, sentences
-        )
+            requests[n].dead_ends.append(self._hypothesis(requests[n], tokens_NKt[n, k], each_NKt[n, k], 0.0, False))
+        rows_NC, ids_NC, log_p_NC = self._choose(log_p.view(len(requests), width, log_p.shape[-1]), total_NK, requests)
         history_NCt = _with_newest(tokens_NKt, rows_NC, ids_NC)
         each_NCt = _with_newest(each_NKt, rows_NC, log_p_NC)
         total_NC = total_NK.gather(1, rows_NC) + log_p_NC
         coverage_NK = self._coverage()
-        for one in sentences:
+        for one in requests:
             one.length += 1
 
         ended_NC = ids_NC == self._eos_id
-        for n, one in enumerate(sentences):
+        for n, one in enumerate(requests):
             if one.stop is not None:
                 columns = history_NCt[n, :, -one.length - 1 :].tolist()
                 ended_NC[n] |= torch.tensor([one.stop(tokens) for tokens in columns])
@@ -139,12 +137,12 @@ class Search:
         for n, c in finished_NC.nonzero().tolist():
             if total_NC[n, c] > -math.inf:
                 extra = options.coverage_beta * float(coverage_NK[n, rows_NC[n, c]])
-                sentences[n].add(
-                    self._hypothesis(sentences[n], history_NCt[n, c], each_NCt[n, c], extra, True), options.n_best
+                requests[n].add(
+                    self._hypothesis(requests[n], history_NCt[n, c], each_NCt[n, c], extra, True), options.n_best
                 )
 
         # the best `width` that go on: a stable sort keeps the order of scores among them
-        going = self._choose.go_on(ended_NC, width)
+        going = self._choose.select_unfinished(ended_NC, width)
         rows_NK = rows_NC.gather(1, going)
         self._tokens_NKt, self._each_NKt = (
             x_NCt.gather(1, going[:, :, None].expand(-1, -1, x_NCt.shape[2])) for x_NCt in (history_NCt, each_NCt)
@@ -152,72 +150,72 @@ class Search:
         self._total_NK = total_NC.gather(1, going).masked_fill(ended_NC.gather(1, going), -math.inf)
         return self._end(rows_NK)
 
-    def _end(self, rows_NK: Tensor) -> list[Sentence]:
-        """Closes and returns the sentences that are over; the others go on from these rows of the state."""
+    def _end(self, rows_NK: Tensor) -> list[SearchRequest]:
+        """Closes and returns the requests that are over; the others go on from these rows of the state."""
         over, keep = [], []
         best = self._total_NK.amax(1).tolist()
-        for n, sentence in enumerate(self.sentences):
-            if sentence.length >= sentence.max_length or self._choose.over(sentence, best[n], self.options):
-                self._close(sentence, n)
-                over.append(sentence)
+        for n, request in enumerate(self.requests):
+            if request.length >= request.max_length or self._choose.is_finished(request, best[n], self.options):
+                self._close(request, n)
+                over.append(request)
             else:
                 keep.append(n)
         self._keep(keep, rows_NK)
         return over
 
     def _keep(self, keep: list[int], rows_NK: Tensor | None = None) -> None:
-        """Only these sentences go on, from the rows of the state that `rows_NK` names within each, or its own."""
+        """Only these requests go on, from the rows of the state that `rows_NK` names within each, or its own."""
         width = self._width
         kept = torch.tensor(keep, dtype=torch.int64)
-        own_NK = torch.arange(width).expand(len(self.sentences), -1) if rows_NK is None else rows_NK
+        own_NK = torch.arange(width).expand(len(self.requests), -1) if rows_NK is None else rows_NK
         index = (kept[:, None] * width + own_NK[kept]).flatten()
-        everything = len(keep) == len(self.sentences)
+        everything = len(keep) == len(self.requests)
         if keep and not (everything and bool((index == torch.arange(len(index))).all())):
             self._state = self._state.reorder(index.to(self._device))
         if everything:
             return
-        self.sentences = [self.sentences[n] for n in keep]
+        self.requests = [self.requests[n] for n in keep]
         self._state = self._state if keep else None
-        longest = max((one.length for one in self.sentences), default=0)
+        longest = max((one.length for one in self.requests), default=0)
         self._tokens_NKt = self._tokens_NKt[kept, :, self._tokens_NKt.shape[2] - longest - 1 :]
         self._each_NKt = self._each_NKt[kept, :, self._each_NKt.shape[2] - longest :]
-        most = max((len(one.read) for one in self.sentences), default=0)
+        most = max((len(one.prompt) for one in self.requests), default=0)
         self._total_NK = self._total_NK[kept]
-        self._read_NR = self._read_NR[kept, self._read_NR.shape[1] - most :]
+        self._prompt_NR = self._prompt_NR[kept, self._prompt_NR.shape[1] - most :]
 
     def _only_written(self, tokens_NKt: Tensor) -> Tensor:
         """The tokens without those that first steps read: -1 in their place."""
-        lengths_N = torch.tensor([one.length for one in self.sentences])
+        lengths_N = torch.tensor([one.length for one in self.requests])
         column_t = torch.arange(tokens_NKt.shape[2] - 1, -1, -1)
         return torch.where(column_t < lengths_N[:, None, None], tokens_NKt, -1)
 
     def _coverage(self) -> Tensor:
         """The coverage penalty of each row; zeros where there is none."""
         if not self.options.coverage_beta or self._coverage_penalty is None:
-            return torch.zeros(len(self.sentences), self._width)
-        return self._coverage_penalty(self._state).cpu().view(len(self.sentences), self._width)
+            return torch.zeros(len(self.requests), self._width)
+        return self._coverage_penalty(self._state).cpu().view(len(self.requests), self._width)
 
     def _hypothesis(
-        self, sentence: Sentence, tokens_t: Tensor, each_t: Tensor, extra: float, finished: bool
+        self, request: SearchRequest, tokens_t: Tensor, each_t: Tensor, extra: float, finished: bool
     ) -> Hypothesis:
         """Of what a row has written; without the end of sentence."""
-        each = each_t[each_t.shape[0] - sentence.length :].tolist()
-        tokens = tokens_t[tokens_t.shape[0] - sentence.length :].tolist()
+        each = each_t[each_t.shape[0] - request.length :].tolist()
+        tokens = tokens_t[tokens_t.shape[0] - request.length :].tolist()
         if tokens[-1:] == [self._eos_id]:
             tokens.pop()
         total = math.fsum(each)
         score = total / self.options.penalty(max(len(each), 1)) + extra
         return Hypothesis(tuple(tokens), score, total, tuple(each), finished)
 
-    def _close(self, sentence: Sentence, n: int) -> None:
-        """Fills the n best with unfinished hypotheses, below the finished ones: of the length limit, then stuck."""
+    def _close(self, request: SearchRequest, n: int) -> None:
+        """Fills the n best with unfinished hypotheses, below the finished ones: of the length limit, then dead ends."""
         total_K, most = self._total_NK[n], self.options.n_best
         for row in total_K.argsort(dim=0, descending=True, stable=True).tolist():
-            if len(sentence.finished) < most and total_K[row] > -math.inf:
+            if len(request.finished) < most and total_K[row] > -math.inf:
                 tokens_t, each_t = self._tokens_NKt[n, row], self._each_NKt[n, row]
-                sentence.finished.append(self._hypothesis(sentence, tokens_t, each_t, 0.0, False))
-        stuck = sorted(sentence.stuck, key=lambda one: -one.score)
-        sentence.finished += stuck[: most - len(sentence.finished)]
+                request.finished.append(self._hypothesis(request, tokens_t, each_t, 0.0, False))
+        dead_ends = sorted(request.dead_ends, key=lambda one: -one.score)
+        request.finished += dead_ends[: most - len(request.finished)]
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
@@ -237,11 +235,11 @@ def _with_newest(x_NKt: Tensor, rows_NC: Tensor, newest_NC: Tensor) -> Tensor:
     return torch.cat([history_NCt, newest_NC[:, :, None]], -1)
 
 
-def _force(log_p_RV: Tensor, sentences: Sequence[Sentence], width: int) -> Tensor:
-    """Rules out every token but the prefix's where a sentence still has one to write."""
-    for n, sentence in enumerate(sentences):
-        if sentence.length < len(sentence.prefix):
-            rows, token = slice(n * width, (n + 1) * width), sentence.prefix[sentence.length]
+def _force(log_p_RV: Tensor, requests: Sequence[SearchRequest], width: int) -> Tensor:
+    """Rules out every token but the prefix's where a request still has one to write."""
+    for n, request in enumerate(requests):
+        if request.length < len(request.prefix):
+            rows, token = slice(n * width, (n + 1) * width), request.prefix[request.length]
             forced = log_p_RV[rows, token].clone()
             log_p_RV[rows] = -math.inf
             log_p_RV[rows, token] = forced

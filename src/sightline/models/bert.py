@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from sightline.nn.blocks import ACTIVATIONS, Block, BlockSizes
-from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.masks import over_heads
 from sightline.nn.norms import NORMS
 from sightline.nn.ops import Linear, project
-from sightline.nn.positions import embedded, make_positions
+from sightline.nn.positions import add_positions, make_positional_encoding
+from sightline.nn.tables import LookupTable
 
 
 class BertSizes(BaseModel):
@@ -62,9 +63,9 @@ class Bert(nn.Module):
     def __init__(self, vocab_size: int, sizes: BertSizes) -> None:
         super().__init__()
         self.vocab_size, self.sizes = vocab_size, sizes
-        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.d_model))
-        self.segments = nn.Parameter(torch.empty(sizes.segments, sizes.d_model))
-        self.positions = make_positions(sizes.positions, sizes.d_model, sizes.max_length)
+        self.embedding = LookupTable(torch.empty(vocab_size, sizes.d_model))
+        self.segments = LookupTable(torch.empty(sizes.segments, sizes.d_model))
+        self.positions = make_positional_encoding(sizes.positions, sizes.d_model, sizes.max_length)
         self.embedding_norm = NORMS[sizes.norm](sizes.d_model, sizes.norm_epsilon)
         self.blocks = nn.ModuleList(Block(sizes.block(), self.positions) for _ in range(sizes.num_layers))
         # a pre-norm stack leaves its last residual sum unnormalised
@@ -82,7 +83,7 @@ class Bert(nn.Module):
         tokens_BT: Tensor,
         real_BT: Tensor | None = None,
         segment_BT: Tensor | None = None,
-        forward: Forward = INFERENCE,
+        ctx: PassContext = INFERENCE,
     ) -> Tensor:
         """Tokens → features (B, T, D).
 
@@ -90,19 +91,19 @@ class Bert(nn.Module):
             real_BT: which tokens are no padding, which stands on the right; features at padding mean nothing.
             segment_BT: which segment each token is of; all of the first by default.
         """
-        forward = forward.of(self).begin()
+        ctx = ctx.of(self).begin()
         x_BTD = F.embedding(tokens_BT, self.embedding)
         segment_BT = torch.zeros_like(tokens_BT) if segment_BT is None else segment_BT
-        x_BTD = embedded(self.positions, x_BTD + F.embedding(segment_BT, self.segments), forward)
-        x_BTD = self.embedding_norm(x_BTD, real_BT, forward)
-        forward.record("embedding_norm", x_BTD)
-        x_BTD = forward.dropout(x_BTD, self.sizes.dropout)
+        x_BTD = add_positions(self.positions, x_BTD + F.embedding(segment_BT, self.segments), ctx)
+        x_BTD = self.embedding_norm(x_BTD, real_BT, ctx)
+        ctx.record("embedding_norm", x_BTD)
+        x_BTD = ctx.dropout(x_BTD, self.sizes.dropout)
         mask = None if real_BT is None or bool(real_BT.all()) else over_heads(real_BT)
         for number, block in enumerate(self.blocks):
-            x_BTD, _ = block(x_BTD, mask, real_BT=real_BT, forward=forward.at("blocks").at(number))
+            x_BTD, _ = block(x_BTD, mask, real_BT=real_BT, ctx=ctx.at("blocks").at(number))
         if self.norm is not None:
-            x_BTD = self.norm(x_BTD, real_BT, forward)
-        forward.record("output", x_BTD)
+            x_BTD = self.norm(x_BTD, real_BT, ctx)
+        ctx.record("output", x_BTD)
         return x_BTD
 
     def pool(self, features_BTD: Tensor) -> Tensor:
@@ -130,15 +131,15 @@ class BertForPretraining(nn.Module):
         """The projection to the vocabulary (V, D), which is the embedding."""
         return self.bert.embedding
 
-    def masked(self, features_ND: Tensor) -> Tensor:
+    def transform_masked(self, features_ND: Tensor) -> Tensor:
         """Features at masked positions, made ready for the projection: norm(f(W h + b))."""
         return self.transform_norm(self.activation(self.transform(features_ND)))
 
     def project(self, masked_ND: Tensor) -> Tensor:
-        """What `masked` gave → logits (N, V)."""
+        """What `transform_masked` gave → logits (N, V)."""
         return project(masked_ND, self.output_weight, self.output_bias)
 
-    def follows(self, features_BTD: Tensor) -> Tensor:
+    def next_sentence_logits(self, features_BTD: Tensor) -> Tensor:
         """Features → logits (B, 2): the second segment follows the first, or is from elsewhere."""
         return self.next_sentence(self.bert.pool(features_BTD))
 

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from sightline.models.bert import Bert, BertSizes
 from sightline.models.gpt import GPT, GPTSizes
-from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.lora import adapt
 from sightline.nn.ops import Linear
 from sightline.nn.state import BOS, EOS
+from sightline.nn.tables import LookupTable
 
 
 class Tuning(BaseModel):
@@ -53,9 +54,9 @@ class _Classifier(nn.Module):
         if tuning.weights == "lora":
             adapt([block.get_submodule(name) for block in body.blocks for name in ADAPTED], tuning.rank, tuning.alpha)
 
-    def outputs(self, features_ND: Tensor, forward: Forward = INFERENCE) -> Tensor:
+    def outputs(self, features_ND: Tensor, ctx: PassContext = INFERENCE) -> Tensor:
         """What stands for each sequence → the head's outputs (N, C)."""
-        return self.head(forward.dropout(features_ND, self.tuning.head_dropout))
+        return self.head(ctx.dropout(features_ND, self.tuning.head_dropout))
 
 
 class GPTClassifier(_Classifier):
@@ -66,20 +67,20 @@ class GPTClassifier(_Classifier):
 
     def __init__(self, vocab_size: int, sizes: GPTSizes, outputs: int, tuning: Tuning) -> None:
         super().__init__(GPT(vocab_size, sizes), outputs, tuning)
-        self.special = nn.Parameter(torch.randn(3, sizes.d_model) * 0.02)
+        self.special = LookupTable(torch.randn(3, sizes.d_model) * 0.02)
 
     @staticmethod
-    def joined(parts: Sequence[list[int]], vocab_size: int) -> list[int]:
+    def build_inputs(parts: Sequence[list[int]], vocab_size: int) -> list[int]:
         """Start, the parts with delimiters between them, extract (Radford et al. 2018, figure 1)."""
         ids = [vocab_size]
         for number, part in enumerate(parts):
             ids += [vocab_size + 1] * (number > 0) + part
         return [*ids, vocab_size + 2]
 
-    def read(self, tokens_NT: Tensor, real_NT: Tensor, forward: Forward = INFERENCE) -> tuple[Tensor, Tensor]:
+    def read(self, tokens_NT: Tensor, real_NT: Tensor, ctx: PassContext = INFERENCE) -> tuple[Tensor, Tensor]:
         """Tokens → (features at every position (N, T, D), features at each row's last real token (N, D))."""
         state = self.body.start(len(tokens_NT))
-        features_NTD, _ = self.body.decode(tokens_NT, state, forward, real_BT=real_NT, more_KD=self.special)
+        features_NTD, _ = self.body.decode(tokens_NT, state, ctx, real_BT=real_NT, extra_embeddings_KD=self.special)
         last_N = real_NT.shape[1] - 1 - real_NT.flip(1).int().argmax(1)
         return features_NTD, features_NTD[torch.arange(len(last_N), device=last_N.device), last_N]
 
@@ -98,13 +99,13 @@ class BertClassifier(_Classifier):
         super().__init__(Bert(vocab_size + 1, sizes), outputs, tuning)
 
     @staticmethod
-    def joined(parts: Sequence[list[int]], vocab_size: int) -> list[int]:
+    def build_inputs(parts: Sequence[list[int]], vocab_size: int) -> list[int]:
         """[CLS], then each part and [SEP] (Devlin et al. 2019, figure 4)."""
         return [BOS, *(token for part in parts for token in (*part, EOS))]
 
-    def read(self, tokens_NT: Tensor, real_NT: Tensor, forward: Forward = INFERENCE) -> tuple[Tensor, Tensor]:
+    def read(self, tokens_NT: Tensor, real_NT: Tensor, ctx: PassContext = INFERENCE) -> tuple[Tensor, Tensor]:
         """Tokens → (features at every position (N, T, D), pooled features (N, D))."""
-        features_NTD = self.body.encode(tokens_NT, real_NT, segments(tokens_NT, self.body.sizes.segments), forward)
+        features_NTD = self.body.encode(tokens_NT, real_NT, segments(tokens_NT, self.body.sizes.segments), ctx)
         return features_NTD, self.body.pool(features_NTD)
 
 
@@ -114,9 +115,9 @@ class BertTokenClassifier(_Classifier):
     def __init__(self, vocab_size: int, sizes: BertSizes, outputs: int, tuning: Tuning) -> None:
         super().__init__(Bert(vocab_size + 1, sizes), outputs, tuning)
 
-    def read(self, tokens_NT: Tensor, real_NT: Tensor, forward: Forward = INFERENCE) -> Tensor:
+    def read(self, tokens_NT: Tensor, real_NT: Tensor, ctx: PassContext = INFERENCE) -> Tensor:
         """Tokens → features at every position (N, T, D)."""
-        return self.body.encode(tokens_NT, real_NT, segments(tokens_NT, self.body.sizes.segments), forward)
+        return self.body.encode(tokens_NT, real_NT, segments(tokens_NT, self.body.sizes.segments), ctx)
 
 
 def segments(tokens_NT: Tensor, count: int) -> Tensor:

@@ -13,15 +13,16 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from sightline.nn.attention import Memory
+from sightline.nn.attention import KeyValues
 from sightline.nn.blocks import Block, BlockSizes
-from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.cache import KeyValueCache
+from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.masks import causal_mask
 from sightline.nn.norms import NORMS
 from sightline.nn.output import make_clusters, output_logits, output_loss
-from sightline.nn.past import Past
-from sightline.nn.positions import Place, embedded, make_positions
+from sightline.nn.positions import PositionIds, add_positions, make_positional_encoding
 from sightline.nn.state import EOS
+from sightline.nn.tables import LookupTable
 
 NEVER = (0, 1)  # padding, beginning of sentence
 IMPOSSIBLE = -1e4  # a logit so low that its probability is 0, in any precision
@@ -77,13 +78,13 @@ class GPT(nn.Module):
     def __init__(self, vocab_size: int, sizes: GPTSizes) -> None:
         super().__init__()
         self.vocab_size, self.sizes = vocab_size, sizes
-        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.d_model))
+        self.embedding = LookupTable(torch.empty(vocab_size, sizes.d_model))
         self.output_weight = self.embedding if sizes.tied else nn.Parameter(torch.empty(vocab_size, sizes.d_model))
         self.clusters = make_clusters(sizes.d_model, sizes.cutoffs, vocab_size)
         # padding and beginning-of-sentence are never predicted: GPT-2 does not know them
         never_V = torch.zeros(vocab_size).index_fill(0, torch.tensor(NEVER), IMPOSSIBLE)
         self.register_buffer("never_V", never_V, persistent=False)
-        self.positions = make_positions(sizes.positions, sizes.d_model, sizes.max_length)
+        self.positions = make_positional_encoding(sizes.positions, sizes.d_model, sizes.max_length)
         self.blocks = nn.ModuleList(Block(sizes.block(), self.positions) for _ in range(sizes.num_layers))
         # a pre-norm stack leaves its last residual sum unnormalised
         self.norm = NORMS[sizes.norm](sizes.d_model, sizes.norm_epsilon) if sizes.pre_norm else None
@@ -103,7 +104,7 @@ class GPT(nn.Module):
         return self.never_V.to(self.output_weight.dtype)
 
     @property
-    def context(self) -> int:
+    def context_length(self) -> int:
         """The most tokens it can look at."""
         return self.sizes.max_length
 
@@ -112,44 +113,44 @@ class GPT(nn.Module):
         """Where its parameters are, and its states are to be."""
         return self.output_weight.device
 
-    def start(self, rows: int) -> Past:
+    def start(self, batch_size: int) -> KeyValueCache:
         """The state before the first token."""
         INFERENCE.of(self).begin()
-        return Past.empty(len(self.blocks), rows, self.device)
+        return KeyValueCache.empty(len(self.blocks), batch_size, self.device)
 
     def decode(
         self,
         tokens_BT: Tensor,
-        state: Past,
-        forward: Forward = INFERENCE,
+        state: KeyValueCache,
+        ctx: PassContext = INFERENCE,
         real_BT: Tensor | None = None,
         document_BT: Tensor | None = None,
-        more_KD: Tensor | None = None,
-    ) -> tuple[Tensor, Past]:
+        extra_embeddings_KD: Tensor | None = None,
+    ) -> tuple[Tensor, KeyValueCache]:
         """T more tokens → features (B, T, D) that predict each one's successor, and the state after them.
 
         Args:
             real_BT: which tokens are no padding, wherever it stands; features at padding mean nothing.
             document_BT: a number for each token's document: nothing is seen of another one, and each begins at
-                position 0. Without a past only.
+                position 0. Only with an empty cache.
             more_KD: embeddings of tokens beyond the vocabulary, V … V + K - 1, which are read and never predicted.
         """
-        forward = forward.of(self)
-        table = self.embedding if more_KD is None else torch.cat([self.embedding, more_KD])
-        place, mask, after = state.sees(tokens_BT, real_BT)
+        ctx = ctx.of(self)
+        table = self.embedding if extra_embeddings_KD is None else torch.cat([self.embedding, extra_embeddings_KD])
+        position_ids, mask, after = state.extend(tokens_BT, real_BT)
         if document_BT is not None:
-            place, mask = _within(document_BT)
-        x_BTD = embedded(self.positions, F.embedding(tokens_BT, table), forward, place)
-        x_BTD = forward.dropout(x_BTD, self.sizes.dropout)
-        memories: list[Memory] = []
+            position_ids, mask = _document_positions(document_BT)
+        x_BTD = add_positions(self.positions, F.embedding(tokens_BT, table), ctx, position_ids)
+        x_BTD = ctx.dropout(x_BTD, self.sizes.dropout)
+        layers: list[KeyValues] = []
         for number, block in enumerate(self.blocks):
-            inner = forward.at("blocks").at(number)
-            x_BTD, memory = block(x_BTD, mask, past=state.memories[number], place=place, forward=inner)
-            memories.append(memory)
+            inner = ctx.at("blocks").at(number)
+            x_BTD, keys_values = block(x_BTD, mask, past=state.layers[number], position_ids=position_ids, ctx=inner)
+            layers.append(keys_values)
         if self.norm is not None:
-            x_BTD = self.norm(x_BTD, None, forward)
-        forward.record("output", x_BTD)
-        return x_BTD, after.holding(memories)
+            x_BTD = self.norm(x_BTD, None, ctx)
+        ctx.record("output", x_BTD)
+        return x_BTD, after.with_layers(layers)
 
     def loss(self, features_ND: Tensor, targets_N: Tensor) -> Tensor:
         """Cross-entropy (nats) of the tokens that features predict, summed."""
@@ -159,18 +160,20 @@ class GPT(nn.Module):
         """Features (…, D) → logits (…, V)."""
         return output_logits(features, self.output_weight, self.output_bias, self.clusters)
 
-    def step(self, tokens_B: Tensor, state: Past, forward: Forward = INFERENCE) -> tuple[Tensor, Past]:
+    def step(
+        self, tokens_B: Tensor, state: KeyValueCache, ctx: PassContext = INFERENCE
+    ) -> tuple[Tensor, KeyValueCache]:
         """One token a row → logits (B, V) of the next one, and the state after it."""
-        features_BTD, state = self.decode(tokens_B[:, None], state, forward)
+        features_BTD, state = self.decode(tokens_B[:, None], state, ctx)
         return self.project(features_BTD[:, 0]), state
 
 
-def _within(document_BT: Tensor) -> tuple[Place, Tensor]:
+def _document_positions(document_BT: Tensor) -> tuple[PositionIds, Tensor]:
     """Positions within documents, and which earlier tokens of its own each token may attend to (B, 1, T, T)."""
     same_BTT = document_BT[:, :, None] == document_BT[:, None, :]
     begins_BT = torch.ones_like(document_BT, dtype=torch.bool)
     begins_BT[:, 1:] = document_BT[:, 1:] != document_BT[:, :-1]
     length, device = document_BT.shape[1], document_BT.device
     column = torch.arange(length, device=device).expand_as(document_BT)
-    place = column - column.masked_fill(~begins_BT, 0).cummax(1).values
-    return place, (same_BTT & causal_mask(length, length, device))[:, None]
+    position_ids = column - column.masked_fill(~begins_BT, 0).cummax(1).values
+    return position_ids, (same_BTT & causal_mask(length, length, device))[:, None]

@@ -17,9 +17,9 @@ from torch import Tensor
 from sightline.errors import CheckpointError, DataError
 from sightline.models.counting import MISSING, PAD, Floats, Ints, check_documents, count, find, stream
 from sightline.models.smoothing import Smoothing, Table, estimate
-from sightline.nn.forward import INFERENCE, Forward
-from sightline.nn.padding import to_left, to_places
-from sightline.nn.state import rows
+from sightline.nn.context import INFERENCE, PassContext
+from sightline.nn.padding import left_align, undo_left_align
+from sightline.nn.state import select_rows
 
 
 class NGramSizes(BaseModel):
@@ -42,9 +42,9 @@ class NGramState:
     contexts_BN: Tensor
 
     def reorder(self, index: Tensor) -> NGramState:
-        return NGramState(rows(self.contexts_BN, index))
+        return NGramState(select_rows(self.contexts_BN, index))
 
-    def join(self, other: NGramState) -> NGramState:
+    def concatenate(self, other: NGramState) -> NGramState:
         return NGramState(torch.cat([self.contexts_BN, other.contexts_BN]))
 
 
@@ -55,7 +55,7 @@ class NGram:
     `sizes` says how it was estimated; it is None where that is not known, as of a model read from an ARPA file.
     """
 
-    context = None  # it forgets by itself
+    context_length = None  # it forgets by itself
 
     def __init__(
         self, tables: Sequence[Table], vocab_size: int, sizes: NGramSizes | None, bos_id: int = 1, eos_id: int = 2
@@ -162,28 +162,28 @@ class NGram:
             p_BV[np.repeat(seen, lengths), keys[after] % self.vocab_size] = np.exp(self.tables[n].log_p[after])
         return p_BV
 
-    def start(self, rows: int, device: torch.device | str = "cpu") -> NGramState:
-        """The state before the first token, bos, is read, of `rows` rows."""
-        return NGramState(torch.full((rows, self.order - 1), self.bos_id, device=device))
+    def start(self, batch_size: int, device: torch.device | str = "cpu") -> NGramState:
+        """The state before the first token, bos, is read, of `batch_size` rows."""
+        return NGramState(torch.full((batch_size, self.order - 1), self.bos_id, device=device))
 
     def decode(
-        self, tokens_BT: Tensor, state: NGramState, forward: Forward = INFERENCE, real_BT: Tensor | None = None
+        self, tokens_BT: Tensor, state: NGramState, ctx: PassContext = INFERENCE, real_BT: Tensor | None = None
     ) -> tuple[Tensor, NGramState]:
         """T more tokens → the contexts (B, T, n - 1) that predict each one's successor, and the state after them.
 
         `real_BT` says which tokens are no padding, wherever it stands; contexts at padding mean nothing.
         """
         past = self.order - 1
-        lengths_B, places_BT = tokens_BT.new_full(tokens_BT.shape[:1], tokens_BT.shape[1]), None
+        lengths_B, index_BT = tokens_BT.new_full(tokens_BT.shape[:1], tokens_BT.shape[1]), None
         if real_BT is not None:
-            tokens_BT, lengths_B, places_BT = to_left(tokens_BT, real_BT)
+            tokens_BT, lengths_B, index_BT = left_align(tokens_BT, real_BT)
         if past == 0:
             return tokens_BT.new_zeros(*tokens_BT.shape, 0), state
         seen_BS = torch.cat([state.contexts_BN, tokens_BT], 1)
         contexts_BTN = seen_BS[:, 1:].unfold(1, past, 1)
         last_BN = lengths_B[:, None] + torch.arange(past)
-        if places_BT is not None:
-            contexts_BTN = to_places(contexts_BTN, places_BT)
+        if index_BT is not None:
+            contexts_BTN = undo_left_align(contexts_BTN, index_BT)
         return contexts_BTN, NGramState(seen_BS.gather(1, last_BN))
 
     def project(self, contexts: Tensor) -> Tensor:
@@ -192,9 +192,9 @@ class NGram:
             log_p_NV = np.log(self.distribution(contexts.flatten(0, -2).numpy()))
         return torch.from_numpy(log_p_NV.astype(np.float32)).view(*contexts.shape[:-1], self.vocab_size)
 
-    def step(self, tokens_B: Tensor, state: NGramState, forward: Forward = INFERENCE) -> tuple[Tensor, NGramState]:
+    def step(self, tokens_B: Tensor, state: NGramState, ctx: PassContext = INFERENCE) -> tuple[Tensor, NGramState]:
         """One more token of each row → ln p of the next (B, V), float32, -inf where p is 0; the state after it."""
-        contexts_B1N, state = self.decode(tokens_B[:, None], state, forward)
+        contexts_B1N, state = self.decode(tokens_B[:, None], state, ctx)
         return self.project(contexts_B1N[:, 0]), state
 
     def tensors(self) -> dict[str, Tensor]:

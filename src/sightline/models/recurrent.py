@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.output import make_clusters, output_logits, output_loss
-from sightline.nn.padding import to_left, to_places
-from sightline.nn.recurrent import Hidden, Recurrent, make_cell
-from sightline.nn.state import EOS, rows
+from sightline.nn.padding import left_align, undo_left_align
+from sightline.nn.recurrent import HiddenState, RecurrentLayer, make_cell
+from sightline.nn.state import EOS, select_rows
+from sightline.nn.tables import LookupTable
 
 
 class RecurrentSizes(BaseModel):
@@ -51,12 +52,12 @@ class RecurrentSizes(BaseModel):
 class RecurrentState:
     """The hidden state of each layer."""
 
-    hidden: tuple[Hidden, ...]
+    hidden: tuple[HiddenState, ...]
 
     def reorder(self, index: Tensor) -> RecurrentState:
-        return RecurrentState(tuple(tuple(rows(part, index) for part in layer) for layer in self.hidden))
+        return RecurrentState(tuple(tuple(select_rows(part, index) for part in layer) for layer in self.hidden))
 
-    def join(self, other: RecurrentState) -> RecurrentState:
+    def concatenate(self, other: RecurrentState) -> RecurrentState:
         return self.with_tensors([torch.cat(parts) for parts in zip(self.tensors(), other.tensors(), strict=True)])
 
     def tensors(self) -> list[Tensor]:
@@ -74,13 +75,13 @@ class RecurrentLM(nn.Module):
 
     begin_id = EOS  # a document begins after the end of the one before
     carries_state = True  # between batches of training: truncated back-propagation through time
-    context = None  # however long the past, it is all in the state
+    context_length = None  # however long the past, it is all in the state
 
     def __init__(self, vocab_size: int, sizes: RecurrentSizes) -> None:
         super().__init__()
         self.vocab_size, self.sizes = vocab_size, sizes
         last = sizes.embedding_width if sizes.tied else sizes.width
-        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
+        self.embedding = LookupTable(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
         self.output_weight = self.embedding
         if not sizes.tied:
             self.output_weight = nn.Parameter(torch.empty(vocab_size, last).uniform_(-0.1, 0.1))
@@ -89,7 +90,7 @@ class RecurrentLM(nn.Module):
         widths = [sizes.embedding_width, *[sizes.width] * (sizes.num_layers - 1), last]
         cell = make_cell(sizes.cell, sizes.nonlinearity)
         self.layers = nn.ModuleList(
-            Recurrent(cell, inner, outer, sizes.weight_dropout) for inner, outer in itertools.pairwise(widths)
+            RecurrentLayer(cell, inner, outer, sizes.weight_dropout) for inner, outer in itertools.pairwise(widths)
         )
 
     @property
@@ -97,22 +98,22 @@ class RecurrentLM(nn.Module):
         """Where its parameters are, and its states are to be."""
         return self.output_weight.device
 
-    def start(self, rows: int) -> RecurrentState:
+    def start(self, batch_size: int) -> RecurrentState:
         """The state before the first token: zeros."""
         INFERENCE.of(self).begin()
-        like = self.embedding.new_zeros(rows, 1)
+        like = self.embedding.new_zeros(batch_size, 1)
         return RecurrentState(tuple(layer.start(like) for layer in self.layers))  # pyright: ignore
 
-    def _dropout(self, x_BTW: Tensor, rate: float, forward: Forward) -> Tensor:
-        if not self.sizes.variational or not forward.training:
-            return forward.dropout(x_BTW, rate)
-        return x_BTW * forward.dropout(torch.ones_like(x_BTW[:, :1]), rate)
+    def _dropout(self, x_BTW: Tensor, rate: float, ctx: PassContext) -> Tensor:
+        if not self.sizes.variational or not ctx.training:
+            return ctx.dropout(x_BTW, rate)
+        return x_BTW * ctx.dropout(torch.ones_like(x_BTW[:, :1]), rate)
 
     def decode(
         self,
         tokens_BT: Tensor,
         state: RecurrentState,
-        forward: Forward = INFERENCE,
+        ctx: PassContext = INFERENCE,
         real_BT: Tensor | None = None,
     ) -> tuple[Tensor, RecurrentState]:
         """T more tokens → features (B, T, W) that predict each one's successor, and the state after them.
@@ -121,19 +122,19 @@ class RecurrentLM(nn.Module):
             real_BT: which tokens are no padding, wherever it stands, at least one a row; features at padding mean
                 nothing.
         """
-        forward, lengths_B, places_BT = forward.of(self), None, None
+        ctx, lengths_B, index_BT = ctx.of(self), None, None
         if real_BT is not None:
-            tokens_BT, lengths_B, places_BT = to_left(tokens_BT, real_BT)
+            tokens_BT, lengths_B, index_BT = left_align(tokens_BT, real_BT)
         x_BTW = F.embedding(tokens_BT, self.embedding)
-        forward.record("embedding", x_BTW)
-        x_BTW = self._dropout(x_BTW, self.sizes.input_dropout, forward)
-        hidden: list[Hidden] = []
+        ctx.record("embedding", x_BTW)
+        x_BTW = self._dropout(x_BTW, self.sizes.input_dropout, ctx)
+        hidden: list[HiddenState] = []
         for number, layer in enumerate(self.layers):
-            x_BTW, last = layer(x_BTW, state.hidden[number], lengths_B, forward.at("layers").at(number))
-            x_BTW = self._dropout(x_BTW, self.sizes.dropout, forward)
+            x_BTW, last = layer(x_BTW, state.hidden[number], lengths_B, ctx.at("layers").at(number))
+            x_BTW = self._dropout(x_BTW, self.sizes.dropout, ctx)
             hidden.append(last)
-        if places_BT is not None:
-            x_BTW = to_places(x_BTW, places_BT)
+        if index_BT is not None:
+            x_BTW = undo_left_align(x_BTW, index_BT)
         return x_BTW, RecurrentState(tuple(hidden))
 
     def loss(self, features_ND: Tensor, targets_N: Tensor) -> Tensor:
@@ -145,8 +146,8 @@ class RecurrentLM(nn.Module):
         return output_logits(features, self.output_weight, self.output_bias, self.clusters)
 
     def step(
-        self, tokens_B: Tensor, state: RecurrentState, forward: Forward = INFERENCE
+        self, tokens_B: Tensor, state: RecurrentState, ctx: PassContext = INFERENCE
     ) -> tuple[Tensor, RecurrentState]:
         """One token a row → logits (B, V) of the next one, and the state after it."""
-        features_BTW, state = self.decode(tokens_B[:, None], state, forward)
+        features_BTW, state = self.decode(tokens_B[:, None], state, ctx)
         return self.project(features_BTW[:, 0]), state

@@ -14,15 +14,16 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from sightline.nn.attention import Memory
+from sightline.nn.attention import KeyValues
 from sightline.nn.blocks import Block, BlockSizes
-from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.cache import KeyValueCache
+from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.masks import over_heads
 from sightline.nn.norms import NORMS
 from sightline.nn.ops import project
-from sightline.nn.past import Past
-from sightline.nn.positions import Place, Positions, embedded, make_positions
-from sightline.nn.state import joined, joined_numbers, rows
+from sightline.nn.positions import PositionalEncoding, PositionIds, add_positions, make_positional_encoding
+from sightline.nn.state import concatenate_source_ids, pad_and_concatenate, select_rows
+from sightline.nn.tables import LookupTable
 
 
 class TransformerSizes(BaseModel):
@@ -66,29 +67,33 @@ class TransformerSizes(BaseModel):
 
 @dataclass(frozen=True)
 class TransformerState:
-    """What the decoder carries between steps: per block the memory of the past, and that of the source."""
+    """What the decoder carries between steps: per block the keys and values of the past, and those of the source."""
 
-    past: Past
-    source: tuple[Memory, ...]
+    cache: KeyValueCache
+    source: tuple[KeyValues, ...]
     source_mask_BS: Tensor
-    sentence_B: Tensor  # the source each row reads; equal rows need no copy of the source's memory
+    source_ids_B: Tensor  # the source each row reads; equal rows need no copy of the source's keys and values
 
     def reorder(self, index: Tensor) -> TransformerState:
-        past = self.past.reorder(index)
-        sentence_B = rows(self.sentence_B, index)
-        if torch.equal(sentence_B, self.sentence_B):
-            return replace(self, past=past)
-        source = tuple(memory.reorder(index) for memory in self.source)
+        cache = self.cache.reorder(index)
+        source_ids_B = select_rows(self.source_ids_B, index)
+        if torch.equal(source_ids_B, self.source_ids_B):
+            return replace(self, cache=cache)
+        source = tuple(keys_values.reorder(index) for keys_values in self.source)
         return replace(
-            self, past=past, source=source, source_mask_BS=rows(self.source_mask_BS, index), sentence_B=sentence_B
+            self,
+            cache=cache,
+            source=source,
+            source_mask_BS=select_rows(self.source_mask_BS, index),
+            source_ids_B=source_ids_B,
         )
 
-    def join(self, other: TransformerState) -> TransformerState:
+    def concatenate(self, other: TransformerState) -> TransformerState:
         return TransformerState(
-            self.past.join(other.past),
-            tuple(mine.join(theirs) for mine, theirs in zip(self.source, other.source, strict=True)),
-            joined([self.source_mask_BS, other.source_mask_BS], 1),
-            joined_numbers(self.sentence_B, other.sentence_B),
+            self.cache.concatenate(other.cache),
+            tuple(mine.concatenate(theirs) for mine, theirs in zip(self.source, other.source, strict=True)),
+            pad_and_concatenate([self.source_mask_BS, other.source_mask_BS], 1),
+            concatenate_source_ids(self.source_ids_B, other.source_ids_B),
         )
 
 
@@ -100,16 +105,16 @@ class Transformer(nn.Module):
         if sizes.tied == "all" and source_vocab != target_vocab:
             raise ValueError(f'tied = "all" needs one vocabulary, not {source_vocab} and {target_vocab} tokens')
         width, self.sizes = sizes.d_model, sizes
-        self.target_embedding = nn.Parameter(torch.randn(target_vocab, width) * width**-0.5)
+        self.target_embedding = LookupTable(torch.randn(target_vocab, width) * width**-0.5)
         self.source_embedding = self.target_embedding
         if sizes.tied != "all":
-            self.source_embedding = nn.Parameter(torch.randn(source_vocab, width) * width**-0.5)
+            self.source_embedding = LookupTable(torch.randn(source_vocab, width) * width**-0.5)
         self.output_weight = self.target_embedding
         if sizes.tied == "none":
             self.output_weight = nn.Parameter(torch.randn(target_vocab, width) * width**-0.5)
         self.output_bias = nn.Parameter(torch.zeros(target_vocab))
-        self.positions = make_positions(sizes.positions, width, sizes.max_length)
-        self.target_positions = make_positions(sizes.positions, width, sizes.max_length)
+        self.positions = make_positional_encoding(sizes.positions, width, sizes.max_length)
+        self.target_positions = make_positional_encoding(sizes.positions, width, sizes.max_length)
         block = sizes.block()
         self.encoder = nn.ModuleList(Block(block, self.positions) for _ in range(sizes.num_layers))
         self.decoder = nn.ModuleList(
@@ -120,62 +125,64 @@ class Transformer(nn.Module):
         self.decoder_norm = NORMS[sizes.norm](width) if sizes.pre_norm else None
 
     @property
-    def context(self) -> int | None:
+    def context_length(self) -> int | None:
         """The longest source, and the longest target, that it has positions for; None where any will do."""
         return self.sizes.max_length if self.sizes.positions == "learned" else None
 
-    def _embed(self, table: Tensor, tokens: Tensor, positions: Positions, place: Place, forward: Forward) -> Tensor:
+    def _embed(
+        self, table: Tensor, tokens: Tensor, positions: PositionalEncoding, position_ids: PositionIds, ctx: PassContext
+    ) -> Tensor:
         x_BTD = F.embedding(tokens, table) * math.sqrt(self.sizes.d_model)
-        return forward.dropout(embedded(positions, x_BTD, forward, place), self.sizes.dropout)
+        return ctx.dropout(add_positions(positions, x_BTD, ctx, position_ids), self.sizes.dropout)
 
-    def encode(self, source_BS: Tensor, source_mask_BS: Tensor, forward: Forward = INFERENCE) -> Tensor:
+    def encode(self, source_BS: Tensor, source_mask_BS: Tensor, ctx: PassContext = INFERENCE) -> Tensor:
         """Source tokens (B, S) → what the decoder attends to (B, S, D)."""
-        forward = forward.of(self).at("encoder")
-        x_BSD = self._embed(self.source_embedding, source_BS, self.positions, 0, forward)
+        ctx = ctx.of(self).at("encoder")
+        x_BSD = self._embed(self.source_embedding, source_BS, self.positions, 0, ctx)
         for number, block in enumerate(self.encoder):
-            inner = forward.at(number)
-            x_BSD, _ = block(x_BSD, over_heads(source_mask_BS), real_BT=source_mask_BS, forward=inner)
+            inner = ctx.at(number)
+            x_BSD, _ = block(x_BSD, over_heads(source_mask_BS), real_BT=source_mask_BS, ctx=inner)
         if self.encoder_norm is not None:
-            x_BSD = self.encoder_norm(x_BSD, source_mask_BS, forward)
-        forward.record("output", x_BSD)
+            x_BSD = self.encoder_norm(x_BSD, source_mask_BS, ctx)
+        ctx.record("output", x_BSD)
         return x_BSD
 
-    def start(self, source_BS: Tensor, source_mask_BS: Tensor, forward: Forward = INFERENCE) -> TransformerState:
+    def start(self, source_BS: Tensor, source_mask_BS: Tensor, ctx: PassContext = INFERENCE) -> TransformerState:
         """The state before the first step: the source read, nothing written."""
-        forward = forward.of(self).begin()
-        encoded = self.encode(source_BS, source_mask_BS, forward)
-        memories = tuple(
-            block.cross_attention.memory(encoded, forward.at("decoder").at(number).at("cross_attention"))  # pyright: ignore
+        ctx = ctx.of(self).begin()
+        encoded = self.encode(source_BS, source_mask_BS, ctx)
+        source = tuple(
+            block.cross_attention.project_keys_values(encoded, ctx.at("decoder").at(number).at("cross_attention"))  # pyright: ignore
             for number, block in enumerate(self.decoder)
         )
-        sentence_B = torch.arange(source_BS.shape[0], device=source_BS.device)
-        past = Past.empty(len(self.decoder), len(source_BS), source_BS.device)
-        return TransformerState(past, memories, source_mask_BS, sentence_B)
+        source_ids_B = torch.arange(source_BS.shape[0], device=source_BS.device)
+        cache = KeyValueCache.empty(len(self.decoder), len(source_BS), source_BS.device)
+        return TransformerState(cache, source, source_mask_BS, source_ids_B)
 
     def decode(
-        self, tokens_BT: Tensor, state: TransformerState, real_BT: Tensor | None = None, forward: Forward = INFERENCE
+        self, tokens_BT: Tensor, state: TransformerState, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE
     ) -> tuple[Tensor, TransformerState]:
         """T more tokens (B, T) → features (B, T, D) that predict each one's successor, and the state after them."""
-        forward = forward.of(self).at("decoder")
-        place, mask, after = state.past.sees(tokens_BT)
-        x_BTD = self._embed(self.target_embedding, tokens_BT, self.target_positions, place, forward)
-        memories: list[Memory] = []
+        ctx = ctx.of(self).at("decoder")
+        position_ids, mask, after = state.cache.extend(tokens_BT)
+        x_BTD = self._embed(self.target_embedding, tokens_BT, self.target_positions, position_ids, ctx)
+        layers: list[KeyValues] = []
         for number, block in enumerate(self.decoder):
-            x_BTD, memory = block(
+            x_BTD, keys_values = block(
                 x_BTD,
                 mask,
                 real_BT=real_BT,
-                past=state.past.memories[number],
-                place=place,
+                past=state.cache.layers[number],
+                position_ids=position_ids,
                 source=state.source[number],
                 source_mask=over_heads(state.source_mask_BS),
-                forward=forward.at(number),
+                ctx=ctx.at(number),
             )
-            memories.append(memory)
+            layers.append(keys_values)
         if self.decoder_norm is not None:
-            x_BTD = self.decoder_norm(x_BTD, real_BT, forward)
-        forward.record("output", x_BTD)
-        return x_BTD, replace(state, past=after.holding(memories))
+            x_BTD = self.decoder_norm(x_BTD, real_BT, ctx)
+        ctx.record("output", x_BTD)
+        return x_BTD, replace(state, cache=after.with_layers(layers))
 
     def features(
         self,
@@ -183,19 +190,19 @@ class Transformer(nn.Module):
         source_mask_BS: Tensor,
         target_BT: Tensor,
         target_mask_BT: Tensor | None = None,
-        forward: Forward = INFERENCE,
+        ctx: PassContext = INFERENCE,
     ) -> Tensor:
         """One pass with teacher forcing: features (B, T, D) whose projection predicts the token after each."""
-        state = self.start(source_BS, source_mask_BS, forward)
-        return self.decode(target_BT, state, target_mask_BT, forward)[0]
+        state = self.start(source_BS, source_mask_BS, ctx)
+        return self.decode(target_BT, state, target_mask_BT, ctx)[0]
 
     def project(self, features: Tensor) -> Tensor:
         """Features (…, D) → logits (…, V)."""
         return project(features, self.output_weight, self.output_bias)
 
     def step(
-        self, tokens_B: Tensor, state: TransformerState, forward: Forward = INFERENCE
+        self, tokens_B: Tensor, state: TransformerState, ctx: PassContext = INFERENCE
     ) -> tuple[Tensor, TransformerState]:
         """One token a row → logits (B, V) of the next one, and the state after it."""
-        features_BTD, state = self.decode(tokens_B[:, None], state, None, forward)
+        features_BTD, state = self.decode(tokens_B[:, None], state, None, ctx)
         return self.project(features_BTD[:, 0]), state

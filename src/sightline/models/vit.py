@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from sightline.nn.blocks import Block, BlockSizes
-from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.norms import NORMS
 from sightline.nn.ops import Linear
 from sightline.nn.positions import wave_table
+from sightline.nn.tables import LookupTable
 
 
 class ViTSizes(BaseModel):
@@ -65,7 +66,7 @@ class ViTSizes(BaseModel):
 class ViT(nn.Module):
     """Patches through a linear map, a class token before them, blocks of self-attention, a head on the class token."""
 
-    places_TD: Tensor
+    position_table_TD: Tensor
 
     def __init__(self, sizes: ViTSizes, outputs: int) -> None:
         super().__init__()
@@ -74,11 +75,11 @@ class ViT(nn.Module):
         self.class_token = nn.Parameter(torch.zeros(sizes.d_model))
         length = sizes.side**2 + 1
         learned = sizes.positions == "learned"
-        self.positions = nn.Parameter(torch.randn(length, sizes.d_model) * 0.02) if learned else None
+        self.positions = LookupTable(torch.randn(length, sizes.d_model) * 0.02) if learned else None
         fixed_TD = torch.zeros(length, sizes.d_model)
         if sizes.positions == "sinusoidal":
             fixed_TD[1:] = waves(sizes.side, sizes.d_model)
-        self.register_buffer("places_TD", fixed_TD, persistent=False)
+        self.register_buffer("position_table_TD", fixed_TD, persistent=False)
         self.blocks = nn.ModuleList(Block(sizes.block()) for _ in range(sizes.num_layers))
         self.norm = NORMS[sizes.norm](sizes.d_model, sizes.norm_epsilon) if sizes.pre_norm else None
         self.head = Linear(sizes.d_model, outputs)
@@ -86,29 +87,29 @@ class ViT(nn.Module):
             if parameter.dim() == 2 and name != "positions":
                 nn.init.trunc_normal_(parameter, std=0.02)
 
-    def encode(self, images_BCYX: Tensor, forward: Forward = INFERENCE) -> Tensor:
+    def encode(self, images_BCYX: Tensor, ctx: PassContext = INFERENCE) -> Tensor:
         """Images → features (B, T, D), those of the class token first."""
-        forward = forward.of(self).begin()
-        x_BPD = self.patches(cut(images_BCYX, self.sizes.patch_size))
+        ctx = ctx.of(self).begin()
+        x_BPD = self.patches(patchify(images_BCYX, self.sizes.patch_size))
         x_BTD = torch.cat([self.class_token.expand(len(x_BPD), 1, -1), x_BPD], 1)
-        places_TD = self.places_TD.to(x_BTD.dtype) if self.positions is None else self.positions
-        forward.record("positions", places_TD.expand_as(x_BTD))
-        x_BTD = x_BTD + places_TD
-        forward.record("embedding", x_BTD)
-        x_BTD = forward.dropout(x_BTD, self.sizes.dropout)
+        position_table_TD = self.position_table_TD.to(x_BTD.dtype) if self.positions is None else self.positions
+        ctx.record("positions", position_table_TD.expand_as(x_BTD))
+        x_BTD = x_BTD + position_table_TD
+        ctx.record("embedding", x_BTD)
+        x_BTD = ctx.dropout(x_BTD, self.sizes.dropout)
         for number, block in enumerate(self.blocks):
-            x_BTD, _ = block(x_BTD, None, forward=forward.at("blocks").at(number))
+            x_BTD, _ = block(x_BTD, None, ctx=ctx.at("blocks").at(number))
         if self.norm is not None:
-            x_BTD = self.norm(x_BTD, None, forward)
-        forward.record("output", x_BTD)
+            x_BTD = self.norm(x_BTD, None, ctx)
+        ctx.record("output", x_BTD)
         return x_BTD
 
-    def forward(self, images_BCYX: Tensor, forward: Forward = INFERENCE) -> Tensor:
+    def forward(self, images_BCYX: Tensor, ctx: PassContext = INFERENCE) -> Tensor:
         """Images (B, C, Y, X) → the head's outputs (B, classes)."""
-        return self.head(self.encode(images_BCYX, forward)[:, 0])
+        return self.head(self.encode(images_BCYX, ctx)[:, 0])
 
 
-def cut(images_BCYX: Tensor, size: int) -> Tensor:
+def patchify(images_BCYX: Tensor, size: int) -> Tensor:
     """Images as flattened patches (B, P, C · size²), row by row; in each the channels one after the other."""
     count, channels, height, width = images_BCYX.shape
     rows, columns = height // size, width // size

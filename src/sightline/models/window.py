@@ -14,11 +14,12 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.ops import Linear
 from sightline.nn.output import make_clusters, output_logits, output_loss
-from sightline.nn.padding import to_left, to_places
-from sightline.nn.state import EOS, rows
+from sightline.nn.padding import left_align, undo_left_align
+from sightline.nn.state import EOS, select_rows
+from sightline.nn.tables import LookupTable
 
 
 class WindowSizes(BaseModel):
@@ -44,9 +45,9 @@ class WindowState:
     tokens_BN: Tensor
 
     def reorder(self, index: Tensor) -> WindowState:
-        return WindowState(rows(self.tokens_BN, index))
+        return WindowState(select_rows(self.tokens_BN, index))
 
-    def join(self, other: WindowState) -> WindowState:
+    def concatenate(self, other: WindowState) -> WindowState:
         return WindowState(torch.cat([self.tokens_BN, other.tokens_BN]))
 
     def tensors(self) -> list[Tensor]:
@@ -64,12 +65,12 @@ class WindowLM(nn.Module):
 
     begin_id = EOS
     carries_state = True
-    context = None
+    context_length = None
 
     def __init__(self, vocab_size: int, sizes: WindowSizes) -> None:
         super().__init__()
         self.vocab_size, self.sizes = vocab_size, sizes
-        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
+        self.embedding = LookupTable(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
         self.hidden = Linear(sizes.window * sizes.embedding_width, sizes.width)
         self.bridge = Linear(sizes.width, sizes.embedding_width, bias=False) if sizes.tied else None
         self.output_weight = self.embedding
@@ -83,38 +84,38 @@ class WindowLM(nn.Module):
         """Where its parameters are, and its states are to be."""
         return self.output_weight.device
 
-    def start(self, rows: int) -> WindowState:
+    def start(self, batch_size: int) -> WindowState:
         """The state before the first token: there is the end of what came before."""
         INFERENCE.of(self).begin()
         device = self.embedding.device
-        return WindowState(torch.full((rows, self.sizes.window - 1), EOS, dtype=torch.int64, device=device))
+        return WindowState(torch.full((batch_size, self.sizes.window - 1), EOS, dtype=torch.int64, device=device))
 
     def decode(
-        self, tokens_BT: Tensor, state: WindowState, forward: Forward = INFERENCE, real_BT: Tensor | None = None
+        self, tokens_BT: Tensor, state: WindowState, ctx: PassContext = INFERENCE, real_BT: Tensor | None = None
     ) -> tuple[Tensor, WindowState]:
         """T more tokens → features (B, T, E or W) that predict each one's successor, and the state after them.
 
         Args:
             real_BT: which tokens are no padding, wherever it stands; features at padding mean nothing.
         """
-        forward = forward.of(self)
-        lengths_B, places_BT = tokens_BT.new_full(tokens_BT.shape[:1], tokens_BT.shape[1]), None
+        ctx = ctx.of(self)
+        lengths_B, index_BT = tokens_BT.new_full(tokens_BT.shape[:1], tokens_BT.shape[1]), None
         if real_BT is not None:
-            tokens_BT, lengths_B, places_BT = to_left(tokens_BT, real_BT)
+            tokens_BT, lengths_B, index_BT = left_align(tokens_BT, real_BT)
         past = self.sizes.window - 1
         seen_BS = torch.cat([state.tokens_BN, tokens_BT], 1)
         new_BTE = F.embedding(tokens_BT, self.embedding)
-        forward.record("embedding", new_BTE)
+        ctx.record("embedding", new_BTE)
         x_BSE = torch.cat([F.embedding(state.tokens_BN, self.embedding), new_BTE], 1)
-        x_BSE = forward.dropout(x_BSE, self.sizes.dropout)
+        x_BSE = ctx.dropout(x_BSE, self.sizes.dropout)
         window_BTX = x_BSE.unfold(1, self.sizes.window, 1).transpose(2, 3).flatten(2)
         hidden_BTW = torch.tanh(self.hidden(window_BTX))
-        forward.record("hidden", hidden_BTW)
-        features = forward.dropout(hidden_BTW, self.sizes.dropout)
+        ctx.record("hidden", hidden_BTW)
+        features = ctx.dropout(hidden_BTW, self.sizes.dropout)
         features = features if self.bridge is None else self.bridge(features)
         last_BN = lengths_B[:, None] + torch.arange(past, device=tokens_BT.device)
         return (
-            features if places_BT is None else to_places(features, places_BT),
+            features if index_BT is None else undo_left_align(features, index_BT),
             WindowState(seen_BS.gather(1, last_BN)),
         )
 
@@ -126,7 +127,7 @@ class WindowLM(nn.Module):
         """Features (…, E or W) → logits (…, V)."""
         return output_logits(features, self.output_weight, self.output_bias, self.clusters)
 
-    def step(self, tokens_B: Tensor, state: WindowState, forward: Forward = INFERENCE) -> tuple[Tensor, WindowState]:
+    def step(self, tokens_B: Tensor, state: WindowState, ctx: PassContext = INFERENCE) -> tuple[Tensor, WindowState]:
         """One token a row → logits (B, V) of the next one, and the state after it."""
-        features_BTE, state = self.decode(tokens_B[:, None], state, forward)
+        features_BTE, state = self.decode(tokens_B[:, None], state, ctx)
         return self.project(features_BTE[:, 0]), state

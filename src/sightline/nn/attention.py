@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.ops import Linear, linear
-from sightline.nn.positions import Place, Positions
-from sightline.nn.state import joined, rows
+from sightline.nn.positions import PositionalEncoding, PositionIds
+from sightline.nn.state import pad_and_concatenate, select_rows
 
 
 class Score(Protocol):
@@ -101,7 +101,7 @@ def attend(
     score: Score,
     mask: Tensor | None = None,
     dropout: float = 0.0,
-    forward: Forward = INFERENCE,
+    ctx: PassContext = INFERENCE,
 ) -> Tensor:
     """The one attention: contexts Σ_s softmax_s(score(q_t, k_s)) v_s (Vaswani et al. 2017, eq. 1, for any score).
 
@@ -116,8 +116,8 @@ def attend(
     Returns:
         (..., T, W); zeros where a query may attend nothing.
     """
-    rate = dropout if forward.training else 0.0
-    looked_at = forward.wants("mask", "energies", "weights")
+    rate = dropout if ctx.training else 0.0
+    looked_at = ctx.wants("mask", "energies", "weights")
     if type(score) is ScaledDot and not looked_at and rate == 0.0 and _use_fused(query):
         context = F.scaled_dot_product_attention(query, prepared_keys, values, mask)
         if mask is not None:  # kernels differ on fully masked rows: NaN, zeros or the mean
@@ -125,14 +125,14 @@ def attend(
     else:
         energies = score.energies(query, prepared_keys)
         weights = attention_weights(energies, mask)
-        if forward.wants("mask"):
+        if ctx.wants("mask"):
             seen = torch.ones_like(energies, dtype=torch.bool)
-            forward.record("mask", seen if mask is None else seen & mask)
-        forward.record("energies", energies)
-        forward.record("weights", weights)
-        context = forward.dropout(weights, rate) @ values
-    context = forward.edit("context", context)
-    forward.record("context", context)
+            ctx.record("mask", seen if mask is None else seen & mask)
+        ctx.record("energies", energies)
+        ctx.record("weights", weights)
+        context = ctx.dropout(weights, rate) @ values
+    context = ctx.edit("context", context)
+    ctx.record("context", context)
     return context
 
 
@@ -152,25 +152,28 @@ def _use_fused(query: Tensor) -> bool:
 
 
 @dataclass(frozen=True)
-class Memory:
+class KeyValues:
     """Keys and values as the heads want them: prepared keys (B, H, S, K) and values (B, H, S, W)."""
 
     keys: Tensor
     values: Tensor
 
-    def append(self, later: Memory) -> Memory:
-        return Memory(torch.cat([self.keys, later.keys], 2), torch.cat([self.values, later.values], 2))
+    def append(self, later: KeyValues) -> KeyValues:
+        return KeyValues(torch.cat([self.keys, later.keys], 2), torch.cat([self.values, later.values], 2))
 
-    def reorder(self, index: Tensor) -> Memory:
-        return Memory(rows(self.keys, index), rows(self.values, index))
+    def reorder(self, index: Tensor) -> KeyValues:
+        return KeyValues(select_rows(self.keys, index), select_rows(self.values, index))
 
-    def join(self, other: Memory, *, left: bool = False) -> Memory:
-        """The rows of both, the shorter ones filled up with zeros on the right, or the left."""
-        return Memory(joined([self.keys, other.keys], 2, left=left), joined([self.values, other.values], 2, left=left))
+    def concatenate(self, other: KeyValues, *, left: bool = False) -> KeyValues:
+        """The batch rows of both, the shorter ones padded with zeros on the right, or the left."""
+        return KeyValues(
+            pad_and_concatenate([self.keys, other.keys], 2, left=left),
+            pad_and_concatenate([self.values, other.values], 2, left=left),
+        )
 
-    def none(self, rows: int) -> Memory:
-        """Memories of this shape that hold nothing."""
-        return Memory(*(part[:1, :, :0].expand(rows, -1, -1, -1) for part in (self.keys, self.values)))
+    def empty_like(self, batch_size: int) -> KeyValues:
+        """Keys and values of this shape with no positions."""
+        return KeyValues(*(part[:1, :, :0].expand(batch_size, -1, -1, -1) for part in (self.keys, self.values)))
 
 
 class MultiHeadAttention(nn.Module):
@@ -194,7 +197,7 @@ class MultiHeadAttention(nn.Module):
         value_width: int | None = None,
         num_kv_heads: int | None = None,
         dropout: float = 0.0,
-        positions: Positions | None = None,
+        positions: PositionalEncoding | None = None,
     ) -> None:
         super().__init__()
         values, groups = value_width or d_model, num_kv_heads or num_heads
@@ -214,50 +217,54 @@ class MultiHeadAttention(nn.Module):
     def _heads(self, x_BTD: Tensor, heads: int) -> Tensor:
         return x_BTD.unflatten(-1, (heads, -1)).transpose(1, 2)
 
-    def _rotate(self, x_BHTK: Tensor, place: Place) -> Tensor:
-        return x_BHTK if self.positions is None else self.positions.rotate(x_BHTK, place)
+    def _rotate(self, x_BHTK: Tensor, position_ids: PositionIds) -> Tensor:
+        return x_BHTK if self.positions is None else self.positions.rotate(x_BHTK, position_ids)
 
-    def memory(self, source_BSD: Tensor, forward: Forward = INFERENCE) -> Memory:
+    def project_keys_values(self, source_BSD: Tensor, ctx: PassContext = INFERENCE) -> KeyValues:
         """Keys and values of `source_BSD`, for cross-attention."""
         keys_values = linear(source_BSD, self.weight[self.d_model :], self.bias[self.d_model :])
         keys, values = (self._heads(part, self.num_kv_heads) for part in keys_values.split(self.widths[1:], -1))
-        forward.record("keys", keys)
-        forward.record("values", values)
-        return Memory(self.score.prepare(keys), values)
+        ctx.record("keys", keys)
+        ctx.record("values", values)
+        return KeyValues(self.score.prepare(keys), values)
 
-    def cross(self, x_BTD: Tensor, memory: Memory, mask: Tensor | None, forward: Forward = INFERENCE) -> Tensor:
-        """Queries from `x_BTD` over a ready `memory`; mask broadcastable to (B, H, T, S)."""
+    def attend_to(
+        self, x_BTD: Tensor, keys_values: KeyValues, mask: Tensor | None, ctx: PassContext = INFERENCE
+    ) -> Tensor:
+        """Cross-attention: queries from `x_BTD` over ready keys and values; mask broadcastable to (B, H, T, S)."""
         query = self._heads(linear(x_BTD, self.weight[: self.d_model], self.bias[: self.d_model]), self.num_heads)
-        return self._finish(query, memory, mask, forward)
+        return self._finish(query, keys_values, mask, ctx)
 
     def forward(
         self,
         x_BTD: Tensor,
         mask: Tensor | None,
-        past: Memory | None = None,
-        forward: Forward = INFERENCE,
-        place: Place | None = None,
-    ) -> tuple[Tensor, Memory]:
-        """Self-attention over `past` and `x_BTD`: (B, T, D) and the memory with this input's keys and values.
+        past: KeyValues | None = None,
+        ctx: PassContext = INFERENCE,
+        position_ids: PositionIds | None = None,
+    ) -> tuple[Tensor, KeyValues]:
+        """Self-attention over `past` and `x_BTD`: (B, T, D), and the keys and values with this input's appended.
 
-        `place` says where the input lies; right after the past unless given.
+        `position_ids` of the input are those right after `past` unless given.
         """
         query, keys, values = linear(x_BTD, self.weight, self.bias).split(self.widths, -1)
-        if place is None:
-            place = 0 if past is None else past.keys.shape[2]
+        if position_ids is None:
+            position_ids = 0 if past is None else past.keys.shape[2]
         keys, values = self._heads(keys, self.num_kv_heads), self._heads(values, self.num_kv_heads)
-        memory = Memory(self._rotate(keys, place), values)
-        forward.record("keys", memory.keys)
-        forward.record("values", memory.values)
+        keys_values = KeyValues(self._rotate(keys, position_ids), values)
+        ctx.record("keys", keys_values.keys)
+        ctx.record("values", keys_values.values)
         if past is not None:
-            memory = past.append(memory)
-        return self._finish(self._rotate(self._heads(query, self.num_heads), place), memory, mask, forward), memory
+            keys_values = past.append(keys_values)
+        return self._finish(
+            self._rotate(self._heads(query, self.num_heads), position_ids), keys_values, mask, ctx
+        ), keys_values
 
-    def _finish(self, query_BHTK: Tensor, memory: Memory, mask: Tensor | None, forward: Forward) -> Tensor:
-        forward.record("queries", query_BHTK)
+    def _finish(self, query_BHTK: Tensor, keys_values: KeyValues, mask: Tensor | None, ctx: PassContext) -> Tensor:
+        ctx.record("queries", query_BHTK)
         shared = self.num_heads // self.num_kv_heads
-        keys, values = memory.keys, memory.values
+        keys, values = keys_values.keys, keys_values.values
         if shared > 1:
             keys, values = keys.repeat_interleave(shared, 1), values.repeat_interleave(shared, 1)
-        context = attend(query_BHTK, keys, values, self.score, mask, self.dropout, forward)
+        context = attend(query_BHTK, keys, values, self.score, mask, self.dropout, ctx)
         return self.output(context.transpose(1, 2).flatten(2))

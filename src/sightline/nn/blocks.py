@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sightline.nn.attention import Memory, MultiHeadAttention
-from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.attention import KeyValues, MultiHeadAttention
+from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.norms import EPSILON, NORMS
 from sightline.nn.ops import Linear
-from sightline.nn.positions import Place, Positions
+from sightline.nn.positions import PositionalEncoding, PositionIds
 
 ACTIVATIONS = {
     "relu": torch.relu,
@@ -32,8 +32,8 @@ class FeedForward(nn.Module):
         self.inner, self.outer = Linear(d_model, d_ff), Linear(d_ff, d_model)
         self.activation, self.dropout = ACTIVATIONS[activation], dropout
 
-    def forward(self, x_BTD: Tensor, forward: Forward = INFERENCE) -> Tensor:
-        return self.outer(forward.dropout(self.activation(self.inner(x_BTD)), self.dropout))
+    def forward(self, x_BTD: Tensor, ctx: PassContext = INFERENCE) -> Tensor:
+        return self.outer(ctx.dropout(self.activation(self.inner(x_BTD)), self.dropout))
 
 
 class SwiGLU(nn.Module):
@@ -44,9 +44,9 @@ class SwiGLU(nn.Module):
         self.inner = Linear(d_model, 2 * d_ff, bias=False)
         self.outer, self.dropout = Linear(d_ff, d_model, bias=False), dropout
 
-    def forward(self, x_BTD: Tensor, forward: Forward = INFERENCE) -> Tensor:
+    def forward(self, x_BTD: Tensor, ctx: PassContext = INFERENCE) -> Tensor:
         gate, value = self.inner(x_BTD).chunk(2, -1)
-        return self.outer(forward.dropout(F.silu(gate) * value, self.dropout))
+        return self.outer(ctx.dropout(F.silu(gate) * value, self.dropout))
 
 
 def make_feed_forward(d_model: int, d_ff: int, activation: str, dropout: float) -> nn.Module:
@@ -81,10 +81,10 @@ class Block(nn.Module):
     Pre-norm: x ← x + dropout(f(norm(x))) (Xiong et al. 2020, figure 1b).
     """
 
-    def __init__(self, sizes: BlockSizes, positions: Positions | None = None, cross: bool = False) -> None:
+    def __init__(self, sizes: BlockSizes, positions: PositionalEncoding | None = None, cross: bool = False) -> None:
         super().__init__()
 
-        def attention(turned: Positions | None) -> MultiHeadAttention:
+        def attention(turned: PositionalEncoding | None) -> MultiHeadAttention:
             return MultiHeadAttention(
                 sizes.d_model,
                 sizes.num_heads,
@@ -111,19 +111,19 @@ class Block(nn.Module):
         function: Callable[[Tensor], Tensor],
         name: str,
         real_BT: Tensor | None,
-        forward: Forward,
+        ctx: PassContext,
     ) -> Tensor:
         """One sublayer around the norm `name`, whose output is recorded under that name, and what it reads."""
 
         def norm(read_BTD: Tensor) -> Tensor:
-            forward.record(f"{name}_input", read_BTD)
-            normed_BTD = self.get_submodule(name)(read_BTD, real_BT, forward)
-            forward.record(name, normed_BTD)
+            ctx.record(f"{name}_input", read_BTD)
+            normed_BTD = self.get_submodule(name)(read_BTD, real_BT, ctx)
+            ctx.record(name, normed_BTD)
             return normed_BTD
 
         if self.pre_norm:
-            return x_BTD + forward.dropout(function(norm(x_BTD)), self.dropout)
-        return norm(x_BTD + forward.dropout(function(x_BTD), self.dropout))
+            return x_BTD + ctx.dropout(function(norm(x_BTD)), self.dropout)
+        return norm(x_BTD + ctx.dropout(function(x_BTD), self.dropout))
 
     def forward(
         self,
@@ -131,38 +131,38 @@ class Block(nn.Module):
         mask: Tensor | None,
         *,
         real_BT: Tensor | None = None,
-        past: Memory | None = None,
-        place: Place | None = None,
-        source: Memory | None = None,
+        past: KeyValues | None = None,
+        position_ids: PositionIds | None = None,
+        source: KeyValues | None = None,
         source_mask: Tensor | None = None,
-        forward: Forward = INFERENCE,
-    ) -> tuple[Tensor, Memory]:
+        ctx: PassContext = INFERENCE,
+    ) -> tuple[Tensor, KeyValues]:
         """One block over x (B, T, D).
 
         Args:
             mask: what self-attention may see, broadcastable to (B, H, T, past + T).
             real_BT: which positions are no padding; only batch norm asks.
-            past: keys and values of earlier positions. place: where x lies; right after the past by
-                default. source, source_mask: the memory cross-attention reads.
+            past: keys and values of earlier positions. position_ids: of x; right after the past by default.
+            source, source_mask: the keys and values that cross-attention reads.
 
         Returns:
-            (B, T, D) and the self-attention's memory including this input.
+            (B, T, D) and the self-attention's keys and values including this input's.
         """
-        memory: list[Memory] = []
+        keys_values: list[KeyValues] = []
 
         def attend_self(x: Tensor) -> Tensor:
-            context, kept = self.self_attention(x, mask, past, forward.at("self_attention"), place)
-            memory.append(kept)
+            context, kept = self.self_attention(x, mask, past, ctx.at("self_attention"), position_ids)
+            keys_values.append(kept)
             return context
 
-        x_BTD = self._sublayer(x_BTD, attend_self, "self_norm", real_BT, forward)
+        x_BTD = self._sublayer(x_BTD, attend_self, "self_norm", real_BT, ctx)
         if self.cross_attention is not None and source is not None:
-            cross, inner = self.cross_attention, forward.at("cross_attention")
+            cross, inner = self.cross_attention, ctx.at("cross_attention")
             x_BTD = self._sublayer(
-                x_BTD, lambda x: cross.cross(x, source, source_mask, inner), "cross_norm", real_BT, forward
+                x_BTD, lambda x: cross.attend_to(x, source, source_mask, inner), "cross_norm", real_BT, ctx
             )
-        inner = forward.at("feed_forward")
-        x_BTD = self._sublayer(x_BTD, lambda x: self.feed_forward(x, inner), "feed_forward_norm", real_BT, forward)
-        x_BTD = forward.edit("residual", x_BTD)
-        forward.record("residual", x_BTD)
-        return x_BTD, memory[0]
+        inner = ctx.at("feed_forward")
+        x_BTD = self._sublayer(x_BTD, lambda x: self.feed_forward(x, inner), "feed_forward_norm", real_BT, ctx)
+        x_BTD = ctx.edit("residual", x_BTD)
+        ctx.record("residual", x_BTD)
+        return x_BTD, keys_values[0]

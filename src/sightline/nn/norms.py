@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.context import INFERENCE, PassContext
 
 EPSILON = 1e-5
 
@@ -20,7 +20,7 @@ class LayerNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, forward: Forward = INFERENCE) -> Tensor:
+    def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE) -> Tensor:
         return F.layer_norm(x_BTD, self.weight.shape, self.weight, self.bias, self.epsilon)
 
 
@@ -32,7 +32,7 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
         self.weight = nn.Parameter(torch.ones(width))
 
-    def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, forward: Forward = INFERENCE) -> Tensor:
+    def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE) -> Tensor:
         return F.rms_norm(x_BTD, self.weight.shape, self.weight, self.epsilon)
 
 
@@ -54,9 +54,9 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(width))
         self.register_buffer("running_var", torch.ones(width))
 
-    def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, forward: Forward = INFERENCE) -> Tensor:
+    def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE) -> Tensor:
         mean, var = self.running_mean.float(), self.running_var.float()
-        if forward.training:
+        if ctx.training:
             rows = (x_BTD.flatten(0, 1) if real_BT is None else x_BTD[real_BT]).float()
             var, mean = torch.var_mean(rows, 0, correction=0)
             with torch.no_grad():

@@ -9,38 +9,41 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sightline.nn.forward import Forward
+from sightline.nn.context import PassContext
+from sightline.nn.tables import LookupTable
 
-# Where a sequence lies: the position of its first token, or one position a token (B, T) where rows differ.
-Place = int | Tensor
+# Positions of a sequence's tokens: that of the first one, or one a token (B, T) where rows differ.
+PositionIds = int | Tensor
 
 
-def _span(place: Place, length: int) -> tuple[slice | Tensor, int]:
+def _span(position_ids: PositionIds, length: int) -> tuple[slice | Tensor, int]:
     """What to take of a table whose first axis is positions, and how many of them it must have."""
-    if type(place) is int:
-        return slice(place, place + length), place + length
-    return place, int(place.max()) + 1  # pyright: ignore
+    if type(position_ids) is int:
+        return slice(position_ids, position_ids + length), position_ids + length
+    return position_ids, int(position_ids.max()) + 1  # pyright: ignore
 
 
-class Positions(nn.Module):
+class PositionalEncoding(nn.Module):
     """No positions; the others override what they change: `embed` for those that are added, `rotate` for rotary."""
 
-    def embed(self, x_BTD: Tensor, place: Place = 0) -> Tensor:
-        """`x_BTD` with the encodings of its positions added: place … place + T - 1, or `place` itself (B, T)."""
+    def embed(self, x_BTD: Tensor, position_ids: PositionIds = 0) -> Tensor:
+        """`x_BTD` with the encodings of its positions added: T from `position_ids` on, or one a token (B, T)."""
         return x_BTD
 
-    def rotate(self, x_BHTK: Tensor, place: Place = 0) -> Tensor:
+    def rotate(self, x_BHTK: Tensor, position_ids: PositionIds = 0) -> Tensor:
         """Queries or keys turned by their positions."""
         return x_BHTK
 
 
-def embedded(positions: Positions, x_BTD: Tensor, forward: Forward, place: Place = 0) -> Tensor:
+def add_positions(
+    positions: PositionalEncoding, x_BTD: Tensor, ctx: PassContext, position_ids: PositionIds = 0
+) -> Tensor:
     """Embeddings with their positions, as they enter the first block; both are recorded, as "positions" what is added
     where anything is, as "embedding" the sum."""
-    sum_BTD = positions.embed(x_BTD, place)
-    if sum_BTD is not x_BTD and forward.wants("positions"):
-        forward.record("positions", sum_BTD - x_BTD)
-    forward.record("embedding", sum_BTD)
+    sum_BTD = positions.embed(x_BTD, position_ids)
+    if sum_BTD is not x_BTD and ctx.wants("positions"):
+        ctx.record("positions", sum_BTD - x_BTD)
+    ctx.record("embedding", sum_BTD)
     return sum_BTD
 
 
@@ -71,20 +74,20 @@ def wave_table(kind: str, length: int, width: int) -> Tensor:
     return torch.stack([wave(phase), wave(phase + math.pi / 2)], -1).flatten(1)[:, :width].float()
 
 
-class Waves(Positions):
+class WaveEncoding(PositionalEncoding):
     """A fixed table added to the embeddings. It grows with the sequence, so no length is too long."""
 
     def __init__(self, kind: str, width: int) -> None:
         super().__init__()
         self.kind, self.width = kind, width
 
-    def embed(self, x_BTD: Tensor, place: Place = 0) -> Tensor:
-        span, length = _span(place, x_BTD.shape[1])
+    def embed(self, x_BTD: Tensor, position_ids: PositionIds = 0) -> Tensor:
+        span, length = _span(position_ids, x_BTD.shape[1])
         table = _cached_table(self.kind, 1 << max(length - 1, 255).bit_length(), self.width, x_BTD.dtype, x_BTD.device)
         return x_BTD + table[span]
 
 
-class Learned(Positions):
+class LearnedEncoding(PositionalEncoding):
     """One learned vector a position (Gehring et al. 2017; Devlin et al. 2019).
 
     Raises:
@@ -93,20 +96,20 @@ class Learned(Positions):
 
     def __init__(self, max_length: int, width: int) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.randn(max_length, width) * 0.02)
+        self.table = LookupTable(torch.randn(max_length, width) * 0.02)
 
-    def embed(self, x_BTD: Tensor, place: Place = 0) -> Tensor:
-        span, length = _span(place, x_BTD.shape[1])
+    def embed(self, x_BTD: Tensor, position_ids: PositionIds = 0) -> Tensor:
+        span, length = _span(position_ids, x_BTD.shape[1])
         if length > self.table.shape[0]:
             raise ValueError(f"{length} positions asked of a table of {self.table.shape[0]} learned ones")
         return x_BTD + self.table[span]
 
 
-class Rotary(Positions):
+class RotaryEncoding(PositionalEncoding):
     """Queries and keys turned by an angle proportional to their position (Su et al. 2021, eq. 34)."""
 
-    def rotate(self, x_BHTK: Tensor, place: Place = 0) -> Tensor:
-        span, length = _span(place, x_BHTK.shape[2])
+    def rotate(self, x_BHTK: Tensor, position_ids: PositionIds = 0) -> Tensor:
+        span, length = _span(position_ids, x_BHTK.shape[2])
         cosine, sine = _cached_rotation(1 << max(length - 1, 255).bit_length(), x_BHTK.shape[3], x_BHTK.device)
         # (T, K/2), or (B, 1, T, K/2) to broadcast over the heads
         cosine, sine = (table[span] if type(span) is slice else table[span][:, None] for table in (cosine, sine))
@@ -147,8 +150,12 @@ def _cached_rotation(length: int, width: int, device: torch.device) -> tuple[Ten
     return phase.cos().float().to(device), phase.sin().float().to(device)
 
 
-def make_positions(kind: str, d_model: int, max_length: int) -> Positions:
+def make_positional_encoding(kind: str, d_model: int, max_length: int) -> PositionalEncoding:
     """The encoding named `kind`: sinusoidal, triangle, square, learned, rotary or none."""
     if kind in WAVES:
-        return Waves(kind, d_model)
-    return {"learned": lambda: Learned(max_length, d_model), "rotary": Rotary, "none": Positions}[kind]()
+        return WaveEncoding(kind, d_model)
+    return {
+        "learned": lambda: LearnedEncoding(max_length, d_model),
+        "rotary": RotaryEncoding,
+        "none": PositionalEncoding,
+    }[kind]()

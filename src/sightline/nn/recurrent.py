@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from sightline.nn.forward import INFERENCE, Forward
+from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.ops import linear
 
 # cuDNN copies the weights of each call together, since they are parameters of their own here: that is known
 warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
 
-Hidden = tuple[Tensor, ...]  # (hidden state,) or (hidden state, cell state), each (B, W)
+HiddenState = tuple[Tensor, ...]  # (hidden state,) or (hidden state, cell state), each (B, W)
 
 
 class Cell(Protocol):
@@ -30,19 +30,19 @@ class Cell(Protocol):
     gates: int  # blocks of rows in the weights
     states: int  # 1: hidden state; 2: hidden and cell state
 
-    def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: Hidden, forward: Forward) -> Hidden:
+    def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: HiddenState, ctx: PassContext) -> HiddenState:
         """One step from the two affine maps W x + b and U h + c, both (B, gates · W), and the last state."""
         ...
 
-    def step(self, x_BI: Tensor, state: Hidden, weights: list[Tensor]) -> Hidden:
+    def step(self, x_BI: Tensor, state: HiddenState, weights: list[Tensor]) -> HiddenState:
         """One step by the fused kernel; weights are W (GW, I), U (GW, W), b (GW,), c (GW,)."""
         ...
 
-    def layer(self, x_BTI: Tensor, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+    def layer(self, x_BTI: Tensor, state: HiddenState, weights: list[Tensor]) -> tuple[Tensor, HiddenState]:
         """All steps by the fused kernel: outputs (B, T, W) and the last state."""
         ...
 
-    def packed(self, packed: PackedSequence, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+    def packed(self, packed: PackedSequence, state: HiddenState, weights: list[Tensor]) -> tuple[Tensor, HiddenState]:
         """The same over rows of different lengths, packed: outputs (sum of lengths, W) and each row's last state."""
         ...
 
@@ -62,17 +62,17 @@ class SimpleCell:
         self._step = {"tanh": torch.rnn_tanh_cell, "relu": torch.rnn_relu_cell}[nonlinearity]
         self._layer = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}[nonlinearity]
 
-    def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: Hidden, forward: Forward) -> Hidden:
+    def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: HiddenState, ctx: PassContext) -> HiddenState:
         return (self.function(input_BG + hidden_BG),)
 
-    def step(self, x_BI: Tensor, state: Hidden, weights: list[Tensor]) -> Hidden:
+    def step(self, x_BI: Tensor, state: HiddenState, weights: list[Tensor]) -> HiddenState:
         return (self._step(x_BI, state[0], *weights),)
 
-    def layer(self, x_BTI: Tensor, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+    def layer(self, x_BTI: Tensor, state: HiddenState, weights: list[Tensor]) -> tuple[Tensor, HiddenState]:
         output, last = self._layer(x_BTI, state[0][None], weights, True, 1, 0.0, _with_backward(), False, True)
         return output, (last[0],)
 
-    def packed(self, packed: PackedSequence, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+    def packed(self, packed: PackedSequence, state: HiddenState, weights: list[Tensor]) -> tuple[Tensor, HiddenState]:
         output, last = self._layer(
             packed.data, packed.batch_sizes, state[0][None], weights, True, 1, 0.0, _with_backward(), False
         )
@@ -84,20 +84,20 @@ class SigmoidCell:
 
     gates, states = 1, 1
 
-    def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: Hidden, forward: Forward) -> Hidden:
+    def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: HiddenState, ctx: PassContext) -> HiddenState:
         return (torch.sigmoid(input_BG + hidden_BG),)
 
-    def step(self, x_BI: Tensor, state: Hidden, weights: list[Tensor]) -> Hidden:
+    def step(self, x_BI: Tensor, state: HiddenState, weights: list[Tensor]) -> HiddenState:
         return self._after(linear(x_BI, weights[0], weights[2]), state[0], weights)
 
-    def layer(self, x_BTI: Tensor, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+    def layer(self, x_BTI: Tensor, state: HiddenState, weights: list[Tensor]) -> tuple[Tensor, HiddenState]:
         outputs = []
         for input_BG in linear(x_BTI, weights[0], weights[2]).unbind(1):
             state = self._after(input_BG, state[0], weights)
             outputs.append(state[0])
         return torch.stack(outputs, 1), state
 
-    def packed(self, packed: PackedSequence, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+    def packed(self, packed: PackedSequence, state: HiddenState, weights: list[Tensor]) -> tuple[Tensor, HiddenState]:
         # rows are sorted by length: each step goes on with the first `count` of them
         sizes, outputs = packed.batch_sizes.tolist(), []
         hidden_BW = state[0]
@@ -107,7 +107,7 @@ class SigmoidCell:
             outputs.append(after)
         return torch.cat(outputs), (hidden_BW,)
 
-    def _after(self, input_BG: Tensor, hidden_BW: Tensor, weights: list[Tensor]) -> Hidden:
+    def _after(self, input_BG: Tensor, hidden_BW: Tensor, weights: list[Tensor]) -> HiddenState:
         return self.equations(input_BG, linear(hidden_BW, weights[1], weights[3]), (hidden_BW,), INFERENCE)
 
 
@@ -116,25 +116,25 @@ class GRUCell:
 
     gates, states = 3, 1
 
-    def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: Hidden, forward: Forward) -> Hidden:
+    def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: HiddenState, ctx: PassContext) -> HiddenState:
         input_reset, input_update, input_new = input_BG.chunk(3, -1)
         hidden_reset, hidden_update, hidden_new = hidden_BG.chunk(3, -1)
         reset = torch.sigmoid(input_reset + hidden_reset)
         update = torch.sigmoid(input_update + hidden_update)
         candidate = torch.tanh(input_new + reset * hidden_new)
-        forward.record("reset_gate", reset)
-        forward.record("update_gate", update)
-        forward.record("candidate", candidate)
+        ctx.record("reset_gate", reset)
+        ctx.record("update_gate", update)
+        ctx.record("candidate", candidate)
         return ((1 - update) * candidate + update * state[0],)
 
-    def step(self, x_BI: Tensor, state: Hidden, weights: list[Tensor]) -> Hidden:
+    def step(self, x_BI: Tensor, state: HiddenState, weights: list[Tensor]) -> HiddenState:
         return (torch.gru_cell(x_BI, state[0], *weights),)
 
-    def layer(self, x_BTI: Tensor, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+    def layer(self, x_BTI: Tensor, state: HiddenState, weights: list[Tensor]) -> tuple[Tensor, HiddenState]:
         output, last = torch.gru(x_BTI, state[0][None], weights, True, 1, 0.0, _with_backward(), False, True)
         return output, (last[0],)
 
-    def packed(self, packed: PackedSequence, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+    def packed(self, packed: PackedSequence, state: HiddenState, weights: list[Tensor]) -> tuple[Tensor, HiddenState]:
         output, last = torch.gru(
             packed.data, packed.batch_sizes, state[0][None], weights, True, 1, 0.0, _with_backward(), False
         )
@@ -146,26 +146,26 @@ class LSTMCell:
 
     gates, states = 4, 2
 
-    def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: Hidden, forward: Forward) -> Hidden:
+    def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: HiddenState, ctx: PassContext) -> HiddenState:
         input_gate, forget_gate, candidate, output_gate = (input_BG + hidden_BG).chunk(4, -1)
         input_gate, forget_gate = torch.sigmoid(input_gate), torch.sigmoid(forget_gate)
         candidate, output_gate = torch.tanh(candidate), torch.sigmoid(output_gate)
-        forward.record("input_gate", input_gate)
-        forward.record("forget_gate", forget_gate)
-        forward.record("candidate", candidate)
-        forward.record("output_gate", output_gate)
+        ctx.record("input_gate", input_gate)
+        ctx.record("forget_gate", forget_gate)
+        ctx.record("candidate", candidate)
+        ctx.record("output_gate", output_gate)
         cell = forget_gate * state[1] + input_gate * candidate
         return output_gate * torch.tanh(cell), cell
 
-    def step(self, x_BI: Tensor, state: Hidden, weights: list[Tensor]) -> Hidden:
+    def step(self, x_BI: Tensor, state: HiddenState, weights: list[Tensor]) -> HiddenState:
         return tuple(torch.lstm_cell(x_BI, list(state), *weights))
 
-    def layer(self, x_BTI: Tensor, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+    def layer(self, x_BTI: Tensor, state: HiddenState, weights: list[Tensor]) -> tuple[Tensor, HiddenState]:
         start = [part[None] for part in state]
         output, hidden, cell = torch.lstm(x_BTI, start, weights, True, 1, 0.0, _with_backward(), False, True)
         return output, (hidden[0], cell[0])
 
-    def packed(self, packed: PackedSequence, state: Hidden, weights: list[Tensor]) -> tuple[Tensor, Hidden]:
+    def packed(self, packed: PackedSequence, state: HiddenState, weights: list[Tensor]) -> tuple[Tensor, HiddenState]:
         start = [part[None] for part in state]
         output, hidden, cell = torch.lstm(
             packed.data, packed.batch_sizes, start, weights, True, 1, 0.0, _with_backward(), False
@@ -180,13 +180,13 @@ def make_cell(kind: str, nonlinearity: str = "tanh") -> Cell:
     return {"rnn": lambda: SimpleCell(nonlinearity), "gru": GRUCell, "lstm": LSTMCell}[kind]()
 
 
-# what somebody may look at in a layer; one list, so that `forward` knows when the equations must run
+# the internals of a layer; recording any of them makes `forward` run the equations instead of the fused kernel
 INTERNALS = (
     "hidden_state", "cell_state", "candidate", "reset_gate", "update_gate", "input_gate", "forget_gate", "output_gate",
 )  # fmt: skip
 
 
-class Recurrent(nn.Module):
+class RecurrentLayer(nn.Module):
     """One layer of a recurrent network in one direction.
 
     `weight_dropout` is the rate at which a training pass leaves out entries of the matrix from state to state, the
@@ -206,28 +206,28 @@ class Recurrent(nn.Module):
     def weights(self) -> list[Tensor]:
         return [self.weight_input, self.weight_hidden, self.bias_input, self.bias_hidden]
 
-    def start(self, like: Tensor) -> Hidden:
+    def start(self, like: Tensor) -> HiddenState:
         """The zero state for the rows of `like` (B, …)."""
         return tuple(like.new_zeros(like.shape[0], self.width) for _ in range(self.cell.states))
 
-    def step(self, x_BI: Tensor, state: Hidden, forward: Forward = INFERENCE) -> Hidden:
+    def step(self, x_BI: Tensor, state: HiddenState, ctx: PassContext = INFERENCE) -> HiddenState:
         """One step: the new state, whose first part is the output."""
-        if not forward.wants(*INTERNALS):
+        if not ctx.wants(*INTERNALS):
             return self.cell.step(x_BI, state, self.weights)
         input_BG = linear(x_BI, self.weight_input, self.bias_input)
-        return self._equations(input_BG, state, forward)
+        return self._equations(input_BG, state, ctx)
 
-    def _equations(self, input_BG: Tensor, state: Hidden, forward: Forward) -> Hidden:
+    def _equations(self, input_BG: Tensor, state: HiddenState, ctx: PassContext) -> HiddenState:
         hidden_BG = linear(state[0], self.weight_hidden, self.bias_hidden)
-        state = self.cell.equations(input_BG, hidden_BG, state, forward)
-        forward.record("hidden_state", state[0])
+        state = self.cell.equations(input_BG, hidden_BG, state, ctx)
+        ctx.record("hidden_state", state[0])
         if self.cell.states == 2:
-            forward.record("cell_state", state[1])
+            ctx.record("cell_state", state[1])
         return state
 
     def forward(
-        self, x_BTI: Tensor, state: Hidden, lengths_B: Tensor | None = None, forward: Forward = INFERENCE
-    ) -> tuple[Tensor, Hidden]:
+        self, x_BTI: Tensor, state: HiddenState, lengths_B: Tensor | None = None, ctx: PassContext = INFERENCE
+    ) -> tuple[Tensor, HiddenState]:
         """All steps: outputs (B, T, W) and each row's state after its last real position.
 
         The fused kernel runs unless an internal is to be recorded; then the equations do, on the same weights.
@@ -235,10 +235,10 @@ class Recurrent(nn.Module):
         Args:
             lengths_B: how many positions of each row are real; all by default. Outputs at padding mean nothing.
         """
-        if forward.wants(*INTERNALS):
-            return self._slow(x_BTI, state, lengths_B, forward)
+        if ctx.wants(*INTERNALS):
+            return self._slow(x_BTI, state, lengths_B, ctx)
         weights = self.weights
-        weights[1] = forward.dropout(weights[1], self.weight_dropout)
+        weights[1] = ctx.dropout(weights[1], self.weight_dropout)
         if x_BTI.shape[1] == 1 and lengths_B is None and x_BTI.device.type != "cpu":
             state = self.cell.step(x_BTI[:, 0], state, weights)  # a whole layer's kernel would copy all weights first
             return state[0][:, None], state
@@ -252,11 +252,13 @@ class Recurrent(nn.Module):
         output_BTW, _ = pad_packed_sequence(packed._replace(data=output), batch_first=True, total_length=x_BTI.shape[1])
         return output_BTW, tuple(part[packed.unsorted_indices] for part in last)
 
-    def _slow(self, x_BTI: Tensor, state: Hidden, lengths_B: Tensor | None, forward: Forward) -> tuple[Tensor, Hidden]:
+    def _slow(
+        self, x_BTI: Tensor, state: HiddenState, lengths_B: Tensor | None, ctx: PassContext
+    ) -> tuple[Tensor, HiddenState]:
         input_BTG = linear(x_BTI, self.weight_input, self.bias_input)
         outputs = []
         for position, input_BG in enumerate(input_BTG.unbind(1)):
-            after = self._equations(input_BG, state, forward)
+            after = self._equations(input_BG, state, ctx)
             if lengths_B is not None:  # a row that has ended keeps its state
                 going = (position < lengths_B)[:, None]
                 after = tuple(torch.where(going, new, old) for new, old in zip(after, state, strict=True))
@@ -291,18 +293,21 @@ class RecurrentEncoder(nn.Module):
         self.dropout = dropout
         inputs = [input_width] + [width] * (num_layers - 1)
         self.layers = nn.ModuleList(
-            nn.ModuleList(Recurrent(cell, inner, width // directions) for _ in range(directions)) for inner in inputs
+            nn.ModuleList(RecurrentLayer(cell, inner, width // directions) for _ in range(directions))
+            for inner in inputs
         )
 
-    def forward(self, x_BSI: Tensor, lengths_B: Tensor, forward: Forward = INFERENCE) -> tuple[Tensor, list[Hidden]]:
+    def forward(
+        self, x_BSI: Tensor, lengths_B: Tensor, ctx: PassContext = INFERENCE
+    ) -> tuple[Tensor, list[HiddenState]]:
         """Outputs (B, S, W) and each layer's last state, its directions side by side (B, W)."""
-        finals: list[Hidden] = []
+        finals: list[HiddenState] = []
         for number, directions in enumerate(self.layers):
-            x_BSI = x_BSI if number == 0 else forward.dropout(x_BSI, self.dropout)
+            x_BSI = x_BSI if number == 0 else ctx.dropout(x_BSI, self.dropout)
             outputs, states = [], []
             for way, layer in zip(("forwards", "backwards"), directions, strict=False):  # pyright: ignore
                 turned = x_BSI if way == "forwards" else reverse_real(x_BSI, lengths_B)
-                output, state = layer(turned, layer.start(x_BSI), lengths_B, forward.at(number).at(way))
+                output, state = layer(turned, layer.start(x_BSI), lengths_B, ctx.at(number).at(way))
                 outputs.append(output if way == "forwards" else reverse_real(output, lengths_B))
                 states.append(state)
             x_BSI = torch.cat(outputs, -1)

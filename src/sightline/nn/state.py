@@ -22,19 +22,19 @@ class State(Protocol):
         """The state whose row i is this one's row index[i]; rows may repeat or be missing. `index` is int64 (B',)."""
         ...
 
-    def join(self, other: Self) -> Self:
-        """The rows of this state, then those of another of the same model; they may have read sources and pasts of
-        other lengths."""
+    def concatenate(self, other: Self) -> Self:
+        """The batch rows of this state, then those of another of the same model; what they have read may differ in
+        length."""
         ...
 
 
-def rows(tensor: Tensor, index: Tensor) -> Tensor:
+def select_rows(tensor: Tensor, index: Tensor) -> Tensor:
     """Rows `index` of a tensor whose first axis is the batch."""
     return tensor.index_select(0, index)
 
 
-def joined(parts: Sequence[Tensor], axis: int, *, left: bool = False) -> Tensor:
-    """The rows of all parts, filled up with zeros along `axis` on the right, or the left, to the longest of them."""
+def pad_and_concatenate(parts: Sequence[Tensor], axis: int, *, left: bool = False) -> Tensor:
+    """All parts along the batch axis, each padded with zeros along `axis`, on the right or the left, to the longest."""
     longest = max(part.shape[axis] for part in parts)
     filled = []
     for part in parts:
@@ -44,6 +44,6 @@ def joined(parts: Sequence[Tensor], axis: int, *, left: bool = False) -> Tensor:
     return torch.cat(filled)
 
 
-def joined_numbers(mine_B: Tensor, theirs_B: Tensor) -> Tensor:
-    """Numbers of what each row reads, those of the other rows beyond all of ours."""
-    return torch.cat([mine_B, theirs_B + int(mine_B.max()) + 1])
+def concatenate_source_ids(first_B: Tensor, second_B: Tensor) -> Tensor:
+    """Source ids of two batches, the second's shifted so that they are distinct from the first's."""
+    return torch.cat([first_B, second_B + int(first_B.max()) + 1])

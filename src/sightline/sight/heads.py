@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from sightline.errors import UsageError, nearest
-from sightline.nn.forward import Forward
+from sightline.nn.context import PassContext
 from sightline.sight.reading import Look, Reading
 
 # Attention to a source, by the end of its name.
@@ -46,7 +46,7 @@ def sites(look: Look) -> list[Site]:
     return found
 
 
-def usual(look: Look, endings: Sequence[str] = CROSS) -> Site:
+def default_site(look: Look, endings: Sequence[str] = CROSS) -> Site:
     """The attention to look at where none is named: the last whose name ends as one of `endings`, or the last.
 
     Raises UsageError where a model attends to nothing.
@@ -82,12 +82,12 @@ def weights_of(look: Look, site: Site) -> np.ndarray:
     return (weights.mean(0) if site.head is None else weights[site.head]).numpy()
 
 
-def of_outputs(look: Look, site: Site) -> np.ndarray | None:
+def output_weights(look: Look, site: Site) -> np.ndarray | None:
     """The site's weights in the rows that the outputs are read from (outputs, positions read), to be compared with
     `occlusion`; None where its rows or columns are others, as of an encoder's self-attention."""
-    if look.axes(site.name)[-2:] != (look.reading.said, look.reading.read):
+    if look.axes(site.name)[-2:] != (look.reading.output_axis, look.reading.input_axis):
         return None
-    return weights_of(look, site)[list(look.reading.said_at)]
+    return weights_of(look, site)[list(look.reading.output_positions)]
 
 
 def entropy(weights_TS: np.ndarray) -> float:
@@ -123,7 +123,7 @@ def effect(reading: Reading, site: Site) -> float:
         return changed
 
     place = site.name.removesuffix("weights") + "context"
-    return float((reading.run(Forward()) - reading.run(Forward(edits={place: without}))).sum())
+    return float((reading.run(PassContext()) - reading.run(PassContext(edits={place: without}))).sum())
 
 
 MEASURES = {"entropy": entropy, "distance": distance, "diagonality": diagonality}

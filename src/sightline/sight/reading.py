@@ -1,171 +1,25 @@
-"""One input as a model reads it: a pass that can be recorded, what its positions are called, what it comes to."""
+"""One recorded pass over a reading, and occlusion, the check of what was looked at."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sightline.data.tokenizer import Tokenizer
-from sightline.nn.forward import Forward, Recorder
+from sightline.errors import UsageError
+from sightline.nn.context import PassContext, Recorder
+from sightline.predict.reading import Reading as Reading
+from sightline.predict.reading import Side as Side
+from sightline.predict.reading import by_word as by_word
 from sightline.sight.record import Record
 
 
 @dataclass(frozen=True)
-class Side:
-    """The positions along one axis: their tokens, the words these belong to, and the words.
-
-    Attributes:
-        words: for each token the number of its word.
-    """
-
-    tokens: tuple[str, ...]
-    words: tuple[int, ...]
-    names: tuple[str, ...]
-
-    @classmethod
-    def of(cls, tokens: Sequence[str]) -> Side:
-        """Every token a word of its own."""
-        return cls(tuple(tokens), tuple(range(len(tokens))), tuple(tokens))
-
-    @classmethod
-    def of_ids(
-        cls, tokenizer: Tokenizer, ids: Sequence[int], before: Sequence[str] = (), after: Sequence[str] = ()
-    ) -> Side:
-        """Tokens of text, with names for special ones before and after it, each a word of its own."""
-        numbers, first = tokenizer.word_numbers(ids), len(before)
-        groups = [
-            [one for one, number in zip(ids, numbers, strict=True) if number == word] for word in sorted({*numbers})
-        ]
-        names = (*before, *(tokenizer.decode(group).strip() for group in groups), *after)
-        words = [*range(first), *(first + number for number in numbers)]
-        words += range(len(names) - len(after), len(names))
-        return cls((*before, *tokenizer.tokens(ids), *after), tuple(words), names)
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    @property
-    def membership(self) -> np.ndarray:
-        """(tokens, words): 1 where a token belongs to a word."""
-        return np.eye(len(self.names))[list(self.words)]
-
-
-def by_word(weights: np.ndarray, rows: Side, columns: Side) -> np.ndarray:
-    """Weights of tokens (…, T, S) as those of words: what a word was looked at is the sum over its tokens, where it
-    looked the mean over its tokens."""
-    out_of = rows.membership
-    return (out_of / out_of.sum(0)).T @ weights @ columns.membership
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One input, ready to be read again and again.
-
-    Attributes:
-        sides: by axis ("source", "target", "position") what its positions are.
-        run: one pass with a `Forward`; gives the log-probabilities (outputs) of what the model says, in nats.
-        outputs: what those are of.
-        without: the same input with one position of the side that is read masked or taken out, how is said in `taken`;
-            None where it always stays, as the end of a source does.
-        read: the side that the output is made from.
-        image: of an image its pixels as they are read, (Y, X, C) bytes.
-        said, said_at: the axis, and for each output the position along it, whose features the output is read from.
-        causal: a position sees only those up to its own.
-    """
-
-    sides: Mapping[str, Side]
-    run: Callable[[Forward], Tensor]
-    outputs: tuple[str, ...]
-    without: Callable[[int], Reading | None]
-    read: str
-    taken: str
-    image: np.ndarray | None = None
-    said: str = "position"
-    said_at: tuple[int, ...] = ()
-    causal: bool = False
-
-
-def over_positions(
-    item: Any,
-    side: Side,
-    run: Callable[[Any, Forward], Tensor],
-    outputs: Sequence[str],
-    change: Callable[[Any, int], Any],
-    taken: str,
-    image: np.ndarray | None = None,
-    *,
-    said_at: Sequence[int] | None = None,
-    causal: bool = False,
-) -> Reading:
-    """A reading of one side: `run` of an item, and of the item that `change` makes without a position.
-
-    Args:
-        item: what is read, as a list of numbers or a tensor; a position without which it is the same always stays.
-        said_at: the positions that the outputs are read from; by default the first, as of a class token.
-    """
-
-    def make(item: Any) -> Reading:
-        def without(place: int) -> Reading | None:
-            changed = change(item, place)
-            return None if torch.equal(torch.as_tensor(changed), torch.as_tensor(item)) else make(changed)
-
-        return Reading(
-            {"position": side},
-            lambda forward: run(item, forward),
-            tuple(outputs),
-            without,
-            "position",
-            taken,
-            image,
-            said_at=(0,) * len(outputs) if said_at is None else tuple(said_at),
-            causal=causal,
-        )
-
-    return make(item)
-
-
-def special_side(tokenizer: Tokenizer, ids: Sequence[int]) -> Side:
-    """The positions of what a BERT reads, its special tokens under their names."""
-    specials = {tokenizer.bos_id: "[CLS]", tokenizer.eos_id: "[SEP]", tokenizer.vocab_size: "[MASK]"}
-    tokens: list[str] = []
-    words: list[int] = []
-    names: list[str] = []
-    for special, group in groupby(ids, key=lambda one: specials.get(one, "")):
-        piece = list(group)
-        one = Side.of([special] * len(piece)) if special else Side.of_ids(tokenizer, piece)
-        words += [len(names) + word for word in one.words]
-        tokens += one.tokens
-        names += one.names
-    return Side(tuple(tokens), tuple(words), tuple(names))
-
-
-def masking(kept: Sequence[int], mask_id: int) -> Callable[[Sequence[int], int], list[int]]:
-    """What puts [MASK] in the place of a token, unless that is one of the `kept` special ones."""
-
-    def change(ids: Sequence[int], place: int) -> list[int]:
-        return [mask_id if at == place and one not in kept else one for at, one in enumerate(ids)]
-
-    return change
-
-
-def leaving_out(size: int) -> Callable[[Sequence[int], int], list[int]]:
-    """What takes a token out, unless it is a special one: those beyond a vocabulary of `size`."""
-
-    def change(ids: Sequence[int], place: int) -> list[int]:
-        return [one for at, one in enumerate(ids) if at != place or one >= size]
-
-    return change
-
-
-@dataclass(frozen=True)
 class Look:
-    """What was recorded of one reading: the record, and the input's own names for its axes.
+    """What was recorded in one pass over a reading.
 
     `look[name]` is the tensor without its batch axis, in fp32 on the CPU.
     """
@@ -191,32 +45,40 @@ class Look:
         return by_word(self[name].numpy(), rows, columns)
 
 
+def require_outputs(reading: Reading) -> None:
+    """Raises UsageError where a model predicts nothing, as of a text without a blank."""
+    if not reading.outputs:
+        raise UsageError("nothing is predicted in this text; put a [MASK] where a word is missing")
+
+
 @torch.inference_mode()
 def look(reading: Reading, *patterns: str) -> Look:
     """One pass over a reading with the internals recorded that match; everything by default."""
     recorder = Recorder(patterns or ("*",))
-    found = reading.run(Forward(recorder=recorder))
+    found = reading.run(PassContext(recorder=recorder))
     return Look(reading, Record(recorder), tuple(found.tolist()))
 
 
 @torch.inference_mode()
 def occlusion(reading: Reading) -> np.ndarray:
-    """(outputs, positions read): by how many nats each output becomes less likely without each position; not a number
+    """(outputs, input positions): how much each output falls when each position is occluded, in the reading's unit; NaN
     where the position always stays.
 
-    The check beside attention: what a model looked at need not be what its output hangs on (Jain & Wallace 2019).
+    The check beside attention: what a model attended to need not be what its output depends on (Jain & Wallace 2019).
+    Raises UsageError where nothing is predicted.
     """
-    whole = reading.run(Forward())
-    others = map(reading.without, range(len(reading.sides[reading.read])))
-    columns = [torch.full_like(whole, torch.nan) if one is None else whole - one.run(Forward()) for one in others]
+    require_outputs(reading)
+    whole = reading.run(PassContext())
+    others = map(reading.without, range(len(reading.sides[reading.input_axis])))
+    columns = [torch.full_like(whole, torch.nan) if one is None else whole - one.run(PassContext()) for one in others]
     return torch.stack(columns, 1).cpu().numpy()
 
 
-def agreement(weights_OS: np.ndarray, drops_OS: np.ndarray, causal: bool = False) -> float:
-    """Spearman's rank correlation of attention and occlusion over the positions read, the mean over the outputs.
+def agreement(weights_OS: np.ndarray, losses_OS: np.ndarray, causal: bool = False) -> float:
+    """Spearman's rank correlation of attention and occlusion over the input positions, the mean over the outputs.
 
-    Positions that were not taken out are left out, and outputs whose attention or occlusion is the same everywhere; not
-    a number where all are.
+    Without the positions that always stay, and without outputs whose attention or occlusion is the same everywhere; NaN
+    where no output is left.
 
     Args:
         causal: each output sees the positions up to its own, and only those are compared.
@@ -224,11 +86,11 @@ def agreement(weights_OS: np.ndarray, drops_OS: np.ndarray, causal: bool = False
     from scipy.stats import spearmanr
 
     found: list[float] = []
-    for number, (weights, drops) in enumerate(zip(weights_OS, drops_OS, strict=True)):
-        seen = np.isfinite(drops)
+    for number, (weights, losses) in enumerate(zip(weights_OS, losses_OS, strict=True)):
+        seen = np.isfinite(losses)
         if causal:
             seen[number + 1 :] = False
-        if len(weights[seen]) > 1 and np.ptp(weights[seen]) > 0 and np.ptp(drops[seen]) > 0:
-            result: Any = spearmanr(weights[seen], drops[seen])
+        if len(weights[seen]) > 1 and np.ptp(weights[seen]) > 0 and np.ptp(losses[seen]) > 0:
+            result: Any = spearmanr(weights[seen], losses[seen])
             found.append(float(result.statistic))
     return float(np.mean(found)) if found else float("nan")

@@ -1,0 +1,1 @@
+"""The task classification: all that is known of it."""

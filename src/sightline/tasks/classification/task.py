@@ -1,0 +1,145 @@
+"""Fine-tuning a GPT or a BERT to label texts, number them or choose among them: loss, scores, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sightline.data.batches import DataPosition, iterate
+from sightline.data.labelled import ExampleBatch, Examples, collate_examples
+from sightline.data.progress import VOCABULARY, ProgressReporter
+from sightline.data.tokenizer import Tokenizer
+from sightline.decode.probabilities import softmax
+from sightline.models.classifier import make_classifier
+from sightline.nn.context import INFERENCE, PassContext
+from sightline.predict.metrics import calibration_error, correlations
+from sightline.tasks.base import PlainTask
+from sightline.tasks.classification.examples import batch_order, encode, encode_files, read_training
+from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings
+
+
+def train_tokenizers(settings: ClassificationSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
+    """The tokenizer, learned from the training texts."""
+    texts = (text for record, _ in read_training(settings) for text in record)
+    texts = ProgressReporter(report, VOCABULARY).over(texts)
+    return {SIDE: Tokenizer.train(texts, **settings.tokenizer.model_dump())}
+
+
+def make_model(settings: ClassificationSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+    """The model, its weights drawn from a generator seeded by the run's seed."""
+    outputs = 1 if settings.by_number else len(settings.data.labels)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.training.seed)
+        return make_classifier(tokenizers[SIDE].vocab_size, settings.model, outputs, settings.tuning)
+
+
+class ClassificationTask(PlainTask):
+    """Joins a model with labelled texts for the training loop."""
+
+    metrics = METRICS
+    settings: ClassificationSettings
+
+    def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
+        settings = self.settings
+        texts = settings.data.train[0].source
+        for line in (line for source in settings.data.train for line in source.notices()):
+            report(line)
+        self._train = encode(settings, self.tokenizers[SIDE], read_training(settings), texts, report)
+        validation: Any = settings.data.validation
+        self._validation = encode_files(settings, self.tokenizers[SIDE], validation, report)
+        self._order = batch_order(self._train, settings, settings.training.seed)
+        report(f"batches: {len(self._order.epoch(0)):,} per epoch")
+
+    def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, ExampleBatch]]:
+        """Batches from `position` on, for ever, each with the position after it."""
+        for after, indices in iterate(self._order, position):
+            yield after, collate_examples(self._train, indices).to(self.device)
+
+    def num_units(self, batch: ExampleBatch) -> int:
+        """Tokens of the inputs."""
+        return self._train.num_tokens(batch.indices)
+
+    def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
+        """The label's loss plus `auxiliary` times the language model's, summed over examples; how many those are.
+
+        The language model's loss of an example is the mean over the tokens of its sequences.
+        """
+        model: Any = self.model
+        ctx = PassContext(generator=generator)
+        features_NTD, last_ND = model.read(batch.tokens_NT, batch.real_NT, ctx)
+        loss = label_loss(self.settings, scores(self.settings, model, last_ND, batch.each, ctx), batch.targets_B)
+        extras = {"label_loss": loss.detach()}
+        if self.settings.language_weight:
+            nats, spoken = model.language_loss(features_NTD, batch.tokens_NT, batch.real_NT)
+            loss = loss + self.settings.language_weight * len(batch.targets_B) / max(spoken, 1) * nats
+        return loss, len(batch.targets_B), extras
+
+    def describe(self, batch: ExampleBatch) -> str:
+        """Names a batch in an error message: its records and its first text."""
+        first = self.tokenizers[SIDE].decode(
+            i for i in batch.tokens_NT[0].tolist() if i < self.tokenizers[SIDE].vocab_size
+        )
+        return f"records {batch.indices[:5].tolist()}…, the first one {first[:80]!r}"
+
+    def validate(self) -> dict[str, float]:
+        """See `figures`."""
+        return figures(self.settings, all_scores(self.settings, self.model, self._validation), self._validation)
+
+
+def scores(
+    settings: ClassificationSettings, model: Any, last_ND: Tensor, each: int, ctx: PassContext = INFERENCE
+) -> Tensor:
+    """What stands for the sequences → (B, C) in fp32: logits of the classes or choices, or one number.
+
+    The features of both orders of a similarity are added; each text of a choice has one output.
+    """
+    if settings.data.form == "similarity":
+        last_ND = last_ND.unflatten(0, (-1, each)).sum(1)
+    outputs = model.outputs(last_ND, ctx).float()
+    return outputs.view(-1, each) if settings.data.form == "choice" else outputs
+
+
+def label_loss(settings: ClassificationSettings, scores_BC: Tensor, targets_B: Tensor) -> Tensor:
+    """Cross-entropy (nats), or the squared error of numbers, summed over the examples."""
+    if settings.data.numbers:
+        return (scores_BC[:, 0] - targets_B).square().sum()
+    return F.cross_entropy(scores_BC, targets_B, reduction="sum")
+
+
+@torch.inference_mode()
+def all_scores(settings: ClassificationSettings, model: Any, examples: Examples) -> Tensor:
+    """(examples, C): the scores of every example, in order."""
+    found: dict[int, Tensor] = {}
+    for indices in batch_order(examples, settings, 0).epoch(0):
+        batch = collate_examples(examples, indices).to(model.head.weight.device)
+        _, last_ND = model.read(batch.tokens_NT, batch.real_NT)
+        found |= zip(indices.tolist(), scores(settings, model, last_ND, batch.each).cpu(), strict=True)
+    return torch.stack([found[number] for number in range(len(examples))])
+
+
+def figures(settings: ClassificationSettings, scores_BC: Tensor, examples: Examples) -> dict[str, float]:
+    """What the scores of examples come to.
+
+    loss: mean of the label's. Of classes and choices: accuracy; macro_f1, the mean over classes of the harmonic mean of
+    precision and recall; matthews, Matthews' correlation; calibration_error; all in per cent. Of numbers: the
+    correlations of Pearson and, by ranks, of Spearman.
+    """
+    # scikit-learn and SciPy take a second to load, which only those who measure should wait
+    from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+    targets = torch.from_numpy(examples.targets)
+    found = {"loss": float(label_loss(settings, scores_BC, targets)) / len(targets)}
+    if settings.data.numbers:
+        return {**found, **correlations(scores_BC[:, 0].numpy(), examples.targets)}
+    predicted, true = scores_BC.argmax(1).numpy(), examples.targets
+    macro_f1 = f1_score(true, predicted, average="macro", zero_division=0.0)  # pyright: ignore[reportArgumentType]
+    scores = {"accuracy": accuracy_score(true, predicted), "macro_f1": macro_f1}
+    # of one class alone scikit-learn warns, and says 0 as well
+    scores["matthews"] = matthews_corrcoef(true, predicted) if len({*true, *predicted}) > 1 else 0.0
+    found |= {name: 100 * float(value) for name, value in scores.items()}
+    return {**found, "calibration_error": calibration_error(softmax(scores_BC).numpy(), true)}

@@ -1,0 +1,1 @@
+"""The task image_classification: all that is known of it."""

@@ -1,0 +1,1 @@
+"""The task language: all that is known of it."""

@@ -1,0 +1,1 @@
+"""The task masked_language: all that is known of it."""

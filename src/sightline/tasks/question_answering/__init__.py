@@ -1,0 +1,1 @@
+"""The task question_answering: all that is known of it."""

@@ -1,0 +1,1 @@
+"""The task tagging: all that is known of it."""

@@ -1,0 +1,1 @@
+"""The task translation: all that is known of it."""

@@ -1,0 +1,194 @@
+"""Token ids in one language to token ids in another, for many sentences at once; scoring of given translations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sightline.data.batches import collate
+from sightline.data.encoded import EncodedPairs
+from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
+from sightline.decode.strategies import request_seed
+from sightline.errors import UsageError
+from sightline.nn.context import PassContext, Recorder
+from sightline.nn.state import pad_and_concatenate, select_rows
+from sightline.special_tokens import BOS_ID, EOS_ID, PAD_ID
+
+BOS, EOS, PAD = BOS_ID, EOS_ID, PAD_ID
+Ids = Sequence[int]
+# where decoders record how they attend to their source
+CROSS_ATTENTION = ("decoder.*.cross_attention.weights", "decoder.attention.weights")
+
+
+def _device_of(model: Any) -> torch.device:
+    return model.output_bias.device
+
+
+def attends(model: Any) -> bool:
+    """Whether the decoder attends to its source."""
+    return getattr(model.sizes, "attention", "") != "none"
+
+
+@dataclass(frozen=True)
+class CoverageState:
+    """A decoder's state with how much attention each source position has had so far (B, S)."""
+
+    state: Any
+    mask_BS: Tensor
+    coverage_BS: Tensor
+
+    def reorder(self, index: Tensor) -> CoverageState:
+        return CoverageState(
+            self.state.reorder(index), select_rows(self.mask_BS, index), select_rows(self.coverage_BS, index)
+        )
+
+    def concatenate(self, other: CoverageState) -> CoverageState:
+        masks, coverages = ([getattr(one, name) for one in (self, other)] for name in ("mask_BS", "coverage_BS"))
+        return CoverageState(
+            self.state.concatenate(other.state), pad_and_concatenate(masks, 1), pad_and_concatenate(coverages, 1)
+        )
+
+    def penalty(self) -> Tensor:
+        """Σ_s ln min(Σ_t a_ts, 1) (Wu et al. 2016, eq. 14, without its β); (B,), at most 0."""
+        share = self.coverage_BS.clamp(1e-10, 1.0).log()
+        return (share * self.mask_BS).sum(1)
+
+
+def coverage_step(model: Any) -> Callable[[Tensor, CoverageState], tuple[Tensor, CoverageState]]:
+    """The model's step, which also adds up its attention, averaged over heads and layers."""
+
+    def step(tokens_B: Tensor, covered: CoverageState) -> tuple[Tensor, CoverageState]:
+        recorder = Recorder(CROSS_ATTENTION)
+        logits_BV, state = model.step(tokens_B, covered.state, PassContext(recorder=recorder))
+        sites = [
+            weights[:, None] if weights.dim() == 3 else weights
+            for steps in recorder.tensors.values()
+            for weights in steps
+        ]
+        looked_BS = torch.cat(sites, 1).float().mean(1)[:, 0]
+        return logits_BV, CoverageState(state, covered.mask_BS, covered.coverage_BS + looked_BS)
+
+    return step
+
+
+def pad_sources(sources: Sequence[Ids], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Tokens (B, S), each row ended by end-of-sentence and padded, and the mask of real tokens (B, S)."""
+    longest = max(len(ids) for ids in sources) + 1
+    tokens_BS = torch.full((len(sources), longest), PAD)
+    for row, ids in enumerate(sources):
+        tokens_BS[row, : len(ids) + 1] = torch.tensor([*ids, EOS])
+    lengths = torch.tensor([len(ids) + 1 for ids in sources])
+    return tokens_BS.to(device), (torch.arange(longest)[None, :] < lengths[:, None]).to(device)
+
+
+def by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Indices in batches of `batch_size` of like length, the longest first so that memory runs out at once or never."""
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def new_search(model: Any, options: SearchOptions) -> Search:
+    """A search that sources can be prefilled into."""
+    covered = options.coverage_beta and attends(model)
+    return Search(
+        coverage_step(model) if covered else model.step,
+        options,
+        eos_id=EOS,
+        forbidden=(PAD, BOS),
+        coverage_penalty=CoverageState.penalty if attends(model) else None,
+        device=_device_of(model),
+    )
+
+
+def make_request(model: Any, source: Ids, options: SearchOptions, prefix: Ids = ()) -> SearchRequest:
+    """A translation of a source, with the seed and the longest output of these options.
+
+    Raises UsageError for a prefix longer than the model has positions for.
+    """
+    longest = options.max_length(len(source))
+    if model.context_length:
+        most = model.context_length - 1  # so that all of it can be read again, after the beginning of the sentence
+        if len(prefix) >= most:
+            raise UsageError(f"prefix: {len(prefix)} tokens; the model writes {most} at most")
+        longest = min(longest, most)
+    return SearchRequest(longest, BOS, list(prefix), seed=request_seed(options.seed, source))
+
+
+@torch.inference_mode()
+def prefill(search: Search, model: Any, sources: Sequence[Ids], requests: Sequence[SearchRequest]) -> None:
+    """Reads sources and adds their translations, as `make_request` made them, to the search."""
+    tokens_BS, mask_BS = pad_sources(sources, _device_of(model))
+    state = model.start(tokens_BS, mask_BS)
+    if search.options.coverage_beta and attends(model):
+        state = CoverageState(state, mask_BS, torch.zeros(mask_BS.shape, device=mask_BS.device))
+    search.add(requests, state)
+
+
+@torch.inference_mode()
+def translate_ids(
+    model: Any,
+    sources: Sequence[Ids],
+    options: SearchOptions,
+    *,
+    batch_size: int = 64,
+    prefixes: Sequence[Ids] | None = None,
+    done: Callable[[int], None] = lambda count: None,
+) -> list[list[Hypothesis]]:
+    """The n best hypotheses of every source, in the order of the sources.
+
+    Args:
+        sources: token ids without specials. prefixes: what each translation must begin with.
+        batch_size: sources searched together; it does not change the results.
+        done: called with the number of sentences finished so far.
+    """
+    results: list[list[Hypothesis]] = [[] for _ in sources]
+    finished = 0
+    for indices in by_length([len(ids) for ids in sources], batch_size):
+        search = new_search(model, options)
+        begun = [prefixes[index] if prefixes else () for index in indices]
+        requests = [
+            make_request(model, sources[index], options, one) for index, one in zip(indices, begun, strict=True)
+        ]
+        prefill(search, model, [sources[index] for index in indices], requests)
+        search.run()
+        for index, request in zip(indices, requests, strict=True):
+            results[index] = request.finished
+        finished += len(indices)
+        done(finished)
+    return results
+
+
+@torch.inference_mode()
+def score_ids(model: Any, pairs: Sequence[tuple[Ids, Ids]], *, batch_size: int = 64) -> list[list[float]]:
+    """ln p of every target token, end-of-sentence included, given its source and the tokens before it."""
+    results: list[list[float]] = [[] for _ in pairs]
+    encoded = EncodedPairs.of(pairs)
+    for indices in by_length([max(len(source), len(target)) for source, target in pairs], batch_size):
+        batch = collate(encoded, torch.tensor(indices).numpy()).to(_device_of(model))
+        features = model.features(batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT)
+        picked = log_probabilities(model.project(features)).gather(-1, batch.target_out_BT[..., None])[..., 0]
+        for row, index in enumerate(indices):
+            results[index] = picked[row, : len(pairs[index][1]) + 1].tolist()
+    return results
+
+
+@torch.inference_mode()
+def attention_ids(model: Any, source: Ids, target: Ids) -> Tensor | None:
+    """Where the decoder looked while it wrote `target`: weights (sites, T, S) by one pass with teacher forcing.
+
+    T and S count end-of-sentence. A site is a head of a layer, or the one attention of a recurrent decoder; None for
+    a model that does not attend to its source.
+    """
+    recorder = Recorder(CROSS_ATTENTION)
+    tokens_BS, mask_BS = pad_sources([source], _device_of(model))
+    inputs_BT = torch.tensor([[BOS, *target]], device=tokens_BS.device)
+    model.features(tokens_BS, mask_BS, inputs_BT, None, PassContext(recorder=recorder))
+    if not recorder.tensors:
+        return None
+    # a decoder that runs step by step records one row at a time
+    sites = [torch.cat(steps, -2)[0] for steps in recorder.tensors.values()]
+    return torch.cat([site if site.dim() == 3 else site[None] for site in sites]).float().cpu()

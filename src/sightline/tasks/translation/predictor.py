@@ -1,0 +1,288 @@
+"""A trained translation run, ready for use: text in, small typed records out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sightline.data.pairs import read_pairs
+from sightline.data.text import normalize_text
+from sightline.data.tokenizer import Tokenizer
+from sightline.data.vocabulary import BOS as BEGIN
+from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
+from sightline.errors import UsageError
+from sightline.nn.context import PassContext
+from sightline.predict.metrics import exponential
+from sightline.predict.predictor import Predictor
+from sightline.predict.reading import Reading, Side, by_word
+from sightline.tasks.translation.decoding import (
+    BOS,
+    EOS,
+    attends,
+    attention_ids,
+    make_request,
+    new_search,
+    pad_sources,
+    prefill,
+    score_ids,
+    translate_ids,
+)
+from sightline.tasks.translation.settings import TranslationSettings
+from sightline.tasks.translation.task import make_model
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Where the decoder looked: weights (sites, T, S) and the names of both axes, end-of-sentence included.
+
+    A site is one head of one layer of a Transformer, layer by layer, or the one attention of a recurrent decoder.
+    """
+
+    weights: np.ndarray
+    source: Side
+    target: Side
+
+    def mean(self) -> np.ndarray:
+        """The weights averaged over the sites (T, S)."""
+        return self.weights.mean(0)
+
+    def by_word(self) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+        """(weights of words on words, source words, target words), averaged over the sites.
+
+        What a word was looked at is the sum over its tokens; where it looked, the mean over its tokens.
+        """
+        return by_word(self.mean(), self.target, self.source), self.source.names, self.target.names
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One translation.
+
+    Attributes:
+        text: the translation. tokens: its pieces. score: what the search ranked it by.
+        log_probability: ln p(translation | source), in nats, end of sentence included.
+        token_log_probabilities: the same token by token, end of sentence last.
+        finished: whether the model ended it; False where the length limit did.
+        alternatives: the next best ones, where more than one was asked for.
+        attention: on request, and where the model attends to its source.
+    """
+
+    source: str
+    text: str
+    tokens: tuple[str, ...]
+    score: float
+    log_probability: float
+    token_log_probabilities: tuple[float, ...]
+    finished: bool
+    alternatives: tuple[Translation, ...] = ()
+    attention: Attention | None = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """How probable a given translation is: ln p in nats, and token by token (end of sentence last)."""
+
+    log_probability: float
+    token_log_probabilities: tuple[float, ...]
+
+    @property
+    def perplexity(self) -> float:
+        return exponential(-self.log_probability / len(self.token_log_probabilities))
+
+
+class Translator(Predictor[TranslationSettings]):
+    """Translates with the weights of a run. See `Predictor` for the arguments."""
+
+    schema = TranslationSettings
+    make_model = staticmethod(make_model)
+    reading_options = frozenset({"target"})
+    writes = True
+    scores_pairs = True
+
+    @property
+    def languages(self) -> list[str]:
+        """From which, into which."""
+        data = self.settings.data
+        return [data.source_language, data.target_language]
+
+    @property
+    def attends(self) -> bool:
+        """Whether the decoder attends to its source."""
+        return attends(self.model)
+
+    @overload
+    def translate(
+        self,
+        text: str,
+        *,
+        beam: int | None = ...,
+        n_best: int | None = ...,
+        prefix: str | None = ...,
+        attention: bool = ...,
+        options: SearchOptions | None = ...,
+        batch_size: int = ...,
+    ) -> Translation: ...
+
+    @overload
+    def translate(
+        self,
+        text: Sequence[str],
+        *,
+        beam: int | None = ...,
+        n_best: int | None = ...,
+        prefix: str | None = ...,
+        attention: bool = ...,
+        options: SearchOptions | None = ...,
+        batch_size: int = ...,
+    ) -> list[Translation]: ...
+
+    def translate(
+        self,
+        text: str | Sequence[str],
+        *,
+        beam: int | None = None,
+        n_best: int | None = None,
+        prefix: str | None = None,
+        attention: bool = False,
+        options: SearchOptions | None = None,
+        batch_size: int = 64,
+    ) -> Translation | list[Translation]:
+        """One `Translation` of a text, or a list of them for a list of texts.
+
+        Args:
+            beam, n_best: override the run's search settings; `options` replaces them whole.
+            prefix: what every translation must begin with.
+            attention: also record where the decoder looked (one more pass a sentence).
+            batch_size: sentences searched together; it does not change the results.
+        """
+        alone = type(text) is str
+        texts = [str(text)] if alone else list(text)
+        changes = {name: value for name, value in (("beam", beam), ("n_best", n_best)) if value is not None}
+        chosen = (options or self.settings.search).with_changes(**changes)
+        sources = [self.encode_source(one) for one in texts]
+        written = [index for index, source in enumerate(sources) if source]
+        prefixes = None if prefix is None else [self.encode_target(prefix)] * len(written)
+        found = translate_ids(
+            self.model, [sources[index] for index in written], chosen, batch_size=batch_size, prefixes=prefixes
+        )
+        # nothing translates to nothing, whatever the model would make of it
+        results = [Translation(one, "", (), 0.0, 0.0, (), True) for one in texts]
+        for index, hypotheses in zip(written, found, strict=True):
+            results[index] = self.translation(texts[index], sources[index], hypotheses, attention)
+        return results[0] if alone else results
+
+    def stream(
+        self, texts: Iterable[str], *, options: SearchOptions | None = None, batch_size: int = 64, ahead: int = 16
+    ) -> Iterator[Translation]:
+        """Translations of many texts, in order, with `ahead` batches read at a time so that memory stays flat."""
+        pending = iter(texts)
+        while chunk := list(islice(pending, batch_size * ahead)):
+            yield from self.translate(chunk, options=options, batch_size=batch_size)
+
+    def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[Scored]:
+        """How probable each given translation is."""
+        if len(sources) != len(targets):
+            raise UsageError(f"{len(sources)} sources and {len(targets)} translations cannot be paired")
+        pairs = [(self.encode_source(s), self.encode_target(t)) for s, t in zip(sources, targets, strict=True)]
+        return [Scored(sum(tokens), tuple(tokens)) for tokens in score_ids(self.model, pairs)]
+
+    def encode_source(self, text: str) -> list[int]:
+        """Token ids of a source text; raises UsageError where it is longer than the run's limit."""
+        return self._encode("source", text, self.settings.data.max_source_tokens)
+
+    def encode_target(self, text: str) -> list[int]:
+        """Token ids of a given translation; raises UsageError where it is longer than the run's limit."""
+        return self._encode("target", text, self.settings.data.max_target_tokens)
+
+    def _encode(self, side: str, text: str, limit: int) -> list[int]:
+        limit = min(limit, (self.model.context_length or limit + 1) - 1)  # the end takes a place, too
+        ids = self.tokenizers[side].encode(normalize_text(text))
+        if len(ids) > limit:
+            raise UsageError(f"{side} of {len(ids)} tokens is over the run's limit of {limit}; split it into sentences")
+        return ids
+
+    def new_search(self, options: SearchOptions) -> Search:
+        """A search that sources can join at any step, of like options but for the seed and the longest output."""
+        return new_search(self.model, options)
+
+    def make_request(self, source: Sequence[int], options: SearchOptions, prefix: str | None = None) -> SearchRequest:
+        """A translation of a source that `encode_source` has read."""
+        begun = () if prefix is None else self.encode_target(prefix)
+        return make_request(self.model, source, options, begun)
+
+    def prefill(self, search: Search, requests: Sequence[SearchRequest], sources: Sequence[Sequence[int]]) -> None:
+        """Reads sources and lets requests join a search; `translation` makes a record of what was found."""
+        prefill(search, self.model, sources, requests)
+
+    def translation(
+        self, text: str, source: Sequence[int], hypotheses: Sequence[Hypothesis], attention: bool = False
+    ) -> Translation:
+        """The record of what was found, best first."""
+        target = self.tokenizers["target"]
+        records = [
+            Translation(
+                source=text,
+                text=target.decode(one.tokens),
+                tokens=tuple(target.tokens(one.tokens)),
+                score=one.score,
+                log_probability=one.log_probability,
+                token_log_probabilities=one.token_log_probabilities,
+                finished=one.finished,
+            )
+            for one in hypotheses
+        ]
+        best = records[0]
+        looked = self.attention(source, list(hypotheses[0].tokens)) if attention else None
+        return Translation(**{**best.__dict__, "alternatives": tuple(records[1:]), "attention": looked})
+
+    def first_of(self, files: Any) -> list[Any]:
+        """The first source of these files."""
+        return [next(source for source, _ in read_pairs(files) if source.strip())]
+
+    @torch.no_grad()
+    def reading(self, text: str, *, target: str | None = None) -> Reading:
+        """A sentence as the model reads it while it writes `target`, its own translation by default."""
+        source = self.encode_source(text)
+        written = (
+            self.encode_target(target)
+            if target is not None
+            else list(translate_ids(self.model, [source], self.settings.search)[0][0].tokens)
+        )
+        goals = torch.tensor([*written, EOS])
+
+        def make(source: list[int]) -> Reading:
+            def run(ctx: PassContext) -> Tensor:
+                tokens_BS, mask_BS = pad_sources([source], self.model.output_bias.device)
+                inputs_BT = torch.tensor([[BOS, *written]], device=tokens_BS.device)
+                logits = self.model.project(self.model.features(tokens_BS, mask_BS, inputs_BT, None, ctx))
+                return log_probabilities(logits)[0].cpu().gather(1, goals[:, None])[:, 0]
+
+            def without(place: int) -> Reading | None:
+                # the end of the source stays
+                return make([*source[:place], *source[place + 1 :]]) if place < len(source) else None
+
+            outputs = sides["target"].tokens
+            where = {"output_axis": "target", "output_positions": tuple(range(len(outputs)))}
+            return Reading(sides, run, outputs, without, "source", "taken out", **where)
+
+        sides = {
+            "source": Side.of_ids(self.tokenizers["source"], source, after=[Tokenizer.END]),
+            "target": Side.of_ids(self.tokenizers["target"], written, after=[Tokenizer.END]),
+            "past": Side.of_ids(self.tokenizers["target"], written, before=[BEGIN]),
+        }
+        return make(source)
+
+    def attention(self, source: Sequence[int], target: Sequence[int]) -> Attention | None:
+        """Where the decoder looks while it writes `target` (token ids); None for a fixed context."""
+        weights = attention_ids(self.model, source, target)
+        if weights is None:
+            return None
+        sides = [Side.of_ids(self.tokenizers[side], ids, after=[Tokenizer.END])
+                 for side, ids in (("source", source), ("target", target))]  # fmt: skip
+        return Attention(weights.numpy(), *sides)
