@@ -29,7 +29,7 @@ from sightline.data.masking import (
 )
 from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_documents
 from sightline.data.tokenizer import Tokenizer
-from sightline.errors import SightlineError, UsageError
+from sightline.errors import SightlineError
 from sightline.interop.bert import HEADS, WEIGHTS
 from sightline.interop.weights import for_layers
 from sightline.models import BertForPretraining, BertSizes
@@ -256,7 +256,7 @@ def test_masking(whole_words: bool) -> None:
     assert apart != whole_words
     for row, (a, a_end, b, b_end, _) in enumerate(items[:20].tolist()):
         text = held.sentences.tokens
-        expected = [CLS, *text[a:a_end], SEP_ID, *([*text[b:b_end], SEP] if b_end > b else [])]
+        expected = [CLS_ID, *text[a:a_end], SEP_ID, *([*text[b:b_end], SEP_ID] if b_end > b else [])]
         assert true[row][batch.real_BT[row].numpy()].tolist() == expected
         assert batch.segment_BT[row].sum() == (b_end - b + 1 if b_end > b else 0)
     parts = batch.split(3)
@@ -288,7 +288,7 @@ def test_documents_of_sentences(tmp_path: Path) -> None:
     (tmp_path / "refs").write_text("Ruth 1:1\n")
     with pytest.raises(SightlineError, match="has 1 lines, fewer than"):
         list(source.read_documents())
-    with pytest.raises(UsageError, match="groups"):
+    with pytest.raises(ValueError, match="groups"):
         SentenceSource(source=f"{tmp_path}/verses", documents="group", sentences="line")
 
 

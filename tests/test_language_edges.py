@@ -20,8 +20,8 @@ import sightline as package
 from sightline.decode import SearchOptions
 from sightline.errors import UsageError
 from sightline.runs.training import complete
-from sightline.tasks.registry import TASKS
 from sightline.tasks.language.decoding import score_ids
+from sightline.tasks.registry import TASKS
 
 NEURAL = [name for name in LANGUAGE_MODELS if name != "ngram"]
 

@@ -4,12 +4,14 @@ import math
 
 import pytest
 from pydantic import ValidationError
-from sightline.predict.metrics import METRICS
 
 from sightline.errors import UsageError
+from sightline.tasks.registry import TASKS
 from sightline.train import schedules
 from sightline.train.loop import higher_is_better
 from sightline.train.settings import DEFAULT_UPDATES, TrainSettings
+
+METRICS = {name: metric for spec in TASKS.values() for name, metric in spec.metrics.items()}
 
 
 def test_noam_is_equation_3_of_vaswani() -> None:

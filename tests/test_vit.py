@@ -14,7 +14,6 @@ import pytest
 import torch
 from conftest import sightline
 from PIL import Image
-from sightline.tasks.exchange import ExchangedModel, Pixels
 from transformers import AutoImageProcessor, ViTConfig, ViTForImageClassification, ViTImageProcessor
 
 import sightline as package
@@ -26,6 +25,7 @@ from sightline.interop.vit import write_vit
 from sightline.models.vit import ViT, ViTSizes, patchify, rollout, waves
 from sightline.nn.context import PassContext, Recorder
 from sightline.sight.reading import look
+from sightline.tasks.exchange import ExchangedModel, Pixels
 
 SIZES = ViTSizes(image_size=12, channels=3, patch_size=4, d_model=16, num_layers=2, num_heads=4, d_ff=24)
 
