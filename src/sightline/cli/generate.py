@@ -22,7 +22,9 @@ def generate(
     prompt: Annotated[str, typer.Option(help="What the text begins with; \\n is a new line, \\\\ a backslash.")] = "",
     max_tokens: Annotated[int, typer.Option(min=1, help="The longest output in tokens.")] = 200,
     n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many texts.")] = 1,
-    temperature: Annotated[float | None, typer.Option(help="Below 1 safer, above 1 wilder.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="Below 1 safer, above 1 wilder; 0 always takes the likeliest.")
+    ] = None,
     top_k: Annotated[int | None, typer.Option(help="Only the k likeliest tokens.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Only the likeliest tokens that hold this probability.")] = None,
     min_p: Annotated[float | None, typer.Option(help="Only tokens with this share of the likeliest's.")] = None,

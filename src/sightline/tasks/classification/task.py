@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from sightline.models.classifier import AnyClassifier, make_classifier
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.predict.metrics import calibration_error, correlations
 from sightline.tasks.base import BaseTask
-from sightline.tasks.classification.examples import batch_order, encode, encode_files, read_training
+from sightline.tasks.classification.examples import UNKNOWN, batch_order, encode, encode_files, read_training
 from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings
 
 
@@ -111,7 +112,7 @@ def label_loss(settings: ClassificationSettings, scores_BC: Tensor, targets_B: T
     """Cross-entropy (nats), or the squared error of numbers, summed over the examples."""
     if settings.data.numbers:
         return (scores_BC[:, 0] - targets_B).square().sum()
-    return F.cross_entropy(scores_BC, targets_B, reduction="sum")
+    return F.cross_entropy(scores_BC, targets_B, reduction="sum", ignore_index=UNKNOWN)
 
 
 @torch.inference_mode()
@@ -135,7 +136,8 @@ def figures(settings: ClassificationSettings, scores_BC: Tensor, examples: Examp
     from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
     targets = torch.from_numpy(examples.targets)
-    found = {"loss": float(label_loss(settings, scores_BC, targets)) / len(targets)}
+    known = len(targets) if settings.data.numbers else int((targets != UNKNOWN).sum())
+    found = {"loss": float(label_loss(settings, scores_BC, targets)) / known if known else math.nan}
     if settings.data.numbers:
         return {**found, **correlations(scores_BC[:, 0].numpy(), examples.targets)}
     predicted, true = scores_BC.argmax(1).numpy(), examples.targets

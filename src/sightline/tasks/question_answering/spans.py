@@ -1,4 +1,4 @@
-"""Questions and windows of long texts as inputs; the loss and the search for the best answer span (Devlin et al. 2019, 4.2)."""
+"""Questions and windows of texts as inputs; the loss and the search for the best span (Devlin et al. 2019, 4.2)."""
 
 from __future__ import annotations
 

@@ -142,12 +142,15 @@ class TaggingTask(BaseTask):
         return measure(self.settings, self.model, self.tokenizers[SIDE], self._validation, self._joined_by)
 
 
-def read_all(settings: TaggingSettings, files: TaggedSource) -> list[tuple[Units, Sequence[str]]]:
+def read_all(
+    settings: TaggingSettings, files: TaggedSource, unknown_labels: bool = False
+) -> list[tuple[Units, Sequence[str]]]:
     """(units, tags) of the records of a file. Raises DataError where there are none, or a tag that training has not."""
     found: list[tuple[Units, Sequence[str]]] = list(read_tagged(files))
     if not found:
         raise DataError(f"{files.source}: no records; check the file")
-    _require_tags(settings, found, files.source)
+    if not unknown_labels:
+        _require_tags(settings, found, files.source)
     return found
 
 
@@ -169,7 +172,9 @@ def _targets(settings: TaggingSettings, pieces: Pieces, tags: Sequence[Sequence[
             own = tags[record][place : place + len(pieces.units[index])]
             place += len(own)
             units = pieces.aligned[index].first_units()
-            found.append([UNTAGGED, *(UNTAGGED if unit < 0 else numbers[own[unit]] for unit in units), UNTAGGED])
+            found.append(
+                [UNTAGGED, *(UNTAGGED if unit < 0 else numbers.get(own[unit], UNTAGGED) for unit in units), UNTAGGED]
+            )
     return found
 
 
@@ -183,7 +188,11 @@ class Tagged:
 
 
 def tag(
-    settings: TaggingSettings, model: BertTokenClassifier, tokenizer: Tokenizer, records: Sequence[Units], joined_by: str
+    settings: TaggingSettings,
+    model: BertTokenClassifier,
+    tokenizer: Tokenizer,
+    records: Sequence[Units],
+    joined_by: str,
 ) -> Tagged:
     """The tags of each record's units, in BIO."""
     found = Tagged([[] for _ in records], cut(records, joined_by, tokenizer, settings.data.max_tokens), [])

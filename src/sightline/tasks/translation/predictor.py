@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sightline.data.pairs import read_pairs
-from sightline.data.text import normalize_text
+from sightline.data.text import is_blank, normalize_text
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vocabulary import BOS as BEGIN
 from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
@@ -192,8 +192,8 @@ class Translator(Predictor[TranslationSettings]):
         return [Scored(sum(tokens), tuple(tokens)) for tokens in score_ids(self.model, pairs)]
 
     def encode_source(self, text: str) -> list[int]:
-        """Token ids of a source text; raises UsageError where it is longer than the run's limit."""
-        return self._encode("source", text, self.settings.data.max_source_tokens)
+        """Token ids of a source text, none of a blank one; raises UsageError where it is over the run's limit."""
+        return [] if is_blank(text) else self._encode("source", text, self.settings.data.max_source_tokens)
 
     def encode_target(self, text: str) -> list[int]:
         """Token ids of a given translation; raises UsageError where it is longer than the run's limit."""
