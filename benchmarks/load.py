@@ -3,7 +3,8 @@
     python benchmarks/load.py --old PATH/TO/OTHER/src [--rounds 5] [--d-model 768 --num-layers 12 --vocab 50257]
 
 A run directory of the size of the smallest GPT-2 (124 million parameters, 498 MB) with random weights is made in a
-temporary folder. The seconds are those of the call alone, after the modules are imported and the file was read once.
+temporary folder. The seconds are those of the call alone, after the modules are imported and the file was read once;
+those of a processor do not grow where the machine does other things too.
 Every load verifies the weights by SHA-256.
 """
 
@@ -41,10 +42,10 @@ import resource, sys, time
 import sightline
 import sightline.{loading}
 
-start = time.perf_counter()
+start, busy = time.perf_counter(), time.process_time()
 model = sightline.load(sys.argv[1])
-seconds = time.perf_counter() - start
-print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+seconds, busy = time.perf_counter() - start, time.process_time() - busy
+print(seconds, busy, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
@@ -82,18 +83,19 @@ def main() -> None:
             forget = "import json, sys, pathlib, hashlib; " + FORGET
             call(forget, HERE, config, manifest)
         print(f"{processor()}; {(run / 'model.safetensors').stat().st_size / 1e6:.0f} MB of weights")
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in versions}
+        found: dict[str, list[tuple[float, ...]]] = {name: [] for name in versions}
         for number in range(options.rounds + 1):
             for name, source in versions.items():
                 loading = "runs.loading" if (source / "sightline" / "runs").is_dir() else "loading"
-                seconds, memory = call(LOAD.format(loading=loading), source, run).split()
+                figures = call(LOAD.format(loading=loading), source, run).split()
                 if number:  # the first reads the file
-                    found[name].append((float(seconds), float(memory)))
+                    found[name].append(tuple(map(float, figures)))
     medians = {name: [statistics.median(one) for one in zip(*times, strict=True)] for name, times in found.items()}
-    for name, (seconds, memory) in medians.items():
-        print(f"{name}: {seconds:.2f} s (median of {options.rounds}), peak memory {memory:,.0f} MiB")
+    for name, (seconds, busy, memory) in medians.items():
+        print(f"{name}: {seconds:.2f} s, {busy:.2f} s of a processor (medians of {options.rounds}), {memory:,.0f} MiB")
     if options.old:
-        print(f"ratio: {medians['old'][0] / medians['new'][0]:.1f}")
+        ratios = [old / new for old, new in zip(medians["old"], medians["new"], strict=True)]
+        print("old / new: {:.1f} in time, {:.1f} in processor time, {:.1f} in peak memory".format(*ratios))
 
 
 FORGET = """

@@ -28,6 +28,7 @@ from sightline.train.identity import Identity
 from sightline.train.manifest import Manifest
 from sightline.train.precision import resolve_device
 from sightline.train.session import IDENTITY
+from sightline.train.storage import FileDigest
 
 Settings = TypeVar("Settings", bound=BaseModel)
 Model = TypeVar("Model", bound=torch.nn.Module)
@@ -227,7 +228,8 @@ class Run:
         self._require_trained_with()
         before = self._manifest()
         with storage.writing(self.weights):
-            files = {self._name(file): (storage.file_digest(file),) for file in (self.config, *self._tokenizer_files())}
+            used = (self.config, *self._tokenizer_files())
+            files: dict[str, tuple[FileDigest, ...]] = {self._name(one): (storage.file_digest(one),) for one in used}
         if before is not None and self.weights.name in before.files:
             files[self.weights.name] = before.files[self.weights.name]
         notes = {} if update is None else {UPDATE: update}
