@@ -16,7 +16,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 import sightline as package
 from sightline.predict.calibration import best_temperature
-from sightline.tasks.metrics import calibration_error
+from sightline.predict.metrics import calibration_error
 
 
 def test_the_error_is_torchmetrics() -> None:

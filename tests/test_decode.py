@@ -111,7 +111,7 @@ def test_early_stop_changes_nothing(seed: int, penalty: str, beam: int) -> None:
     chain, chosen = Chain(seed), options(beam=beam, length_penalty=penalty, max_length_offset=8)
     stopped = run(chain, chosen)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BeamSearch, "over", lambda self, sentence, best, options: False)
+        patch.setattr(BeamSearch, "is_finished", lambda self, request, best, options: False)
         assert run(chain, chosen) == stopped
 
 

@@ -4,9 +4,9 @@ import math
 
 import pytest
 from pydantic import ValidationError
+from sightline.tasks.metrics import METRICS
 
 from sightline.errors import UsageError
-from sightline.tasks.metrics import METRICS
 from sightline.train import schedules
 from sightline.train.loop import higher_is_better
 from sightline.train.settings import DEFAULT_UPDATES, TrainSettings

@@ -34,6 +34,10 @@ LEGEND = (
 )
 
 
+class Frozen(BaseModel, frozen=True, extra="forbid"):
+    """A record that refuses unknown keys and never changes."""
+
+
 def recipes() -> dict[str, str]:
     """The recipes that come with Sightline: name → TOML text."""
     folder = resources.files("sightline") / "recipes"

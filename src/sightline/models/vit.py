@@ -79,7 +79,7 @@ class ViT(nn.Module):
         fixed_TD = torch.zeros(length, sizes.d_model)
         if sizes.positions == "sinusoidal":
             fixed_TD[1:] = waves(sizes.side, sizes.d_model)
-        self.register_buffer("places_TD", fixed_TD, persistent=False)
+        self.register_buffer("position_table_TD", fixed_TD, persistent=False)
         self.blocks = nn.ModuleList(Block(sizes.block()) for _ in range(sizes.num_layers))
         self.norm = NORMS[sizes.norm](sizes.d_model, sizes.norm_epsilon) if sizes.pre_norm else None
         self.head = Linear(sizes.d_model, outputs)

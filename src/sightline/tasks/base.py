@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from sightline.data.tokenizer import Tokenizer
-from sightline.tasks.metrics import METRICS
+from sightline.train.metric import Metric
 
 
-class PlainTask(ABC):
+class BaseTask(ABC):
     """Batches that split themselves, replicas that share all but the model, and nothing carried between batches.
 
     Args:
@@ -24,7 +24,7 @@ class PlainTask(ABC):
     """
 
     unit = "tokens"
-    metrics = METRICS
+    metrics: Mapping[str, Metric]
     model: nn.Module
 
     def __init__(

@@ -16,13 +16,13 @@ from sightline.data.labelled import Examples, collate_examples
 from sightline.data.tokenizer import Tokenizer
 from sightline.models import BertSizes
 from sightline.models.classifier import BertTokenClassifier, Tuning
-from sightline.tasks.settings import Frozen, PieceSettings, check_metric
+from sightline.tasks.settings import PieceSettings, RunSettings, check_metric
 from sightline.train.settings import TrainSettings
 
 SIDE = "text"  # the name of the one tokenizer
 
 
-class TokenSettings(Frozen):
+class TokenSettings(RunSettings):
     """What such a task is made from; each says its own name and data."""
 
     task: str
@@ -37,14 +37,24 @@ class TokenSettings(Frozen):
     training: TrainSettings = TrainSettings.model_validate({})
 
     @property
+    def parent(self) -> str | None:
+        """The run that this one goes on from."""
+        return self.pretrained
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether only the sizes and the tokenizer of that run are taken, and not its weights."""
+        return self.scratch
+
+    @property
     def span(self) -> int:
         """The most tokens that attend to each other."""
         return self.data.max_tokens
 
     @property
     @abstractmethod
-    def figures(self) -> tuple[str, ...]:
-        """What is measured in validation."""
+    def validation_metrics(self) -> tuple[str, ...]:
+        """The names of what is measured in validation."""
 
     @model_validator(mode="after")
     def _fits(self) -> TokenSettings:
@@ -53,7 +63,7 @@ class TokenSettings(Frozen):
         if self.pretrained is None and (self.tuning.weights != "full" or self.scratch):
             what = "scratch" if self.scratch else f"tuning.weights {self.tuning.weights}"
             raise ValueError(f"{what} is for a pretrained run, and none is named")
-        check_metric(self.training, self.figures)
+        check_metric(self.training, self.validation_metrics)
         return self
 
 

@@ -32,16 +32,6 @@ from sightline.train.storage import FileDigest
 
 Settings = TypeVar("Settings", bound=BaseModel)
 Model = TypeVar("Model", bound=torch.nn.Module)
-# What a run that has learned a task is used with.
-VERBS = {
-    "translation": "translate",
-    "language": "generate",
-    "masked_language": "fill",
-    "classification": "classify",
-    "tagging": "tag",
-    "question_answering": "answer",
-    "image_classification": "classify",
-}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -49,7 +39,16 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 LARGEST_TOKENIZER = 64 << 20
 UPDATE = "update"  # in the manifest: after which update training had ended whose weights these are
 # What a start that was killed may leave without a configuration, and what the first version called unfinished files.
-_BEGUN = ("tokenizer", "checkpoints", "metrics.jsonl", "tensorboard", "metrics.tmp")
+_BEGUN = (
+    "tokenizer",
+    "parent.json",
+    "plugins",
+    "plugins.json",
+    "checkpoints",
+    "metrics.jsonl",
+    "tensorboard",
+    "metrics.tmp",
+)
 _FORMER_TEMPORARIES = ("config.toml.new", "manifest.json.new", "model.safetensors.new", "README.md.new")
 
 
@@ -72,6 +71,12 @@ class Run:
         self.card = self.path / "README.md"
         self.manifest = self.path / manifest.MANIFEST
         self.lock = self.path / ".lock"
+        self.parent = self.path / "parent.json"
+        self.outcome = self.path / "outcome.json"
+        self.evaluations = self.path / "evaluations.json"
+        self.example = self.path / "example.json"
+        self.plugins = self.path / "plugins"
+        self.plugin_list = self.path / "plugins.json"
 
     @property
     def exists(self) -> bool:
@@ -209,7 +214,7 @@ class Run:
         text = f"{config.FORMAT_KEY} = {config.FORMAT}\n{config.to_toml(settings)}"
         proved = self._manifest() if self.weights.exists() else None
         if proved is None:
-            self._write(self.config, text)
+            self.write_text(self.config, text)
         else:
             self._replace({self.config.name: [text.encode()]}, proved, proved.notes)
 
@@ -342,14 +347,15 @@ class Run:
 
     @property
     def task(self) -> str:
-        """What the model of the run has learned, a key of `VERBS`."""
+        """What the model of the run has learned."""
         return str(self.read_config().get("task", "translation"))
 
     def require_task(self, task: str) -> None:
-        """Raises UsageError, with the verb to use instead, where the run has learned another task."""
+        """Raises UsageError where the run has learned another task."""
         if self.task != task:
-            verb = VERBS.get(self.task, "evaluate")
-            raise UsageError(f"{self.path}: a run of task {self.task}, not {task}; try `sightline {verb}`")
+            raise UsageError(
+                f"{self.path}: a run of task {self.task}, not {task}; sightline.load() tells what it is for"
+            )
 
     def load_tokenizers(self) -> dict[str, Tokenizer]:
         """The tokenizers of the run by name."""
@@ -362,9 +368,14 @@ class Run:
         return found
 
     def write_card(self, text: str) -> None:
-        self._write(self.card, text)
+        self.write_text(self.card, text)
 
-    def _write(self, path: Path, text: str) -> None:
+    def weights_digest(self) -> str:
+        """The SHA-256 of the weights to use, as the manifest has it."""
+        return Manifest.read(self.path, config.FORMAT).files[self.weights.name][0].sha256
+
+    def write_text(self, path: Path, text: str) -> None:
+        """Writes a file of the run in one step. Raises SightlineError where the file system refuses."""
         with storage.writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         storage.replace_file(path, [text.encode()])
@@ -403,4 +414,4 @@ class Run:
             with storage.writing(file):
                 file.unlink()
         for name, tokenizer in tokenizers.items():
-            self._write(self.tokenizers / f"{name}.json", tokenizer.to_json())
+            self.write_text(self.tokenizers / f"{name}.json", tokenizer.to_json())

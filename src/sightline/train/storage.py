@@ -283,3 +283,10 @@ def copy_tensors(source: Mapping[str, Tensor], target: Mapping[str, Tensor], whe
     require_fit(source, target, where)
     for name, tensor in target.items():
         tensor.copy_(source[name])
+
+
+def persistent_tensors(model: torch.nn.Module) -> dict[str, Tensor]:
+    """Parameters and persistent buffers of a model by name; tied ones once. Not copies."""
+    persistent = model.state_dict(keep_vars=True).keys()
+    buffers = {name: buffer for name, buffer in model.named_buffers() if name in persistent}
+    return {**dict(model.named_parameters()), **buffers}

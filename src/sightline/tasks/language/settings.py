@@ -10,7 +10,8 @@ from sightline.config import FREE
 from sightline.data.documents import TextSource
 from sightline.decode import SearchOptions
 from sightline.models import GPTSizes, LanguageModelSizes
-from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
+from sightline.tasks.settings import Frozen, RunSettings, TokenizerSettings, check_metric
+from sightline.train.metric import Metric, by_name
 from sightline.train.settings import TrainSettings
 
 SIDE = "text"  # the name of the one tokenizer
@@ -22,28 +23,26 @@ COUNTED = "ngram"  # the kind of model that is counted and not trained
 # Kinds of tokenizers whose ids are in order of frequency.
 BY_FREQUENCY = ("word", "space", "char")
 
-
-class TextFiles(Frozen):
-    """Where plain text lies; see `sightline.data.documents.TextSource`."""
-
-    source: str
-    documents: Literal["line", "block", "article", "file", "running"] = "line"
-    column: int | str | None = None
-    part: tuple[float, float] = (0.0, 1.0)
-
-    def text_source(self) -> TextSource:
-        return TextSource(**self.model_dump())
+METRICS = by_name(
+    (
+        Metric("loss", False, "nats"),
+        Metric("perplexity", False, label="perplexity per token"),
+        Metric("word_perplexity", False, label="perplexity per word"),
+        Metric("bits_per_byte", False, "bits"),
+        Metric("bits_per_character", False, "bits"),
+    )
+)
 
 
 class DataSettings(Frozen):
     """The text a model learns from and is measured on."""
 
-    train: tuple[TextFiles, ...] = Field(
+    train: tuple[TextSource, ...] = Field(
         description='files of text; documents = line, block (up to a blank line), article (from one "= Title =" to the '
         "next), file or running; column of a TSV or JSON Lines file; part = [from, to] as fractions",
     )
-    validation: tuple[TextFiles, ...] = Field(description="text that chooses the best checkpoint")
-    test: dict[str, TextFiles] = Field(
+    validation: tuple[TextSource, ...] = Field(description="text that chooses the best checkpoint")
+    test: dict[str, TextSource] = Field(
         default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
     )
     keep_empty: bool = Field(False, description="count empty documents as text, as word-level corpora do")
@@ -63,10 +62,13 @@ class ValidationSettings(Frozen):
     tokens: int = Field(0, ge=0, description="only the first so many tokens; 0 takes all")
 
 
-class LanguageSettings(Frozen):
+class LanguageSettings(RunSettings):
     """Everything a language model is made from."""
 
     task: Literal["language"] = Field("language", description="what the model learns")
+    pretrained: str | None = Field(
+        None, description="a run of this task whose sizes, tokenizers and weights to go on from, on other data"
+    )
     data: DataSettings
     tokenizer: TokenizerSettings = TokenizerSettings.model_validate({})
     model: LanguageModelSizes = Field(default_factory=lambda: GPTSizes.model_validate({}))
@@ -78,16 +80,27 @@ class LanguageSettings(Frozen):
         json_schema_extra=FREE,
     )
 
-    def given(self, source: str) -> TextFiles:
+    def given(self, source: str, reference: str | None = None) -> TextSource:
         """A file that is only named, read as the training text was."""
-        return (self.data.train or (TextFiles(source=source),))[0].model_copy(
+        self.without_reference(reference)
+        return (self.data.train or (TextSource(source=source),))[0].model_copy(
             update={"source": source, "part": (0.0, 1.0)}
         )
+
+    @property
+    def parent(self) -> str | None:
+        """The run that this one goes on from."""
+        return self.pretrained
 
     @property
     def title(self) -> str:
         """What a run of it is called on its card."""
         return "Language model"
+
+    @property
+    def counted(self) -> bool:
+        """Whether the model is counted and not trained."""
+        return self.model.kind == COUNTED
 
     @property
     def span(self) -> int:
@@ -121,10 +134,10 @@ class LanguageSettings(Frozen):
             raise ValueError(f"validation.stride {self.validation.stride} is more than data.block {self.data.block}")
         if self.validation.tokens == 1:
             raise ValueError("validation.tokens: nothing predicts the first token alone; set it to 2 or more, or to 0")
-        check_metric(self.training, self.figures)
+        check_metric(self.training, self.validation_metrics)
         return self
 
     @property
-    def figures(self) -> tuple[str, ...]:
-        """What is measured in validation."""
+    def validation_metrics(self) -> tuple[str, ...]:
+        """The names of what is measured in validation."""
         return ("loss", "perplexity", "bits_per_byte", "bits_per_character")

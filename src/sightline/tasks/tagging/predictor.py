@@ -9,11 +9,11 @@ from typing import Any, overload
 import torch
 
 from sightline.data.tagged import read_tagged, repaired, spans
-from sightline.data.text import given
+from sightline.data.text import normalize_text
 from sightline.decode import log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
-from sightline.predict.predictor import Ready
+from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, masking, over_positions, special_side
 from sightline.tasks.tagging.settings import TaggingSettings
 from sightline.tasks.tagging.task import make_model, tag
@@ -48,8 +48,8 @@ class TaggedText:
         return "".join([*parts, self.text[at:]])
 
 
-class Tagger(Ready[TaggingSettings]):
-    """Tags texts with the weights of a run. See `Ready` for the arguments."""
+class Tagger(Predictor[TaggingSettings]):
+    """Tags texts with the weights of a run. See `Predictor` for the arguments."""
 
     schema = TaggingSettings
     make_model = staticmethod(make_model)
@@ -64,17 +64,16 @@ class Tagger(Ready[TaggingSettings]):
         """The spans of each text, or of one. Units are words between spaces, or characters, as in training."""
         if type(texts) is str:
             return self.tag([texts])[0]
-        texts = [given(text) for text in texts]
+        texts = [normalize_text(text) for text in texts]
         files = self.settings.data.train
         joined_by = files[0].joined_by if files else " "
         records = [tuple(text.split(joined_by)) if joined_by else tuple(text) for text in texts]
         found = tag(self.settings, self.model, self.tokenizer, records, joined_by)
         return [self._record(*one, joined_by) for one in zip(texts, records, found.tags, strict=True)]
 
-    @staticmethod
-    def first_of(settings: Any, files: Any) -> list[Any]:
+    def first_of(self, files: Any) -> list[Any]:
         """The first record of these files."""
-        return [files.joined_by.join(next(read_tagged(files.tagged_source()))[0])]
+        return [files.joined_by.join(next(read_tagged(files))[0])]
 
     @torch.no_grad()
     def reading(self, text: str) -> Reading:
@@ -82,7 +81,7 @@ class Tagger(Ready[TaggingSettings]):
 
         Raises UsageError for a text of more tokens than are read at once.
         """
-        ids = [self.tokenizer.bos_id, *self.tokenizer.encode(given(text)), self.tokenizer.eos_id]
+        ids = [self.tokenizer.bos_id, *self.tokenizer.encode(normalize_text(text)), self.tokenizer.eos_id]
         if len(ids) > self.settings.data.max_tokens:
             raise UsageError(f"text: {len(ids)} tokens; the model reads {self.settings.data.max_tokens} at once")
 

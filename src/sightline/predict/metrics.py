@@ -1,0 +1,75 @@
+"""Scores of translations against references, by sacrebleu, each with its full signature; perplexity; correlations;
+calibration.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+def exponential(nats: float) -> float:
+    """e to the power of a loss, which makes it a perplexity; infinity where that is too large for a float."""
+    return math.exp(nats) if nats < 700 else math.inf
+
+
+def correlations(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
+    """Pearson's and Spearman's of (N) numbers; not a number where either side is one number throughout."""
+    from scipy.stats import pearsonr, spearmanr
+
+    if len(true) < 2 or np.ptp(predicted) == 0 or np.ptp(true) == 0:
+        return {"pearson": math.nan, "spearman": math.nan}
+    return {
+        "pearson": float(pearsonr(predicted, true).statistic),  # pyright: ignore[reportAttributeAccessIssue]
+        "spearman": float(spearmanr(predicted, true).statistic),  # pyright: ignore[reportAttributeAccessIssue]
+    }
+
+
+def calibration_error(probabilities_NC: np.ndarray, true_N: np.ndarray, bins: int = 15) -> float:
+    """How far the probability of what is told lies from how often it is right: the mean over equal bins, in per cent.
+
+    The expected calibration error of Guo et al. 2017, equation 3.
+    """
+    told, right = probabilities_NC.max(1), probabilities_NC.argmax(1) == true_N
+    which = np.clip(np.ceil(told * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.abs(np.bincount(which, told, bins) - np.bincount(which, right, bins))
+    return 100 * float(gaps.sum()) / len(true_N)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One corpus-level score: its name, its value (0 to 100, TER also above) and the signature that defines it."""
+
+    name: str
+    score: float
+    signature: str
+
+
+def bleu(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool = False) -> Measured:
+    """BLEU (Papineni et al. 2002) with the 13a tokenization."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    return _measure("BLEU", BLEU(lowercase=lowercase), hypotheses, references)
+
+
+def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Measured:
+    """chrF2 (Popović 2015)."""
+    from sacrebleu.metrics.chrf import CHRF
+
+    return _measure("chrF2", CHRF(), hypotheses, references)
+
+
+def ter(hypotheses: Sequence[str], references: Sequence[str]) -> Measured:
+    """Translation edit rate (Snover et al. 2006); lower is better."""
+    from sacrebleu.metrics.ter import TER
+
+    return _measure("TER", TER(), hypotheses, references)
+
+
+def _measure(name: str, metric, hypotheses: Sequence[str], references: Sequence[str]) -> Measured:
+    # corpus_score also counts; the signature is complete only after it
+    score = metric.corpus_score(list(hypotheses), [list(references)]).score
+    return Measured(name, float(score), str(metric.get_signature()))
