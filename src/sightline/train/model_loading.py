@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +69,7 @@ def _assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 @contextmanager
-def _no_more_than(tensors: Iterable[Tensor], where: Path | str) -> Iterator[None]:
+def _no_more_than(tensors: Iterable[Tensor], where: Path | str) -> Generator[None, None, None]:
     """Inside, a model that this thread builds is not initialised, and refused where it is much larger than `tensors`.
 
     A configuration may ask for a million layers, or for layers a million wide.
@@ -127,5 +127,7 @@ class _Uninitialised(TorchFunctionMode):
 
 def _numbers(sizes: Iterable[object]) -> int:
     """How many numbers a tensor of these sizes, or of the sizes in a sequence, has."""
-    flat = (one for size in sizes for one in (size if isinstance(size, tuple | list) else (size,)))
+    flat: list[object] = []
+    for size in sizes:
+        flat += cast("Sequence[object]", size) if isinstance(size, tuple | list) else [size]
     return math.prod(one for one in flat if isinstance(one, int))

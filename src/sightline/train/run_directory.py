@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -96,7 +96,7 @@ class Run:
         return config.split_format(self._read_toml(), str(self.config))
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Generator[None, None, None]:
         """For this process alone until the end of the block, however that comes, even killed; makes the directory.
 
         Raises UsageError where another process has it. On a file system without locks it is everyone's.
@@ -359,7 +359,7 @@ class Run:
 
     def load_tokenizers(self) -> dict[str, Tokenizer]:
         """The tokenizers of the run by name."""
-        found = {}
+        found: dict[str, Tokenizer] = {}
         for file in self._tokenizer_files():
             path = storage.require_inside(self.path, self._name(file))
             if path.stat().st_size > LARGEST_TOKENIZER:
