@@ -280,7 +280,7 @@ def test_a_kill_at_any_operation_locks_nobody_out(fresh: bool, operations: Seque
     assert kills > 0.8 * len(operations)
 
 
-@pytest.mark.parametrize("name", ["config.toml.new", "manifest.json.new", ".tmp-config.toml", "metrics.tmp"])
+@pytest.mark.parametrize("name", ["config.toml.new", "manifest.json.new", ".tmp-config.toml", "parent.json"])
 @pytest.mark.parametrize("fresh", [False, True])
 def test_what_a_killed_start_left_is_ours(tmp_path: Path, name: str, fresh: bool) -> None:
     (tmp_path / "tokenizer").mkdir()
