@@ -20,10 +20,8 @@ from sightline.data.batches import DataPosition
 from sightline.data.labelled import Examples, collate_examples
 from sightline.data.masking import (
     ALONE,
-    CLS,
     ELSEWHERE,
     FOLLOWS,
-    SEP,
     Masks,
     SegmentOrder,
     collate_masked,
@@ -31,13 +29,14 @@ from sightline.data.masking import (
 )
 from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_documents
 from sightline.data.tokenizer import Tokenizer
-from sightline.errors import SightlineError, UsageError
+from sightline.errors import SightlineError
 from sightline.interop.bert import HEADS, WEIGHTS
 from sightline.interop.weights import for_layers
 from sightline.models import BertForPretraining, BertSizes
 from sightline.models.classifier import BertClassifier, Tuning
 from sightline.nn.context import PassContext
 from sightline.sight.reading import look
+from sightline.special_tokens import CLS_ID, SEP_ID
 from sightline.tasks.masked_language.predictor import MaskedLanguageModel
 from sightline.tasks.masked_language.settings import MaskedLanguageSettings
 from sightline.tasks.masked_language.task import MaskedLanguageTask, make_model, train_tokenizers
@@ -121,7 +120,7 @@ def test_a_classifiers_logits_are_those_of_transformers() -> None:
 def test_padding_and_company_change_nothing(variant: str) -> None:
     model = make(**VARIANTS[variant])
     tokens, real, segment = batch_of_tokens()
-    together = model.bert.encode(tokens, real, segment)
+    together = model.bert.encode(tokens, real, segment_BT=segment)
     for row in range(len(tokens)):
         keep = real[row]
         alone = model.bert.encode(tokens[row : row + 1, keep], segment_BT=segment[row : row + 1, keep])
@@ -132,7 +131,7 @@ def test_padding_and_company_change_nothing(variant: str) -> None:
 def test_projecting_what_was_masked_is_projecting_all(variant: str) -> None:
     model = make(**VARIANTS[variant])
     tokens, real, segment = batch_of_tokens()
-    features = model.bert.encode(tokens, real, segment)
+    features = model.bert.encode(tokens, real, segment_BT=segment)
     chosen = torch.zeros_like(real)
     chosen[0, 2] = chosen[1, 1] = chosen[2, 5] = True
     torch.testing.assert_close(
@@ -146,8 +145,8 @@ def test_what_is_recorded_changes_nothing() -> None:
     model = make()
     tokens, real, segment = batch_of_tokens()
     recorder = Recorder(["blocks.*.self_attention.weights", "embedding"])
-    looked = model.bert.encode(tokens, real, segment, PassContext(recorder=recorder))
-    torch.testing.assert_close(looked, model.bert.encode(tokens, real, segment), atol=1e-5, rtol=1e-5)
+    looked = model.bert.encode(tokens, real, segment_BT=segment, ctx=PassContext(recorder=recorder))
+    torch.testing.assert_close(looked, model.bert.encode(tokens, real, segment_BT=segment), atol=1e-5, rtol=1e-5)
     weights = recorder.tensors["blocks.1.self_attention.weights"][0]
     torch.testing.assert_close(weights.sum(-1), torch.ones(3, 2, 7))
     assert weights[1, :, :, 3:].abs().max() == 0
@@ -244,7 +243,7 @@ def test_masking(whole_words: bool) -> None:
     items = np.concatenate(SegmentOrder(held, 48, 4096, seed=1, pairs=True).epoch(0))
     batch = collate_masked(held.sentences.tokens, items, masks(whole_words), np.random.default_rng(0))
     chosen, seen, true = batch.chosen_BT.numpy(), batch.tokens_BT.numpy(), batch.targets_BT.numpy()
-    words = (true != CLS) & (true != SEP) & batch.real_BT.numpy()
+    words = (true != CLS_ID) & (true != SEP_ID) & batch.real_BT.numpy()
     assert not (chosen & ~words).any()
     assert chosen.any(1).all()
     assert abs(chosen.sum() / words.sum() - 0.15) < 0.01
@@ -257,7 +256,7 @@ def test_masking(whole_words: bool) -> None:
     assert apart != whole_words
     for row, (a, a_end, b, b_end, _) in enumerate(items[:20].tolist()):
         text = held.sentences.tokens
-        expected = [CLS, *text[a:a_end], SEP, *([*text[b:b_end], SEP] if b_end > b else [])]
+        expected = [CLS_ID, *text[a:a_end], SEP_ID, *([*text[b:b_end], SEP_ID] if b_end > b else [])]
         assert true[row][batch.real_BT[row].numpy()].tolist() == expected
         assert batch.segment_BT[row].sum() == (b_end - b + 1 if b_end > b else 0)
     parts = batch.split(3)
@@ -289,7 +288,7 @@ def test_documents_of_sentences(tmp_path: Path) -> None:
     (tmp_path / "refs").write_text("Ruth 1:1\n")
     with pytest.raises(SightlineError, match="has 1 lines, fewer than"):
         list(source.read_documents())
-    with pytest.raises(UsageError, match="groups"):
+    with pytest.raises(ValueError, match="groups"):
         SentenceSource(source=f"{tmp_path}/verses", documents="group", sentences="line")
 
 

@@ -166,7 +166,7 @@ def test_what_norms_meet() -> None:
 @pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rotary"])
 def test_positions_have_a_name(positions: str) -> None:
     model = make_encoder_decoder(VOCAB, VOCAB, TransformerSizes(**SMALL, positions=positions))  # pyright: ignore
-    seen = looked(lambda ctx: model.features(*BATCH, ctx), SOURCE.shape[1])  # pyright: ignore
+    seen = looked(lambda ctx: model.features(*BATCH, ctx=ctx), SOURCE.shape[1])  # pyright: ignore
     assert ("encoder.positions" in seen.names) == (positions != "rotary")
     if positions == "learned":
         added: Any = model.positions.table
@@ -197,7 +197,7 @@ def test_the_belt_needs_no_neighbour() -> None:
     """A decoder starts from a cell that is no zero; backwards the cell before stands to the right."""
     model: Any = make_encoder_decoder(VOCAB, VOCAB, SIZES["seq2seq"])
     one = tuple(part[:1] for part in BATCH)
-    seen = looked(lambda ctx: model.features(*one, ctx), SOURCE.shape[1])
+    seen = looked(lambda ctx: model.features(*one, ctx=ctx), SOURCE.shape[1])
     start = model.start(*one[:2]).hidden
     for layer, before, order in (
         ("decoder.layers.0", start[0][1], slice(None)),

@@ -134,11 +134,9 @@ def test_columns_of_a_table_are_suggested_by_their_names(tmp_path: Path) -> None
 def test_a_csv_with_a_header_is_configured_and_learned_from(tmp_path: Path) -> None:
     rows = [(label, f'"{text}, indeed"') for text, label in REVIEWS * 3]
     csv = write(tmp_path / "x.csv", ("label", "text"), *rows, separator=",")
-    made = sightline("init", tmp_path / "x.toml", "--source", csv, "--task", "classification")
-    assert made.returncode == 0, made.stderr
+    assert sightline("init", f"{tmp_path}/x.toml", "--source", csv, "--task", "classification") == 0
     small = ["model.d_model=8", "model.num_layers=1", "model.num_heads=1", "model.d_ff=8", "training.max_updates=1"]
     small += ["tokenizer.kind=char", "training.warmup=1"]
-    trained = sightline("train", tmp_path / "x.toml", *small, "--run", tmp_path / "run")
-    assert trained.returncode == 0, trained.stderr
+    assert sightline("train", f"{tmp_path}/x.toml", *small, "--run", f"{tmp_path}/run") == 0
     config = (tmp_path / "run" / "config.toml").read_text(encoding="utf-8")
     assert '"neg",\n    "pos",\n]' in config

@@ -295,7 +295,7 @@ def test_weight_dropout_changes_training_passes_alone() -> None:
     tokens = torch.tensor([[3, 4, 5]])
 
     def features(ctx: PassContext) -> Tensor:
-        return model.decode(tokens, model.start(1), ctx)[0]
+        return model.decode(tokens, model.start(1), ctx=ctx)[0]
 
     assert torch.equal(features(PassContext()), features(PassContext()))
     trained = [features(PassContext(generator=torch.Generator().manual_seed(seed))) for seed in (1, 1, 2)]
@@ -310,7 +310,7 @@ def test_weight_dropout_changes_training_passes_alone() -> None:
 def test_looking_inside_changes_nothing(name: str) -> None:
     model, tokens = make(name), torch.tensor([[2, 5, 6, 3, 9]])
     recorder = Recorder(["*"])
-    seen, _ = model.decode(tokens, model.start(1), PassContext(recorder=recorder))
+    seen, _ = model.decode(tokens, model.start(1), ctx=PassContext(recorder=recorder))
     torch.testing.assert_close(seen, model.decode(tokens, model.start(1))[0], atol=1e-5, rtol=1e-4)
     expected = {"gpt-2": "blocks.1.self_attention.weights", "recurrent-lstm-tanh": "layers.1.forget_gate"}
     assert expected.get(name, "layers.0.reset_gate") in recorder.tensors

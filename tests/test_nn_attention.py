@@ -169,7 +169,7 @@ def test_a_fully_masked_row_gives_zeros_and_finite_gradients(fused: bool, monkey
 def test_what_a_kernel_makes_of_a_fully_masked_row_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some give NaN, some the mean of the values."""
 
-    def kernel(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+    def kernel(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale: float | None) -> Tensor:
         return torch.where(mask.any(-1, keepdim=True), values.mean(-2, keepdim=True), torch.nan)
 
     monkeypatch.setattr(F, "scaled_dot_product_attention", kernel)

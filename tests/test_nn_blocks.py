@@ -9,7 +9,7 @@ from model_cases import close
 from torch import Tensor, nn
 
 from sightline.nn.attention import KeyValues
-from sightline.nn.blocks import Block, BlockSizes, make_feed_forward
+from sightline.nn.blocks import Block, BlockOptions, make_feed_forward
 from sightline.nn.context import PassContext, Recorder
 from sightline.nn.positions import RotaryEncoding
 
@@ -58,7 +58,7 @@ def test_where_dropout_falls(activation: str, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("sightline.nn.context.dropout", noted)
     rates = {"dropout": 0.1, "attention_dropout": 0.2, "activation_dropout": 0.3}
-    block = Block(BlockSizes(**SIZES, **rates, activation=activation), cross=True)  # pyright: ignore
+    block = Block(BlockOptions(**SIZES, **rates, activation=activation), cross=True)  # pyright: ignore
     x, source = torch.randn(3, 4, 8), torch.randn(3, 5, 8)
     block(x, None, source=_source(block, source), ctx=PassContext(torch.Generator()))
     sublayer = ((3, 4, 8), 0.1)
@@ -68,7 +68,7 @@ def test_where_dropout_falls(activation: str, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("pre_norm", [False, True])
 def test_residuals_and_norms(pre_norm: bool) -> None:
     """With sublayers that give zeros, a pre-norm block is the identity and a post-norm one normalises."""
-    block: Any = Block(BlockSizes(**SIZES, pre_norm=pre_norm))  # pyright: ignore
+    block: Any = Block(BlockOptions(**SIZES, pre_norm=pre_norm))  # pyright: ignore
     block.self_attention.output.weight.data.zero_()
     block.feed_forward.outer.weight.data.zero_()
     x = torch.randn(3, 4, 8)
@@ -82,7 +82,7 @@ def test_residuals_and_norms(pre_norm: bool) -> None:
 
 def test_only_self_attention_is_rotated() -> None:
     torch.manual_seed(0)
-    plain, turned = (Block(BlockSizes(**SIZES), positions, cross=True) for positions in (None, RotaryEncoding()))  # pyright: ignore
+    plain, turned = (Block(BlockOptions(**SIZES), positions, cross=True) for positions in (None, RotaryEncoding()))  # pyright: ignore
     turned.load_state_dict(plain.state_dict())
     assert turned.cross_attention is not None
     x, source = torch.randn(3, 4, 8), torch.randn(3, 5, 8)

@@ -23,6 +23,7 @@ from transformers import AutoTokenizer, BertForQuestionAnswering, BertForTokenCl
 import sightline as package
 from sightline.data.questions import (
     Question,
+    QuestionSource,
     answer_tokens,
     exact_match,
     normalised,
@@ -61,23 +62,23 @@ def test_both_layouts(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     for indent in (None, 2):
         path.write_text(json.dumps(whole, indent=indent))
-        assert list(read_questions(path)) == expected
+        assert list(read_questions(QuestionSource(source=str(path)))) == expected
     assert expected[1].texts == ("",)
     line = {"question": "who?", "context": "Ann B sang", "answers": {"text": ["Ann", "Ann B"], "answer_start": [0, 0]}}
     path.write_text(
         "\n \n" + json.dumps(line) + "\n\n" + json.dumps({**line, "question": "when?", "answers": {}}) + "\n"
     )
-    assert list(read_questions(path)) == expected
+    assert list(read_questions(QuestionSource(source=str(path)))) == expected
     path.write_text(json.dumps(line) + "\n" + json.dumps({**line, "answers": {"text": ["Ann"]}}) + "\n")
     with pytest.raises(DataError, match=r"x\.json:2: not a question with its answers"):
-        list(read_questions(path))
+        list(read_questions(QuestionSource(source=str(path))))
     path.write_text(json.dumps({**line, "context": None}))
     with pytest.raises(DataError, match=r"x\.json:1: question, context and answers must be strings"):
-        list(read_questions(path))
+        list(read_questions(QuestionSource(source=str(path))))
     for text, says in (('{"data": []}', "no questions"), ('{"data": [{}]}', "not SQuAD's layout"), ("[1]", "not a")):
         path.write_text(text)
         with pytest.raises(DataError, match=says):
-            list(read_questions(path))
+            list(read_questions(QuestionSource(source=str(path))))
 
 
 @given(st.integers(0, 60), st.integers(1, 20), st.integers(1, 30))
@@ -380,4 +381,4 @@ def test_heads_of_another_kind_are_refused(tmp_path: Path, capsys) -> None:
 def test_half_a_surrogate_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text(json.dumps({"question": "a\ud800", "context": "b", "answers": []}))
     with pytest.raises(DataError, match="half a surrogate"):
-        list(read_questions(tmp_path / "x.jsonl"))
+        list(read_questions(QuestionSource(source=str(tmp_path / "x.jsonl"))))

@@ -17,10 +17,10 @@ from transformers import BertConfig, BertForTokenClassification
 
 import sightline as package
 from sightline.cli.common import chunks
-from sightline.data.tagged import TaggedSource, align, read_tagged, repaired, span_f1, spans, unit_tags
+from sightline.data.tagged import TaggedSource, align, read_tagged, repaired, span_f1, spans, split_words, unit_tags
 from sightline.data.text import StreamLines
 from sightline.data.tokenizer import Tokenizer
-from sightline.errors import DataError, UsageError
+from sightline.errors import DataError
 from sightline.models.classifier import BertTokenClassifier, Tuning
 from sightline.tasks.tagging.task import Pieces, cut
 
@@ -41,7 +41,7 @@ def test_records_of_a_file(tmp_path: Path) -> None:
         list(read_tagged(TaggedSource(source=str(path), comment="##", part=part))) for part in ((0.0, 0.5), (0.5, 1.0))
     ]
     assert parts == [found[:1], found[1:]]
-    with pytest.raises(UsageError, match=r"part .* must be two rising fractions"):
+    with pytest.raises(ValueError, match=r"part .* must be two rising fractions"):
         TaggedSource(source=str(path), part=(0.5, 0.2))
     path.write_text("Ann B-PER\nsang\n")
     with pytest.raises(DataError, match=r"x\.tsv:2: 'sang' is no unit with a tag"):
@@ -64,7 +64,7 @@ def test_columns_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"x\.conll:1: .* is no unit with a tag"):
         list(read_tagged(TaggedSource(source=str(path), columns=(0, 4))))
     for columns in ((0, -1), (2, 2)):
-        with pytest.raises(UsageError, match="must be two"):
+        with pytest.raises(ValueError, match="must be two"):
             TaggedSource(source=str(path), columns=columns)
     path.write_text("New York\tB-LC\n")
     assert list(read_tagged(TaggedSource(source=str(path)))) == [(("New York",), ("B-LC",))]
@@ -74,8 +74,24 @@ def test_columns_of_a_file(tmp_path: Path) -> None:
 def test_tags_that_are_not_bio(tag: str, tmp_path: Path) -> None:
     path = tmp_path / "x.tsv"
     path.write_text(f"Ann\tO\nAnn\t{tag}\n")
-    with pytest.raises(DataError, match=rf"x\.tsv:2: the tag '{tag}' is not BIO"):
+    with pytest.raises(DataError, match=rf"x\.tsv:2: the tag '{tag}' is not BIO") as error:
         list(read_tagged(TaggedSource(source=str(path))))
+    assert ("S- is written B-, and E- is written I-" in str(error.value)) == (tag[:2] in ("S-", "E-"))
+
+
+@pytest.mark.parametrize(
+    ("text", "joined_by", "units"),
+    [
+        ("Ann  saw\tBob\u3000Lee ", " ", [("Ann", 0), ("saw", 5), ("Bob", 9), ("Lee", 13)]),
+        ("", " ", []),
+        (" \t ", " ", []),
+        ("a b", "", [("a", 0), (" ", 1), ("b", 2)]),
+        ("a_b__c d", "_", [("a", 0), ("b", 2), ("c d", 5)]),
+    ],
+)
+def test_words_are_parted_by_white_space_however_much(text: str, joined_by: str, units: list[tuple[str, int]]) -> None:
+    assert split_words(text, joined_by) == units
+    assert all(text[at : at + len(unit)] == unit for unit, at in units)
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram", "char"])
@@ -188,8 +204,12 @@ def test_a_tagger_learns(tagger: Path, tagged_file: Path, texts: Path, capsys, t
     one = model.tag("blau ein hund alt  sieht")
     assert one.marked == "blau [ein hund alt:AN]  sieht"
     assert one.spans[0].text == one.text[one.spans[0].start : one.spans[0].end]
+    parted = model.tag("blau\tein  hund alt")
+    assert parted.units == ("blau", "ein", "hund", "alt")
+    assert parted.marked == "blau\t[ein  hund alt:AN]"
     assert model.tag([]) == []
     assert model.tag("") == model.tag([""])[0]
+    assert (model.tag(" \t ").units, model.tag(" \t ").spans) == ((), ())
     many = model.tag(["ein haus rot"] + ["blau"] * 50)
     assert many[0] == model.tag("ein haus rot")
     assert sightline("tag", tagger, "--text", "ein haus rot blau") == 0

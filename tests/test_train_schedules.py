@@ -8,14 +8,12 @@ from pydantic import ValidationError
 
 from sightline import config
 from sightline.errors import UsageError
-from sightline.tasks.classification.settings import METRICS as CLASSIFICATION
-from sightline.tasks.masked_language.settings import METRICS as MASKED
-from sightline.tasks.translation.settings import METRICS as TRANSLATION
+from sightline.tasks.registry import TASKS
 from sightline.train import schedules
 from sightline.train.loop import higher_is_better
 from sightline.train.settings import DEFAULT_UPDATES, TrainSettings
 
-METRICS = {**TRANSLATION, **MASKED, **CLASSIFICATION}
+METRICS = {name: metric for spec in TASKS.values() for name, metric in spec.metrics.items()}
 
 
 def test_noam_is_equation_3_of_vaswani() -> None:

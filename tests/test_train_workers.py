@@ -13,7 +13,6 @@ from sightline.models import make_encoder_decoder
 from sightline.models.seq2seq import Seq2SeqSizes
 from sightline.models.transformer import TransformerSizes
 from sightline.nn.context import INFERENCE, PassContext
-from sightline.nn.ops import linear_cross_entropy
 from sightline.train.optim import MasterOptimizer
 from sightline.train.workers import Workers, shared_copy
 
@@ -38,12 +37,13 @@ class Task:
 
     def loss(self, batch: Any, generator: torch.Generator) -> Any:
         ctx = PassContext(generator=generator) if self.trains else INFERENCE
-        features = self.model.features(
-            batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT, ctx
-        )
-        real = batch.target_mask_BT
-        loss, _ = linear_cross_entropy(
-            features[real], self.model.output_weight, self.model.output_bias, batch.target_out_BT[real]
+        loss, _ = self.model(
+            batch.source_BS,
+            batch.source_mask_BS,
+            batch.target_in_BT,
+            batch.target_out_BT,
+            batch.target_mask_BT,
+            ctx=ctx,
         )
         return loss, batch.num_target_tokens, {}
 

@@ -21,11 +21,11 @@ from sightline.data.augmentation import Augmentation, turned
 from sightline.data.images import ImageSource, read_images
 from sightline.data.pixels import fitted, open_image
 from sightline.errors import DataError, SightlineError, UsageError
-from sightline.interop.model import ExchangedModel, Pixels
 from sightline.interop.vit import write_vit
 from sightline.models.vit import ViT, ViTSizes, patchify, rollout, waves
 from sightline.nn.context import PassContext, Recorder
 from sightline.sight.reading import look
+from sightline.tasks.exchange import ExchangedModel, Pixels
 
 SIZES = ViTSizes(image_size=12, channels=3, patch_size=4, d_model=16, num_layers=2, num_heads=4, d_ff=24)
 
@@ -130,7 +130,7 @@ def test_looking_changes_nothing_and_shows_all(positions: str) -> None:
     model = ViT(SIZES.model_copy(update={"positions": positions}), 3)
     images = torch.randn(2, 3, 12, 12)
     recorder = Recorder(["blocks.*.self_attention.weights"])
-    torch.testing.assert_close(model(images, PassContext(recorder=recorder)), model(images), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model(images, ctx=PassContext(recorder=recorder)), model(images), atol=1e-5, rtol=1e-5)
     weights = torch.stack([recorder.tensors[f"blocks.{n}.self_attention.weights"][0] for n in range(2)])
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 4, 10))
     torch.testing.assert_close(rollout(weights).sum(-1), torch.ones(2, 10))
