@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +28,7 @@ from sightline.train.identity import Identity
 from sightline.train.manifest import Manifest
 from sightline.train.precision import resolve_device
 from sightline.train.session import IDENTITY
+from sightline.train.storage import FileDigest
 
 Settings = TypeVar("Settings", bound=BaseModel)
 Model = TypeVar("Model", bound=torch.nn.Module)
@@ -95,7 +96,7 @@ class Run:
         return config.split_format(self._read_toml(), str(self.config))
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Generator[None, None, None]:
         """For this process alone until the end of the block, however that comes, even killed; makes the directory.
 
         Raises UsageError where another process has it. On a file system without locks it is everyone's.
@@ -232,7 +233,8 @@ class Run:
         self._require_trained_with()
         before = self._manifest()
         with storage.writing(self.weights):
-            files = {self._name(file): (storage.file_digest(file),) for file in (self.config, *self._tokenizer_files())}
+            used = (self.config, *self._tokenizer_files())
+            files: dict[str, tuple[FileDigest, ...]] = {self._name(one): (storage.file_digest(one),) for one in used}
         if before is not None and self.weights.name in before.files:
             files[self.weights.name] = before.files[self.weights.name]
         notes = {} if update is None else {UPDATE: update}
@@ -357,7 +359,7 @@ class Run:
 
     def load_tokenizers(self) -> dict[str, Tokenizer]:
         """The tokenizers of the run by name."""
-        found = {}
+        found: dict[str, Tokenizer] = {}
         for file in self._tokenizer_files():
             path = storage.require_inside(self.path, self._name(file))
             if path.stat().st_size > LARGEST_TOKENIZER:

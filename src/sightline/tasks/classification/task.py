@@ -57,6 +57,10 @@ class ClassificationTask(BaseTask):
         self._order = batch_order(self._train, settings, settings.training.seed)
         report(f"batches: {len(self._order.epoch(0)):,} per epoch")
 
+    def data(self) -> tuple[object, ...]:
+        """What is learned from and validated on."""
+        return self._train, self._validation
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, ExampleBatch]]:
         """Batches from `position` on, for ever, each with the position after it."""
         for after, indices in iterate(self._order, position):

@@ -150,6 +150,10 @@ class ImageTask(BaseTask):
         pairs = [(self._train[o], i - self._starts[o]) for o, i in zip(origin, indices, strict=True)]
         return np.stack([source.pixels[i] for source, i in pairs]), np.array([source.classes[i] for source, i in pairs])
 
+    def data(self) -> tuple[object, ...]:
+        """What is learned from and validated on."""
+        return self._train, self._validation
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, ImageBatch]]:
         """Batches from `position` on, for ever, each with the position after it."""
         for after, indices in iterate(self._order, position):

@@ -92,6 +92,10 @@ class LanguageTask(BaseTask):
         report(f"validation text: {self._validation.summary()}")
         report(f"batches: {len(self._order.epoch(0)):,} per epoch of {budget // block} × {block} tokens")
 
+    def data(self) -> tuple[object, ...]:
+        """What is learned from and validated on."""
+        return self._train, self._validation
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, TextBatch]]:
         """Batches from `position` on, for ever, each with the position after it."""
         for after, windows in iterate(self._order, position):

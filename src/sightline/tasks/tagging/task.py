@@ -111,6 +111,10 @@ class TaggingTask(BaseTask):
         report(f"{where.source}: {len(records):,} records, read in {len(pieces.record):,} pieces")
         report(f"batches: {len(self._order.epoch(0)):,} per epoch")
 
+    def data(self) -> tuple[object, ...]:
+        """What is learned from and validated on."""
+        return self._train, self._validation, self._targets
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, ExampleBatch]]:
         """Batches from `position` on, for ever, each with the position after it; targets (N, T), -100 for none."""
         for after, indices in iterate(self._order, position):

@@ -116,6 +116,10 @@ class TranslationTask(BaseTask):
         """Target tokens of one epoch, ends of sentences included."""
         return int(self._train.target_lengths.sum()) + len(self._train)
 
+    def data(self) -> tuple[object, ...]:
+        """What is learned from and validated on."""
+        return self._train, self._validation
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, PairBatch]]:
         """Batches from `position` on, for ever, each with the position after it."""
         for after, indices in iterate(self._order, position):
