@@ -16,6 +16,7 @@ import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
 from sightline.data import vocabulary
+from sightline.data.expansion import require_bounded
 from sightline.data.vocabulary import BOS, EOS, PAD, UNK
 from sightline.errors import DataError, UsageError, nearest
 
@@ -106,6 +107,7 @@ class Tokenizer:
         self._backend = backend
         self._json = backend.to_str()
         settings = json.loads(self._json)
+        require_bounded(settings, where)
         self._byte_level = (settings["decoder"] or {}).get("type") == "ByteLevel"
         # pieces of letters and accents make characters again
         self.composes = '"NFD"' in json.dumps(settings["normalizer"])
