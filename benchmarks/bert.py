@@ -80,7 +80,7 @@ def sightline(precision: str, updates: int, threads: int) -> dict[str, float]:
         for number, batch in enumerate(batches(made, updates + WARM_UP)):
             if number == WARM_UP:
                 start = time.perf_counter()
-            pieces = workers.gradients(batch, generator, optimizer.collect)
+            pieces = workers.gradients(batch, generator, optimizer.collect_gradients)
             count = sum(count for _, count, _ in pieces)
             optimizer.scale_and_clip(1.0 / count, 1.0)
             optimizer.step(LEARNING_RATE)
@@ -94,7 +94,7 @@ def trainer(precision: str, updates: int, threads: int) -> dict[str, float]:
 
     from sightline.interop.bert import write_bert
     from sightline.interop.bert_tokenizer import tokenizer_files
-    from sightline.interop.model import ExchangedModel
+    from sightline.tasks.exchange import ExchangedModel
 
     torch.set_num_threads(threads)
     made = task()
@@ -113,7 +113,7 @@ def trainer(precision: str, updates: int, threads: int) -> dict[str, float]:
     torch.manual_seed(1)
     with tempfile.TemporaryDirectory() as folder:
         weights = dict(made.model.named_parameters())
-        write_bert(folder, ExchangedModel("masked_language", made.settings.model, weights, made.tokenizers["text"]))
+        write_bert(folder, ExchangedModel("masked_tokens", made.settings.model, weights, made.tokenizers["text"]))
         model = BertForPreTraining.from_pretrained(folder)
     if precision == "bf16":
         model = model.bfloat16()

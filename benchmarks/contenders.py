@@ -60,7 +60,7 @@ def sightline(precision: str) -> Callable[[int], Step]:
         generator = torch.Generator().manual_seed(1)
 
         def step(batch: Batch) -> float:
-            pieces = workers.gradients(batch, generator, optimizer.collect)
+            pieces = workers.gradients(batch, generator, optimizer.collect_gradients)
             optimizer.scale_and_clip(1.0 / batch.num_target_tokens, 1.0)
             optimizer.step(LEARNING_RATE)
             return float(sum(loss for loss, _, _ in pieces))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,6 +37,7 @@ from sightline.interop.weights import for_layers
 from sightline.models import BertForPretraining, BertSizes
 from sightline.models.classifier import BertClassifier, Tuning
 from sightline.nn.context import PassContext
+from sightline.sight.reading import look
 from sightline.tasks.masked_language.predictor import MaskedLanguageModel
 from sightline.tasks.masked_language.settings import MaskedLanguageSettings
 from sightline.tasks.masked_language.task import MaskedLanguageTask, make_model, train_tokenizers
@@ -87,7 +89,7 @@ def test_outputs_are_those_of_transformers() -> None:
     ours = BertForPretraining(30, SIZES)
     take(ours.bert, found)
     with torch.no_grad():
-        for row in HEADS["masked_language"].table:
+        for row in HEADS["masked_tokens"].table:
             ours.get_parameter(row.ours).copy_(found[row.theirs[0]])
     tokens, real, segment = batch_of_tokens()
     with torch.inference_mode():
@@ -267,11 +269,13 @@ def test_documents_of_sentences(tmp_path: Path) -> None:
     (tmp_path / "verses").write_text("one\ntwo\nthree\nfour\nfive\n")
     (tmp_path / "refs").write_text("Ruth 1:1\nRuth 1:2\nRuth 2:1\nMark 1:1\nMark 1:2\n")
     (tmp_path / "blocks").write_text("A b. C d.\ne\n\n\nFox. Go\n")
-    source = SentenceSource(f"{tmp_path}/verses", "group", "line", groups=f"{tmp_path}/refs")
-    assert list(source.documents_of()) == [["one", "two"], ["three"], ["four", "five"]]
-    half = SentenceSource(f"{tmp_path}/verses", "group", "line", groups=f"{tmp_path}/refs", part=(0.34, 1.0))
-    assert list(half.documents_of()) == [["three"], ["four", "five"]]
-    found = {kind: list(SentenceSource(f"{tmp_path}/blocks", "block", kind).documents_of())
+    source = SentenceSource(source=f"{tmp_path}/verses", documents="group", sentences="line", groups=f"{tmp_path}/refs")
+    assert list(source.read_documents()) == [["one", "two"], ["three"], ["four", "five"]]
+    half = SentenceSource(
+        source=f"{tmp_path}/verses", documents="group", sentences="line", groups=f"{tmp_path}/refs", part=(0.34, 1.0)
+    )
+    assert list(half.read_documents()) == [["three"], ["four", "five"]]
+    found = {kind: list(SentenceSource(source=f"{tmp_path}/blocks", documents="block", sentences=kind).read_documents())
              for kind in ("line", "split", "whole")}  # fmt: skip
     assert found["line"] == [["A b. C d.", "e"], ["Fox. Go"]]
     assert found["split"] == [["A b.", "C d.\ne"], ["Fox.", "Go"]]
@@ -284,9 +288,9 @@ def test_documents_of_sentences(tmp_path: Path) -> None:
     assert np.array_equal(again.sentences.tokens, encoded.sentences.tokens)
     (tmp_path / "refs").write_text("Ruth 1:1\n")
     with pytest.raises(SightlineError, match="has 1 lines, fewer than"):
-        list(source.documents_of())
+        list(source.read_documents())
     with pytest.raises(UsageError, match="groups"):
-        SentenceSource(f"{tmp_path}/verses", "group", "line")
+        SentenceSource(source=f"{tmp_path}/verses", documents="group", sentences="line")
 
 
 def test_which_tokens_go_on_with_a_word() -> None:
@@ -321,7 +325,7 @@ def test_both_means_are_added_however_few_are_pairs(tmp_path: Path) -> None:
     for position, batch in task.batches(DataPosition(1)):
         _, count, extras = task.loss(batch, torch.Generator())
         losses, masked = losses + extras["next_sentence_loss"], masked + count
-        assert task.size(batch) == int(batch.real_BT.sum())
+        assert task.num_units(batch) == int(batch.real_BT.sum())
         if position.epoch == 6:
             break
     assert losses / masked == pytest.approx(np.log(2), rel=0.1)
@@ -342,8 +346,12 @@ def test_filling_in(bert: Path, capsys) -> None:
     model: Any = package.load(bert)
     filled = model.fill("dog [MASK] old dog [MASK]", top=3)
     assert [len(one) for one in filled.blanks] == [3, 3]
-    assert all(0 < one.probability <= 1 for blank in filled.blanks for one in blank)
-    assert filled.blanks[0][0].probability >= filled.blanks[0][1].probability
+    everything = model.fill("dog [MASK] old dog [MASK]", top=10_000)
+    specials = {"<pad>", "<s>", "</s>", "<unk>"}
+    for whole, best in zip(everything.blanks, filled.blanks, strict=True):
+        assert len({one.token for one in whole} - specials) == len(whole) == model.tokenizer.vocab_size - len(specials)
+        assert sum(one.probability for one in whole) == pytest.approx(1)
+        assert [one.probability for one in best] == sorted((one.probability for one in whole), reverse=True)[:3]
     assert filled.blanks[1][0].text == f"dog [MASK] old dog {filled.blanks[1][0].token}"
     own = [model.fill(f"{word} red {word}\n{word} old [MASK]").blanks[0][0].token for word in WORDS.values()]
     assert sum(one == word for one, word in zip(own, WORDS.values(), strict=True)) >= 4
@@ -377,7 +385,8 @@ def test_fine_tuning(weights: str, bert: Path, labelled_files, tmp_path: Path, c
     assert near < 0.2
     model: Any = after
     (one,) = model.predict([("red dog", "old dog")])
-    assert sum(one.probabilities.values()) == pytest.approx(1)
+    assert sorted(one.probabilities) == ["False", "True"]
+    assert look(model.reading("red dog", "old dog")).log_probabilities == pytest.approx([math.log(one.probability)])
 
 
 def test_one_document_is_measured_by_its_masked_words(bert: Path, tmp_path: Path, capsys) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sightline.interop.weights import for_layers
 from sightline.models import BertSizes, GPTSizes
 from sightline.models.classifier import GPTClassifier, Tuning, segments
 from sightline.nn.lora import merge
+from sightline.sight.reading import look
 from sightline.tasks.classification.examples import cut, sequences
 from sightline.tasks.classification.settings import ClassificationSettings
 from sightline.tasks.classification.task import ClassificationTask, figures, label_loss, scores
@@ -231,7 +233,8 @@ def test_predictions(classifiers: dict[str, Path], texts: Path, tmp_path: Path, 
     model: Any = package.load(classifiers["single"])
     found = model.predict(["red dog", "old house", "dog " * 100])
     assert [one.label for one in found] == ["yes", "no", "yes"]
-    assert all(sum(one.probabilities.values()) == pytest.approx(1) for one in found)
+    for text, one in zip(("red dog", "old house"), found, strict=False):
+        assert look(model.reading(text)).log_probabilities == pytest.approx([math.log(one.probability)], abs=1e-4)
     assert found[0].probability == max(found[0].probabilities.values())
     assert model.predict([]) == []
     with pytest.raises(UsageError, match="record 2: 2 texts; the model reads 1"):
@@ -309,7 +312,7 @@ def test_numbers_of_json_as_labels(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     values = ("1", "1.0", '"1"', "-0.0", "0.5", "true", "1e300")
     path.write_text("".join(f'{{"text": "a", "label": {value}}}\n' for value in values))
-    source = LabelledSource(str(path), ("text",), "label")
+    source = LabelledSource(source=str(path), texts=("text",), label="label")
     assert [label for _, label in read_labelled(source)] == ["1", "1", "1", "0", "0.5", "true", "1e+300"]
     for value in ("NaN", "-Infinity", "null"):
         path.write_text(f'{{"text": "a", "label": {value}}}\n')

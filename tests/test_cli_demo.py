@@ -30,7 +30,7 @@ def test_what_stops_the_demo_stops_and_saves_both(tmp_path: Path) -> None:
         said += demo.stdout
     assert demo.returncode == 143, said
     for name in ("demo-gru", "demo-transformer"):
-        assert Run(tmp_path / "runs" / name).begun, said
+        assert Run(tmp_path / "runs" / name).has_training, said
 
 
 def test_what_one_training_cannot_do_ends_both(tmp_path: Path) -> None:

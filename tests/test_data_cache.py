@@ -1,14 +1,15 @@
 """The cache of tokenised pairs: the same content once, whole or not at all, nothing left out silently."""
 
 import os
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
 import pytest
 
-from sightline.data import cache, store
-from sightline.data.cache import encode_pairs
-from sightline.data.readers import PairSource
+from sightline.data import prepared, progress
+from sightline.data.pairs import PairSource, encode_pairs
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
 
@@ -17,17 +18,17 @@ TOKENIZER = Tokenizer.train(["a b c d e f g h"], kind="byte")
 
 def pair_file(path, pairs):
     path.write_text("".join(f"{a}\t{b}\n" for a, b in pairs), encoding="utf-8")
-    return PairSource(str(path))
+    return PairSource(source=str(path))
 
 
-def encode(sources, cache_dir, *, limits=(5, 5), tokenizers=(TOKENIZER, TOKENIZER), progress=None):
+def encode(sources, cache_dir, *, limits=(5, 5), tokenizers=(TOKENIZER, TOKENIZER), report=progress.silent):
     return encode_pairs(
         sources,
         *tokenizers,
         max_source_tokens=limits[0],
         max_target_tokens=limits[1],
         cache_dir=cache_dir,
-        progress=progress,
+        report=report,
     )
 
 
@@ -58,11 +59,12 @@ def test_pairs_keep_their_ids_and_the_rest_is_counted(tmp_path):
 
 def test_the_work_is_done_once_for_the_same_content(tmp_path, monkeypatch):
     source = pair_file(tmp_path / "x.tsv", [("abc", "de"), ("f", "g")])
-    seen = []
-    first = encode([source], tmp_path, progress=seen.append)
-    assert seen == [2]
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_REPORTS", 0.0)
+    said = []
+    first = encode([source], tmp_path, report=said.append)
+    assert said == ["encoding: 2 pairs"]
     renamed = pair_file(tmp_path / "y.tsv", [("abc", "de"), ("f", "g")])
-    monkeypatch.setattr(store, "_make", None)  # Any attempt to make it again would fail.
+    monkeypatch.setattr(prepared, "_make", None)  # Any attempt to make it again would fail.
     for again in (encode([source], tmp_path), encode([renamed], tmp_path)):
         assert again.source(0).tolist() == first.source(0).tolist()
         assert again.skipped == first.skipped
@@ -76,7 +78,7 @@ def test_anything_that_matters_makes_another_entry(tmp_path):
     encode([source], tmp_path, limits=(5, 4))
     encode([source], tmp_path, tokenizers=(other, TOKENIZER))
     encode([source], tmp_path, tokenizers=(TOKENIZER, other))
-    encode([PairSource(source.source, source_column=1, target_column=0)], tmp_path)
+    encode([PairSource(source=source.source, source_column=1, target_column=0)], tmp_path)
     encode([source, source], tmp_path)
     encode([pair_file(tmp_path / "x.tsv", [("abc", "de"), ("f", "h")])], tmp_path)
     assert len(folders(tmp_path)) == 8
@@ -85,7 +87,7 @@ def test_anything_that_matters_makes_another_entry(tmp_path):
 def test_weights_do_not_make_another_entry(tmp_path):
     paths = [pair_file(tmp_path / f"{i}.tsv", [("a", "b")] * (i + 1)) for i in range(2)]
     for weights in ((1.0, 1.0), (0.5, 2.0)):
-        sources = [PairSource(p.source, weight=w) for p, w in zip(paths, weights, strict=True)]
+        sources = [PairSource(source=p.source, weight=w) for p, w in zip(paths, weights, strict=True)]
         encoded = encode(sources, tmp_path)
         assert encoded.mixing.bounds == (0, 1, 3)
         assert encoded.mixing.weights == weights
@@ -96,7 +98,7 @@ def test_a_failure_leaves_nothing(tmp_path):
     path = tmp_path / "x.tsv"
     path.write_bytes(b"a\tb\n\xff\tc\n")
     with pytest.raises(DataError, match=":2: not UTF-8"):
-        encode([PairSource(str(path))], tmp_path)
+        encode([PairSource(source=str(path))], tmp_path)
     assert folders(tmp_path) == []
 
 
@@ -112,14 +114,55 @@ def test_a_damaged_entry_is_made_again(tmp_path):
     assert folders(tmp_path) == [home.name]
 
 
-def test_leftovers_of_killed_processes_are_swept(tmp_path):
-    stale, fresh = tmp_path / "pairs" / ".making-old", tmp_path / "pairs" / ".making-new"
+def test_what_another_process_is_encoding_is_left_alone(tmp_path):
+    """Judged by its lock, not by its age: a folder may be a day old, or a clock wrong."""
+    pairs = tmp_path / "pairs"
+    (pairs / ".making-theirs").mkdir(parents=True)
+    os.utime(pairs / ".making-theirs", (0, 0))
+    code = (
+        "import sys; from filelock import FileLock\n"
+        "with FileLock(sys.argv[1]):\n    print('held', flush=True); sys.stdin.readline()"
+    )
+    held = [sys.executable, "-c", code, str(pairs / ".making-theirs.lock")]
+    with subprocess.Popen(held, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        encode([pair_file(tmp_path / "x.tsv", [("a", "b")])], tmp_path)
+        assert (pairs / ".making-theirs").exists()
+        other.kill()
+    encode([pair_file(tmp_path / "y.tsv", [("c", "d")])], tmp_path)
+    assert [name for name in folders(tmp_path) if name.startswith(".")] == []
+
+
+def test_what_a_killed_process_left_is_swept_at_once(tmp_path):
+    stale = tmp_path / "pairs" / ".making-old"
     stale.mkdir(parents=True)
-    fresh.mkdir()
-    os.utime(stale, (0, 0))
+    (stale / "source.tokens").write_bytes(b"half")
+    stale.with_name(".making-old.lock").touch()
     encode([pair_file(tmp_path / "x.tsv", [("a", "b")])], tmp_path)
-    assert not stale.exists()
-    assert fresh.exists()
+    assert [name for name in folders(tmp_path) if name.startswith(".")] == []
+
+
+def test_one_flipped_bit_is_found_and_the_data_made_again(tmp_path):
+    source = pair_file(tmp_path / "x.tsv", [("abc", "de"), ("f", "g")])
+    whole = encode([source], tmp_path)
+    before = [side.tokens.tolist() + side.offsets.tolist() for side in (whole.sources, whole.targets)]
+    (home,) = (tmp_path / "pairs").iterdir()
+    files = sorted(path.name for path in home.iterdir())
+    assert files == ["meta.json", "source.offsets", "source.tokens", "target.offsets", "target.tokens"]
+    for name in files:
+        content = bytearray((home / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (home / name).unlink()  # what is mapped keeps its bytes
+        (home / name).write_bytes(content)
+        said = []
+        again = encode([source], tmp_path, report=said.append)
+        assert [side.tokens.tolist() + side.offsets.tolist() for side in (again.sources, again.targets)] == before
+        assert len(said) == 1, name
+        assert said[0].startswith(f"{home}: cached data is damaged (")
+        assert said[0].endswith("; it is made again")
+    said = []
+    encode([source], tmp_path, report=said.append)
+    assert said == []
 
 
 def test_nothing_left_is_refused(tmp_path):
@@ -127,9 +170,9 @@ def test_nothing_left_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"no pair is left to use: 2 pairs read, 0 kept .* 1 with an empty side"):
         encode([source], tmp_path)
     with pytest.raises(DataError, match="no such file"):
-        encode([PairSource(str(tmp_path / "absent.tsv"))], tmp_path)
+        encode([PairSource(source=str(tmp_path / "absent.tsv"))], tmp_path)
     with pytest.raises(DataError, match="is a directory"):
-        encode([PairSource(str(tmp_path))], tmp_path)
+        encode([PairSource(source=str(tmp_path))], tmp_path)
 
 
 def test_an_unwritable_cache_is_one_clear_line(tmp_path):
@@ -155,7 +198,7 @@ def test_large_vocabularies_get_wider_tokens(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "_CHUNK_PAIRS", 256)
+    monkeypatch.setattr(prepared, "_CHUNK_RECORDS", 256)
     peaks = []
     for count in (30_000, 60_000):
         source = pair_file(tmp_path / f"{count}.tsv", [(f"abc{i % 10}", "de") for i in range(count)])

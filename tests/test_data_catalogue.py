@@ -10,8 +10,8 @@ import threading
 import pytest
 
 from sightline.data import catalogue
+from sightline.data.pairs import PairSource, read_pairs
 from sightline.data.public_sets import PUBLIC_SETS, DataFile, DataSet
-from sightline.data.readers import PairSource, read_pairs
 from sightline.errors import DataError, UsageError
 
 TEXT = b"one\ntwo\n"
@@ -74,7 +74,7 @@ def test_a_set_is_fetched_once_and_read(server, tmp_path, monkeypatch):
     assert catalogue.get("toy", tmp_path) == folder
     assert server.asked == ["/plain.en", "/packed.de.gz"]
     monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path))
-    pairs = list(read_pairs(PairSource("toy:plain.en", "toy:packed.de")))
+    pairs = list(read_pairs(PairSource(source="toy:plain.en", target="toy:packed.de")))
     assert pairs == [("one", "one"), ("two", "two")]
     assert len(server.asked) == 2
 

@@ -6,12 +6,12 @@ import os
 import pytest
 
 from sightline.data.check import check_pairs
-from sightline.data.readers import PairSource
+from sightline.data.pairs import PairSource
 
 
 def pair_file(path, pairs):
     path.write_bytes("".join(json.dumps({"source": a, "target": b}) + "\n" for a, b in pairs).encode())
-    return PairSource(str(path))
+    return PairSource(source=str(path))
 
 
 def test_counts_lengths_and_duplicates(tmp_path):
@@ -80,8 +80,8 @@ def test_only_empty_pairs_is_a_report_too(tmp_path):
 @pytest.mark.skipif("SIGHTLINE_DATA" not in os.environ, reason="SIGHTLINE_DATA is not set: no real data")
 def test_real_captions_look_right():
     report = check_pairs(
-        [PairSource("multi30k:train.en", "multi30k:train.de")],
-        [PairSource("multi30k:test_2016_flickr.en", "multi30k:test_2016_flickr.de")],
+        [PairSource(source="multi30k:train.en", target="multi30k:train.de")],
+        [PairSource(source="multi30k:test_2016_flickr.en", target="multi30k:test_2016_flickr.de")],
     )
     assert report.train.pairs == 29_000
     assert report.overlap.sources == 0  # As the set's description says.

@@ -36,7 +36,7 @@ def file(tmp_path: Path) -> Path:
     ],
 )
 def test_what_a_document_is(file: Path, documents: str, expected: list[tuple[str, bool]]) -> None:
-    assert list(read_pieces(TextSource(str(file), documents))) == expected  # pyright: ignore[reportArgumentType]
+    assert list(read_pieces(TextSource(source=str(file), documents=documents))) == expected  # pyright: ignore[reportArgumentType]
 
 
 def test_articles_begin_at_titles_not_at_sections(tmp_path: Path) -> None:
@@ -44,13 +44,18 @@ def test_articles_begin_at_titles_not_at_sections(tmp_path: Path) -> None:
         " \n = A title = \n \n One .\n Two .\n \n = = A section = = \n \n Three = 3 .\n = B =\n Four .\n= = = C = = =\n"
     )
     (tmp_path / "wiki.txt").write_text(text, encoding="utf-8")
-    first, second = (piece for piece, _ in read_pieces(TextSource(str(tmp_path / "wiki.txt"), "article")))
+    first, second = (
+        piece for piece, _ in read_pieces(TextSource(source=str(tmp_path / "wiki.txt"), documents="article"))
+    )
     assert first.split("\n")[1:5:3] == [" = A title = ", " Two ."]
     assert first.endswith(" Three = 3 .")
     assert second == " = B =\n Four .\n= = = C = = ="
-    assert [one for one, _ in read_pieces(TextSource(str(tmp_path / "wiki.txt"), "article", None, (0.5, 1.0)))] == [
-        second
-    ]
+    assert [
+        one
+        for one, _ in read_pieces(
+            TextSource(source=str(tmp_path / "wiki.txt"), documents="article", column=None, part=(0.5, 1.0))
+        )
+    ] == [second]
 
 
 def test_a_folder_of_files_and_records(tmp_path: Path) -> None:
@@ -58,38 +63,41 @@ def test_a_folder_of_files_and_records(tmp_path: Path) -> None:
         (tmp_path / "folder" / name).mkdir(parents=True)
         (tmp_path / "folder" / name / "x.txt").write_text(f"text {name}\n", encoding="utf-8")
     (tmp_path / "folder" / "a" / "empty").touch()
-    assert list(read_pieces(TextSource(str(tmp_path / "folder"), "file"))) == [("text a\n", True), ("text b\n", True)]
+    assert list(read_pieces(TextSource(source=str(tmp_path / "folder"), documents="file"))) == [
+        ("text a\n", True),
+        ("text b\n", True),
+    ]
     table = tmp_path / "reviews.tsv"
     table.write_text("id\tdocument\tlabel\n1\tgood\t1\n2\tbad\t0\n", encoding="utf-8")
-    assert [text for text, _ in read_pieces(TextSource(str(table), column="document"))] == ["good", "bad"]
+    assert [text for text, _ in read_pieces(TextSource(source=str(table), column="document"))] == ["good", "bad"]
     lines = tmp_path / "records.jsonl"
     lines.write_text(json.dumps({"text": "a\nb"}) + "\n", encoding="utf-8")
-    assert list(read_pieces(TextSource(str(lines), column="text"))) == [("a\nb", True)]
-    korean = read_pieces(TextSource("embedded:ko-en/test", column="ko"))
+    assert list(read_pieces(TextSource(source=str(lines), column="text"))) == [("a\nb", True)]
+    korean = read_pieces(TextSource(source="embedded:ko-en/test", column="ko"))
     assert next(korean)[0].endswith((".", "?"))
 
 
 def test_parts_cut_the_text_in_two(file: Path) -> None:
-    both = [TextSource(str(file), "running", part=part) for part in ((0.0, 0.7), (0.7, 1.0))]
+    both = [TextSource(source=str(file), documents="running", part=part) for part in ((0.0, 0.7), (0.7, 1.0))]
     first, second = ("".join(text for text, _ in read_pieces(one)) for one in both)
     assert first + second == TEXT
     assert len(first) == int(len(TEXT) * 0.7)
-    lines = list(read_pieces(TextSource(str(file), part=(0.25, 0.75))))
+    lines = list(read_pieces(TextSource(source=str(file), part=(0.25, 0.75))))
     assert lines == [("three", True), ("", True)]
 
 
 def test_streams_and_counts(file: Path, tmp_path: Path) -> None:
     tokenizer = Tokenizer.train([TEXT], kind="char")
-    encoded = encode_text([TextSource(str(file))], tokenizer, cache_dir=tmp_path)
+    encoded = encode_text([TextSource(source=str(file))], tokenizer, cache_dir=tmp_path)
     one, three, four = (tokenizer.encode(text) for text in ("one two", "three", "four five"))
     assert encoded.stream.tolist() == [2, *one, 2, *three, 2, *four, 2]
     assert (encoded.documents, encoded.read, encoded.skipped) == (3, 4, {"empty": 1})
     assert (encoded.characters, encoded.utf8_bytes, encoded.words) == (24, 24, 5)
     tokens, offsets = split_documents(encoded.stream)
     assert [tokens[a:b].tolist() for a, b in pairwise(offsets)] == [one, three, four]
-    kept = encode_text([TextSource(str(file))], tokenizer, keep_empty=True, cache_dir=tmp_path)
+    kept = encode_text([TextSource(source=str(file))], tokenizer, keep_empty=True, cache_dir=tmp_path)
     assert kept.stream.tolist() == [2, *one, 2, *three, 2, 2, *four, 2]
-    running = encode_text([TextSource(str(file), "running")], tokenizer, cache_dir=tmp_path)
+    running = encode_text([TextSource(source=str(file), documents="running")], tokenizer, cache_dir=tmp_path)
     assert running.stream.tolist() == tokenizer.encode(TEXT)
     assert (running.documents, running.characters) == (0, len(TEXT))
 
@@ -109,7 +117,7 @@ def test_pieces_have_the_tokens_of_the_whole(tmp_path_factory: pytest.TempPathFa
 def test_a_tokenizer_that_cannot_read_pieces_is_refused(file: Path, tmp_path: Path) -> None:
     tokenizer = Tokenizer.train([TEXT] * 3, kind="word", vocab_size=20)
     with pytest.raises(SightlineError, match=r'choose kind = "bpe"'):
-        encode_text([TextSource(str(file), "running")], tokenizer, cache_dir=tmp_path)
+        encode_text([TextSource(source=str(file), documents="running")], tokenizer, cache_dir=tmp_path)
 
 
 def test_words_cut_already() -> None:
@@ -136,6 +144,7 @@ def test_blocks_read_everything_once_and_are_cut_anew() -> None:
         BlockOrder(8, 8, 64, seed=1)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 400), st.integers(1, 6), st.integers(1, 9))
 def test_streams_go_on_where_they_stopped(tokens: int, rows: int, length: int) -> None:
     if rows > tokens - 1:
@@ -155,6 +164,7 @@ def test_streams_go_on_where_they_stopped(tokens: int, rows: int, length: int) -
     assert list(chain.from_iterable(places)) == list(range(tokens - 1))
 
 
+@settings(deadline=None)
 @given(st.integers(2, 200), st.integers(1, 20), st.integers(1, 20), st.integers(1, 5))
 def test_strided_windows_score_every_token_once(tokens: int, block: int, stride: int, rows: int) -> None:
     stride = min(stride, block)

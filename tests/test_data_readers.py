@@ -10,7 +10,9 @@ import pytest
 import zstandard
 
 from sightline.data import grammar
-from sightline.data.readers import PairSource, read_lines, read_mixed, read_pairs, read_records, resolve
+from sightline.data.pairs import PairSource, read_mixed, read_pairs
+from sightline.data.records import read_records
+from sightline.data.sources import read_lines, resolve
 from sightline.errors import DataError, UsageError
 
 
@@ -62,7 +64,7 @@ def test_packed_content_is_known_by_its_bytes(tmp_path):
         (b"ab\ncd\0\n", ":2: NUL character at byte 5"),
         ("\ufeffab\n".encode("utf-16-le"), "UTF-16"),
         ("ab\n".encode("utf-16-le"), "UTF-16"),
-        (gzip.compress(os.urandom(4000))[:-1500], "damaged or cut short"),
+        (gzip.compress(os.urandom(4000).hex().encode())[:-1500], "damaged or cut short"),
         (gzip.compress(b"abc\n")[:-4] + b"\1\1\1\1", "damaged or cut short"),
         (zstandard.compress(b"abc\n" * 9000)[:-3], "damaged or cut short"),
         (zstandard.compress(b"abc\n") + b"rest", "damaged or cut short"),
@@ -122,42 +124,42 @@ def write(path, text):
 
 def test_line_aligned_files(tmp_path):
     a, b = write(tmp_path / "a", "x\ny\n"), write(tmp_path / "b", "1\n2")
-    assert list(read_pairs(PairSource(a, b))) == [("x", "1"), ("y", "2")]
+    assert list(read_pairs(PairSource(source=a, target=b))) == [("x", "1"), ("y", "2")]
 
 
 @pytest.mark.parametrize(("left", "right"), [(3, 5), (5, 3)])
 def test_unequal_files_name_both_counts(tmp_path, left, right):
     a, b = write(tmp_path / "a", "x\n" * left), write(tmp_path / "b", "y\n" * right)
     with pytest.raises(DataError, match=rf"a: has {left} lines but .*b has {right}"):
-        list(read_pairs(PairSource(a, b)))
+        list(read_pairs(PairSource(source=a, target=b)))
 
 
 def test_columns_by_number_and_by_name(tmp_path):
     path = write(tmp_path / "x.tsv", "id\tko\ten\n1\t가\ta\n\n2\t나\tb\n")
-    named = PairSource(path, source_column="en", target_column="ko")
+    named = PairSource(source=path, source_column="en", target_column="ko")
     assert list(read_pairs(named)) == [("a", "가"), ("", ""), ("b", "나")]
-    numbered = PairSource(path, source_column=2, target_column=0)
-    assert list(read_pairs(numbered)) == [("en", "id"), ("a", "1"), ("", ""), ("b", "2")]
-    assert next(read_pairs(PairSource(path))) == ("id", "ko")
+    numbered = PairSource(source=path, source_column=2, target_column=0)
+    assert list(read_pairs(numbered)) == [("a", "1"), ("", ""), ("b", "2")]
+    assert next(read_pairs(PairSource(source=path))) == ("1", "가")
 
 
 def test_column_errors(tmp_path):
     path = write(tmp_path / "x.tsv", "source\ttarget\na\tb\nc\n")
     with pytest.raises(UsageError, match='no column is named "sorce"; did you mean "source"'):
-        list(read_pairs(PairSource(path, source_column="sorce", target_column="target")))
+        list(read_pairs(PairSource(source=path, source_column="sorce", target_column="target")))
     with pytest.raises(DataError, match=r"x.tsv:3: 1 tab-separated columns, column 1 wanted"):
-        list(read_pairs(PairSource(path)))
+        list(read_pairs(PairSource(source=path)))
     with pytest.raises(UsageError, match="negative"):
-        list(read_pairs(PairSource(path, source_column=-1, target_column=0)))
+        list(read_pairs(PairSource(source=path, source_column=-1, target_column=0)))
 
 
 def test_json_lines(tmp_path):
     records = [{"source": "a", "target": "b\nc"}, {"source": "e\u0301", "target": "\u2028"}]
     path = write(tmp_path / "x.jsonl", "".join(json.dumps(r) + "\n" for r in records) + "\n")
-    assert list(read_pairs(PairSource(path))) == [("a", "b\nc"), ("é", "\u2028"), ("", "")]
+    assert list(read_pairs(PairSource(source=path))) == [("a", "b\nc"), ("é", "\u2028"), ("", "")]
     nested = tmp_path / "y.jsonl.gz"
     nested.write_bytes(gzip.compress(b'{"translation": {"de": "x", "en": "y"}, "a.b": "z"}\n'))
-    spec = PairSource(str(nested), source_column="translation.en", target_column="a.b")
+    spec = PairSource(source=str(nested), source_column="translation.en", target_column="a.b")
     assert list(read_pairs(spec)) == [("y", "z")]
 
 
@@ -176,29 +178,31 @@ def test_json_lines(tmp_path):
 def test_json_errors_name_the_line(tmp_path, line, said):
     path = write(tmp_path / "x.jsonl", '{"source": "a", "target": "b"}\n' + line + "\n")
     with pytest.raises(DataError) as error:
-        list(read_pairs(PairSource(path)))
+        list(read_pairs(PairSource(source=path)))
     assert str(error.value).startswith(f"{path}:2: ")
     assert said in str(error.value)
 
 
 def test_specs_that_do_not_go_together():
     for weight in (0, -1, float("nan"), float("inf")):
-        with pytest.raises(UsageError, match="weight"):
-            PairSource("a", "b", weight=weight)
-    with pytest.raises(UsageError, match="columns"):
-        PairSource("a", "b", source_column=0)
-    with pytest.raises(UsageError, match="both sides"):
-        PairSource("embedded:ko-en/train", "b")
+        with pytest.raises(ValueError, match="weight"):
+            PairSource(source="a", target="b", weight=weight)
+    with pytest.raises(UsageError, match=r"^a: columns are for one file"):
+        PairSource.from_arguments(source="a", target="b", source_column=0)
+    with pytest.raises(UsageError, match=r"^embedded:ko-en/train: the embedded corpus holds both sides"):
+        PairSource.from_arguments(source="embedded:ko-en/train", target="b")
+    with pytest.raises(UsageError, match=r"^a: .*[Ee]xtra"):
+        PairSource.from_arguments(source="a", part=1)
     with pytest.raises(UsageError, match='no split "trian"; did you mean "train"'):
-        list(read_pairs(PairSource("embedded:ko-en/trian")))
+        list(read_pairs(PairSource(source="embedded:ko-en/trian")))
     with pytest.raises(UsageError, match='no column "kr"'):
-        list(read_pairs(PairSource("embedded:ko-en/train", source_column="kr")))
+        list(read_pairs(PairSource(source="embedded:ko-en/train", source_column="kr")))
 
 
 def test_embedded_corpus_reads_either_way():
     first = grammar.split("validation")[0]
-    assert next(read_pairs(PairSource("embedded:ko-en/validation"))) == (first.korean, first.english)
-    turned = PairSource("embedded:ko-en/validation", source_column="en", target_column="ko")
+    assert next(read_pairs(PairSource(source="embedded:ko-en/validation"))) == (first.korean, first.english)
+    turned = PairSource(source="embedded:ko-en/validation", source_column="en", target_column="ko")
     assert next(read_pairs(turned)) == (first.english, first.korean)
 
 
@@ -213,14 +217,14 @@ def test_catalogue_names_resolve_and_files_win(tmp_path, monkeypatch):
 
 def test_sources_follow_each_other(tmp_path):
     a, b = write(tmp_path / "a.tsv", "1\t2\n"), write(tmp_path / "b.tsv", "3\t4\n")
-    assert list(read_mixed([PairSource(a), PairSource(b, weight=3)])) == [("1", "2"), ("3", "4")]
+    assert list(read_mixed([PairSource(source=a), PairSource(source=b, weight=3)])) == [("1", "2"), ("3", "4")]
 
 
 @pytest.mark.parametrize("indent", [None, 1])
 def test_a_json_list(tmp_path, indent):
     path = tmp_path / "list.json"
     path.write_text(json.dumps([{"a": "x", "b": 1}, {"a": "y\nz", "b": "2"}], indent=indent), encoding="utf-8")
-    assert list(read_records(path, ("a", "b"), numeric="b")) == [(1, ("x", "1")), (2, ("y\nz", "2"))]
+    assert list(read_records(path, ("a", "b"), label="b")) == [(1, ("x", "1")), (2, ("y\nz", "2"))]
     with pytest.raises(DataError, match=r"list\.json:1: the value of .b. is not a string"):
         list(read_records(path, ("a", "b")))
     path.write_text('[{"a": "x"},\n{"a": ]', encoding="utf-8")

@@ -23,7 +23,7 @@ from transformers import (
 import sightline as package
 from sightline.errors import SightlineError
 from sightline.interop.bert import read_bert, write_bert
-from sightline.interop.model import ExchangedModel
+from sightline.tasks.exchange import ExchangedModel
 
 SHAPE: dict[str, Any] = {
     "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
@@ -163,7 +163,7 @@ def test_what_bert_cannot_hold(bert: Path, tmp_path: Path) -> None:
     for changes, says in (({"pre_norm": True}, "pre_norm"), ({"activation": "swiglu"}, "activation")):
         sizes = ours.settings.model.model_copy(update=changes)
         with pytest.raises(SightlineError, match=rf"model\.{says}"):
-            write_bert(tmp_path / "no", ExchangedModel("masked_language", sizes, weights, ours.tokenizer))
+            write_bert(tmp_path / "no", ExchangedModel("masked_tokens", sizes, weights, ours.tokenizer))
 
 
 def test_damaged_directories(tmp_path: Path, capsys) -> None:

@@ -14,8 +14,8 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.decode import SearchOptions
 from sightline.errors import SightlineError
 from sightline.interop.gpt2 import read_gpt2, write_gpt2
-from sightline.interop.model import ExchangedModel
 from sightline.models import GPT, GPTSizes
+from sightline.tasks.exchange import ExchangedModel
 from sightline.tasks.language.decoding import generate_ids
 
 SPECIALS = 3  # padding, beginning and end of sentence come first in Sightline
@@ -42,7 +42,7 @@ def ours(tokenizer: Tokenizer, **changes: Any) -> GPT:
 
 def exchanged(model: GPT, tokenizer: Tokenizer) -> ExchangedModel:
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    return ExchangedModel("language", model.sizes, weights, tokenizer)
+    return ExchangedModel("next_token", model.sizes, weights, tokenizer)
 
 
 def to_theirs(ids: list[int], vocab_size: int) -> list[int]:

@@ -72,7 +72,7 @@ def test_names_and_choices(kinds: dict[str, Path], tmp_path: Path, capsys) -> No
     words = ["look", kinds["transformer"], TEXT]
     refused = {
         "did you mean \"attention\"": ["--what", "atention"],
-        ".svg or .png": ["--picture", tmp_path / "x.bmp"],
+        ".svg, .png or .pdf, a page .html": ["--picture", tmp_path / "x.bmp"],
         "no attention \"decoder.0.cros_attention\"": ["--site", "decoder.0.cros_attention"],
         "has 2 heads": ["--site", "decoder.0.cross_attention:2"],
         "positions is of the whole model": ["--site", "x", "--what", "positions"],

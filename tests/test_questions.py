@@ -233,9 +233,9 @@ def test_a_long_text_takes_its_length() -> None:
     one = QuestionSettings.model_validate({"data": data, "model": SIZES.model_copy(update={"max_length": 384})})
     inputs = inputs_of(one, tokenizer, [("w1", context)])
     logits = [torch.randn(len(ids), 2) for ids in inputs.sequences]
-    start = time.monotonic()
+    start = time.process_time()
     answers(one, inputs, logits)
-    assert time.monotonic() - start < 3
+    assert time.process_time() - start < 3
 
 
 def test_any_right_answer_that_stands_in_the_text_is_learned() -> None:

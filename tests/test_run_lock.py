@@ -15,9 +15,9 @@ from sightline.train.run_directory import Run
 
 HOLD = """
 import sys, time
-from sightline.run import Run
+from sightline.train.run_directory import Run
 
-with Run(sys.argv[1]).held():
+with Run(sys.argv[1]).locked():
     print("held", flush=True)
     time.sleep(600)
 """
@@ -55,13 +55,13 @@ def test_a_training_that_cannot_begin_leaves_nothing(config_file: Path, tmp_path
 def test_what_is_no_directory_and_what_is_anothers(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("mine", encoding="utf-8")
-    with pytest.raises(UsageError, match="is a file"), Run(file).held():
+    with pytest.raises(UsageError, match="is a file"), Run(file).locked():
         pass
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "mine").write_text("mine", encoding="utf-8")
-    with Run(folder).held():
-        assert Run(folder).others() == [folder / "mine"]
+    with Run(folder).locked():
+        assert Run(folder).contents() == [folder / "mine"]
     assert (folder / "mine").exists()
 
 
@@ -69,10 +69,10 @@ def test_clearing_follows_no_link(tmp_path: Path) -> None:
     kept, run = tmp_path / "kept", Run(tmp_path / "run")
     kept.mkdir()
     (kept / "file").write_text("mine", encoding="utf-8")
-    with run.held():
+    with run.locked():
         (run.path / "link").symlink_to(kept)
         (run.path / "checkpoints").mkdir()
         (run.path / "config.toml").write_text("", encoding="utf-8")
         run.clear()
-        assert run.others() == []
+        assert run.contents() == []
     assert (kept / "file").exists()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sightline.data.readers import read_lines
 from sightline.data.sentences import _ABBREVIATIONS, split_sentences
+from sightline.data.sources import read_lines
 
 SENTENCES = {
     "안녕하세요. 오늘은 날씨가 좋네요! 그렇죠?": ["안녕하세요.", "오늘은 날씨가 좋네요!", "그렇죠?"],
@@ -72,6 +72,6 @@ def test_sentences_of_ordinary_text(name: str) -> None:
 
 @pytest.mark.parametrize("piece", ["A. ", "Dr. ", "3. b ", "a b. ", "...", "no. ", "\n", "。"])
 def test_a_text_of_many_marks_takes_its_length(piece: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     split_sentences(piece * 100_000 + "x")
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10

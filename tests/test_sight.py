@@ -50,7 +50,7 @@ def test_pictures_are_reproducible_and_refuse_other_kinds(tmp_path: Path) -> Non
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
     assert "나는" in (tmp_path / "one.svg").read_text(encoding="utf-8")
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(UsageError, match=r"\.svg or \.png"):
+    with pytest.raises(UsageError, match=r"\.svg, \.png or \.pdf"):
         attention_picture(np.eye(1), ["a"], ["b"], tmp_path / "one.jpg")
 
 

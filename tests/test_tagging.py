@@ -35,15 +35,17 @@ def pieces() -> Tokenizer:
 def test_records_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "x.tsv"
     path.write_text("## head\n## id\n경\tB-OG\n \tO\n찰\tI-OG\n\n\t\n\nAnn B-PER\nsang O\n", encoding="utf-8")
-    found = list(read_tagged(TaggedSource(str(path), comment="##")))
+    found = list(read_tagged(TaggedSource(source=str(path), comment="##")))
     assert found == [(("경", " ", "찰"), ("B-OG", "O", "I-OG")), (("Ann", "sang"), ("B-PER", "O"))]
-    parts = [list(read_tagged(TaggedSource(str(path), comment="##", part=part))) for part in ((0.0, 0.5), (0.5, 1.0))]
+    parts = [
+        list(read_tagged(TaggedSource(source=str(path), comment="##", part=part))) for part in ((0.0, 0.5), (0.5, 1.0))
+    ]
     assert parts == [found[:1], found[1:]]
     with pytest.raises(UsageError, match=r"part .* must be two rising fractions"):
-        TaggedSource(str(path), part=(0.5, 0.2))
+        TaggedSource(source=str(path), part=(0.5, 0.2))
     path.write_text("Ann B-PER\nsang\n")
     with pytest.raises(DataError, match=r"x\.tsv:2: 'sang' is no unit with a tag"):
-        list(read_tagged(TaggedSource(str(path))))
+        list(read_tagged(TaggedSource(source=str(path))))
 
 
 CONLL = "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n"
@@ -54,16 +56,18 @@ def test_columns_of_a_file(tmp_path: Path) -> None:
     for separator in (" ", "  ", "\t"):
         path.write_text(CONLL.replace(" ", separator))
         with pytest.raises(DataError, match=r"x\.conll:1: .* has 4 fields; say which .* columns = \[0, 3\]"):
-            list(read_tagged(TaggedSource(str(path))))
-        assert list(read_tagged(TaggedSource(str(path), columns=(0, 3)))) == [(("EU", "rejects"), ("B-ORG", "O"))]
-    assert list(read_tagged(TaggedSource(str(path), columns=(1, 2)))) == [(("NNP", "VBZ"), ("B-NP", "B-VP"))]
+            list(read_tagged(TaggedSource(source=str(path))))
+        assert list(read_tagged(TaggedSource(source=str(path), columns=(0, 3)))) == [
+            (("EU", "rejects"), ("B-ORG", "O"))
+        ]
+    assert list(read_tagged(TaggedSource(source=str(path), columns=(1, 2)))) == [(("NNP", "VBZ"), ("B-NP", "B-VP"))]
     with pytest.raises(DataError, match=r"x\.conll:1: .* is no unit with a tag"):
-        list(read_tagged(TaggedSource(str(path), columns=(0, 4))))
+        list(read_tagged(TaggedSource(source=str(path), columns=(0, 4))))
     for columns in ((0, -1), (2, 2)):
         with pytest.raises(UsageError, match="must be two"):
-            TaggedSource(str(path), columns=columns)
+            TaggedSource(source=str(path), columns=columns)
     path.write_text("New York\tB-LC\n")
-    assert list(read_tagged(TaggedSource(str(path)))) == [(("New York",), ("B-LC",))]
+    assert list(read_tagged(TaggedSource(source=str(path)))) == [(("New York",), ("B-LC",))]
 
 
 @pytest.mark.parametrize("tag", ["S-PER", "E-PER", "PER_B", "PER", "B-", "b-PER"])
@@ -71,7 +75,7 @@ def test_tags_that_are_not_bio(tag: str, tmp_path: Path) -> None:
     path = tmp_path / "x.tsv"
     path.write_text(f"Ann\tO\nAnn\t{tag}\n")
     with pytest.raises(DataError, match=rf"x\.tsv:2: the tag '{tag}' is not BIO"):
-        list(read_tagged(TaggedSource(str(path))))
+        list(read_tagged(TaggedSource(source=str(path))))
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "bpe", "unigram", "char"])

@@ -1,6 +1,7 @@
 """Checkpoints that are whole or absent: damage is found and named, refusals of the file system leave the old one."""
 
 import contextlib
+import dataclasses
 import errno
 import json
 import os
@@ -13,9 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sightline.errors import CheckpointError
+from sightline.errors import CheckpointError, LaterVersionError
 from sightline.train import storage
-from sightline.train.averaging import MovingAverage, average_files, lent
+from sightline.train.averaging import MovingAverage, average_files, swap_weights
 from sightline.train.checkpoint import Checkpoints
 
 TENSORS = {
@@ -116,14 +117,18 @@ def test_all_damaged_is_an_error(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_another_format_is_passed_over(tmp_path: Path) -> None:
-    checkpoints = write(tmp_path, 10)
-    storage.write_directory(
-        tmp_path / "checkpoints" / "step-20", {"state.json": storage.json_blocks({"format": 99, "update": 20})}
-    )
-    found = checkpoints.latest()
-    assert found is not None
-    assert found.update == 10
+@pytest.mark.parametrize("file", ["state.json", "manifest.json"])
+def test_a_checkpoint_of_a_later_version_is_said_to_be_so(tmp_path: Path, file: str) -> None:
+    """It is not damaged, and going back to the one before would lose what the later version made."""
+    checkpoints = write(tmp_path, 10, 20)
+    path = tmp_path / "checkpoints" / "step-20" / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}), encoding="utf-8")
+    manifest = path.with_name("manifest.json")
+    listed = json.loads(manifest.read_text())
+    listed["files"]["state.json"] = dataclasses.asdict(storage.file_digest(path.with_name("state.json")))
+    manifest.write_text(json.dumps(listed), encoding="utf-8")
+    with pytest.raises(LaterVersionError, match=rf"{file}: made by a later version of Sightline \(format 99.*upgrade"):
+        checkpoints.latest()
 
 
 def test_a_damaged_checkpoint_is_written_anew(tmp_path: Path) -> None:
@@ -195,7 +200,7 @@ def test_leftovers_are_cleaned_and_never_taken_for_checkpoints(tmp_path: Path) -
     shutil.copytree(folder / "step-10", folder / ".tmp-step-20")
     shutil.copytree(folder / "step-10", folder / "step-20.bak")
     assert updates(checkpoints) == [10]
-    checkpoints.clean()
+    checkpoints.remove_leftovers()
     assert sorted(path.name for path in folder.iterdir()) == ["step-10", "step-20.bak"]
 
 
@@ -240,7 +245,7 @@ def test_the_moving_average_by_hand() -> None:
 def test_lent_weights_are_given_back_exactly() -> None:
     model = torch.nn.Linear(3, 2).bfloat16()
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    with contextlib.suppress(RuntimeError), lent({"weight": torch.full((2, 3), 1.001)}, model):
+    with contextlib.suppress(RuntimeError), swap_weights({"weight": torch.full((2, 3), 1.001)}, model):
         assert torch.equal(model.weight, torch.full((2, 3), 1.001).bfloat16())
         assert torch.equal(model.bias, before["bias"])
         raise RuntimeError

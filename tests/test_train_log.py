@@ -182,29 +182,29 @@ def test_memory_set_up_without_glibc_is_nothing(monkeypatch) -> None:
         mallopt = None
 
     monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: Other())
-    assert machine.keep_memory() is False
-    assert machine.map_large_blocks() is False
-    machine.return_memory()
+    assert machine.retain_freed_memory() is False
+    assert machine.mmap_large_blocks() is False
+    machine.trim_memory()
     monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: (_ for _ in ()).throw(OSError()))
-    assert machine.keep_memory() is False
-    machine.return_memory()
+    assert machine.retain_freed_memory() is False
+    machine.trim_memory()
 
 
 def test_memory_is_returned_when_much_has_gathered_and_not_too_often(monkeypatch) -> None:
     held, returned = 1000, []
-    monkeypatch.setattr(machine, "resident", lambda: held)
-    monkeypatch.setattr(machine, "return_memory", lambda: returned.append(number))
-    tidier = machine.Tidier(least=5)
+    monkeypatch.setattr(machine, "resident_bytes", lambda: held)
+    monkeypatch.setattr(machine, "trim_memory", lambda: returned.append(number))
+    trimmer = machine.MemoryTrimmer(least=5)
     for number in range(1, 31):
-        tidier.update()
+        trimmer.after_update()
         # the first update after a return is what the others are measured by
         held = 1000 if returned and returned[-1] == number else held + 100
     # 100 more an update: above half as much again after six, never before
     assert returned == [7, 14, 21, 28]
     held = 1000
-    tidier = machine.Tidier(least=5)
+    trimmer = machine.MemoryTrimmer(least=5)
     for _ in range(30):
-        tidier.update()
+        trimmer.after_update()
         held = 1400 - held + 1000  # now more, now less, never half as much again
     assert returned[-1] == 28
 
@@ -212,7 +212,7 @@ def test_memory_is_returned_when_much_has_gathered_and_not_too_often(monkeypatch
 @pytest.mark.skipif(platform.system() != "Linux", reason="other systems do not tell")
 def test_resident_memory_is_told() -> None:
     told = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
-    assert machine.resident() == pytest.approx(1024 * int(told[1]), rel=0.05)
+    assert machine.resident_bytes() == pytest.approx(1024 * int(told[1]), rel=0.05)
 
 
 PAGE_FAULTS = """
@@ -226,7 +226,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 faults()
 default = faults()
-assert machine.keep_memory()
+assert machine.retain_freed_memory()
 faults()
 print(default, faults())
 """
@@ -245,14 +245,14 @@ import sys
 import torch
 from sightline.train import machine
 if sys.argv[1] == "mapped":
-    assert machine.map_large_blocks()
+    assert machine.mmap_large_blocks()
 torch.ones(6_000_000)  # 24 MB, which would raise the threshold
-before = machine.resident()
+before = machine.resident_bytes()
 kept = []
 for _ in range(40):
     large = [torch.ones(500_000) for _ in range(2)]
     kept.append(torch.ones(2_000))
-print(machine.resident() - before)
+print(machine.resident_bytes() - before)
 """
 
 

@@ -137,7 +137,7 @@ def test_patience_and_the_best_checkpoint(tmp_path: Path) -> None:
     assert [c.update for c in Checkpoints(tmp_path).all()] == [6, 12]
     again, _ = run(Scripted(), chosen, tmp_path)  # has nothing to validate: it must not train on
     assert again == outcome
-    shipped, where = final_weights(tmp_path, chosen)
+    shipped, where = final_weights(tmp_path, chosen, 12)
     assert where == "update 6, the best in validation"
     assert torch.equal(shipped["first.weight"], weights(tmp_path, 6)["first.weight"])
 
@@ -211,7 +211,7 @@ def test_validation_sees_the_moving_average(tmp_path: Path) -> None:
     run(Looking(), settings(ema=0.9), tmp_path)
     assert torch.equal(seen[-1], weights(tmp_path, 20, "average")["0.weight"])
     assert not torch.equal(seen[-1], weights(tmp_path, 20)["0.weight"])
-    shipped, _ = final_weights(tmp_path, settings(ema=0.9))  # all validations are equal: the first is the best
+    shipped, _ = final_weights(tmp_path, settings(ema=0.9), 20)  # all validations are equal: the first is the best
     assert torch.equal(shipped["0.weight"], seen[0])
 
 
@@ -227,7 +227,7 @@ def test_the_average_of_the_last_checkpoints(tmp_path: Path) -> None:
     chosen = settings(max_updates=24, save_every=5, validate_every=3, average_last=3)
     run(BestAt21(), chosen, tmp_path)
     assert [c.update for c in Checkpoints(tmp_path).all()] == [10, 15, 20, 21, 24]
-    shipped, where = final_weights(tmp_path, chosen)
+    shipped, where = final_weights(tmp_path, chosen, 24)
     assert where == "average of updates 15, 20, 24"
     expected = sum(weights(tmp_path, update)["0.weight"].double() for update in (15, 20, 24)) / 3
     torch.testing.assert_close(shipped["0.weight"].double(), expected, rtol=1e-6, atol=1e-8)

@@ -1,13 +1,22 @@
 """AdamW and SGD over masters: against the equations in fp64, against torch, and bf16 against fp32."""
 
+import copy
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from sightline.errors import CheckpointError
-from sightline.train.optim import MasterOptimizer, decays
+from sightline.models.bert import BertForPretraining, BertSizes
+from sightline.models.classifier import GPTClassifier, Tuning
+from sightline.models.gpt import GPT, GPTSizes
+from sightline.models.seq2seq import Seq2Seq, Seq2SeqSizes
+from sightline.models.vit import ViT, ViTSizes
+from sightline.nn.tables import LookupTable
+from sightline.train.optim import MasterOptimizer, matrices
 
 
 class Mixed(nn.Module):
@@ -16,7 +25,7 @@ class Mixed(nn.Module):
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(3)
-        self.target_embedding = nn.Parameter((torch.randn(9, 6, generator=generator)).to(dtype))
+        self.target_embedding = LookupTable((torch.randn(9, 6, generator=generator)).to(dtype))
         self.weight = nn.Parameter((torch.randn(5, 6, generator=generator) * 0.5).to(dtype))
         self.bias = nn.Parameter(torch.zeros(5, dtype=dtype))
         self.norm = nn.LayerNorm(5)
@@ -29,7 +38,7 @@ class Mixed(nn.Module):
 
 def gradients(model: nn.Module, optimizer: MasterOptimizer, tokens: Tensor, clip: float = 0.0) -> float:
     model(tokens).backward()
-    optimizer.collect()
+    optimizer.collect_gradients()
     return float(optimizer.scale_and_clip(1.0, clip))
 
 
@@ -42,7 +51,7 @@ def test_two_steps_by_the_equations() -> None:
     theta, m, v = 2.0, 0.0, 0.0
     for t, (gradient, rate) in enumerate([(0.5, 0.1), (-0.25, 0.2)], 1):
         model(torch.tensor([[gradient]])).sum().backward()
-        optimizer.collect()
+        optimizer.collect_gradients()
         assert float(optimizer.scale_and_clip(1.0, 0.0)) == pytest.approx(abs(gradient))
         optimizer.step(rate)
         m, v = 0.8 * m + 0.2 * gradient, 0.9 * v + 0.1 * gradient**2
@@ -58,7 +67,7 @@ def test_plain_steps_along_the_gradient(dtype: torch.dtype) -> None:
     optimizer, theta = MasterOptimizer(model, rule="sgd", weight_decay=0.1), 2.0
     for gradient, rate in [(0.5, 0.1), (-0.25, 20.0)]:
         model(torch.tensor([[gradient]], dtype=dtype)).sum().backward()
-        optimizer.collect()
+        optimizer.collect_gradients()
         optimizer.step(rate)
         theta -= rate * (gradient + 0.1 * theta)
         assert optimizer.masters["weight"].item() == pytest.approx(theta, rel=1e-6)
@@ -70,8 +79,41 @@ def test_plain_steps_along_the_gradient(dtype: torch.dtype) -> None:
 
 
 def test_which_parameters_decay() -> None:
-    names = {name for name, parameter in Mixed().named_parameters() if decays(name, parameter)}
-    assert names == {"weight", "unused"}
+    assert matrices(Mixed()) == {"weight", "unused"}
+    assert matrices(Mixed(torch.bfloat16)) == {"weight", "unused"}
+    assert matrices(copy.deepcopy(Mixed()).bfloat16()) == {"weight", "unused"}
+    # PyTorch's own table
+    assert matrices(nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 2))) == {"1.weight"}
+
+
+def sizes(kind: str) -> dict[str, Any]:
+    return {"kind": kind, "d_model": 8, "num_layers": 1, "num_heads": 2, "d_ff": 8}
+
+
+@pytest.mark.parametrize(
+    ("model", "tables"),
+    [
+        (lambda: GPT(9, GPTSizes(**sizes("gpt"))), {"embedding", "positions.table"}),
+        (
+            lambda: BertForPretraining(9, BertSizes(**sizes("bert"))),
+            {"bert.embedding", "bert.segments", "bert.positions.table"},
+        ),
+        (lambda: ViT(ViTSizes(**sizes("vit"), positions="learned"), 3), {"positions"}),
+        (
+            lambda: GPTClassifier(9, GPTSizes(**sizes("gpt")), 2, Tuning()),
+            {"body.embedding", "body.positions.table", "special"},
+        ),
+        (
+            lambda: Seq2Seq(9, 9, Seq2SeqSizes(width=8, embedding_width=8, tied="none")),
+            {"source_embedding", "target_embedding"},
+        ),
+    ],
+    ids=["gpt", "bert", "vit", "classifier", "seq2seq"],
+)
+def test_tables_that_are_looked_up_do_not_decay(model: Callable[[], nn.Module], tables: set[str]) -> None:
+    """All else of two dimensions does: segments and special tokens were taken for matrices once."""
+    made = model()
+    assert {name for name, one in made.named_parameters() if one.ndim >= 2} - matrices(made) == tables
 
 
 def test_decay_alone_moves_only_what_decays() -> None:
@@ -80,7 +122,7 @@ def test_decay_alone_moves_only_what_decays() -> None:
     optimizer = MasterOptimizer(model, weight_decay=0.5)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    optimizer.collect()
+    optimizer.collect_gradients()
     optimizer.step(0.1)
     for name, parameter in model.named_parameters():
         factor = 0.95 if name in ("weight", "unused") else 1.0
@@ -91,7 +133,7 @@ def test_clipping_by_hand() -> None:
     model = nn.Linear(2, 1, bias=False)
     optimizer = MasterOptimizer(model)
     model.weight.grad = torch.tensor([[6.0, 8.0]])
-    optimizer.collect()
+    optimizer.collect_gradients()
     assert float(optimizer.scale_and_clip(0.5, 1.0)) == pytest.approx(5.0)
     torch.testing.assert_close(model.weight.grad, torch.tensor([[0.6, 0.8]]))
     assert float(optimizer.scale_and_clip(0.5, 1.0)) == pytest.approx(0.5)  # short enough: only scaled
@@ -119,7 +161,7 @@ def test_bf16_gradients_are_summed_in_fp32() -> None:
     optimizer = MasterOptimizer(model)
     for gradient in [256.0, *[1.0] * 8]:
         model.weight.grad = torch.full((1, 1), gradient, dtype=torch.bfloat16)
-        optimizer.collect()
+        optimizer.collect_gradients()
     assert float(optimizer.scale_and_clip(1.0, 0.0)) == 264.0
 
 
@@ -140,7 +182,7 @@ def test_bf16_converges_like_fp32() -> None:
         for _ in range(2000):
             (model(x.to(dtype)).float() - y).square().mean().backward()
             if masters:
-                optimizer.collect()
+                optimizer.collect_gradients()
                 optimizer.step(3e-4)
             else:
                 plain.step()
@@ -183,7 +225,7 @@ def test_state_goes_out_and_in_without_a_trace(dtype: torch.dtype) -> None:
     with torch.no_grad():
         for name, tensor in second_optimizer.masters.items():
             tensor.copy_(masters[name])
-    second_optimizer.round_down()
+    second_optimizer.copy_masters_to_parameters()
     second_optimizer.load_state_dict(state)
     steps(second, second_optimizer, range(3, 6))
     for name, parameter in whole.named_parameters():

@@ -4,8 +4,11 @@ import math
 
 import pytest
 from pydantic import ValidationError
+from sightline.tasks.metrics import METRICS
 
+from sightline.errors import UsageError
 from sightline.train import schedules
+from sightline.train.loop import higher_is_better
 from sightline.train.settings import DEFAULT_UPDATES, TrainSettings
 
 
@@ -91,10 +94,17 @@ def test_settings_that_cannot_work_are_refused(values: dict, message: str) -> No
         ({"metric": "loss"}, False),
         ({"metric": "perplexity"}, False),
         ({"metric": "bleu"}, True),
+        ({"metric": "next_sentence_loss"}, False),
+        ({"metric": "calibration_error"}, False),
         ({"metric": "bleu", "metric_direction": "min"}, False),
         ({"metric": "regret", "metric_direction": "min"}, False),
         ({"metric": "loss", "metric_direction": "max"}, True),
     ],
 )
 def test_the_direction_of_the_metric(values: dict, higher: bool) -> None:
-    assert TrainSettings(**values).higher_is_better is higher
+    assert higher_is_better(TrainSettings(**values), METRICS) is higher
+
+
+def test_a_direction_that_nobody_told_is_asked_for() -> None:
+    with pytest.raises(UsageError, match='metric_direction: nothing tells which regret is better; set it to "min" or'):
+        higher_is_better(TrainSettings(metric="regret"), METRICS)

@@ -63,7 +63,7 @@ def batch(rows: int = 7) -> Any:
 def gradients(task: Any, threads: int, given: Any) -> tuple[dict[str, torch.Tensor], int]:
     optimizer = MasterOptimizer(task.model, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0)
     with Workers(task, threads) as workers:
-        pieces = workers.gradients(given, torch.Generator().manual_seed(3), optimizer.collect)
+        pieces = workers.gradients(given, torch.Generator().manual_seed(3), optimizer.collect_gradients)
     found = {name: master.grad.clone() for name, master in optimizer.masters.items() if master.grad is not None}
     return found, sum(count for _, count, _ in pieces)
 

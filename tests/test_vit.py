@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from sightline.data.augmentation import Augmentation, turned
 from sightline.data.images import ImageSource, read_images
 from sightline.data.pixels import fitted, open_image
 from sightline.errors import DataError, SightlineError, UsageError
-from sightline.interop.model import ExchangedModel, Pixels
 from sightline.interop.vit import write_vit
 from sightline.models.vit import ViT, ViTSizes, patchify, rollout, waves
 from sightline.nn.context import PassContext, Recorder
+from sightline.sight.reading import look
+from sightline.tasks.exchange import ExchangedModel, Pixels
 
 SIZES = ViTSizes(image_size=12, channels=3, patch_size=4, d_model=16, num_layers=2, num_heads=4, d_ff=24)
 
@@ -102,7 +104,9 @@ def test_what_cannot_come_or_go(vit: Path, tmp_path: Path, capsys) -> None:
         assert says in capsys.readouterr().err
     model = ViT(SIZES.model_copy(update={"positions": "sinusoidal"}), 2)
     pixels = Pixels((0.5,), (0.5,), "crop")
-    sinusoidal = ExchangedModel("images", model.sizes, dict(model.named_parameters()), labels=("a",), pixels=pixels)
+    sinusoidal = ExchangedModel(
+        "image_classes", model.sizes, dict(model.named_parameters()), labels=("a",), pixels=pixels
+    )
     with pytest.raises(UsageError, match=r"model\.positions"):
         write_vit(tmp_path / "no", sinusoidal)
 
@@ -158,22 +162,22 @@ def test_images_from_files(tmp_path: Path) -> None:
         Image.fromarray(image).save(folder / f"{number}.png")
     cache = tmp_path / "cache"
     for source in (
-        ImageSource(f"{tmp_path}/x.npz"),
-        ImageSource(f"{tmp_path}/x.npy", f"{tmp_path}/y.npy"),
-        ImageSource(f"{tmp_path}/x-idx3-ubyte.gz", f"{tmp_path}/y-idx1-ubyte"),
+        ImageSource(source=f"{tmp_path}/x.npz"),
+        ImageSource(source=f"{tmp_path}/x.npy", labels=f"{tmp_path}/y.npy"),
+        ImageSource(source=f"{tmp_path}/x-idx3-ubyte.gz", labels=f"{tmp_path}/y-idx1-ubyte"),
     ):
         for _ in range(2):  # made, then kept
             found = read_images(source, 8, 1, cache)
             assert np.array_equal(found.pixels[..., 0], pixels)
             assert found.classes.tolist() == classes.tolist()
-    found = read_images(ImageSource(f"{tmp_path}/folder"), 8, 1, cache)
+    found = read_images(ImageSource(source=f"{tmp_path}/folder"), 8, 1, cache)
     assert found.names == ("0", "1", "3")
     order = [1, 2, 0, 5, 3, 4]  # each class spread evenly
     assert np.array_equal(found.pixels[..., 0], pixels[order])
     assert [found.names[i] for i in found.classes] == [str(one) for one in classes[order]]
-    half = read_images(ImageSource(f"{tmp_path}/x.npz", part=(0.5, 1.0)), 8, 1, cache)
+    half = read_images(ImageSource(source=f"{tmp_path}/x.npz", part=(0.5, 1.0)), 8, 1, cache)
     assert np.array_equal(half.pixels[..., 0], pixels[3:])
-    assert read_images(ImageSource(f"{tmp_path}/x.npz"), 4, 3, cache).pixels.shape == (6, 4, 4, 3)
+    assert read_images(ImageSource(source=f"{tmp_path}/x.npz"), 4, 3, cache).pixels.shape == (6, 4, 4, 3)
 
 
 def test_images_are_scaled_and_cut(tmp_path: Path) -> None:
@@ -196,7 +200,8 @@ def test_every_class_has_its_share_of_a_part(tmp_path: Path) -> None:
     for hidden in (".checkpoints/0.png", "cat/._0.png"):
         (tmp_path / "x" / hidden).write_bytes(b"no image")
     parts = [
-        read_images(ImageSource(f"{tmp_path}/x", part=part), 4, 1, tmp_path / "cache") for part in ((0, 0.7), (0.7, 1))
+        read_images(ImageSource(source=f"{tmp_path}/x", part=part), 4, 1, tmp_path / "cache")
+        for part in ((0, 0.7), (0.7, 1))
     ]
     assert parts[0].names == ("cat", "dog")
     assert [np.bincount(part.classes).tolist() for part in parts] == [[14, 7], [6, 3]]
@@ -271,12 +276,17 @@ def test_what_is_no_image(tmp_path: Path) -> None:
         ("pickled.npz", None, "cannot be read"), ("nothing.npz", None, "no such file"),
     ):  # fmt: skip
         with pytest.raises(DataError, match=says):
-            read_images(ImageSource(f"{tmp_path}/{name}", labels and f"{tmp_path}/{labels}"), 4, 1, tmp_path / "cache")
+            read_images(
+                ImageSource(source=f"{tmp_path}/{name}", labels=labels and f"{tmp_path}/{labels}"),
+                4,
+                1,
+                tmp_path / "cache",
+            )
     for name, says in (("x.png", "cannot be read as an image"), ("none.png", "no such file")):
         with pytest.raises(DataError, match=says):
             open_image(tmp_path / name)
     with pytest.raises(UsageError, match="labels"):
-        read_images(ImageSource(f"{tmp_path}/x-idx"), 4, 1, tmp_path / "cache")
+        read_images(ImageSource(source=f"{tmp_path}/x-idx"), 4, 1, tmp_path / "cache")
 
 
 def test_augmentation() -> None:
@@ -348,7 +358,7 @@ def test_learning_and_looking(vit: Path, texts: Path, image_file: Path, tmp_path
     assert np.mean([one.label == str(label) for one, label in zip(told, labels, strict=True)]) > 0.9
     assert model.predict(images[0]).probabilities == pytest.approx(told[0].probabilities, abs=1e-5)
     assert model.predict([]) == []
-    assert sum(told[0].probabilities.values()) == pytest.approx(1)
+    assert look(model.reading(images[0])).log_probabilities == pytest.approx([math.log(told[0].probability)], abs=1e-4)
     for number in range(2):
         Image.fromarray(images[number]).save(tmp_path / f"{number}.png")
     assert sightline("classify", vit, tmp_path / "0.png", tmp_path / "1.png") == 0

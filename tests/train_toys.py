@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from rich.console import Console
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sightline.data.batches import DataPosition
+from sightline.train.identity import Identity
 from sightline.train.log import TrainLog, display_on
 from sightline.train.loop import Outcome, train
+from sightline.train.metric import Metric
 from sightline.train.settings import TrainSettings
 
 BATCHES_PER_EPOCH = 7
@@ -56,6 +58,9 @@ class RegressionTask:
     """Learns a fixed function of made-up numbers; a batch is a pure function of (seed, epoch, batch)."""
 
     unit = "tokens"
+    metrics: ClassVar[dict[str, Metric]] = {
+        one.name: one for one in (Metric("loss", False), Metric("accuracy", True), Metric("bleu", True))
+    }
 
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
         self.model: Any = Regressor(dtype)
@@ -69,7 +74,10 @@ class RegressionTask:
             epoch, batch = (epoch + 1, 0) if batch + 1 == BATCHES_PER_EPOCH else (epoch, batch + 1)
             yield DataPosition(position.seed, epoch, batch), found
 
-    def size(self, batch: Batch) -> int:
+    def data_fingerprint(self) -> str | None:
+        return None
+
+    def num_units(self, batch: Batch) -> int:
         return len(batch.y_N)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
@@ -77,10 +85,10 @@ class RegressionTask:
         error = self.model(batch.x_NI, generator) - batch.y_N
         return error.square().sum(), len(error), {"absolute": error.detach().abs().sum()}
 
-    def carried(self) -> dict[str, Tensor]:
+    def carried_state(self) -> dict[str, Tensor]:
         return {}
 
-    def carry(self, tensors: dict[str, Tensor]) -> None:
+    def load_carried_state(self, tensors: dict[str, Tensor]) -> None:
         raise AssertionError("nothing was carried")
 
     def describe(self, batch: Batch) -> str:
@@ -109,8 +117,8 @@ def settings(**values: Any) -> TrainSettings:
     return TrainSettings(**{"threads": 1, **short, **values})
 
 
-def run(task: Any, chosen: TrainSettings, run_dir: Path) -> tuple[Outcome, str]:
+def run(task: Any, chosen: TrainSettings, run_dir: Path, identity: Identity | None = None) -> tuple[Outcome, str]:
     """Trains; the outcome and what was told."""
     told = io.StringIO()
     with TrainLog(run_dir, display_on(Console(file=told))) as log:
-        return train(task, chosen, run_dir, log), told.getvalue()
+        return train(task, chosen, run_dir, log, identity), told.getvalue()

@@ -33,7 +33,7 @@ def answer(
 
     sightline answer runs/squad --context "The tower is 330 metres tall." --question "How tall is it?" --json
     """
-    from sightline.data.readers import read_lines
+    from sightline.data.sources import read_lines
     from sightline.errors import UsageError
     from sightline.runs.loading import load_for
     from sightline.train.machine import setup

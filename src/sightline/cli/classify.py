@@ -26,7 +26,7 @@ def classify(
         list[str] | None, typer.Option(help="Label this text instead of a file; again for a record's further texts.")
     ] = None,
     picture: Annotated[
-        str | None, typer.Option(help="Of one image: draw what was looked at to this .svg or .png.")
+        str | None, typer.Option(help="Of one image: draw what was looked at to this .svg, .png or .pdf.")
     ] = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",

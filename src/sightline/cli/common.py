@@ -30,7 +30,7 @@ def either(file: str | None, text: Any) -> str:
 
 def lines_of(file: str) -> Iterator[str]:
     """The lines of a text file, or of standard input as they come."""
-    from sightline.data.readers import read_lines
+    from sightline.data.sources import read_lines
     from sightline.data.text import StreamLines
 
     return StreamLines(sys.stdin.buffer, "standard input") if file == STDIN else read_lines(file)
@@ -59,8 +59,8 @@ def say_drawn(picture: str) -> None:
     from sightline.sight.pictures import hangul_font
 
     say(f"drawn to {picture}")
-    if picture.endswith(".png") and hangul_font() is None:
-        say("no installed font has Hangul, so the PNG may show boxes; an .svg shows it wherever it is viewed")
+    if not picture.endswith(".svg") and not picture.endswith(".html") and hangul_font() is None:
+        say("no installed font has Hangul, so the picture may show boxes; an .svg shows it wherever it is viewed")
 
 
 def print_json(value: Any, indent: int | None = None) -> None:

@@ -143,7 +143,7 @@ def _texts(file: str, documents: str) -> Iterator[str]:
         yield from cut(lines)
         return
     whole: list[str] = []
-    for piece, ended in read_pieces(TextSource(file, documents)):  # pyright: ignore[reportArgumentType]
+    for piece, ended in read_pieces(TextSource.from_arguments(source=file, documents=documents)):
         whole.append(piece)
         if ended:
             yield "".join(whole)

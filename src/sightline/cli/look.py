@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sightline.cli.common import RunArgument, print_json, say, say_drawn
 
-# What can be looked at, in the words of the command line.
-VIEWS = (
+if TYPE_CHECKING:
+    from sightline.sight.reading import Look
+    from sightline.sight.views import OcclusionView, View, ViewOptions
+
+# The views of `sightline.cli.views`, whose imports a help text does not wait for.
+NAMES = (
     "attention", "heads", "masks", "alignment", "gates", "belt", "states", "positions", "residual", "norms",
     "gradients", "lens", "patches",
 )  # fmt: skip
-PAGED = ("attention", "heads", "alignment")  # what an .html page shows
+MOST_OTHERS = 4  # sites that are named beside the one that is shown
+WIDTH = 120  # cells of a line where the output is no terminal
 
 
 def register(app: typer.Typer) -> None:
@@ -31,10 +35,7 @@ def look(
     ] = None,
     what: Annotated[
         str | None,
-        typer.Option(
-            help="attention, heads, masks, alignment, gates, belt, states, positions, residual, norms, gradients, "
-            "lens or patches; by default attention, of an image patches. docs/sight.md shows each."
-        ),
+        typer.Option(help=f"{', '.join(NAMES)}; by default attention, of an image patches. docs/sight.md shows each."),
     ] = None,
     site: Annotated[
         str | None, typer.Option(help='Which attention or layer, as --list names it; "NAME:3" is one head.')
@@ -59,7 +60,7 @@ def look(
         int | None, typer.Option(min=1, help="As it was after that update, one whose checkpoint was kept.")
     ] = None,
     picture: Annotated[
-        str | None, typer.Option(help="Draw to this .svg or .png; attention, heads or alignment to an .html.")
+        str | None, typer.Option(help="Draw to this .svg, .png or .pdf; attention, heads or alignment to an .html.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
@@ -73,18 +74,70 @@ def look(
 
     sightline look runs/demo-gru "나는 학생입니다." --check
     """
-    from sightline.cli.views import CHOOSING, RANKS, VIEW
+    from sightline.cli.views import VIEWS
     from sightline.errors import UsageError, nearest
     from sightline.runs.loading import load
     from sightline.sight import reading as sight
-    from sightline.sight.alignment import from_pharaoh
     from sightline.sight.page import write_page
+    from sightline.sight.pictures import check_format
+    from sightline.sight.views import occlusion_view
     from sightline.train.machine import setup
 
     if what is not None and what not in VIEWS:
         raise UsageError(f'--what: there is no "{what}"{nearest(what, VIEWS)}')
-    if picture is not None and Path(picture).suffix not in (".svg", ".png", ".html"):
-        raise UsageError(f"{picture}: a picture is .svg or .png, a page .html")
+    options = _options(what, site, by, gold, target)
+    file = None if picture is None else Path(picture)
+    page = file is not None and file.suffix == ".html"
+    if file is not None and not page:
+        check_format(file, ", a page .html")
+    if page and what is not None and not VIEWS[what].on_page:
+        raise UsageError(f"--picture: a page holds attention, not {what}; name an .svg, .png or .pdf")
+    setup(threads)
+    model = load(run, device=device, update=checkpoint)
+    plain = site is None and not check and not page
+    what = what or (model.default_view if plain else "attention")
+    kind = VIEWS[what]
+    if site is not None and not kind.has_sites:
+        raise UsageError(f"--site: {what} is of the whole model; leave it out")
+    if target is not None and "target" not in model.reading_options:
+        raise UsageError(f"--target is for a translation; {run} is a run of task {model.run.task}")
+    given = inputs or model.example()
+    if given is None:
+        raise UsageError(f"{model.run.path}: give what the model is to read")
+    if len(given) != model.input_count:
+        raise UsageError(f"{len(given)} inputs; the model reads {model.input_count}")
+    reading = model.reading(*given, **({} if target is None else {"target": target}))
+    if list_:
+        _print_names(sight.look(reading), as_json)
+        return
+    shown = kind.show(model, reading, options)
+    checked = occlusion_view(reading) if check else None
+    if as_json:
+        data = shown.view.data()
+        print_json(data if checked is None else {"view": data, **_check_data(checked, shown.view)})
+    else:
+        width = shutil.get_terminal_size((WIDTH, 0)).columns
+        print(shown.text(width), flush=True)
+        if checked is not None:
+            _print_check(checked, shown.view, width)
+    if shown.view.others and not as_json:
+        _say_others(shown.view.others)
+    if file is not None:
+        if page:
+            write_page(sight.look(reading, "*.weights"), file, " ".join(map(str, inputs or [])) or run)
+        else:
+            shown.draw(file)
+        say_drawn(str(file))
+    elif not as_json:
+        say(f"next: sightline look {run} … --what {what} --picture {what}.svg")
+
+
+def _options(what: str | None, site: str | None, by: str | None, gold: str | None, target: str | None) -> ViewOptions:
+    """What is asked of the view. Raises UsageError where options do not belong together."""
+    from sightline.errors import UsageError, nearest
+    from sightline.sight.alignment import from_pharaoh
+    from sightline.sight.views import RANKS, ViewOptions
+
     if what != "heads" and (by is not None or gold is not None):
         raise UsageError("--by and --gold: of --what heads")
     if by is not None and by not in RANKS:
@@ -93,61 +146,10 @@ def look(
         raise UsageError("--gold: links are of a text and the translation that --target gives")
     if by == "alignment_error" and gold is None:
         raise UsageError("--by alignment_error: give the right links with --gold")
-    ranking: dict[str, Any] = {} if what != "heads" else {"by": by}
-    if gold is not None:
-        ranking["gold"] = from_pharaoh(gold, "--gold")
-    page = picture is not None and picture.endswith(".html")
-    if page and what not in (None, *PAGED):
-        raise UsageError(f"--picture: a page holds attention, not {what}; name an .svg or .png")
-    setup(threads)
-    model: Any = load(run, device=device, update=checkpoint)
-    plain = site is None and not check and not page
-    what = what or ("patches" if model.run.task == "image_classification" and plain else "attention")
-    if site is not None and what not in CHOOSING:
-        raise UsageError(f"--site: {what} is of the whole model; leave it out")
-    given = {} if target is None else {"target": target}
-    if given and model.run.task != "translation":
-        raise UsageError(f"--target is for a translation; {run} is a run of task {model.run.task}")
-    read = inputs or _example(model)
-    wanted = {"question_answering": 2, "classification": getattr(model.settings, "texts", 1)}.get(model.run.task, 1)
-    if len(read) != wanted:
-        raise UsageError(f"{len(read)} inputs; the model reads {wanted}")
-    reading = model.reading(*read, **given)
-    if list_:
-        _names(sight.look(reading), as_json)
-        return
-    view: Callable[..., Any] = VIEW[what]
-    found = view(model, reading, site, **ranking)
-    checked = _check(reading, found) if check else None
-    if as_json:
-        print_json(found.data if checked is None else {"view": found.data, **checked})
-    else:
-        print(found.text, flush=True)
-        if checked is not None:
-            _print_check(reading, checked)
-    if picture is not None:
-        if page:
-            seen = sight.look(reading, "*.weights")
-            numbers = getattr(getattr(model.settings, "data", None), "numbers", False)
-            write_page(seen, Path(picture), " ".join(map(str, inputs or [])) or run, probabilities=not numbers)
-        else:
-            found.draw(Path(picture))
-        say_drawn(picture)
-    elif not as_json:
-        say(f"next: sightline look {run} … --what {what} --picture {what}.svg")
+    return ViewOptions(site, by, None if gold is None else from_pharaoh(gold, "--gold"))
 
 
-def _example(model: Any) -> list[str]:
-    """Something to read where nothing is given: the beginning of the run's validation data."""
-    from sightline.errors import UsageError
-
-    found = model.example()
-    if found is None:
-        raise UsageError(f"{model.run.path}: give what the model is to read")
-    return found
-
-
-def _names(seen: Any, as_json: bool) -> None:
+def _print_names(seen: Look, as_json: bool) -> None:
     rows = [(name, seen.axes(name), tuple(seen[name].shape)) for name in seen.names]
     if as_json:
         print_json([{"name": name, "axes": axes, "shape": shape} for name, axes, shape in rows])
@@ -157,36 +159,30 @@ def _names(seen: Any, as_json: bool) -> None:
         print(f"{name:{width}}  {' × '.join(f'{axis} {size}' for axis, size in zip(axes, shape, strict=True))}")
 
 
-def _check(reading: Any, found: Any) -> dict[str, Any]:
-    """What each output loses without each position, and how far the attention that is shown agrees; None where it
-    cannot be compared."""
-    from sightline.errors import UsageError
-    from sightline.sight.reading import agreement, occlusion
+def _say_others(others: tuple[str, ...]) -> None:
+    left = len(others) - MOST_OTHERS
+    more = f" and {left} more, see --list" if left > 0 else ""
+    say(f"also: --site {', '.join(others[:MOST_OTHERS])}{more}")
 
-    if not reading.outputs:
-        raise UsageError("nothing is predicted in this text; put a [MASK] where a word is missing")
-    drops = occlusion(reading)
-    how = None if found.weights is None else agreement(found.weights, drops, causal=reading.causal)
+
+def _check_data(checked: OcclusionView, view: View) -> dict[str, object]:
     return {
-        "occlusion": drops.tolist(),
-        "outputs": reading.outputs,
-        "positions": reading.sides[reading.input_axis].tokens,
-        "taken": reading.occlusion,
-        "agreement": None if how is None or math.isnan(how) else how,
+        "occlusion": checked.losses.tolist(),
+        "outputs": checked.outputs,
+        "positions": checked.positions,
+        "taken": checked.occlusion,
+        "agreement": checked.agreement(view.output_weights),
     }
 
 
-def _print_check(reading: Any, checked: dict[str, Any]) -> None:
-    import numpy as np
+def _print_check(checked: OcclusionView, view: View, width: int) -> None:
+    from sightline.sight.terminal import occlusion_view_text
 
-    from sightline.sight.terminal import numbers_text
-
-    print(f"\nNats that each output loses when a position is {reading.occlusion} (–: it always stays):")
-    # beyond that there is only the rounding of fp32
-    print(numbers_text(np.round(checked["occlusion"], 4) + 0.0, checked["positions"], checked["outputs"]))
-    if checked["agreement"] is None:
+    print(f"\n{occlusion_view_text(checked, width)}")
+    found = checked.agreement(view.output_weights)
+    if found is None:
         print(
             "No rank correlation: what is shown is no attention of these outputs to these positions, or too few differ"
         )
     else:
-        print(f"Rank correlation with attention: {checked['agreement']:.2f} (1: what was looked at matters)")
+        print(f"Rank correlation with attention: {found:.2f} (1: what was looked at matters)")

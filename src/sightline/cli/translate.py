@@ -23,7 +23,7 @@ def translate(
     n_best: Annotated[int | None, typer.Option(min=1, help="How many translations of each sentence.")] = None,
     prefix: Annotated[str | None, typer.Option(help="What every translation must begin with.")] = None,
     attention: Annotated[bool, typer.Option(help="Draw where the decoder looked.")] = False,
-    picture: Annotated[str | None, typer.Option(help="With --text: draw the attention to this .svg or .png.")] = None,
+    picture: Annotated[str | None, typer.Option(help="With --text: draw attention to this .svg, .png or .pdf.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences at a time; it does not change the result.")] = 64,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",

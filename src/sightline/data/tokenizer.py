@@ -17,8 +17,8 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
 from sightline.data import vocabulary
 from sightline.data.expansion import require_bounded
-from sightline.data.vocabulary import BOS, EOS, PAD, UNK
 from sightline.errors import DataError, UsageError, nearest
+from sightline.special_tokens import BOS, BOS_ID, EOS, EOS_ID, PAD, PAD_ID, UNK
 
 FILE_NAME = "tokenizer.json"
 # Stands for a space inside pieces, as in SentencePiece (Kudo & Richardson 2018).
@@ -92,7 +92,7 @@ class Tokenizer:
     Letter case is lost where the tokenizer was trained with `lowercase`, and what `normalization` changes likewise.
     """
 
-    pad_id, bos_id, eos_id = 0, 1, 2
+    pad_id, bos_id, eos_id = PAD_ID, BOS_ID, EOS_ID
     END = EOS  # how the end of a sentence is spelled
 
     def __init__(self, backend: tokenizers.Tokenizer, *, where: str = "tokenizer") -> None:

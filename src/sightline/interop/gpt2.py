@@ -12,7 +12,6 @@ import tokenizers
 from pydantic import Field
 from tokenizers import decoders, models, pre_tokenizers
 
-from sightline.data.vocabulary import BOS, EOS, PAD, UNK
 from sightline.errors import DataError, UsageError
 from sightline.interop.folders import (
     CONFIG,
@@ -28,7 +27,6 @@ from sightline.interop.folders import (
     require_fixed,
     write_folder,
 )
-from sightline.interop.model import ExchangedModel
 from sightline.interop.tokenizer_json import (
     Component,
     ForeignTokenizer,
@@ -52,6 +50,8 @@ from sightline.interop.weights import (
     read_weights,
 )
 from sightline.models import GPT, GPTSizes
+from sightline.special_tokens import BOS, EOS, PAD, UNK
+from sightline.tasks.exchange import ExchangedModel
 
 END_OF_TEXT = "<|endoftext|>"
 BODY, OUTPUT = "transformer.", "lm_head.weight"
@@ -165,7 +165,7 @@ def read_gpt2(folder: str | Path) -> ExchangedModel:
         tied={OUTPUT: EMBEDDING} if sizes.tied else {},
     )
     return ExchangedModel(
-        "language",
+        "next_token",
         sizes,
         weights,
         tokenizer,

@@ -18,6 +18,7 @@ from sightline.nn.masks import over_heads
 from sightline.nn.norms import NORMS
 from sightline.nn.ops import Linear, project
 from sightline.nn.positions import add_positions, make_positional_encoding
+from sightline.nn.tables import LookupTable
 
 
 class BertSizes(BaseModel):
@@ -62,8 +63,8 @@ class Bert(nn.Module):
     def __init__(self, vocab_size: int, sizes: BertSizes) -> None:
         super().__init__()
         self.vocab_size, self.sizes = vocab_size, sizes
-        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.d_model))
-        self.segments = nn.Parameter(torch.empty(sizes.segments, sizes.d_model))
+        self.embedding = LookupTable(torch.empty(vocab_size, sizes.d_model))
+        self.segments = LookupTable(torch.empty(sizes.segments, sizes.d_model))
         self.positions = make_positional_encoding(sizes.positions, sizes.d_model, sizes.max_length)
         self.embedding_norm = NORMS[sizes.norm](sizes.d_model, sizes.norm_epsilon)
         self.blocks = nn.ModuleList(Block(sizes.block(), self.positions) for _ in range(sizes.num_layers))

@@ -19,6 +19,7 @@ from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.lora import adapt
 from sightline.nn.ops import Linear
 from sightline.nn.state import BOS, EOS
+from sightline.nn.tables import LookupTable
 
 
 class Tuning(BaseModel):
@@ -66,7 +67,7 @@ class GPTClassifier(_Classifier):
 
     def __init__(self, vocab_size: int, sizes: GPTSizes, outputs: int, tuning: Tuning) -> None:
         super().__init__(GPT(vocab_size, sizes), outputs, tuning)
-        self.special = nn.Parameter(torch.randn(3, sizes.d_model) * 0.02)
+        self.special = LookupTable(torch.randn(3, sizes.d_model) * 0.02)
 
     @staticmethod
     def build_inputs(parts: Sequence[list[int]], vocab_size: int) -> list[int]:

@@ -22,6 +22,7 @@ from sightline.nn.norms import NORMS
 from sightline.nn.output import make_clusters, output_logits, output_loss
 from sightline.nn.positions import PositionIds, add_positions, make_positional_encoding
 from sightline.nn.state import EOS
+from sightline.nn.tables import LookupTable
 
 NEVER = (0, 1)  # padding, beginning of sentence
 IMPOSSIBLE = -1e4  # a logit so low that its probability is 0, in any precision
@@ -77,7 +78,7 @@ class GPT(nn.Module):
     def __init__(self, vocab_size: int, sizes: GPTSizes) -> None:
         super().__init__()
         self.vocab_size, self.sizes = vocab_size, sizes
-        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.d_model))
+        self.embedding = LookupTable(torch.empty(vocab_size, sizes.d_model))
         self.output_weight = self.embedding if sizes.tied else nn.Parameter(torch.empty(vocab_size, sizes.d_model))
         self.clusters = make_clusters(sizes.d_model, sizes.cutoffs, vocab_size)
         # padding and beginning-of-sentence are never predicted: GPT-2 does not know them

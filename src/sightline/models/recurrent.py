@@ -20,6 +20,7 @@ from sightline.nn.output import make_clusters, output_logits, output_loss
 from sightline.nn.padding import left_align, undo_left_align
 from sightline.nn.recurrent import HiddenState, RecurrentLayer, make_cell
 from sightline.nn.state import EOS, select_rows
+from sightline.nn.tables import LookupTable
 
 
 class RecurrentSizes(BaseModel):
@@ -80,7 +81,7 @@ class RecurrentLM(nn.Module):
         super().__init__()
         self.vocab_size, self.sizes = vocab_size, sizes
         last = sizes.embedding_width if sizes.tied else sizes.width
-        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
+        self.embedding = LookupTable(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
         self.output_weight = self.embedding
         if not sizes.tied:
             self.output_weight = nn.Parameter(torch.empty(vocab_size, last).uniform_(-0.1, 0.1))

@@ -18,6 +18,7 @@ from sightline.nn.decoder_attention import make_decoder_attention
 from sightline.nn.ops import Linear, project
 from sightline.nn.recurrent import HiddenState, RecurrentEncoder, RecurrentLayer, make_cell
 from sightline.nn.state import concatenate_source_ids, pad_and_concatenate, select_rows
+from sightline.nn.tables import LookupTable
 
 
 class Seq2SeqSizes(BaseModel):
@@ -107,10 +108,10 @@ class Seq2Seq(nn.Module):
         if sizes.tied == "all" and source_vocab != target_vocab:
             raise ValueError(f'tied = "all" needs one vocabulary, not {source_vocab} and {target_vocab} tokens')
         self.sizes = sizes
-        self.target_embedding = nn.Parameter(torch.randn(target_vocab, sizes.embedding_width) * 0.1)
+        self.target_embedding = LookupTable(torch.randn(target_vocab, sizes.embedding_width) * 0.1)
         self.source_embedding = self.target_embedding
         if sizes.tied != "all":
-            self.source_embedding = nn.Parameter(torch.randn(source_vocab, sizes.embedding_width) * 0.1)
+            self.source_embedding = LookupTable(torch.randn(source_vocab, sizes.embedding_width) * 0.1)
         self.output_weight = self.target_embedding
         if sizes.tied == "none":
             self.output_weight = nn.Parameter(torch.randn(target_vocab, sizes.embedding_width) * 0.1)

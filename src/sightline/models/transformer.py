@@ -23,6 +23,7 @@ from sightline.nn.norms import NORMS
 from sightline.nn.ops import project
 from sightline.nn.positions import PositionalEncoding, PositionIds, add_positions, make_positional_encoding
 from sightline.nn.state import concatenate_source_ids, pad_and_concatenate, select_rows
+from sightline.nn.tables import LookupTable
 
 
 class TransformerSizes(BaseModel):
@@ -104,10 +105,10 @@ class Transformer(nn.Module):
         if sizes.tied == "all" and source_vocab != target_vocab:
             raise ValueError(f'tied = "all" needs one vocabulary, not {source_vocab} and {target_vocab} tokens')
         width, self.sizes = sizes.d_model, sizes
-        self.target_embedding = nn.Parameter(torch.randn(target_vocab, width) * width**-0.5)
+        self.target_embedding = LookupTable(torch.randn(target_vocab, width) * width**-0.5)
         self.source_embedding = self.target_embedding
         if sizes.tied != "all":
-            self.source_embedding = nn.Parameter(torch.randn(source_vocab, width) * width**-0.5)
+            self.source_embedding = LookupTable(torch.randn(source_vocab, width) * width**-0.5)
         self.output_weight = self.target_embedding
         if sizes.tied == "none":
             self.output_weight = nn.Parameter(torch.randn(target_vocab, width) * width**-0.5)

@@ -16,6 +16,7 @@ from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.norms import NORMS
 from sightline.nn.ops import Linear
 from sightline.nn.positions import wave_table
+from sightline.nn.tables import LookupTable
 
 
 class ViTSizes(BaseModel):
@@ -74,7 +75,7 @@ class ViT(nn.Module):
         self.class_token = nn.Parameter(torch.zeros(sizes.d_model))
         length = sizes.side**2 + 1
         learned = sizes.positions == "learned"
-        self.positions = nn.Parameter(torch.randn(length, sizes.d_model) * 0.02) if learned else None
+        self.positions = LookupTable(torch.randn(length, sizes.d_model) * 0.02) if learned else None
         fixed_TD = torch.zeros(length, sizes.d_model)
         if sizes.positions == "sinusoidal":
             fixed_TD[1:] = waves(sizes.side, sizes.d_model)

@@ -19,6 +19,7 @@ from sightline.nn.ops import Linear
 from sightline.nn.output import make_clusters, output_logits, output_loss
 from sightline.nn.padding import left_align, undo_left_align
 from sightline.nn.state import EOS, select_rows
+from sightline.nn.tables import LookupTable
 
 
 class WindowSizes(BaseModel):
@@ -69,7 +70,7 @@ class WindowLM(nn.Module):
     def __init__(self, vocab_size: int, sizes: WindowSizes) -> None:
         super().__init__()
         self.vocab_size, self.sizes = vocab_size, sizes
-        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
+        self.embedding = LookupTable(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
         self.hidden = Linear(sizes.window * sizes.embedding_width, sizes.width)
         self.bridge = Linear(sizes.width, sizes.embedding_width, bias=False) if sizes.tied else None
         self.output_weight = self.embedding

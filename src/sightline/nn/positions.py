@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.nn.context import PassContext
+from sightline.nn.tables import LookupTable
 
 # Positions of a sequence's tokens: that of the first one, or one a token (B, T) where rows differ.
 PositionIds = int | Tensor
@@ -95,7 +96,7 @@ class LearnedEncoding(PositionalEncoding):
 
     def __init__(self, max_length: int, width: int) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.randn(max_length, width) * 0.02)
+        self.table = LookupTable(torch.randn(max_length, width) * 0.02)
 
     def embed(self, x_BTD: Tensor, position_ids: PositionIds = 0) -> Tensor:
         span, length = _span(position_ids, x_BTD.shape[1])

@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sightline.special_tokens import BOS_ID, EOS_ID
+
 # What every tokenizer of ours calls the beginning and the end of a sentence or document.
-BOS, EOS = 1, 2
+BOS, EOS = BOS_ID, EOS_ID
 
 
 class State(Protocol):

@@ -1,4 +1,7 @@
-"""Where a Vision Transformer's class token looked: in every layer and head, and rolled out through all layers."""
+"""What a Vision Transformer's class token attends to: in every layer and head, and rolled out through all layers.
+
+Shapes: L layers, B batch, H heads, T positions (the class token and the patches), P patches.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ SITES = "blocks.*.self_attention.weights"
 
 @dataclass(frozen=True)
 class PatchAttention:
-    """Where a Vision Transformer's class token looked in one image.
+    """What a Vision Transformer's class token attends to in one image.
 
     Attributes:
         pixels: the image as it was read, (Y, X, C) bytes. weights: of the class token over the patches, by layer and
@@ -32,7 +35,7 @@ class PatchAttention:
 
 @torch.inference_mode()
 def patch_attention(reading: Reading) -> PatchAttention:
-    """What the class token looked at in one pass over an image. Raises UsageError for what is no image."""
+    """What the class token attends to in one pass over an image. Raises UsageError for what is no image."""
     if reading.image is None:
         raise UsageError("patches are of images; this model reads text")
     recorder = Recorder([SITES])

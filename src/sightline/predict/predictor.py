@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
+from torch import Tensor
 
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import SightlineError, UsageError
 from sightline.nn.lora import merge
+from sightline.predict.example import read_example
 from sightline.predict.reading import Reading
 from sightline.train.run_directory import Run
 
@@ -30,6 +32,8 @@ class Predictor(Generic[S]):
         settings: the run's configuration. tokenizers: by name. model: the network, or a counted model.
         input_count: how many inputs `reading` takes. default_view: what `sightline look` shows of it first.
         reading_options: further arguments of `reading`, by name.
+        writes: whether it writes text step by step, so that requests can join a search (`new_search`, `prefill`).
+        scores_pairs: whether what it scores are targets given their sources, and not single texts.
 
     Raises:
         SightlineError: where the run is missing, damaged, does not belong together or learned something else.
@@ -39,6 +43,8 @@ class Predictor(Generic[S]):
     make_model: ClassVar[Callable[[Any, dict[str, Tokenizer]], Any]]  # its weights are not those of the run yet
     default_view: ClassVar[str] = "attention"
     reading_options: ClassVar[frozenset[str]] = frozenset()
+    writes: ClassVar[bool] = False
+    scores_pairs: ClassVar[bool] = False
 
     def __init__(
         self, run: str | Path, *, precision: str = "fp32", device: str = "cpu", update: int | None = None
@@ -53,8 +59,8 @@ class Predictor(Generic[S]):
 
     def _load(self, precision: str, device: str, update: int | None) -> Any:
         """The model with the run's weights; low-rank adapters become part of them."""
-        model = type(self).make_model(self.settings, self.tokenizers)
-        self.run.ready_model(model, precision, device, update)
+        make_model = type(self).make_model
+        model = self.run.load_model(lambda: make_model(self.settings, self.tokenizers), precision, device, update)
         merge(model)
         return model
 
@@ -64,10 +70,23 @@ class Predictor(Generic[S]):
         (one,) = self.tokenizers.values()
         return one
 
+    def weights(self) -> dict[str, Tensor]:
+        """The model's parameters by name, low-rank adapters merged. Not copies."""
+        return {name: parameter.detach() for name, parameter in self.model.named_parameters()}
+
     @property
     def input_count(self) -> int:
-        """How many inputs one record has."""
+        """How many inputs `reading` takes: texts, or images."""
         return 1
+
+    def read_out(self, residual: Tensor, /) -> Tensor:
+        """The residual stream (B, T, D) after any layer as logits (B, T, V), for the logit lens.
+
+        Raises UsageError where it cannot be read out, as of a model that predicts no tokens from it.
+        """
+        raise UsageError(
+            f"{self.run.path}: the logit lens reads the residual stream of a GPT, or of a BERT that fills blanks"
+        )
 
     @property
     def languages(self) -> list[str]:
@@ -95,7 +114,7 @@ class Predictor(Generic[S]):
 
     def example(self) -> list[str] | None:
         """An input of the validation data that the run keeps; None where it keeps none."""
-        return self.run.read_example()
+        return read_example(self.run.path) or None
 
     def first_example(self) -> list[Any] | None:
         """The first record of the validation data, read from its file; None where there is none."""

@@ -71,7 +71,7 @@ class Reading:
 
     Attributes:
         sides: for each axis of positions ("source", "target", "past", "position") the tokens along it.
-        run: one forward pass; gives the log-probabilities (outputs) of what the model predicts, in nats.
+        run: one forward pass; gives the log-probabilities (outputs) of what the model predicts, in `unit`.
         outputs: the names of those predictions.
         without: the same input with one position along `input_axis` occluded, None where that position always stays, as
             the end of a source does.
@@ -81,6 +81,7 @@ class Reading:
         output_axis, output_positions: the axis, and for each output the position along it, whose features the output is
             computed from.
         causal: a position depends only on those up to its own.
+        unit: "nats"; empty where the model predicts numbers of another kind, which `run` gives as they are.
     """
 
     sides: Mapping[str, Side]
@@ -93,6 +94,7 @@ class Reading:
     output_axis: str = "position"
     output_positions: tuple[int, ...] = ()
     causal: bool = False
+    unit: str = "nats"
 
 
 def over_positions(
@@ -106,6 +108,7 @@ def over_positions(
     *,
     output_positions: Sequence[int] | None = None,
     causal: bool = False,
+    unit: str = "nats",
 ) -> Reading:
     """A reading with one axis of positions, "position".
 
@@ -131,6 +134,7 @@ def over_positions(
             image,
             output_positions=(0,) * len(outputs) if output_positions is None else tuple(output_positions),
             causal=causal,
+            unit=unit,
         )
 
     return make(item)

@@ -59,7 +59,7 @@ class Parent:
         """What a run directory keeps of its parent; None where it keeps nothing."""
         if not run.parent.exists():
             return None
-        found = storage.read_json(run.parent)
+        found = storage.read_json(run.path, run.parent.name)
         try:
             return cls(str(found["path"]), str(found["task"]), dict(found["model"]), dict(found["tokenizer"]))
         except (KeyError, TypeError, ValueError):
@@ -110,7 +110,6 @@ def initialise(spec: TaskSpec, settings: RunSettings, model: nn.Module) -> None:
     if path is None or spec.pretraining is None or settings.from_scratch:
         return
     run = Run(path)
-    run.verify()
     weights = run.read_weights()
     prefix = spec_of(run).bodies[settings.model.kind]
     if spec.pretraining.whole:

@@ -26,24 +26,24 @@ def read_outcome(run: Run, training: TrainSettings) -> Outcome | None:
     if not run.weights.exists():
         return None
     checkpoints = Checkpoints(run.path).all()
-    if run.outcome.exists():
-        found = storage.read_json(run.outcome)
-        try:
-            limits = found.pop("limits")
-            outcome = Outcome(**found)
-        except (AttributeError, KeyError, TypeError):
+    if checkpoints:
+        newest = checkpoints[-1]
+        if run.trained_to != newest.update:
             return None
-        same = limits == _limits(training) and (not checkpoints or checkpoints[-1].update == outcome.update)
-        return outcome if same else None
-    if not checkpoints:
+        progress = Progress.from_json(newest.state(), str(newest.path))
+        reason = progress.stop_reason(training)
+        if reason is None:
+            return None
+        return Outcome(reason, progress.update, progress.best, progress.best_update, progress.seconds)
+    # counted, or handed on without its checkpoints
+    if not run.outcome.exists():
         return None
-    # made before outcomes were kept
-    newest = checkpoints[-1]
-    progress = Progress.from_json(newest.state(), str(newest.path))
-    reason = progress.ending(training)
-    if reason is None:
+    found = storage.read_json(run.path, run.outcome.name)
+    try:
+        limits = found.pop("limits")
+        return Outcome(**found) if limits == _limits(training) else None
+    except (AttributeError, KeyError, TypeError):
         return None
-    return Outcome(reason, progress.update, progress.best, progress.best_update, progress.seconds)
 
 
 def _limits(training: TrainSettings) -> dict[str, object]:

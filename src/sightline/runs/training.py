@@ -19,6 +19,7 @@ from sightline.runs.evaluation import evaluate_missing
 from sightline.runs.fine_tuning import Parent
 from sightline.runs.loading import load
 from sightline.runs.outcome import read_outcome, write_outcome
+from sightline.runs.plugins import keep_plugins
 from sightline.tasks.registry import DEFAULT, TASKS
 from sightline.tasks.report import Report
 from sightline.tasks.settings import RunSettings
@@ -68,13 +69,11 @@ def prepare(settings: S, path: str | Path, *, fresh: bool, report: Say, parent: 
     for name in ("train", "validation"):
         if not getattr(settings.data, name):
             raise UsageError(f"data.{name}: no file is named, so there is nothing to learn from; name one")
-    if fresh:
-        run.clear()
-    run.refuse_foreign()
-    if run.begun:
+    run.make_room(fresh=fresh)
+    if run.has_training:
         kept = run.settings(type(settings))
         settings = _resolved(settings, kept.training.precision, kept.training.device, kept.training.threads)
-        if run.check_changes(settings):
+        if run.refuse_changes(settings):
             run.write_config(settings)
         return settings
     device = precision.resolve_device(settings.training.device)
@@ -89,6 +88,7 @@ def prepare(settings: S, path: str | Path, *, fresh: bool, report: Say, parent: 
     run.save_tokenizers(tokenizers or spec.train_tokenizers(settings, report))
     if parent is not None:
         parent.keep_in(run)
+    keep_plugins(run, settings)
     run.write_config(settings)
     return settings
 
@@ -130,7 +130,7 @@ def train_run(
     machine.setup(settings.training.threads)
     run, spec = Run(path), TASKS[settings.task]
     settings, parent = complete(spec, settings, None if fresh else run)
-    with run.held():
+    with run.locked():
         return _train_held(spec, prepare(settings, path, fresh=fresh, report=report, parent=parent), run, report, log)
 
 
@@ -168,12 +168,13 @@ def _make_weights(
         device = settings.training.device
         task = build(settings, run.path, report)
         with log(run.path) as training_log:
-            outcome = train(task, settings.training, run.path, training_log)
-        weights, origin = final_weights(run.path, settings.training)
-        report(f"final weights: {origin}")
+            outcome = train(task, settings.training, run.path, training_log, run.identity(settings))
+        weights, origin = final_weights(run.path, settings.training, outcome.update)
         run.save_weights(weights)
+        report(f"final weights: {origin}")
         if getattr(settings, "calibrate", False):
             report(calibrate(run, load(run.path, device=device)))
+        run.note_update(outcome.update)
     _keep_example(run)
     write_outcome(run, outcome, settings.training)
     return outcome

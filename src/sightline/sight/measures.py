@@ -1,21 +1,25 @@
-"""Figures drawn from a reading: gates over time, the residual stream, gradients by distance, lens."""
+"""What is measured inside a model: gates over time, the residual stream, gradients by distance, the logit lens."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
+from sightline.data.tokenizer import Tokenizer
 from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext, Recorder
-from sightline.sight.reading import Look, Reading
+from sightline.nn.positions import PositionalEncoding
+from sightline.sight.reading import Look, Reading, require_outputs
 from sightline.sight.record import Record
 
-# Patterns of what `stream` reads.
+# Patterns of what `stream` and `cell_state_flow` read.
 STREAM = ("*embedding", "*embedding_norm", "*residual")
+CELL_STATE = ("*input_gate", "*candidate", "*cell_state")
 GATES = ("forget_gate", "input_gate", "output_gate", "reset_gate", "update_gate")
 
 
@@ -25,12 +29,12 @@ def gates(look: Look) -> dict[str, np.ndarray]:
 
 
 def cell_state_flow(look: Look, layer: str) -> dict[str, np.ndarray]:
-    """An LSTM's cell state as a conveyor belt: at each position what is kept of it, what is added, what lies on it.
+    """What flows through an LSTM's cell state at each position: what is kept of it, what is added, and what is there.
 
     Means over the units of |f ⊙ c|, |i ⊙ g| and |c| (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
 
     Args:
-        layer: the layer's name, as in "layers.0". Its input gate, candidate and cell state must have been recorded.
+        look: with `CELL_STATE` recorded. layer: the layer's name, as in "layers.0".
     """
     into, new, cell = (look[f"{layer}.{name}"] for name in ("input_gate", "candidate", "cell_state"))
     added = into * new
@@ -43,10 +47,8 @@ def cell_state_flow(look: Look, layer: str) -> dict[str, np.ndarray]:
 
 
 def stream(look: Look) -> list[str]:
-    """The names of the residual stream: what enters the first block, normed where it is, and what leaves each one.
-
-    Embeddings that enter no block are none.
-    """
+    """The names of the residual stream: the input of the first block, after its norm where it has one, and each block's
+    output. None where there are no blocks."""
     names = [name for name in look.names if name.split(".")[-1] in ("embedding", "embedding_norm", "residual")]
     if not any(name.endswith("residual") for name in names):
         return []
@@ -60,14 +62,14 @@ def residual_norms(look: Look) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class NormStatistics:
-    """What a norm meets at every position: the mean of the features it reads, and their standard deviation."""
+    """The mean of the features that a norm reads at every position, and their standard deviation."""
 
     mean_T: np.ndarray
     deviation_T: np.ndarray
 
 
 def norm_statistics(look: Look) -> dict[str, NormStatistics]:
-    """What every recorded norm of the blocks reads, by name; layer norm takes off the mean and divides by the
+    """The statistics of what every recorded norm reads, by name; layer norm subtracts the mean and divides by the
     deviation (Ba et al. 2016, eq. 3)."""
     inputs = {name: look[name] for name in look.names if name.endswith("_norm_input")}
     return {
@@ -77,13 +79,13 @@ def norm_statistics(look: Look) -> dict[str, NormStatistics]:
 
 @dataclass(frozen=True)
 class Gradients:
-    """How an output's log-probability depends on each input position: norms of its gradient by the embeddings."""
+    """How each output depends on each input position: norms of its gradient by the embeddings (outputs, positions)."""
 
-    norms_OS: np.ndarray  # (outputs, positions read)
+    norms_OS: np.ndarray
 
     def by_distance(self) -> np.ndarray:
-        """The mean norm over the outputs by how many positions back the input lies; of a language model's reading,
-        whose every output is said right after its position."""
+        """The mean norm over the outputs by how many positions back the input lies; of a causal reading, which predicts
+        output t from position t."""
         sums, counts = np.zeros(len(self.norms_OS)), np.zeros(len(self.norms_OS))
         for latest, norms in enumerate(self.norms_OS):
             sums[: latest + 1] += norms[latest::-1]
@@ -92,14 +94,13 @@ class Gradients:
 
 
 def gradients(reading: Reading) -> Gradients:
-    """‖∂ ln p(output) / ∂ embedding‖ for every output and every position of the side that is read.
+    """‖∂ ln p(output) / ∂ embedding‖ for every output and every input position.
 
     What a recurrent network forgets and a Transformer does not (Bengio et al. 1994; Pascanu et al. 2013).
     Raises UsageError where there is no output, as in a text without a blank.
     """
     pattern = "encoder.embedding" if reading.input_axis == "source" else "embedding"
-    if not reading.outputs:
-        raise UsageError("nothing is predicted in this text; put a [MASK] where a word is missing")
+    require_outputs(reading)
     recorder = Recorder([pattern], gradients=True)
     with torch.inference_mode(False), torch.enable_grad():
         found = reading.run(PassContext(recorder=recorder))
@@ -108,31 +109,41 @@ def gradients(reading: Reading) -> Gradients:
     return Gradients(torch.stack(rows).float().cpu().numpy())
 
 
+class ReadsOut(Protocol):
+    """What the logit lens asks of a predictor."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    def read_out(self, residual: Tensor, /) -> Tensor:
+        """The residual stream as logits (B, T, V). Raises UsageError where the model has none that can be read out."""
+        ...
+
+
 @dataclass(frozen=True)
 class Lens:
-    """What a model would say after each layer (L, T): its likeliest token, and the probability."""
+    """What a model would predict after each layer (L, T): its likeliest token, and the probability."""
 
     tokens: list[list[str]]
     probabilities: np.ndarray
 
 
 @torch.inference_mode()
-def logit_lens(model: Any, look: Look) -> Lens:
+def logit_lens(model: ReadsOut, look: Look) -> Lens:
     """The tokens read off the residual stream before the first block and after every one (nostalgebraist 2020).
 
     Of a GPT those that come next, of a BERT those that stand at each place, [MASK] or not.
 
     Args:
-        model: a loaded GPT, or a BERT that fills blanks. look: with `STREAM` recorded.
+        look: with `STREAM` recorded.
 
     Raises UsageError for another kind of model.
     """
     names = stream(look)
-    if not names or not hasattr(model, "read_out"):
-        raise UsageError(
-            f"{model.run.path}: the logit lens reads the residual stream of a GPT, or of a BERT that fills blanks"
-        )
-    tokens, probabilities = [], []
+    if not names:
+        raise UsageError("the logit lens reads the residual stream of a GPT, or of a BERT that fills blanks")
+    tokens: list[list[str]] = []
+    probabilities: list[np.ndarray] = []
     for name in names:
         best = softmax(model.read_out(look.record[name])[0]).max(-1)
         tokens.append(model.tokenizer.tokens(best.indices.tolist()))
@@ -140,11 +151,22 @@ def logit_lens(model: Any, look: Look) -> Lens:
     return Lens(tokens, np.stack(probabilities))
 
 
-def position_table(positions: Any, count: int, width: int) -> np.ndarray:
-    """(count, width): what an encoding adds to each position. Raises UsageError where it adds nothing."""
-    with torch.inference_mode():
-        device = next(positions.parameters(), torch.empty(0)).device
-        table = positions.embed(torch.zeros(1, count, width, device=device))[0].float().cpu().numpy()
-    if not table.any():
+def position_table(model: nn.Module, look: Look, most: int = 64) -> np.ndarray:
+    """(P, D): what is added to the embedding of each position, of the first `most` where a table can be made of them.
+
+    Args:
+        look: with "*positions" recorded.
+
+    Raises UsageError where nothing was added.
+    """
+    recorded = [look[name] for name in look.names]
+    if not recorded:
         raise UsageError("this model adds nothing to its embeddings for their positions")
-    return table
+    encodings = [module for module in model.modules() if isinstance(module, PositionalEncoding)]
+    if not encodings:  # as of an image, whose positions are all there
+        return recorded[0].numpy()
+    learned = next(encodings[0].parameters(), None)
+    with torch.inference_mode():
+        if learned is not None:
+            return learned[:most].float().cpu().numpy()
+        return encodings[0].embed(torch.zeros(1, most, recorded[0].shape[-1]))[0].numpy()

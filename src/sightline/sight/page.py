@@ -5,52 +5,51 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sightline.errors import SightlineError
-from sightline.sight.heads import Site, sites, weights_of
-from sightline.sight.reading import Look, occlusion
+from sightline.sight.heads import Site, sites
+from sightline.sight.reading import Look
+from sightline.sight.terminal import full_shade
+from sightline.sight.views import attention_view, json_numbers, occlusion_view
 
 MOST = 700_000  # bytes of numbers; what comes first is kept
 OCCLUDED = 128  # positions: each takes a pass
 
 
-def write_page(seen: Look, path: Path, title: str, *, probabilities: bool = True) -> None:
-    """Writes a page of everything that was recorded as attention, the means of heads first; how many did not fit it
-    says itself.
-
-    Args:
-        probabilities: whether the outputs are log-probabilities.
+def write_page(seen: Look, path: Path, title: str) -> None:
+    """Writes a page of everything that was recorded as attention, the means of heads first. It says how many did not
+    fit.
 
     Raises SightlineError where the file cannot be written.
     """
     reading = seen.reading
-    matrices: list[dict[str, Any]] = []
+    matrices: list[dict[str, object]] = []
     room = MOST
     ordered = _ordered(seen)
     for site in ordered:
-        rows, columns = (reading.sides[axis].tokens for axis in seen.axes(site.name)[-2:])
-        one = _matrix(site.label, weights_of(seen, site), rows, columns)
+        view = attention_view(seen, site.label)
+        one = _matrix(site.label, view.weights, view.rows.tokens, view.columns.tokens)
         room -= len(json.dumps(one))
         if room < 0:
             break
         matrices.append(one)
-    about = "Rows are who looks, columns what is looked at."
+    about = "Rows are queries, columns are keys."
     if left := len(ordered) - len(matrices):
         about += f" {left:,} of {len(ordered):,} matrices are left out, as a page holds {MOST // 1000} kB of numbers."
-    read = reading.sides[reading.input_axis]
-    if reading.outputs and len(read) <= OCCLUDED:
-        name = f"nats lost when a position is {reading.occlusion}"
-        matrices.append(_matrix(name, occlusion(reading), reading.outputs, read.tokens, signed=True))
-        about += " The last choice shows what the output really hangs on."
+    if reading.outputs and len(reading.sides[reading.input_axis]) <= OCCLUDED:
+        checked = occlusion_view(reading)
+        unit = f"{checked.unit} lost" if checked.unit else "lost"
+        name = f"{unit} when a position is {checked.occlusion}"
+        matrices.append(_matrix(name, checked.losses, checked.outputs, checked.positions, signed=True))
+        about += " The last choice shows what the output depends on."
     data = {
         "title": title,
         "about": about,
         "outputs": reading.outputs,
         "log_probabilities": [round(one, 5) for one in seen.log_probabilities],
-        "probabilities": probabilities,
+        "probabilities": reading.unit == "nats",
         "matrices": matrices,
     }
     # "<" is nowhere in the data as such, so no text of a user or a model can end the script
@@ -70,12 +69,15 @@ def _ordered(seen: Look) -> list[Site]:
     return [*map(Site, names), *heads]
 
 
-def _matrix(name: str, values: np.ndarray, rows: Any, columns: Any, signed: bool = False) -> dict[str, Any]:
+def _matrix(
+    name: str, values: np.ndarray, rows: tuple[str, ...], columns: tuple[str, ...], signed: bool = False
+) -> dict[str, object]:
+    """A matrix as the page's script reads it; `scale` is the value that it shades darkest."""
     return {
         "name": name,
         "rows": rows,
         "columns": columns,
-        # JSON has no NaN, which is where a position was not taken out
-        "values": np.where(np.isnan(values), np.array(None), np.round(values.astype(float), 3)).tolist(),
+        "values": json_numbers(values, 3),
         "signed": signed,
+        "scale": float(np.nanmax(np.abs(values), initial=1e-9)) if signed else full_shade(values),
     }

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sightline.errors import UsageError
 from sightline.nn.context import PassContext, Recorder
 from sightline.predict.reading import Reading as Reading
 from sightline.predict.reading import Side as Side
@@ -18,7 +19,7 @@ from sightline.sight.record import Record
 
 @dataclass(frozen=True)
 class Look:
-    """What was recorded of one reading: the record, and the input's own names for its axes.
+    """What was recorded in one pass over a reading.
 
     `look[name]` is the tensor without its batch axis, in fp32 on the CPU.
     """
@@ -44,6 +45,12 @@ class Look:
         return by_word(self[name].numpy(), rows, columns)
 
 
+def require_outputs(reading: Reading) -> None:
+    """Raises UsageError where a model predicts nothing, as of a text without a blank."""
+    if not reading.outputs:
+        raise UsageError("nothing is predicted in this text; put a [MASK] where a word is missing")
+
+
 @torch.inference_mode()
 def look(reading: Reading, *patterns: str) -> Look:
     """One pass over a reading with the internals recorded that match; everything by default."""
@@ -54,22 +61,24 @@ def look(reading: Reading, *patterns: str) -> Look:
 
 @torch.inference_mode()
 def occlusion(reading: Reading) -> np.ndarray:
-    """(outputs, positions read): by how many nats each output becomes less likely without each position; not a number
+    """(outputs, input positions): how much each output falls when each position is occluded, in the reading's unit; NaN
     where the position always stays.
 
-    The check beside attention: what a model looked at need not be what its output hangs on (Jain & Wallace 2019).
+    The check beside attention: what a model attended to need not be what its output depends on (Jain & Wallace 2019).
+    Raises UsageError where nothing is predicted.
     """
+    require_outputs(reading)
     whole = reading.run(PassContext())
     others = map(reading.without, range(len(reading.sides[reading.input_axis])))
     columns = [torch.full_like(whole, torch.nan) if one is None else whole - one.run(PassContext()) for one in others]
     return torch.stack(columns, 1).cpu().numpy()
 
 
-def agreement(weights_OS: np.ndarray, drops_OS: np.ndarray, causal: bool = False) -> float:
-    """Spearman's rank correlation of attention and occlusion over the positions read, the mean over the outputs.
+def agreement(weights_OS: np.ndarray, losses_OS: np.ndarray, causal: bool = False) -> float:
+    """Spearman's rank correlation of attention and occlusion over the input positions, the mean over the outputs.
 
-    Positions that were not taken out are left out, and outputs whose attention or occlusion is the same everywhere; not
-    a number where all are.
+    Without the positions that always stay, and without outputs whose attention or occlusion is the same everywhere; NaN
+    where no output is left.
 
     Args:
         causal: each output sees the positions up to its own, and only those are compared.
@@ -77,11 +86,11 @@ def agreement(weights_OS: np.ndarray, drops_OS: np.ndarray, causal: bool = False
     from scipy.stats import spearmanr
 
     found: list[float] = []
-    for number, (weights, drops) in enumerate(zip(weights_OS, drops_OS, strict=True)):
-        seen = np.isfinite(drops)
+    for number, (weights, losses) in enumerate(zip(weights_OS, losses_OS, strict=True)):
+        seen = np.isfinite(losses)
         if causal:
             seen[number + 1 :] = False
-        if len(weights[seen]) > 1 and np.ptp(weights[seen]) > 0 and np.ptp(drops[seen]) > 0:
-            result: Any = spearmanr(weights[seen], drops[seen])
+        if len(weights[seen]) > 1 and np.ptp(weights[seen]) > 0 and np.ptp(losses[seen]) > 0:
+            result: Any = spearmanr(weights[seen], losses[seen])
             found.append(float(result.statistic))
     return float(np.mean(found)) if found else float("nan")

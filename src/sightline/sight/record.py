@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from difflib import get_close_matches
 
 import torch
 from torch import Tensor, nn
@@ -13,20 +13,20 @@ from sightline.errors import UsageError, nearest
 from sightline.nn.context import Recorder, recording
 
 SIDES = {"encoder": "source", "decoder": "target"}  # by the first part of a name; anything else has one side
-SQUARE = ("weights", "energies", "mask")  # (…, queries, keys)
-OF_KEYS = ("keys", "values")
-STARTS = ("start_hidden", "start_cell")  # of no position: what a decoder begins with
-_SEVERAL = 'record: "{}" was recorded of several passes or batches; steps() gives them one by one'
+MATRICES = ("weights", "energies", "mask")  # (…, queries, keys)
+KEY_TENSORS = ("keys", "values")
+INITIAL_STATES = ("start_hidden", "start_cell")  # of no position
+SEVERAL_PASSES = 'record: "{}" was recorded of several passes or batches; steps() gives them one by one'
 
 
 class Record:
-    """What was recorded, by name: `record["decoder.0.cross_attention.weights"]`.
+    """The recorded tensors by name: `record["decoder.0.cross_attention.weights"]`.
 
-    A name stands for one tensor, whose axes `axes` names. What a decoder recorded step by step is joined along the
-    positions it wrote; what it attended to grows with the steps, and columns that were not there yet are zero. Rows are
-    those of the model's batches: texts in the order in which they were read, and of a beam its hypotheses, which change
-    places from step to step. To see how one result came about, capture a beam of 1, or take `reading` of a loaded run
-    with `sightline.sight.reading.look`, which reads a finished text once.
+    A name stands for one tensor, whose axes `axes` names. What a decoder recorded step by step is concatenated along
+    the target positions; its keys grow with the steps, and columns that were not there yet are zero. Along the batch
+    axis lie the rows of the model's batches: texts in the order in which they were read, and of a beam its hypotheses,
+    which change places from step to step. To see how one result came about, capture a beam of 1, or take `reading` of a
+    loaded run with `sightline.sight.reading.look`, which reads a finished text once.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -34,12 +34,12 @@ class Record:
 
     @property
     def names(self) -> list[str]:
-        """What was recorded, in the order of the pass."""
+        """The recorded names, in the order of the pass."""
         return list(self._recorder.tensors)
 
     @property
     def offered(self) -> list[str]:
-        """All names that came by, recorded or not."""
+        """All names that the passes offered, recorded or not."""
         return list(self._recorder.offered)
 
     def __contains__(self, name: str) -> bool:
@@ -47,14 +47,15 @@ class Record:
 
     def __getitem__(self, name: str) -> Tensor:
         """Raises UsageError for a name that was not recorded, with the nearest one that could have been, and for one
-        whose steps are no parts of one whole: several passes, or a batch that rows have left."""
+        whose steps do not concatenate: those of several passes, or of a batch that rows have left."""
         return self._whole(self.steps(name), name)
 
     def steps(self, name: str) -> list[Tensor]:
-        """The tensors recorded under a name one after the other, as they came. Raises as `[]` does."""
+        """The tensors recorded under a name, in the order of recording. Raises as `[]` does."""
         found = self._recorder.tensors.get(name)
         if found is None:
-            raise UsageError(f'record: nothing was recorded as "{name}"{nearest(name, self.offered)}')
+            why = nearest(name, self.offered) if self.offered else "; the model did not run while it was recorded"
+            raise UsageError(f'record: nothing was recorded as "{name}"{why}')
         return found
 
     def gradient(self, name: str) -> Tensor:
@@ -74,13 +75,13 @@ class Record:
 
     def _whole(self, steps: list[Tensor], name: str) -> Tensor:
         if len(self._recorder.begun_with[name]) > 1:
-            raise UsageError(_SEVERAL.format(name))
-        return _joined(steps, name)
+            raise UsageError(SEVERAL_PASSES.format(name))
+        return _concatenated(steps, name)
 
 
 @contextmanager
-def capture(model: Any, *patterns: str, gradients: bool = False) -> Iterator[Record]:
-    """Records internals of a model while it does anything inside the block.
+def capture(model: object, *patterns: str, gradients: bool = False) -> Iterator[Record]:
+    """Records internals of a model while it runs inside the block, whatever it is asked to do.
 
         with sightline.capture(translator, "decoder.*.cross_attention.weights") as record:
             translator.translate("나는 학생입니다.")
@@ -92,7 +93,8 @@ def capture(model: Any, *patterns: str, gradients: bool = False) -> Iterator[Rec
         model: a loaded run, or a model itself. patterns: names with shell wildcards; everything by default.
         gradients: keep gradients of what is recorded (of models themselves; loaded runs compute without any).
 
-    Raises UsageError for what has no internals, and for patterns that are no strings.
+    Raises UsageError for what has no internals, for patterns that are no strings, and at the end of the block where the
+    model ran and no pattern matched anything.
     """
     for pattern in patterns:
         if type(pattern) is not str:
@@ -103,13 +105,18 @@ def capture(model: Any, *patterns: str, gradients: bool = False) -> Iterator[Rec
     if not isinstance(inner, nn.Module):
         raise UsageError("capture: an n-gram model is counted and has no internals to record")
     with recording(inner, Recorder(patterns or ("*",), gradients=gradients)) as recorder:
-        yield Record(recorder)
+        record = Record(recorder)
+        yield record
+    if record.offered and not record.names:
+        close = [one for pattern in patterns for one in get_close_matches(pattern, record.offered, 1)]
+        hint = f'did you mean "{close[0]}"?' if close else "`sightline look RUN --list` prints the names"
+        raise UsageError(f"capture: nothing was recorded by {', '.join(map(repr, patterns))}; {hint}")
 
 
 def axes_of(name: str, dimensions: int) -> tuple[str, ...]:
     """The names of a recorded tensor's axes."""
     parts = name.split(".")
-    if parts[-1] in STARTS:
+    if parts[-1] in INITIAL_STATES:
         return ("batch", "width")
     side = keys = SIDES.get(parts[0], "position")
     if "cross_attention" in parts or parts[:2] == ["decoder", "attention"]:
@@ -117,21 +124,21 @@ def axes_of(name: str, dimensions: int) -> tuple[str, ...]:
     elif side == "target":
         # a decoder's queries are named by what it writes, what they look back at by what it has read
         keys = "past"
-    last = (side, keys) if parts[-1] in SQUARE else (keys if parts[-1] in OF_KEYS else side, "width")
+    last = (side, keys) if parts[-1] in MATRICES else (keys if parts[-1] in KEY_TENSORS else side, "width")
     return (("batch",), ("batch", "head"))[dimensions > 3] + last
 
 
-def _joined(steps: list[Tensor], name: str) -> Tensor:
-    """What was recorded step by step as one tensor; backward directions in the order of the text."""
+def _concatenated(steps: list[Tensor], name: str) -> Tensor:
+    """The steps of one name as one tensor; those of a backward direction in the order of the text."""
     if len({len(step) for step in steps}) > 1:
-        raise UsageError(_SEVERAL.format(name))
+        raise UsageError(SEVERAL_PASSES.format(name))
     if ".backwards." in name and len(steps[0]) > 1:
         raise UsageError(f'record: "{name}" of several texts lies in the order they were read; steps() gives it')
-    if len(steps) == 1 and (steps[0].dim() > 2 or name.split(".")[-1] in STARTS):
+    if len(steps) == 1 and (steps[0].dim() > 2 or name.split(".")[-1] in INITIAL_STATES):
         whole = steps[0]
     elif steps[0].dim() == 2:
         whole = torch.stack(steps, 1)
-    elif name.split(".")[-1] in SQUARE:
+    elif name.split(".")[-1] in MATRICES:
         widest = max(step.shape[-1] for step in steps)
         whole = torch.cat([nn.functional.pad(step, (0, widest - step.shape[-1])) for step in steps], -2)
     else:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from sightline.config import Frozen as Frozen
 from sightline.errors import UsageError, nearest
 from sightline.train.settings import TrainSettings
-
-
-class Frozen(BaseModel, frozen=True, extra="forbid"):
-    """A record that refuses unknown keys and never changes."""
 
 
 class ModelKind(Protocol):

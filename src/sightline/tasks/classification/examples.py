@@ -10,11 +10,11 @@ from itertools import chain, islice
 import numpy as np
 
 from sightline.data.batches import BatchOrder
-from sightline.data.labelled import Examples, read_labelled
+from sightline.data.labelled import Examples, LabelledSource, read_labelled
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, nearest
 from sightline.models.classifier import CLASSIFIERS
-from sightline.tasks.classification.settings import ClassificationSettings, LabelledFiles
+from sightline.tasks.classification.settings import ClassificationSettings
 
 Texts = Sequence[list[int]]  # tokens of each text of a record
 
@@ -84,7 +84,7 @@ def find_labels(settings: ClassificationSettings) -> tuple[str, ...]:
 
 def read_training(settings: ClassificationSettings) -> Iterator[tuple[tuple[str, ...], str]]:
     """(texts, label) of the training records, the first `data.first` of them."""
-    records = chain.from_iterable(read_labelled(files.labelled_source()) for files in settings.data.train)
+    records = chain.from_iterable(read_labelled(files) for files in settings.data.train)
     return islice(records, settings.data.first or None)
 
 
@@ -97,11 +97,11 @@ def batch_order(examples: Examples, settings: ClassificationSettings, seed: int)
 def encode_files(
     settings: ClassificationSettings,
     tokenizer: Tokenizer,
-    files: LabelledFiles,
+    files: LabelledSource,
     report: Callable[[str], None] = lambda line: None,
 ) -> Examples:
     """The records of a file as examples; those that are too long are cut."""
-    return encode(settings, tokenizer, read_labelled(files.labelled_source()), files.source, report)
+    return encode(settings, tokenizer, read_labelled(files), files.source, report)
 
 
 def encode(

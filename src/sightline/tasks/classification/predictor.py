@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sightline.data.labelled import Examples, collate_examples, read_labelled
-from sightline.data.text import given
+from sightline.data.text import normalize_text
 from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
@@ -67,7 +67,7 @@ class Classifier(Predictor[ClassificationSettings]):
         """
         if type(texts) is str:
             return self.predict([texts])[0]
-        records = [tuple(map(given, [one] if type(one) is str else one)) for one in texts]
+        records = [tuple(map(normalize_text, [one] if type(one) is str else one)) for one in texts]
         for number, record in enumerate(records, 1):
             if len(record) != self.settings.texts:
                 raise UsageError(f"record {number}: {len(record)} texts; the model reads {self.settings.texts}")
@@ -79,7 +79,7 @@ class Classifier(Predictor[ClassificationSettings]):
 
     def first_of(self, files: Any) -> list[Any]:
         """The first record of these files."""
-        return list(next(read_labelled(files.labelled_source()))[0])
+        return list(next(read_labelled(files))[0])
 
     @torch.no_grad()
     def reading(self, *texts: str) -> Reading:
@@ -90,7 +90,9 @@ class Classifier(Predictor[ClassificationSettings]):
         """
         if len(texts) != self.settings.texts:
             raise UsageError(f"{len(texts)} texts; the model reads {self.settings.texts}")
-        (sequences,) = [one for one, _ in read_as_sequences(self.settings, self.tokenizer, [tuple(map(given, texts))])]
+        (sequences,) = [
+            one for one, _ in read_as_sequences(self.settings, self.tokenizer, [tuple(map(normalize_text, texts))])
+        ]
         each, size = len(sequences), self.tokenizer.vocab_size
         bert = self.settings.model.kind == "bert"
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sightline.config import FREE
 from sightline.data.labelled import LabelledSource
 from sightline.models import BertSizes, GPTSizes
 from sightline.models.classifier import Tuning
@@ -28,27 +29,17 @@ METRICS = by_name(
 )
 
 
-class LabelledFiles(Frozen):
-    """Where labelled texts lie; see `sightline.data.labelled.LabelledSource`."""
-
-    source: str
-    texts: tuple[int | str, ...] = Field(min_length=1)
-    label: int | str
-    part: tuple[float, float] = (0.0, 1.0)
-
-    def labelled_source(self) -> LabelledSource:
-        return LabelledSource(**self.model_dump())
-
-
 class DataSettings(Frozen):
     """What is learned and measured."""
 
-    train: tuple[LabelledFiles, ...] = Field(
+    train: tuple[LabelledSource, ...] = Field(
         description="TSV or JSON Lines files; texts = names or numbers of their columns, label = that of the label, "
         "part = [from, to] as fractions",
     )
-    validation: LabelledFiles | None = Field(None, description="records that choose the best checkpoint")
-    test: dict[str, LabelledFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    validation: LabelledSource | None = Field(None, description="records that choose the best checkpoint")
+    test: dict[str, LabelledSource] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
+    )
     form: Literal["single", "pair", "similarity", "choice"] = Field(
         "single",
         description="single: one text; pair: two in order (entailment); similarity: two in both orders; choice: a "
@@ -91,10 +82,10 @@ class ClassificationSettings(RunSettings):
     )
     training: TrainSettings = TrainSettings.model_validate({})
 
-    def given(self, source: str, reference: str | None = None) -> LabelledFiles:
+    def given(self, source: str, reference: str | None = None) -> LabelledSource:
         """A file that is only named, read as the training text was; of an imported model the label comes last."""
         self.without_reference(reference)
-        usual = LabelledFiles(source=source, texts=tuple(range(self.texts)), label=self.texts)
+        usual = LabelledSource(source=source, texts=tuple(range(self.texts)), label=self.texts)
         return (self.data.train or (usual,))[0].model_copy(update={"source": source, "part": (0.0, 1.0)})
 
     @property

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from sightline.data.labelled import LabelledSource
 from sightline.tasks.classification.examples import encode_files, find_labels
+from sightline.tasks.classification.exchange import EXCHANGES, exchanged
 from sightline.tasks.classification.predictor import Classifier
-from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings, LabelledFiles
+from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings
 from sightline.tasks.classification.task import ClassificationTask, figures, make_model, train_tokenizers
 from sightline.tasks.presets import FINE_TUNING, SMALL
 from sightline.tasks.report import Figures
@@ -16,11 +18,11 @@ from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, T
 NAMED_COLUMNS = (".jsonl", ".ndjson", ".json")
 
 
-def _read_test(settings: ClassificationSettings, tokenizers: Tokenizers, files: LabelledFiles) -> object:
+def _read_test(settings: ClassificationSettings, tokenizers: Tokenizers, files: LabelledSource) -> object:
     return encode_files(settings, tokenizers[SIDE], files)
 
 
-def evaluate(model: Classifier, name: str, files: LabelledFiles) -> Figures:
+def evaluate(model: Classifier, name: str, files: LabelledSource) -> Figures:
     """Every record counts; texts that are too long are cut."""
     start = time.perf_counter()
     examples = encode_files(model.settings, model.tokenizer, files)
@@ -61,4 +63,6 @@ SPEC = TaskSpec(
         files=_files,
     ),
     pretraining=Pretraining(parents=(("language", "gpt"), ("masked_language", "bert")), bounded="max_tokens"),
+    exchanges=EXCHANGES,
+    exchanged=exchanged,
 )

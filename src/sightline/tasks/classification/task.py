@@ -12,21 +12,21 @@ from torch import Tensor, nn
 
 from sightline.data.batches import DataPosition, iterate
 from sightline.data.labelled import ExampleBatch, Examples, collate_examples
-from sightline.data.ticker import VOCABULARY, Ticker
+from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode.probabilities import softmax
 from sightline.models.classifier import make_classifier
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.predict.metrics import calibration_error, correlations
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.classification.examples import batch_order, encode, encode_files, read_training
-from sightline.tasks.classification.settings import SIDE, ClassificationSettings
+from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings
 
 
 def train_tokenizers(settings: ClassificationSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training texts."""
     texts = (text for record, _ in read_training(settings) for text in record)
-    texts = Ticker(report, VOCABULARY).over(texts)
+    texts = ProgressReporter(report, VOCABULARY).over(texts)
     return {SIDE: Tokenizer.train(texts, **settings.tokenizer.model_dump())}
 
 
@@ -38,9 +38,10 @@ def make_model(settings: ClassificationSettings, tokenizers: dict[str, Tokenizer
         return make_classifier(tokenizers[SIDE].vocab_size, settings.model, outputs, settings.tuning)
 
 
-class ClassificationTask(PlainTask):
+class ClassificationTask(BaseTask):
     """Joins a model with labelled texts for the training loop."""
 
+    metrics = METRICS
     settings: ClassificationSettings
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
@@ -57,7 +58,7 @@ class ClassificationTask(PlainTask):
         for after, indices in iterate(self._order, position):
             yield after, collate_examples(self._train, indices).to(self.device)
 
-    def size(self, batch: ExampleBatch) -> int:
+    def num_units(self, batch: ExampleBatch) -> int:
         """Tokens of the inputs."""
         return self._train.num_tokens(batch.indices)
 

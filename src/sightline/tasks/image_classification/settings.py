@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from sightline.config import FREE
 from sightline.data.images import ImageSource
 from sightline.data.pixels import Fit
 from sightline.models.vit import ViTSizes
@@ -18,26 +19,17 @@ METRICS = by_name(
 )
 
 
-class ImageFiles(Frozen):
-    """Where images lie; see `sightline.data.images.ImageSource`."""
-
-    source: str
-    labels: str | None = None
-    part: tuple[float, float] = (0.0, 1.0)
-
-    def image_source(self, fit: Fit) -> ImageSource:
-        return ImageSource(**self.model_dump(), fit=fit)
-
-
 class DataSettings(Frozen):
     """What is learned and measured."""
 
-    train: tuple[ImageFiles, ...] = Field(
+    train: tuple[ImageSource, ...] = Field(
         description="folders with a folder for each class, or IDX or NumPy files with labels = the file of classes; "
         "part = [from, to] as fractions",
     )
-    validation: ImageFiles | None = Field(None, description="images that choose the best checkpoint")
-    test: dict[str, ImageFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    validation: ImageSource | None = Field(None, description="images that choose the best checkpoint")
+    test: dict[str, ImageSource] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
+    )
     classes: tuple[str, ...] = Field((), description="the classes; those of the training images where not given")
     fit: Fit = Field("crop", description="of images that are not square: crop takes the middle, squash all of them")
     mean: tuple[float, ...] = Field((0.5,), description="subtracted from pixels of 0 to 1; one, or one a channel")
@@ -70,9 +62,9 @@ class ImageSettings(RunSettings):
     model: ViTSizes = ViTSizes.model_validate({})
     training: TrainSettings = TrainSettings.model_validate({})
 
-    def given(self, source: str, reference: str | None = None) -> ImageFiles:
+    def given(self, source: str, reference: str | None = None) -> ImageSource:
         """Images that are only named; of an IDX file the reference is that of their classes."""
-        return ImageFiles(source=source, labels=reference)
+        return ImageSource(source=source, labels=reference)
 
     @property
     def title(self) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 
+from sightline.data.images import ImageSource
+from sightline.tasks.image_classification.exchange import EXCHANGES, exchanged
 from sightline.tasks.image_classification.predictor import ImageClassifier
-from sightline.tasks.image_classification.settings import METRICS, ImageFiles, ImageSettings
+from sightline.tasks.image_classification.settings import METRICS, ImageSettings
 from sightline.tasks.image_classification.task import (
     ImageTask,
     complete,
@@ -18,11 +20,11 @@ from sightline.tasks.report import Figures
 from sightline.tasks.spec import Init, Page, PageInput, TaskSpec, Tokenizers
 
 
-def _read_test(settings: ImageSettings, tokenizers: Tokenizers, files: ImageFiles) -> object:
+def _read_test(settings: ImageSettings, tokenizers: Tokenizers, files: ImageSource) -> object:
     return read_labelled(settings, files)
 
 
-def evaluate(model: ImageClassifier, name: str, files: ImageFiles) -> Figures:
+def evaluate(model: ImageClassifier, name: str, files: ImageSource) -> Figures:
     """Every image counts."""
     images = read_labelled(model.settings, files)
     start = time.perf_counter()
@@ -47,4 +49,6 @@ SPEC = TaskSpec(
     complete=complete,
     init=Init(models=("vit",)),
     data_files=("source", "labels"),
+    exchanges=EXCHANGES,
+    exchanged=exchanged,
 )

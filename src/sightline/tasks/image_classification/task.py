@@ -14,16 +14,17 @@ from torch import Tensor, nn
 
 from sightline.data.augmentation import Augmentation
 from sightline.data.batches import DataPosition, iterate
-from sightline.data.images import Images, read_images
+from sightline.data.images import Images, ImageSource, read_images
 from sightline.data.mixing import SHUFFLING, generator
+from sightline.data.progress import Report, silent
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode.probabilities import softmax
 from sightline.errors import DataError, nearest
 from sightline.models.vit import ViT
 from sightline.nn.context import PassContext
 from sightline.predict.metrics import calibration_error
-from sightline.tasks.base import PlainTask
-from sightline.tasks.image_classification.settings import ImageFiles, ImageSettings
+from sightline.tasks.base import BaseTask
+from sightline.tasks.image_classification.settings import METRICS, ImageSettings
 
 
 def complete(settings: ImageSettings) -> ImageSettings:
@@ -38,16 +39,18 @@ def complete(settings: ImageSettings) -> ImageSettings:
     return settings.model_copy(update={"data": settings.data.model_copy(update={"classes": tuple(ordered)})})
 
 
-def read(settings: ImageSettings, files: ImageFiles, cache_dir: Path | None = None) -> Images:
+def read(settings: ImageSettings, files: ImageSource, cache_dir: Path | None = None, report: Report = silent) -> Images:
     """The images of these files, in the model's size."""
     return read_images(
-        files.image_source(settings.data.fit), settings.model.image_size, settings.model.channels, cache_dir
+        files, settings.model.image_size, settings.model.channels, settings.data.fit, cache_dir=cache_dir, report=report
     )
 
 
-def read_labelled(settings: ImageSettings, files: ImageFiles, cache_dir: Path | None = None) -> Images:
+def read_labelled(
+    settings: ImageSettings, files: ImageSource, cache_dir: Path | None = None, report: Report = silent
+) -> Images:
     """The same with the model's numbers of the classes. Raises DataError for a class that training has not."""
-    found, known = read(settings, files, cache_dir), settings.data.classes
+    found, known = read(settings, files, cache_dir, report), settings.data.classes
     for name in found.names:
         if name not in known:
             raise DataError(f'{files.source}: no training image is of the class "{name}"{nearest(name, known)}')
@@ -109,18 +112,19 @@ def to_tensor(settings: ImageSettings, pixels_BYXC: np.ndarray, model: nn.Module
     return ((images.float() / 255 - mean) / std).to(weight.dtype)
 
 
-class ImageTask(PlainTask):
+class ImageTask(BaseTask):
     """Joins a model with images for the training loop."""
 
     unit = "images"
+    metrics = METRICS
     settings: ImageSettings
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
         self._change = Augmentation(**settings.augmentation.model_dump())
-        self._train = [read_labelled(settings, files, cache_dir) for files in settings.data.train]
+        self._train = [read_labelled(settings, files, cache_dir, report) for files in settings.data.train]
         validation: Any = settings.data.validation
-        self._validation = read_labelled(settings, validation, cache_dir)
+        self._validation = read_labelled(settings, validation, cache_dir, report)
         self._starts = np.cumsum([0, *map(len, self._train)])
         count = int(self._starts[-1])
         if not count or not len(self._validation):
@@ -145,7 +149,7 @@ class ImageTask(PlainTask):
             yield after, ImageBatch(images, torch.from_numpy(classes).to(images.device), indices)
             position = after
 
-    def size(self, batch: ImageBatch) -> int:
+    def num_units(self, batch: ImageBatch) -> int:
         """Images."""
         return len(batch.indices)
 

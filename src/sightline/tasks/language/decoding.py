@@ -5,9 +5,9 @@ Shapes: B rows, T positions, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,11 +16,13 @@ from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, l
 from sightline.decode.strategies import Stop, request_seed
 from sightline.errors import UsageError
 from sightline.nn.state import pad_and_concatenate, select_rows
+from sightline.special_tokens import BOS_ID, EOS_ID, PAD_ID
 
-PAD, BOS, EOS = 0, 1, 2
+PAD, BOS, EOS = PAD_ID, BOS_ID, EOS_ID
 MOST_LOGITS = 1 << 27
 SPAN = 512  # tokens that a model of unlimited context reads at once
 Ids = Sequence[int]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,6 @@ def generate_ids(
     return results
 
 
-@torch.inference_mode()
 def score_ids(
     model: Any, sequences: Sequence[Ids], *, batch_size: int = 16, stride: int | None = None
 ) -> list[list[float]]:
@@ -163,6 +164,23 @@ def score_ids(
 
     Raises UsageError for a stride above the context.
     """
+    return run_to_end(score_ids_stepwise(model, sequences, batch_size=batch_size, stride=stride))
+
+
+def run_to_end(steps: Generator[None, None, Result]) -> Result:
+    """What a generator that yields between its steps returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+@torch.inference_mode()
+def score_ids_stepwise(
+    model: Any, sequences: Sequence[Ids], *, batch_size: int = 16, stride: int | None = None
+) -> Generator[None, None, list[list[float]]]:
+    """`score_ids` for callers that do other work in between, or stop: yields after each span of each batch."""
     if stride is not None and model.context_length is not None and stride > model.context_length:
         raise UsageError(
             f"stride: {stride} is more than the model's context of {model.context_length} tokens; lower it"
@@ -175,17 +193,18 @@ def score_ids(
         count = max(1, min(batch_size, MOST_LOGITS // (columns * model.vocab_size)))
         indices = order[low : low + count]
         low += count
-        for index, found in zip(indices, _scores(model, [sequences[i] for i in indices], stride), strict=True):
-            results[index] = found
+        for scores in _scores(model, [sequences[i] for i in indices], stride):
+            for index, found in zip(indices, scores, strict=True):
+                results[index] += found
+            yield
     return results
 
 
-def _scores(model: Any, sequences: Sequence[Ids], stride: int | None) -> list[list[float]]:
-    """The same for one batch: in spans that a limited context can hold, or one after the other with a state.
+def _scores(model: Any, sequences: Sequence[Ids], stride: int | None) -> Iterator[list[list[float]]]:
+    """The same for one batch, span by span: spans are what a limited context can hold, or follow with a state.
 
     Where spans lie does not depend on how long the sequences are, so that company changes nothing.
     """
-    found: list[list[float]] = [[] for _ in sequences]
     longest = max(map(len, sequences)) - 1
     span = model.context_length or SPAN
     fresh = model.context_length is not None
@@ -201,7 +220,8 @@ def _scores(model: Any, sequences: Sequence[Ids], stride: int | None) -> list[li
         features, state = model.decode(tokens_BT[:, :-1], state)
         features, targets_BT = features[:, reach - begin :], tokens_BT[:, 1 + reach - begin :]
         picked = log_probabilities(model.project(features)).gather(-1, targets_BT[..., None])[..., 0]
-        for row, ids in enumerate(sequences):
-            found[row] += picked[row, : max(0, min(len(ids) - 1, reach + advance) - reach)].tolist()
+        yield [
+            picked[row, : max(0, min(len(ids) - 1, reach + advance) - reach)].tolist()
+            for row, ids in enumerate(sequences)
+        ]
         reach += advance
-    return found

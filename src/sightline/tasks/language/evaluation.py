@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 
+from sightline.data.documents import TextSource
 from sightline.predict.metrics import exponential
 from sightline.tasks.language.predictor import LanguageModel
-from sightline.tasks.language.settings import METRICS, TextFiles
+from sightline.tasks.language.settings import METRICS
 from sightline.tasks.language.task import encode, figures, measure
 from sightline.tasks.report import Row
 
@@ -38,7 +39,7 @@ class TextEvaluation:
         return asdict(self)
 
 
-def evaluate(model: LanguageModel, name: str, files: TextFiles) -> TextEvaluation:
+def evaluate(model: LanguageModel, name: str, files: TextSource) -> TextEvaluation:
     """Every token of a text but the very first is predicted, as in validation."""
     start = time.perf_counter()
     text = encode(model.settings, model.tokenizer, [files])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, overload
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sightline.data.documents import read_pieces
-from sightline.data.text import given
+from sightline.data.text import normalize_text
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
 from sightline.errors import UsageError
@@ -31,7 +31,8 @@ from sightline.tasks.language.decoding import (
     make_request,
     new_search,
     prefill,
-    score_ids,
+    run_to_end,
+    score_ids_stepwise,
 )
 from sightline.tasks.language.settings import LanguageSettings
 from sightline.tasks.language.task import make_model
@@ -111,6 +112,7 @@ class LanguageModel(Predictor[LanguageSettings]):
     schema = LanguageSettings
     make_model = staticmethod(make_model)
     reading_options = frozenset({"end_only"})
+    writes = True
 
     @property
     def attends(self) -> bool:
@@ -141,7 +143,7 @@ class LanguageModel(Predictor[LanguageSettings]):
 
     def encode_prompt(self, prompt: str) -> list[int]:
         """The ids a prompt is read as. Raises UsageError for an empty one that the model cannot begin from."""
-        ids = self._begin + self.tokenizer.encode(given(prompt))
+        ids = self._begin + self.tokenizer.encode(normalize_text(prompt))
         if not ids:
             raise UsageError("the prompt is empty, and this model learned no beginning of a text; give a prompt")
         return ids
@@ -226,9 +228,9 @@ class LanguageModel(Predictor[LanguageSettings]):
         """What follows a prompt that `encode_prompt` has read."""
         return make_request(read, options, self._stopper(stop))
 
-    def prefill(self, search: Search, sentences: Sequence[SearchRequest]) -> None:
-        """Lets sentences join a search, where `generation` makes a record of what was found."""
-        prefill(search, self.model, sentences)
+    def prefill(self, search: Search, requests: Sequence[SearchRequest], sources: Sequence[Sequence[int]] = ()) -> None:
+        """Reads the prompts of requests and lets them join a search; `generation` makes a record of what was found."""
+        prefill(search, self.model, requests)
 
     def generation(
         self, prompt: str, read: Sequence[int], hypotheses: Sequence[Hypothesis], stop: Sequence[str] = ()
@@ -257,10 +259,16 @@ class LanguageModel(Predictor[LanguageSettings]):
         """
         if type(texts) is str:
             return self.score([texts], stride=stride)[0]
+        return run_to_end(self.score_stepwise(texts, stride=stride))
+
+    def score_stepwise(
+        self, texts: Sequence[str], *, stride: int | None = None
+    ) -> Generator[None, None, list[ScoredText]]:
+        """`score` of several texts for callers that do other work in between, or stop: yields between its parts."""
         ends = [EOS] if self.settings.has_documents else []
-        texts = [given(text) for text in texts]
+        texts = [normalize_text(text) for text in texts]
         encoded = [self.tokenizer.encode(text) + ends for text in texts]
-        scored = score_ids(self.model, [self._begin + ids for ids in encoded], stride=stride)
+        scored = yield from score_ids_stepwise(self.model, [self._begin + ids for ids in encoded], stride=stride)
         results = []
         for text, ids, found in zip(texts, encoded, scored, strict=True):
             first = [None] * (len(ids) - len(found))
@@ -278,7 +286,7 @@ class LanguageModel(Predictor[LanguageSettings]):
 
     def first_of(self, files: Any) -> list[Any]:
         """The first words of these files."""
-        text = next(text for text, _ in read_pieces(files.text_source()) if text.strip())
+        text = next(text for text, _ in read_pieces(files) if text.strip())
         return [" ".join(text.split()[:12])]
 
     def reading(self, text: str, *, end_only: bool = False) -> Reading:
@@ -291,7 +299,7 @@ class LanguageModel(Predictor[LanguageSettings]):
         """
         if self.settings.counted:
             raise UsageError(f"{self.run.path}: an n-gram model is counted and has no internals to look at")
-        ids = self._begin + self.tokenizer.encode(given(text))
+        ids = self._begin + self.tokenizer.encode(normalize_text(text))
         most = (self.model.context_length or (SPAN if end_only else len(ids))) + 1
         begin = [self.tokenizer.END] * (len(self._begin) if len(ids) <= most else 0)
         ids = ids[-most:] if end_only else ids
@@ -330,7 +338,7 @@ class LanguageModel(Predictor[LanguageSettings]):
             causal=True,
         )
 
-    def read_out(self, residual_BTD: Tensor) -> Tensor:
+    def read_out(self, residual_BTD: Tensor, /) -> Tensor:
         """The residual stream after any layer as logits of what comes next. Raises UsageError for all but a GPT."""
         if self.settings.model.kind != "gpt":
             raise UsageError(f"{self.run.path}: the logit lens reads the residual stream of a GPT")
@@ -365,7 +373,7 @@ class LanguageModel(Predictor[LanguageSettings]):
 
 def _stops(stop: str | Sequence[str]) -> list[str]:
     """The stop strings. Raises UsageError for an empty one, which would stop everything."""
-    stops = [given(one) for one in ([stop] if type(stop) is str else stop)]
+    stops = [normalize_text(one) for one in ([stop] if type(stop) is str else stop)]
     if not all(stops):
         raise UsageError("stop: an empty string ends every text at once; leave it out")
     return stops

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sightline.config import FREE
 from sightline.data.documents import TextSource
 from sightline.decode import SearchOptions
 from sightline.models import GPTSizes, LanguageModelSizes
@@ -33,27 +34,17 @@ METRICS = by_name(
 )
 
 
-class TextFiles(Frozen):
-    """Where plain text lies; see `sightline.data.documents.TextSource`."""
-
-    source: str
-    documents: Literal["line", "block", "article", "file", "running"] = "line"
-    column: int | str | None = None
-    part: tuple[float, float] = (0.0, 1.0)
-
-    def text_source(self) -> TextSource:
-        return TextSource(**self.model_dump())
-
-
 class DataSettings(Frozen):
     """The text a model learns from and is measured on."""
 
-    train: tuple[TextFiles, ...] = Field(
+    train: tuple[TextSource, ...] = Field(
         description='files of text; documents = line, block (up to a blank line), article (from one "= Title =" to the '
         "next), file or running; column of a TSV or JSON Lines file; part = [from, to] as fractions",
     )
-    validation: tuple[TextFiles, ...] = Field(description="text that chooses the best checkpoint")
-    test: dict[str, TextFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    validation: tuple[TextSource, ...] = Field(description="text that chooses the best checkpoint")
+    test: dict[str, TextSource] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
+    )
     keep_empty: bool = Field(False, description="count empty documents as text, as word-level corpora do")
     block: int = Field(
         256, ge=1, description="tokens read at once: the length of a GPT's blocks, or of truncated back-propagation"
@@ -86,12 +77,13 @@ class LanguageSettings(RunSettings):
     search: SearchOptions = Field(
         default_factory=lambda: SearchOptions.model_validate({"strategy": "sample"}),
         description="how `sightline generate` writes",
+        json_schema_extra=FREE,
     )
 
-    def given(self, source: str, reference: str | None = None) -> TextFiles:
+    def given(self, source: str, reference: str | None = None) -> TextSource:
         """A file that is only named, read as the training text was."""
         self.without_reference(reference)
-        return (self.data.train or (TextFiles(source=source),))[0].model_copy(
+        return (self.data.train or (TextSource(source=source),))[0].model_copy(
             update={"source": source, "part": (0.0, 1.0)}
         )
 

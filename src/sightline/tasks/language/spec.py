@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from sightline.data.documents import TextSource
 from sightline.tasks.language.evaluation import evaluate
+from sightline.tasks.language.exchange import EXCHANGES, exchanged
 from sightline.tasks.language.predictor import LanguageModel
-from sightline.tasks.language.settings import METRICS, SIDE, LanguageSettings, TextFiles
+from sightline.tasks.language.settings import METRICS, SIDE, LanguageSettings
 from sightline.tasks.language.task import LanguageTask, count_model, encode, make_model, train_tokenizers
 from sightline.tasks.presets import PRETRAINING, SMALL
 from sightline.tasks.spec import Fitted, Init, Page, PageInput, PageOption, Pretraining, Say, TaskSpec, Tokenizers
@@ -12,7 +14,7 @@ from sightline.tasks.spec import Fitted, Init, Page, PageInput, PageOption, Pret
 NAME = "language"
 
 
-def _read_test(settings: LanguageSettings, tokenizers: Tokenizers, files: TextFiles) -> object:
+def _read_test(settings: LanguageSettings, tokenizers: Tokenizers, files: TextSource) -> object:
     return encode(settings, tokenizers[SIDE], [files])
 
 
@@ -62,4 +64,6 @@ SPEC = TaskSpec(
     bodies={"gpt": ""},
     fit=_fit,
     verbs=("score",),
+    exchanges=EXCHANGES,
+    exchanged=exchanged,
 )

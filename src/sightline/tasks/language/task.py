@@ -12,22 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from sightline.data.batches import DataPosition, iterate
-from sightline.data.documents import EncodedText, encode_text, read_pieces, split_documents
-from sightline.data.ticker import ENCODING, VOCABULARY, Ticker
+from sightline.data.documents import EncodedText, TextSource, encode_text, read_pieces, split_documents
+from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.windows import BlockOrder, StreamOrder, TextBatch, collate_windows, strided
 from sightline.errors import UsageError
 from sightline.models import NGram, make_language_model
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.predict.metrics import exponential
-from sightline.tasks.base import PlainTask
-from sightline.tasks.language.settings import COUNTED, SIDE, LanguageSettings, TextFiles
+from sightline.tasks.base import BaseTask
+from sightline.tasks.language.settings import COUNTED, METRICS, SIDE, LanguageSettings
 
 
 def train_tokenizers(settings: LanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training text."""
-    pieces = (text for files in settings.data.train for text, _ in read_pieces(files.text_source()))
-    pieces = Ticker(report, VOCABULARY).over(pieces)
+    pieces = (text for files in settings.data.train for text, _ in read_pieces(files))
+    pieces = ProgressReporter(report, VOCABULARY).over(pieces)
     return {SIDE: Tokenizer.train(pieces, **settings.tokenizer.model_dump())}
 
 
@@ -56,13 +56,14 @@ def make_model(settings: LanguageSettings, tokenizers: dict[str, Tokenizer]) -> 
         return make_language_model(size, settings.model)
 
 
-class LanguageTask(PlainTask):
+class LanguageTask(BaseTask):
     """Joins a model with a stream of tokens for the training loop.
 
     Models that carry a state read parallel streams from end to end, each batch going on from the states of the batch
     before it (truncated back-propagation through time); others read blocks in random order.
     """
 
+    metrics = METRICS
     settings: LanguageSettings
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
@@ -93,7 +94,7 @@ class LanguageTask(PlainTask):
             yield after, batch.to(self.device)
             position = after
 
-    def size(self, batch: TextBatch) -> int:
+    def num_units(self, batch: TextBatch) -> int:
         """Tokens that are predicted."""
         return batch.num_tokens
 
@@ -112,12 +113,12 @@ class LanguageTask(PlainTask):
             part[batch.rows] = last.detach()
         return _loss_sum(model, features, batch), batch.num_tokens, {}
 
-    def carried(self) -> dict[str, Tensor]:
+    def carried_state(self) -> dict[str, Tensor]:
         """The recurrent states after the latest batch, by number."""
         return {str(number): part for number, part in enumerate(self._carried)}
 
-    def carry(self, tensors: dict[str, Tensor]) -> None:
-        """Takes over what `carried` told."""
+    def load_carried_state(self, tensors: dict[str, Tensor]) -> None:
+        """Restores what `carried_state` gave."""
         self._carried[:] = [tensors[str(number)].to(self.device) for number in range(len(tensors))]
 
     def describe(self, batch: TextBatch) -> str:
@@ -135,15 +136,12 @@ class LanguageTask(PlainTask):
 def encode(
     settings: LanguageSettings,
     tokenizer: Tokenizer,
-    files: Sequence[TextFiles],
+    files: Sequence[TextSource],
     cache_dir: Path | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> EncodedText:
     """The text of these files as the run reads it."""
-    sources = [one.text_source() for one in files]
-    return encode_text(
-        sources, tokenizer, keep_empty=settings.data.keep_empty, cache_dir=cache_dir, progress=Ticker(report, ENCODING)
-    )
+    return encode_text(files, tokenizer, keep_empty=settings.data.keep_empty, cache_dir=cache_dir, report=report)
 
 
 def _loss_sum(model: Any, features_BTD: Tensor, batch: TextBatch) -> Tensor:

@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from sightline.data.masking import CLS, SEP
-from sightline.data.text import given
+from sightline.data.text import normalize_text
 from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
 from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, masking, over_positions, special_side
+from sightline.special_tokens import CLS_ID, SEP_ID
 from sightline.tasks.masked_language.settings import MASK, MaskedLanguageSettings
 from sightline.tasks.masked_language.task import make_model
 
@@ -68,7 +68,7 @@ class MaskedLanguageModel(Predictor[MaskedLanguageSettings]):
 
         Specials are never proposed. Raises UsageError for a text without a blank, or longer than the model reads.
         """
-        parts = given(text).split(MASK)
+        parts = normalize_text(text).split(MASK)
         if len(parts) < 2:
             raise UsageError(f'fill: no {MASK} in "{text}"; write one where a word is missing')
         ids = self._ids(parts)
@@ -93,14 +93,14 @@ class MaskedLanguageModel(Predictor[MaskedLanguageSettings]):
 
     def first_of(self, files: Any) -> list[Any]:
         """The first sentence of these files with its middle word missing."""
-        words = next(files.sentence_source().documents_of())[0].split()
+        words = next(files.read_documents())[0].split()
         words[len(words) // 2] = MASK
         return [" ".join(words)]
 
     @torch.no_grad()
     def reading(self, text: str) -> Reading:
         """A text as the model reads it; its outputs are the likeliest tokens in its blanks, where it has any."""
-        parts, mask_id = given(text).split(MASK), self.tokenizer.vocab_size
+        parts, mask_id = normalize_text(text).split(MASK), self.tokenizer.vocab_size
         ids = self._ids(parts)
         if len(ids) > self.settings.model.max_length:
             raise UsageError(f"text: {len(ids)} tokens; the model reads {self.settings.model.max_length} at most")
@@ -117,10 +117,10 @@ class MaskedLanguageModel(Predictor[MaskedLanguageSettings]):
 
         side = special_side(self.tokenizer, ids)
         outputs = self.tokenizer.tokens(best[:, 0].tolist())
-        change = masking((CLS, SEP, mask_id), mask_id)
+        change = masking((CLS_ID, SEP_ID, mask_id), mask_id)
         return over_positions(ids, side, run, outputs, change, "masked", output_positions=places)
 
-    def read_out(self, residual_xD: torch.Tensor) -> torch.Tensor:
+    def read_out(self, residual_xD: torch.Tensor, /) -> torch.Tensor:
         """The residual stream after any layer as logits in fp32 of what may stand in a blank."""
         norm = self.model.bert.norm
         return self._candidates(residual_xD if norm is None else norm(residual_xD))
@@ -133,16 +133,16 @@ class MaskedLanguageModel(Predictor[MaskedLanguageSettings]):
     @property
     def _specials(self) -> list[int]:
         """What stands in no blank."""
-        return sorted({*range(SEP + 1), self.tokenizer.vocab_size, self.tokenizer.unk_id or 0})
+        return sorted({*range(SEP_ID + 1), self.tokenizer.vocab_size, self.tokenizer.unk_id or 0})
 
     def _ids(self, parts: Sequence[str]) -> list[int]:
         """[CLS], the parts with [MASK] between them, [SEP]. A space before a blank belongs to what is missing."""
-        ids = [CLS]
+        ids = [CLS_ID]
         for number, part in enumerate(parts):
             if number:
                 ids.append(self.tokenizer.vocab_size)
             ids += self.tokenizer.encode(part.rstrip(" ") if number + 1 < len(parts) else part)
-        return [*ids, SEP]
+        return [*ids, SEP_ID]
 
     def _joined(self, parts: Sequence[str], fillings: dict[int, int]) -> str:
         text = parts[0]
@@ -153,4 +153,4 @@ class MaskedLanguageModel(Predictor[MaskedLanguageSettings]):
                 text, word = text.rstrip(" "), word.removeprefix("##")
             text += word + part
         # a letter of a syllable joins those around it
-        return given(text)
+        return normalize_text(text)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from sightline.config import FREE
 from sightline.data.sentences import SentenceSource
 from sightline.models import BertSizes
 from sightline.tasks.settings import Frozen, PieceSettings, RunSettings, check_metric
@@ -28,30 +29,18 @@ METRICS = by_name(
 )
 
 
-class SentenceFiles(Frozen):
-    """Where documents of sentences lie; see `sightline.data.sentences.SentenceSource`."""
-
-    source: str
-    documents: Literal["line", "block", "article", "file", "group"] = "line"
-    sentences: Literal["line", "split", "whole"] = "split"
-    column: int | str | None = None
-    groups: str | None = None
-    part: tuple[float, float] = (0.0, 1.0)
-
-    def sentence_source(self) -> SentenceSource:
-        return SentenceSource(**self.model_dump())
-
-
 class DataSettings(Frozen):
     """The documents a model learns from and is measured on."""
 
-    train: tuple[SentenceFiles, ...] = Field(
+    train: tuple[SentenceSource, ...] = Field(
         description='files of text; documents = line, block (up to a blank line), article (from one "= Title =" to the '
         "next), file, or group (lines that the file groups names alike); sentences = line, split (by rules) or whole; "
         "column of a TSV or JSON Lines file; part = [from, to] as fractions",
     )
-    validation: tuple[SentenceFiles, ...] = Field(description="text that chooses the best checkpoint")
-    test: dict[str, SentenceFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    validation: tuple[SentenceSource, ...] = Field(description="text that chooses the best checkpoint")
+    test: dict[str, SentenceSource] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
+    )
     max_tokens: int = Field(128, ge=8, description="the longest input in tokens, [CLS] and [SEP] included")
     short: float = Field(0.1, ge=0, le=1, description="share of inputs that aim for a random, smaller length")
 
@@ -88,10 +77,10 @@ class MaskedLanguageSettings(RunSettings):
     model: BertSizes = BertSizes.model_validate({})
     training: TrainSettings = TrainSettings.model_validate({})
 
-    def given(self, source: str, reference: str | None = None) -> SentenceFiles:
+    def given(self, source: str, reference: str | None = None) -> SentenceSource:
         """A file that is only named, read as the training text was."""
         self.without_reference(reference)
-        return (self.data.train or (SentenceFiles(source=source),))[0].model_copy(
+        return (self.data.train or (SentenceSource(source=source),))[0].model_copy(
             update={"source": source, "part": (0.0, 1.0)}
         )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 
+from sightline.data.sentences import SentenceSource
+from sightline.tasks.masked_language.exchange import EXCHANGES, exchanged
 from sightline.tasks.masked_language.predictor import MaskedLanguageModel
-from sightline.tasks.masked_language.settings import METRICS, SIDE, MaskedLanguageSettings, SentenceFiles
+from sightline.tasks.masked_language.settings import METRICS, SIDE, MaskedLanguageSettings
 from sightline.tasks.masked_language.task import MaskedLanguageTask, encode, make_model, measure, train_tokenizers
 from sightline.tasks.presets import PRETRAINING, SMALL
 from sightline.tasks.report import Figures
@@ -14,11 +16,11 @@ from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, T
 NAME = "masked_language"
 
 
-def _read_test(settings: MaskedLanguageSettings, tokenizers: Tokenizers, files: SentenceFiles) -> object:
+def _read_test(settings: MaskedLanguageSettings, tokenizers: Tokenizers, files: SentenceSource) -> object:
     return encode([files], tokenizers[SIDE])
 
 
-def evaluate(model: MaskedLanguageModel, name: str, files: SentenceFiles) -> Figures:
+def evaluate(model: MaskedLanguageModel, name: str, files: SentenceSource) -> Figures:
     """Masks and pairs are drawn as in validation, the same each time."""
     start = time.perf_counter()
     documents = encode([files], model.tokenizer)
@@ -46,4 +48,6 @@ SPEC = TaskSpec(
     pretraining=Pretraining(parents=((NAME, "bert"),), whole=True, bounded="max_tokens"),
     bodies={"bert": "bert."},
     data_files=("source", "groups"),
+    exchanges=EXCHANGES,
+    exchanged=exchanged,
 )

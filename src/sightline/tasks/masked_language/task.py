@@ -15,20 +15,20 @@ from torch import Tensor, nn
 from sightline.data.batches import DataPosition, iterate
 from sightline.data.masking import ALONE, MaskedBatch, Masks, SegmentOrder, collate_masked, input_lengths
 from sightline.data.mixing import MASKING, generator
-from sightline.data.sentences import EncodedDocuments, encode_documents
-from sightline.data.ticker import ENCODING, VOCABULARY, Ticker
+from sightline.data.progress import VOCABULARY, ProgressReporter
+from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_documents
 from sightline.data.tokenizer import Tokenizer
 from sightline.models import BertForPretraining
 from sightline.nn.context import PassContext
 from sightline.nn.ops import linear_cross_entropy
-from sightline.tasks.base import PlainTask
-from sightline.tasks.masked_language.settings import SIDE, MaskedLanguageSettings, SentenceFiles
+from sightline.tasks.base import BaseTask
+from sightline.tasks.masked_language.settings import METRICS, SIDE, MaskedLanguageSettings
 
 
 def train_tokenizers(settings: MaskedLanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training text."""
-    documents = (one for files in settings.data.train for one in files.sentence_source().documents_of())
-    sentences = Ticker(report, VOCABULARY).over(sentence for document in documents for sentence in document)
+    documents = (one for files in settings.data.train for one in files.read_documents())
+    sentences = ProgressReporter(report, VOCABULARY).over(sentence for document in documents for sentence in document)
     return {SIDE: Tokenizer.train(sentences, **settings.tokenizer.model_dump())}
 
 
@@ -50,9 +50,10 @@ def masks(settings: MaskedLanguageSettings, tokenizer: Tokenizer) -> Masks:
     )
 
 
-class MaskedLanguageTask(PlainTask):
+class MaskedLanguageTask(BaseTask):
     """Joins a model with documents for the training loop."""
 
+    metrics = METRICS
     settings: MaskedLanguageSettings
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
@@ -79,7 +80,7 @@ class MaskedLanguageTask(PlainTask):
             yield after, collate_masked(self._train.sentences.tokens, items, self._masks, random).to(self.device)
             position = after
 
-    def size(self, batch: MaskedBatch) -> int:
+    def num_units(self, batch: MaskedBatch) -> int:
         """Tokens of the inputs, masked or not."""
         return int(input_lengths(batch.items).sum())
 
@@ -115,14 +116,13 @@ class MaskedLanguageTask(PlainTask):
 
 
 def encode(
-    files: Sequence[SentenceFiles],
+    files: Sequence[SentenceSource],
     tokenizer: Tokenizer,
     report: Callable[[str], None] = lambda line: None,
     cache_dir: Path | None = None,
 ) -> EncodedDocuments:
     """The documents of these files as token ids."""
-    sources = [one.sentence_source() for one in files]
-    return encode_documents(sources, tokenizer, cache_dir=cache_dir, progress=Ticker(report, ENCODING))
+    return encode_documents(files, tokenizer, cache_dir=cache_dir, report=report)
 
 
 def segment_order(settings: MaskedLanguageSettings, documents: EncodedDocuments, seed: int) -> SegmentOrder:
@@ -148,7 +148,7 @@ def measure(
     masked_accuracy (per cent): of the masked tokens. next_sentence_accuracy (per cent): of the pairs. Documents that
     cannot be paired, such as one alone, are measured by masked tokens.
     """
-    if len(documents.partible) < 2:
+    if len(documents.pairable) < 2:
         settings = settings.model_copy(update={"next_sentence": False})
     how, totals = masks(settings, tokenizer), dict.fromkeys(("nats", "tokens", "right", "nsp", "pairs", "told"), 0.0)
     for number, items in enumerate(segment_order(settings, documents, 0).epoch(0)):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from sightline.data.questions import read_questions
-from sightline.data.text import given
+from sightline.data.text import normalize_text
 from sightline.nn.context import PassContext
 from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, masking, over_positions, special_side
@@ -52,14 +52,14 @@ class QuestionAnswerer(Predictor[QuestionSettings]):
 
     def answer_each(self, asked: Sequence[tuple[str, str]]) -> list[Answer]:
         """The answer to each (question, text)."""
-        asked = [(given(question), given(context)) for question, context in asked]
+        asked = [(normalize_text(question), normalize_text(context)) for question, context in asked]
         inputs = inputs_of(self.settings, self.tokenizer, asked)
         found = answers(self.settings, inputs, token_logits(self.settings, self.model, inputs.sequences))
         return [self._answer(*pair, one) for pair, one in zip(asked, found, strict=True)]
 
     def first_of(self, files: Any) -> list[Any]:
         """The first question of these files."""
-        one = next(read_questions(files.source))
+        one = next(read_questions(files))
         return [one.question, one.context]
 
     @torch.no_grad()
@@ -68,7 +68,7 @@ class QuestionAnswerer(Predictor[QuestionSettings]):
 
         Its outputs are the log-probabilities of where the answer begins and ends; [CLS] where there is none.
         """
-        inputs = inputs_of(self.settings, self.tokenizer, [(given(question), given(context))])
+        inputs = inputs_of(self.settings, self.tokenizer, [(normalize_text(question), normalize_text(context))])
         logits = token_logits(self.settings, self.model, inputs.sequences)
         (found,) = answers(self.settings, inputs, logits)
         ids = inputs.sequences[found.row]

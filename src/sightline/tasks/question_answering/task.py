@@ -14,25 +14,26 @@ from torch import Tensor, nn
 
 from sightline.data.batches import DataPosition, iterate
 from sightline.data.labelled import ExampleBatch, Examples, collate_examples
+from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.questions import (
     Question,
+    QuestionSource,
     exact_match,
     overlap_f1,
     read_questions,
 )
-from sightline.data.ticker import VOCABULARY, Ticker
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
 from sightline.nn.context import PassContext
-from sightline.tasks.base import PlainTask
-from sightline.tasks.question_answering.settings import QuestionSettings
+from sightline.tasks.base import BaseTask
+from sightline.tasks.question_answering.settings import METRICS, QuestionSettings
 from sightline.tasks.question_answering.spans import answerable, answers, inputs_of, span_loss, targets_of
 from sightline.tasks.tokens import SIDE, in_batches, make_token_classifier, token_logits
 
 
 def read_training(settings: QuestionSettings) -> Iterator[Question]:
     """The training questions, the first `data.first` of them."""
-    return islice(chain.from_iterable(read_questions(files.source) for files in settings.data.train),
+    return islice(chain.from_iterable(read_questions(source) for source in settings.data.train),
                   settings.data.first or None)  # fmt: skip
 
 
@@ -48,7 +49,9 @@ def train_tokenizers(settings: QuestionSettings, report: Callable[[str], None]) 
                 yield one.context
             before = one.context
 
-    return {SIDE: Tokenizer.train(Ticker(report, VOCABULARY).over(texts()), **settings.tokenizer.model_dump())}
+    return {
+        SIDE: Tokenizer.train(ProgressReporter(report, VOCABULARY).over(texts()), **settings.tokenizer.model_dump())
+    }
 
 
 def make_model(settings: QuestionSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
@@ -56,15 +59,16 @@ def make_model(settings: QuestionSettings, tokenizers: dict[str, Tokenizer]) -> 
     return make_token_classifier(settings, tokenizers, 2)
 
 
-class QuestionTask(PlainTask):
+class QuestionTask(BaseTask):
     """Joins a model with questions for the training loop."""
 
+    metrics = METRICS
     settings: QuestionSettings
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
         validation: Any = settings.data.validation
-        self._validation = read_all(settings, validation.source)
+        self._validation = read_all(settings, validation)
         questions = list(read_training(settings))
         where = settings.data.train[0].source
         _require_answers(settings, questions, where)
@@ -85,7 +89,7 @@ class QuestionTask(PlainTask):
         for after, indices in iterate(self._order, position):
             yield after, collate_examples(self._train, indices).to(self.device)
 
-    def size(self, batch: ExampleBatch) -> int:
+    def num_units(self, batch: ExampleBatch) -> int:
         """Tokens of the inputs."""
         return self._train.num_tokens(batch.indices)
 
@@ -107,10 +111,10 @@ class QuestionTask(PlainTask):
         return measure(self.settings, self.model, self.tokenizers[SIDE], self._validation)
 
 
-def read_all(settings: QuestionSettings, source: str) -> list[Question]:
+def read_all(settings: QuestionSettings, source: QuestionSource) -> list[Question]:
     """The questions of a file. Raises DataError where one has no answer and the settings do not allow for it."""
     found = list(read_questions(source))
-    _require_answers(settings, found, source)
+    _require_answers(settings, found, source.source)
     return found
 
 

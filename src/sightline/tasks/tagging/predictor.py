@@ -9,7 +9,7 @@ from typing import Any, overload
 import torch
 
 from sightline.data.tagged import read_tagged, repaired, spans
-from sightline.data.text import given
+from sightline.data.text import normalize_text
 from sightline.decode import log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
@@ -64,7 +64,7 @@ class Tagger(Predictor[TaggingSettings]):
         """The spans of each text, or of one. Units are words between spaces, or characters, as in training."""
         if type(texts) is str:
             return self.tag([texts])[0]
-        texts = [given(text) for text in texts]
+        texts = [normalize_text(text) for text in texts]
         files = self.settings.data.train
         joined_by = files[0].joined_by if files else " "
         records = [tuple(text.split(joined_by)) if joined_by else tuple(text) for text in texts]
@@ -73,7 +73,7 @@ class Tagger(Predictor[TaggingSettings]):
 
     def first_of(self, files: Any) -> list[Any]:
         """The first record of these files."""
-        return [files.joined_by.join(next(read_tagged(files.tagged_source()))[0])]
+        return [files.joined_by.join(next(read_tagged(files))[0])]
 
     @torch.no_grad()
     def reading(self, text: str) -> Reading:
@@ -81,7 +81,7 @@ class Tagger(Predictor[TaggingSettings]):
 
         Raises UsageError for a text of more tokens than are read at once.
         """
-        ids = [self.tokenizer.bos_id, *self.tokenizer.encode(given(text)), self.tokenizer.eos_id]
+        ids = [self.tokenizer.bos_id, *self.tokenizer.encode(normalize_text(text)), self.tokenizer.eos_id]
         if len(ids) > self.settings.data.max_tokens:
             raise UsageError(f"text: {len(ids)} tokens; the model reads {self.settings.data.max_tokens} at once")
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 
+from sightline.data.tagged import TaggedSource
 from sightline.tasks.presets import FINE_TUNING, SMALL
 from sightline.tasks.report import Figures
 from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Tokenizers
+from sightline.tasks.tagging.exchange import EXCHANGES, exchanged
 from sightline.tasks.tagging.predictor import Tagger
-from sightline.tasks.tagging.settings import METRICS, TaggedFiles, TaggingSettings
+from sightline.tasks.tagging.settings import METRICS, TaggingSettings
 from sightline.tasks.tagging.task import TaggingTask, find_tags, make_model, measure, read_all, train_tokenizers
 
 
-def _read_test(settings: TaggingSettings, tokenizers: Tokenizers, files: TaggedFiles) -> object:
+def _read_test(settings: TaggingSettings, tokenizers: Tokenizers, files: TaggedSource) -> object:
     return read_all(settings, files)
 
 
-def evaluate(model: Tagger, name: str, files: TaggedFiles) -> Figures:
+def evaluate(model: Tagger, name: str, files: TaggedSource) -> Figures:
     """Every unit counts; records that are too long are read in halves."""
     start = time.perf_counter()
     records = read_all(model.settings, files)
@@ -46,4 +48,6 @@ SPEC = TaskSpec(
     complete=_complete,
     init=Init(models=("bert",), sizes={"bert": {**SMALL, "max_length": 512}}, values=FINE_TUNING),
     pretraining=Pretraining(parents=(("masked_language", "bert"),), bounded="max_tokens"),
+    exchanges=EXCHANGES,
+    exchanged=exchanged,
 )

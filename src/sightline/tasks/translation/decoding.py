@@ -16,8 +16,9 @@ from sightline.decode.strategies import request_seed
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext, Recorder
 from sightline.nn.state import pad_and_concatenate, select_rows
+from sightline.special_tokens import BOS_ID, EOS_ID, PAD_ID
 
-BOS, EOS, PAD = 1, 2, 0
+BOS, EOS, PAD = BOS_ID, EOS_ID, PAD_ID
 Ids = Sequence[int]
 # where decoders record how they attend to their source
 CROSS_ATTENTION = ("decoder.*.cross_attention.weights", "decoder.attention.weights")

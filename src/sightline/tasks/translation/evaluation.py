@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from sightline.data.readers import PairSource, read_pairs
+from sightline.data.pairs import PairSource, read_pairs
 from sightline.decode import SearchOptions
 from sightline.predict.metrics import Measured, bleu, chrf, exponential, ter
 from sightline.tasks.report import Row
 from sightline.tasks.translation.predictor import Translator
-from sightline.tasks.translation.settings import PairFiles
 
 # upper bounds of source length in words
 BUCKETS = (8, 11, 14, 17, 21, 1_000_000)
@@ -120,7 +119,7 @@ def _by_length(sources: list[str], references: list[str], hypotheses: list[str])
 def evaluate(
     translator: Translator,
     name: str,
-    files: PairFiles,
+    files: PairSource,
     *,
     beam: int | None = None,
     lowercase: bool = True,
@@ -130,7 +129,5 @@ def evaluate(
 ) -> Evaluation:
     """One set by the run's own search, or with another beam; see `evaluate_pairs` for the other arguments."""
     options = translator.settings.search.with_changes(**({} if beam is None else {"beam": beam}))
-    found = evaluate_pairs(
-        translator, name, files.pair_source(), options, lowercase=lowercase, batch_size=batch_size, done=done
-    )
+    found = evaluate_pairs(translator, name, files, options, lowercase=lowercase, batch_size=batch_size, done=done)
     return replace(found, by_length=by_length)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sightline.data.readers import read_pairs
-from sightline.data.text import given
+from sightline.data.pairs import read_pairs
+from sightline.data.text import normalize_text
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vocabulary import BOS as BEGIN
 from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
@@ -102,6 +102,8 @@ class Translator(Predictor[TranslationSettings]):
     schema = TranslationSettings
     make_model = staticmethod(make_model)
     reading_options = frozenset({"target"})
+    writes = True
+    scores_pairs = True
 
     @property
     def languages(self) -> list[str]:
@@ -200,7 +202,7 @@ class Translator(Predictor[TranslationSettings]):
 
     def _encode(self, side: str, text: str, limit: int) -> list[int]:
         limit = min(limit, (self.model.context_length or limit + 1) - 1)  # the end takes a place, too
-        ids = self.tokenizers[side].encode(given(text))
+        ids = self.tokenizers[side].encode(normalize_text(text))
         if len(ids) > limit:
             raise UsageError(f"{side} of {len(ids)} tokens is over the run's limit of {limit}; split it into sentences")
         return ids
@@ -214,9 +216,9 @@ class Translator(Predictor[TranslationSettings]):
         begun = () if prefix is None else self.encode_target(prefix)
         return make_request(self.model, source, options, begun)
 
-    def prefill(self, search: Search, sources: Sequence[Sequence[int]], sentences: Sequence[SearchRequest]) -> None:
-        """Lets translations join a search, where `translation` makes a record of what was found."""
-        prefill(search, self.model, sources, sentences)
+    def prefill(self, search: Search, requests: Sequence[SearchRequest], sources: Sequence[Sequence[int]]) -> None:
+        """Reads sources and lets requests join a search; `translation` makes a record of what was found."""
+        prefill(search, self.model, sources, requests)
 
     def translation(
         self, text: str, source: Sequence[int], hypotheses: Sequence[Hypothesis], attention: bool = False
@@ -241,7 +243,7 @@ class Translator(Predictor[TranslationSettings]):
 
     def first_of(self, files: Any) -> list[Any]:
         """The first source of these files."""
-        return [next(source for source, _ in read_pairs(files.pair_source()) if source.strip())]
+        return [next(source for source, _ in read_pairs(files) if source.strip())]
 
     @torch.no_grad()
     def reading(self, text: str, *, target: str | None = None) -> Reading:

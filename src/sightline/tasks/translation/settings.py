@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sightline.data.readers import PairSource
+from sightline.config import FREE
+from sightline.data.pairs import PairSource
 from sightline.decode import SearchOptions
 from sightline.models import EncoderDecoderSizes, TransformerSizes
 from sightline.tasks.settings import Frozen, RunSettings, TokenizerSettings, check_metric
@@ -26,29 +27,18 @@ METRICS = by_name(
 )
 
 
-class PairFiles(Frozen):
-    """Where sentence pairs lie; see `sightline.data.readers.PairSource`."""
-
-    source: str
-    target: str | None = None
-    source_column: int | str | None = None
-    target_column: int | str | None = None
-    weight: float = 1.0
-
-    def pair_source(self) -> PairSource:
-        return PairSource(**self.model_dump())
-
-
 class DataSettings(Frozen):
     """The text a model learns from and is measured on."""
 
     source_language: str = Field("source", description="what the source is called in reports")
     target_language: str = Field("target", description="what the target is called in reports")
-    train: tuple[PairFiles, ...] = Field(
+    train: tuple[PairSource, ...] = Field(
         min_length=1, description="files of pairs: two aligned files, or one TSV or JSON Lines file; weight = copies"
     )
-    validation: PairFiles = Field(description="pairs that choose the best checkpoint")
-    test: dict[str, PairFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    validation: PairSource = Field(description="pairs that choose the best checkpoint")
+    test: dict[str, PairSource] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
+    )
     max_source_tokens: int = Field(256, ge=1, description="longer pairs are skipped, and counted")
     max_target_tokens: int = Field(256, ge=1, description="longer pairs are skipped, and counted")
 
@@ -92,16 +82,16 @@ class TranslationSettings(RunSettings):
     )
     training: TrainSettings = TrainSettings.model_validate({})
     validation: ValidationSettings = ValidationSettings.model_validate({})
-    search: SearchOptions = SearchOptions.model_validate({})
+    search: SearchOptions = Field(default_factory=lambda: SearchOptions.model_validate({}), json_schema_extra=FREE)
 
     @property
     def parent(self) -> str | None:
         """The run that this one goes on from."""
         return self.pretrained
 
-    def given(self, source: str, reference: str | None = None) -> PairFiles:
+    def given(self, source: str, reference: str | None = None) -> PairSource:
         """A file of pairs, or one of sources and one of their translations, line by line."""
-        return PairFiles(source=source, target=reference)
+        return PairSource.from_arguments(source=source, target=reference)
 
     @property
     def title(self) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from sightline.data.readers import read_pairs
+from sightline.data.pairs import PairSource, read_pairs
 from sightline.tasks.spec import Init, Page, PageInput, PageOption, Pretraining, TaskSpec, Tokenizers
 from sightline.tasks.translation.evaluation import evaluate
 from sightline.tasks.translation.predictor import Translator
-from sightline.tasks.translation.settings import METRICS, PairFiles, TranslationSettings
+from sightline.tasks.translation.settings import METRICS, TranslationSettings
 from sightline.tasks.translation.task import TranslationTask, make_model, train_tokenizers
 
 NAME = "translation"
 
 
-def _read_test(settings: TranslationSettings, tokenizers: Tokenizers, files: PairFiles) -> int:
-    return sum(1 for _ in read_pairs(files.pair_source()))
+def _read_test(settings: TranslationSettings, tokenizers: Tokenizers, files: PairSource) -> int:
+    return sum(1 for _ in read_pairs(files))
 
 
 SPEC = TaskSpec(
