@@ -6,7 +6,6 @@ import subprocess
 import sys
 import unicodedata
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -300,20 +299,3 @@ def test_an_ending_inside_a_syllable_is_a_piece():
 JAMO_LINES = ["나는 밥을 먹었다. 너는 밥을 먹었니? 각 힣 érap 갔다 봤다"] * 9
 JAMO = {kind: Tokenizer.train(JAMO_LINES, kind=kind, vocab_size=400, jamo=True)
         for kind in ("bpe", "unigram", "char", "wordpiece")}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "normalizer",
-    [
-        {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 1000},
-        {"type": "Sequence", "normalizers": [{"type": "Replace", "pattern": {"Regex": "."}, "content": "aa"}] * 30},
-        {"type": "Prepend", "prepend": "a" * 1000},
-    ],
-)
-def test_a_normaliser_that_multiplies_letters_is_refused(normalizer: dict, tmp_path: Path) -> None:
-    """Ten letters became gigabytes."""
-    file = tmp_path / "t.json"
-    Tokenizer.train(LINES, vocab_size=300).save(file)
-    file.write_text(json.dumps({**json.loads(file.read_text()), "normalizer": normalizer}), encoding="utf-8")
-    with pytest.raises(DataError, match=r"t\.json: its normalizer makes text over 64 times as long"):
-        Tokenizer.load(file)

@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 import torch
 import train_toys
-from conftest import MODELS, sightline
 from pydantic import BaseModel, ConfigDict, Field
 
+from conftest import MODELS, sightline
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import CheckpointError, LaterVersionError, SightlineError, UsageError
 from sightline.models.gpt import GPT, GPTSizes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
 from sightline.data import vocabulary
+from sightline.data.expansion import require_bounded
 from sightline.errors import DataError, UsageError, nearest
 from sightline.special_tokens import BOS, BOS_ID, EOS, EOS_ID, PAD, PAD_ID, UNK
 
@@ -24,7 +24,6 @@ FILE_NAME = "tokenizer.json"
 # Stands for a space inside pieces, as in SentencePiece (Kudo & Richardson 2018).
 SPACE_MARK = "\u2581"
 # How many times as long a text may become by replacements; those of tokenizers that people use shorten it.
-LARGEST_GROWTH = 64
 ANY_CHARACTER = r"[\s\S]"
 
 
@@ -109,9 +108,7 @@ class Tokenizer:
         self._backend = backend
         self._json = backend.to_str()
         settings = json.loads(self._json)
-        for part in ("normalizer", "pre_tokenizer", "decoder"):
-            if _growth(settings[part]) > LARGEST_GROWTH:
-                raise DataError(f"{where}: its {part} makes text over {LARGEST_GROWTH} times as long; use another one")
+        require_bounded(settings, where)
         self._byte_level = (settings["decoder"] or {}).get("type") == "ByteLevel"
         # pieces of letters and accents make characters again
         self.composes = '"NFD"' in json.dumps(settings["normalizer"])
@@ -332,24 +329,6 @@ class Tokenizer:
         except Exception as error:  # The library raises bare Exception for every fault in the JSON.
             raise DataError(f"{path}: not a tokenizer file ({error}); restore or train it again") from error
         return cls(backend, where=str(path))
-
-
-def _growth(part: object) -> float:
-    """How many times as long a text becomes at most, by all replacements and prefixes in a part of the JSON."""
-    if isinstance(part, list):
-        return math.prod(map(_growth, part))
-    if not isinstance(part, dict):
-        return 1.0
-    inner = math.prod(map(_growth, part.values()))
-    if part.get("type") == "Prepend":
-        return inner * (1 + len(str(part.get("prepend", ""))))
-    if part.get("type") != "Replace":
-        return inner
-    # a pattern may match a single character, and an empty one between all
-    pattern = part.get("pattern")
-    literal = pattern.get("String") if isinstance(pattern, dict) else pattern
-    found = len(literal) if isinstance(literal, str) else 1
-    return inner * max(1.0, len(str(part.get("content", ""))) / max(1, found))
 
 
 def _file_of(path: Path) -> Path:

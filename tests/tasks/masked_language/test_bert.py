@@ -67,7 +67,7 @@ def test_outputs_are_those_of_transformers() -> None:
     ours = BertForPretraining(30, SIZES)
     take(ours.bert, found)
     with torch.no_grad():
-        for row in HEADS["masked_language"].table:
+        for row in HEADS["masked_tokens"].table:
             ours.get_parameter(row.ours).copy_(found[row.theirs[0]])
     tokens, real, segment = batch_of_tokens()
     with torch.inference_mode():
