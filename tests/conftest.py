@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -489,3 +490,19 @@ def kinds(runs, language_runs, bert, classifiers, tagger, answerer, vit) -> dict
     """A run of every kind of model."""
     return {**runs, **language_runs, "bert": bert, "classifier": classifiers["pair"], "tagger": tagger,
             "answerer": answerer, "vit": vit}  # fmt: skip
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The figures that are saved."""
+    from matplotlib.figure import Figure
+
+    figures: list[Any] = []
+    plain = Figure.savefig
+
+    def savefig(self: Any, *arguments: Any, **named: Any) -> None:
+        figures.append(self)
+        plain(self, *arguments, **named)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    return figures
