@@ -321,7 +321,7 @@ def test_links_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
     # more links from less attention, and gold alignments choose how much
     more = Aligner(site, share=0.25, near=0.15).links(seen)
     assert more > Aligner(site).links(seen)
-    chosen, error = Aligner(site).chosen([seen, seen], [more, more])
+    chosen, error = Aligner(site).best_thresholds([seen, seen], [more, more])
     assert (chosen.links(seen), error) == (more, 0.0)
 
 
