@@ -223,6 +223,12 @@ def test_gold_is_checked(runs: dict[str, Path], texts: Path, tmp_path: Path, cap
     assert alignment_error([frozenset()], [frozenset({(0, 0)})]) == 1
 
 
+def test_only_translations_are_aligned(kinds: dict[str, Path], texts: Path, capsys) -> None:
+    for kind, task in (("gpt", "language"), ("bert", "masked_language"), ("vit", "image_classification")):
+        assert sightline("align", kinds[kind], texts / "test.de", texts / "test.en") == 2
+        assert f"alignments are between a text and its translation; this is a run of {task}" in capsys.readouterr().err
+
+
 def test_where_a_named_head_is_read(runs: dict[str, Path], texts: Path, capsys) -> None:
     words = ["align", runs["transformer"], texts / "test.de", texts / "test.en", "--first", 3, "--json"]
     found = {}

@@ -61,8 +61,8 @@ class Aligner:
         return min(rates, key=lambda one: one[1])
 
     def _strengths(self, seen: Look) -> np.ndarray:
-        """How strongly words are linked (target, source), 0 to 1: the geometric mean of two shares, of the attention that
-        the target word pays and of that which the source word gets."""
+        """How strongly words are linked (target, source), 0 to 1: the geometric mean of two shares, of the attention
+        that the target word pays and of that which the source word gets."""
         source, target = (seen.reading.sides[side] for side in ("source", "target"))
         weights_TS = weights_of(seen, self.site)
         weights_TS = (1 - self.shift) * weights_TS[:-1] + self.shift * weights_TS[1:]
