@@ -18,10 +18,8 @@ from typing import Any
 
 import pytest
 import torch
-import train_toys
 from pydantic import BaseModel, ConfigDict, Field
 
-from conftest import MODELS, sightline
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import CheckpointError, LaterVersionError, SightlineError, UsageError
 from sightline.models.gpt import GPT, GPTSizes
@@ -31,6 +29,8 @@ from sightline.train.loop import finished
 from sightline.train.run_directory import Run
 from sightline.train.settings import TrainSettings
 from support import train_toys
+from support.commands import sightline
+from support.configs import MODELS
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs links, pipes and SIGKILL")
 SIZES: dict[str, Any] = {"d_model": 8, "num_layers": 2, "num_heads": 2, "d_ff": 8, "max_length": 8}
