@@ -42,8 +42,8 @@ class TextSource(TableSource):
     """
 
     source: str = Field(description="a file of text, with documents = file also a folder of them")
-    documents: DocumentKind = Field("line", description="what a document is")
-    column: Column | None = Field(None, description="of a table: number (from 0), name or key of the text")
+    documents: DocumentKind = Field(default="line", description="what a document is")
+    column: Column | None = Field(default=None, description="of a table: number (from 0), name or key of the text")
     part: Part = WHOLE  # of the characters of running text, of the documents of other text
 
     @model_validator(mode="after")
@@ -184,7 +184,7 @@ class EncodedText:
     utf8_bytes: int
     words: int
     read: int
-    skipped: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict[str, int])
 
     def summary(self) -> str:
         """One line to print."""

@@ -50,7 +50,7 @@ class EncodedPairs:
     targets: EncodedSide
     mixing: Mixing
     read: int
-    skipped: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[Sequence[int], Sequence[int]]]) -> EncodedPairs:

@@ -46,7 +46,8 @@ def split_sentences(text: str) -> list[str]:
     digit, after an initial ("J. Smith"), after a number that begins the sentence ("2. Methods"), or before a small
     Latin letter. Text without such marks is one sentence.
     """
-    found, start = [], 0
+    found: list[str] = []
+    start = 0
     for match in _END.finditer(text):
         end, marks = match.end(), match.group()
         if not (end == len(text) or text[end].isspace() or marks.isspace() or not _UNSPACED.isdisjoint(marks)):
@@ -61,7 +62,8 @@ def split_sentences(text: str) -> list[str]:
 
 def _goes_on(text: str, start: int, stop: int) -> bool:
     """Whether the full stop at `stop` is no end of the sentence that begins at `start`."""
-    following = _NEXT.match(text, stop + 1)[1]  # pyright: ignore[reportOptionalSubscript]
+    match = _NEXT.match(text, stop + 1)
+    following = match.group(1) if match else ""
     if following.islower():
         return True
     # only the last word is looked at: a text may hold many such full stops and no end
@@ -87,10 +89,16 @@ class SentenceSource(TableSource):
     """
 
     source: str = Field(description="a file of text, with documents = file also a folder of them")
-    documents: Literal["line", "block", "article", "file", "group"] = Field("line", description="what a document is")
-    sentences: Literal["line", "split", "whole"] = Field("split", description="what a sentence of a document is")
-    column: Column | None = Field(None, description="of a table: number (from 0), name or key of the text")
-    groups: str | None = Field(None, description="documents = group: the file that names the group of each line")
+    documents: Literal["line", "block", "article", "file", "group"] = Field(
+        default="line", description="what a document is"
+    )
+    sentences: Literal["line", "split", "whole"] = Field(
+        default="split", description="what a sentence of a document is"
+    )
+    column: Column | None = Field(default=None, description="of a table: number (from 0), name or key of the text")
+    groups: str | None = Field(
+        default=None, description="documents = group: the file that names the group of each line"
+    )
     part: Part = WHOLE
 
     unidentifying: ClassVar[frozenset[str]] = frozenset({"source", "groups"})

@@ -111,7 +111,7 @@ class TextBatch:
         """The rows dealt out, in order, to at most `parts` batches of like size."""
         count = len(self.windows)
         bounds = np.linspace(0, count, min(parts, count) + 1).astype(int)
-        pieces = []
+        pieces: list[TextBatch] = []
         for low, high in pairwise(bounds):
             rows = slice(int(low), int(high))
             pieces.append(
