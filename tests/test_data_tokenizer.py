@@ -141,7 +141,7 @@ def test_save_and_load_keep_everything(trained, kind, tmp_path):
 
 
 def test_bad_tokenizer_files_are_one_clear_line(tmp_path):
-    with pytest.raises(DataError, match="cannot read the tokenizer"):
+    with pytest.raises(DataError, match="no such file"):
         Tokenizer.load(tmp_path)
     for content in (b"{", b"\xff", b"[]"):
         (tmp_path / "tokenizer.json").write_bytes(content)
@@ -299,3 +299,18 @@ def test_an_ending_inside_a_syllable_is_a_piece():
 JAMO_LINES = ["나는 밥을 먹었다. 너는 밥을 먹었니? 각 힣 érap 갔다 봤다"] * 9
 JAMO = {kind: Tokenizer.train(JAMO_LINES, kind=kind, vocab_size=400, jamo=True)
         for kind in ("bpe", "unigram", "char", "wordpiece")}  # fmt: skip
+
+
+def test_a_tokenizer_that_is_no_regular_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "tokenizer.json")
+    with pytest.raises(DataError, match=r"tokenizer\.json: is not a regular file"):
+        Tokenizer.load(tmp_path)
+
+
+def test_pieces_are_not_read_by_a_tokenizer_that_begins_each_with_a_space():
+    values = json.loads(Tokenizer.train(["a b"], kind="byte").to_json())
+    for prefix in (False, True):
+        values["pre_tokenizer"]["add_prefix_space"] = prefix
+        changed = Tokenizer(tokenizers.Tokenizer.from_str(json.dumps(values)))
+        pieces = [*changed.encode("a"), *changed.encode("\nb")]
+        assert changed.reads_pieces == (pieces == changed.encode("a\nb")) == (not prefix)
