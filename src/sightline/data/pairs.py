@@ -262,7 +262,7 @@ def _encode(
     """The pairs within the limits; the others are counted in `skipped`, each once."""
     candidates: list[Pair] = []
     for pair in pairs:
-        side = next((k for k in (0, 1) if tokenizers[k].surely_longer(pair[k], limits[k])), None)
+        side = next((k for k in (0, 1) if tokenizers[k].must_exceed(pair[k], limits[k])), None)
         if is_blank(pair[0]) or is_blank(pair[1]):
             skipped[_EMPTY] += 1
         elif side is not None:

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from sightline.config import Frozen
 from sightline.data import prepared
 from sightline.data.documents import DocumentKind, TextSource, read_pieces
-from sightline.data.encoded import EncodedSide
+from sightline.data.encoded import EncodedSequences
 from sightline.data.prepared import SequenceNotes, SequenceWriter, read_numbers, read_sequences, write_numbers
 from sightline.data.progress import ENCODING, ProgressReporter, Report, silent
 from sightline.data.records import TableSource
@@ -185,7 +185,7 @@ class EncodedDocuments:
     """Sentences as token ids; document i has the sentences `documents[i]` … `documents[i + 1]` - 1, and source i the
     documents `sources[i]` … `sources[i + 1]` - 1."""
 
-    sentences: EncodedSide
+    sentences: EncodedSequences
     documents: np.ndarray
     sources: np.ndarray
 
@@ -193,10 +193,10 @@ class EncodedDocuments:
         return len(self.documents) - 1
 
     @classmethod
-    def of(cls, *sources: Sequence[Sequence[Sequence[int]]]) -> EncodedDocuments:
+    def from_lists(cls, *sources: Sequence[Sequence[Sequence[int]]]) -> EncodedDocuments:
         """Documents of sources held in memory."""
         documents = [document for source in sources for document in source]
-        sentences = EncodedSide.of([ids for document in documents for ids in document])
+        sentences = EncodedSequences.from_lists([ids for document in documents for ids in document])
         sizes, counts = ([0, *map(len, parts)] for parts in (documents, sources))
         return cls(sentences, np.cumsum(sizes, dtype=np.int64), np.cumsum(counts, dtype=np.int64))
 

@@ -165,7 +165,7 @@ def unit_tags(aligned: Aligned, token_tags: Sequence[str]) -> list[str]:
     return found
 
 
-def repaired(tags: Sequence[str]) -> list[str]:
+def to_valid_bio(tags: Sequence[str]) -> list[str]:
     """The same spans in BIO as it must be: each begins with "B-", whatever it began with."""
     found = ["O"] * len(tags)
     for first, stop, kind in spans(tags):

@@ -218,11 +218,11 @@ class Tokenizer:
         return text.replace(" ", SPACE_MARK)
 
     @property
-    def reads_pieces(self) -> bool:
+    def can_encode_in_pieces(self) -> bool:
         """Whether a text cut before a line feed that follows no white space has the tokens of the whole."""
         return not (self._prepends_mark or self._prepends_space)
 
-    def surely_longer(self, text: str, limit: int) -> bool:
+    def must_exceed(self, text: str, limit: int) -> bool:
         """True where `text` is so long that it must have more than `limit` tokens: no need to encode it.
 
         Encoding takes a few hundred bytes per token, too much for a line that is a whole file.
@@ -242,7 +242,7 @@ class Tokenizer:
         # Normal forms may make one character of up to four.
         return 4 * max(map(len, self._backend.get_vocab()))
 
-    def merged_from(self) -> np.ndarray:
+    def merge_parts(self) -> np.ndarray:
         """(V, 2) int64: the two tokens that each was merged from; -1 where it is no merge.
 
         Raises UsageError for a kind without merges.
@@ -271,7 +271,7 @@ class Tokenizer:
             found[:-1] = [piece[0].isalnum() or piece.startswith("<0x") for piece in pieces]
         return found
 
-    def word_numbers(self, ids: Sequence[int]) -> list[int]:
+    def word_ids(self, ids: Sequence[int]) -> list[int]:
         """For each id the number of the word, from 0, that it is part of.
 
         Words of wordpiece begin at pieces without "##"; those of bpe, byte and unigram at a space, however many there

@@ -13,7 +13,7 @@ from sightline.data.batches import BatchOrder
 from sightline.data.labelled import Examples, LabelledSource, read_labelled
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, nearest
-from sightline.models.classifier import CLASSIFIERS
+from sightline.models.classifier import build_inputs
 from sightline.tasks.classification.settings import ClassificationSettings
 
 Texts = Sequence[list[int]]  # tokens of each text of a record
@@ -27,13 +27,12 @@ def sequences(settings: ClassificationSettings, texts: Texts, vocab_size: int) -
     the others; with the special tokens that the model's kind puts around and between them.
     """
     form = settings.data.form
-    build_inputs = CLASSIFIERS[settings.model.kind].build_inputs
     groups: list[Texts] = [texts]
     if form == "similarity":
         groups = [texts, (texts[1], texts[0])]
     elif form == "choice":
         groups = [(texts[0], other) for other in texts[1:]]
-    return [build_inputs(group, vocab_size) for group in groups]
+    return [build_inputs(group, vocab_size, settings.model) for group in groups]
 
 
 def cut(settings: ClassificationSettings, texts: Texts) -> Texts:

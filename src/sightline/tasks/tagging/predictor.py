@@ -8,7 +8,7 @@ from typing import Any, overload
 
 import torch
 
-from sightline.data.tagged import read_tagged, repaired, spans, split_words
+from sightline.data.tagged import read_tagged, spans, split_words, to_valid_bio
 from sightline.data.text import normalize_text
 from sightline.decode import log_probabilities
 from sightline.errors import UsageError
@@ -87,9 +87,9 @@ class Tagger(Predictor[TaggingSettings]):
             raise UsageError(f"text: {len(ids)} tokens; the model reads {self.settings.data.max_tokens} at once")
 
         def all_of(ids: Sequence[int], ctx: PassContext) -> torch.Tensor:
-            tokens_1T = torch.tensor([ids], device=self.model.head.weight.device)
-            features_1TD = self.model.read(tokens_1T, torch.ones_like(tokens_1T, dtype=torch.bool), ctx)
-            return log_probabilities(self.model.outputs(features_1TD)[0, 1:-1])
+            tokens_1T = torch.tensor([ids], device=self.model.device)
+            logits_1TC = self.model(tokens_1T, torch.ones_like(tokens_1T, dtype=torch.bool), ctx=ctx)
+            return log_probabilities(logits_1TC[0, 1:-1])
 
         best_T1 = all_of(ids, PassContext()).argmax(1, keepdim=True)
         tags = [self.settings.data.tags[number] for number in best_T1[:, 0].tolist()]
@@ -109,4 +109,4 @@ class Tagger(Predictor[TaggingSettings]):
             (_, start), (last, at) = record[first], record[stop - 1]
             end = at + len(last)
             marked.append(Span(start, end, kind, text[start:end]))
-        return TaggedText(text, tuple(unit for unit, _ in record), tuple(repaired(tags)), tuple(marked))
+        return TaggedText(text, tuple(unit for unit, _ in record), tuple(to_valid_bio(tags)), tuple(marked))
