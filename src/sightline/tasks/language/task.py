@@ -43,7 +43,7 @@ def count_model(
     report(f"training text: {text.summary()}")
     model = NGram.count(*split_documents(text.stream), tokenizers[SIDE].vocab_size, sizes_of_counts(settings))
     report("n-grams: " + ", ".join(f"{count:,}" for count in model.ngram_counts))
-    validation = encode(settings, tokenizers[SIDE], settings.data.validation, cache_dir)
+    validation = encode(settings, tokenizers[SIDE], settings.data.validation, cache_dir, report)
     return model, figures(measure(model, validation.stream, settings), validation)
 
 
@@ -78,7 +78,7 @@ class LanguageTask(BaseTask):
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
         self._train = encode(settings, self.tokenizers[SIDE], settings.data.train, cache_dir, report)
-        self._validation = encode(settings, self.tokenizers[SIDE], settings.data.validation, cache_dir)
+        self._validation = encode(settings, self.tokenizers[SIDE], settings.data.validation, cache_dir, report)
         self._separator = Tokenizer.eos_id if settings.data.separate else None
         block, training = settings.data.block, settings.training
         self._carries = self.model.carries_state
