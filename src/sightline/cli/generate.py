@@ -133,7 +133,7 @@ def _spelled(text: str) -> str:
 
 
 def _texts(file: str, documents: str) -> Iterator[str]:
-    from sightline.data.documents import CUT, TextSource, read_pieces
+    from sightline.data.documents import DOCUMENT_SPLITTERS, TextSource, read_pieces
     from sightline.errors import UsageError, nearest
 
     kinds = ("line", "block", "article", "file", "running")
@@ -141,7 +141,7 @@ def _texts(file: str, documents: str) -> Iterator[str]:
         raise UsageError(f'--documents: no "{documents}"{nearest(documents, kinds)}')
     if file == STDIN:
         lines = lines_of(STDIN)
-        cut = {"line": iter, **CUT}.get(documents, lambda lines: iter(["\n".join(lines)]))
+        cut = {"line": iter, **DOCUMENT_SPLITTERS}.get(documents, lambda lines: iter(["\n".join(lines)]))
         yield from cut(lines)
         return
     whole: list[str] = []

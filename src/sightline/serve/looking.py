@@ -20,7 +20,8 @@ from sightline.serve.requests import AttentionRequest, as_list
 from sightline.serve.served import ServedModel
 from sightline.sight import heads
 from sightline.sight.reading import Side, agreement, by_word, look, occlusion
-from sightline.tasks.translation.decoding import BOS, pad_sources
+from sightline.special_tokens import BOS_ID
+from sightline.tasks.translation.decoding import pad_sources
 
 MAX_CHECKED = 64  # positions: each takes a pass
 MAX_PIXELS = 40_000_000
@@ -149,7 +150,7 @@ def explain_translation(served: ServedModel, given: tuple[list[int], list[int], 
     found: dict[str, Any] = {}
     if count:
         tokens_BS, mask_BS = pad_sources([source], model.model.device)
-        inputs_BT = torch.tensor([[BOS, *target]], device=tokens_BS.device)
+        inputs_BT = torch.tensor([[BOS_ID, *target]], device=tokens_BS.device)
         logits = model.model.project(model.model.features(tokens_BS, mask_BS, inputs_BT))[0, :places]
         found |= _likeliest(logits, model.tokenizers["target"], [], target, count)
     if attention:

@@ -66,7 +66,7 @@ class TranslationTask(BaseTask):
         training = settings.training
         rate = settings.tokenizer.merge_dropout
         mergers = [self.tokenizers[side] for side in SIDES] if rate else []
-        self._merge_dropout = [MergeDropout(one.merged_from(), rate) for one in mergers]
+        self._merge_dropout = [MergeDropout(one.merge_parts(), rate) for one in mergers]
         self._order = self._batch_order(self._train, training.seed)
         self._validation_order = self._batch_order(self._validation, 0)
         self._translated = list(islice(self._pairs_to_translate(), settings.validation.sentences))
