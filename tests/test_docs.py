@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from conftest import LANGUAGE_MODELS, MODELS, sightline, write_pairs
-from serving import serving
+from support.serving import serving
 
 from sightline import config
 

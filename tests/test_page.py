@@ -15,7 +15,7 @@ import pytest
 from axe_playwright_python import sync_playwright as axe
 from PIL import Image
 from playwright import sync_api
-from serving import Server, serving
+from support.serving import Server, serving
 
 from sightline.runs.loading import load
 

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from conftest import MODELS, sightline
-from serving import TEXT, Server, events, picture, post, serving, serving_all
+from support.commands import sightline
+from support.configs import MODELS
+from support.serving import TEXT, Server, events, picture, post, serving, serving_all
 
 from sightline import Classifier, LanguageModel, MaskedLanguageModel, Translator
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from serving import Server, serving
+from support.serving import Server, serving
 
 from sightline.serve import connections
 

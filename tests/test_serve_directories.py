@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import TEXT, post, serving
+from support.serving import TEXT, post, serving
 
 from sightline.decode import Search
 from sightline.serve import engine

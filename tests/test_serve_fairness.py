@@ -12,15 +12,16 @@ from typing import Any
 
 import httpx
 import pytest
-from serving import Server, post, serving
+from support.serving import Server, post, serving
 
 from sightline import LanguageModel
 from sightline.serve.engine import Engine
-from sightline.serve.fair_queue import BusyError, FairQueue
+from sightline.serve.fair_queue import SHORT_WEIGHT, BusyError, FairQueue
 from sightline.serve.jobs import SHORT_TOKENS, CallJob, Job, StepwiseJob
 from sightline.serve.metrics import Metrics
 
 OTHER = "127.0.0.2"  # another client's address
+LARGE = 2 * SHORT_TOKENS
 LONG = "rot blau haus hund alt sieht ein " * 8
 
 
@@ -131,7 +132,7 @@ def test_when_to_come_back_is_what_was_measured() -> None:
 def test_the_client_who_was_served_least_is_next() -> None:
     async def main() -> None:
         queue = FairQueue(slots=4, waiting=4)
-        (first,), (second,) = jobs_of("a", 1), jobs_of("b", 1)
+        (first,), (second,) = jobs_of("a", 1, tokens=LARGE), jobs_of("b", 1, tokens=LARGE)
         queue.admit([first])
         queue.charge([first], 5.0)
         queue.admit([second])  # who comes later has no claim to the time before
@@ -140,6 +141,11 @@ def test_the_client_who_was_served_least_is_next() -> None:
         assert queue.served([second]) < queue.served([first])
         queue.charge([first, second], 4.0)  # computed together, both pay
         assert queue.served([first]) - queue.served([second]) == pytest.approx(1.0)
+        (short,) = jobs_of("b", 1)
+        queue.admit([short])
+        before = queue.served([short])
+        queue.charge([short], SHORT_WEIGHT)  # short ones pay less
+        assert queue.served([short]) - before == pytest.approx(1.0)
 
     asyncio.run(main())
 
@@ -177,7 +183,7 @@ def test_a_long_computation_takes_turns_and_stops_when_it_is_cancelled() -> None
     async def main() -> None:
         engine = Engine("stepwise", Metrics())
         engine.start()
-        endless = StepwiseJob(steps=steps, tokens=10 * SHORT_TOKENS)
+        endless = StepwiseJob(steps=steps, tokens=LARGE)
         engine.submit([endless], "a")
         (other,) = jobs_of("b", 1)
         engine.submit([other], "b")

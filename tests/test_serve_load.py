@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from serving import TEXT, Server, events, post, serving, serving_all
+from support.serving import TEXT, Server, events, post, serving, serving_all
 
 from sightline import Translator
 from sightline.decode import Search

@@ -189,8 +189,8 @@ class Continuation:
         self.read = model.encode_prompt(prompt)
 
     def job(self, streamed: bool = False) -> SearchJob:
-        sentence = self.model.make_request(self.read, self.options, self.stop)
-        return SearchJob(options=self.options, sentence=sentence, streamed=streamed)
+        request = self.model.make_request(self.read, self.options, self.stop)
+        return SearchJob(options=self.options, request=request, streamed=streamed)
 
     def pieces(self) -> Pieces:
         return self.model.pieces(self.read, self.stop)
@@ -247,7 +247,7 @@ def _translation_jobs(
     jobs = [
         SearchJob(
             options=options,
-            sentence=model.make_request(source, options, body.prefix),
+            request=model.make_request(source, options, body.prefix),
             source=source,
             streamed=streamed,
         )

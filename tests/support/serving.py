@@ -16,13 +16,13 @@ from typing import Any
 
 import httpx
 import numpy as np
-from conftest import write_images
 from PIL import Image
 
 from sightline.serve import connections
 from sightline.serve.app import create_app
 from sightline.serve.metrics import Metrics
 from sightline.serve.served import Models
+from support.data import write_images
 
 TEXT = "ein haus rot blau"
 
