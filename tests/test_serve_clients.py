@@ -180,7 +180,7 @@ def test_languages_are_told_apart_by_their_letters() -> None:
         return {"de": 3, "en": 2, "ko": 1, "ja": 1, "ru": 1}[code]
 
     codes = ["de", "en", "ko", "ja", "ru"]
-    assert detect("나는 student입니다", codes, pieces)[0][0] == "ko"
+    assert detect("나는 인공지능을 공부하는 student입니다", codes, pieces)[0][0] == "ko"
     assert detect("это дом", codes, pieces) == [("ru", 100.0)]
     assert detect("東京 です", codes, pieces) == [("ja", 100.0)]
     assert detect("a house", codes, pieces) == [("en", 50.0), ("de", 50.0)]  # of fewer pieces first

@@ -26,7 +26,8 @@ class Flow:
     """The short jobs of one client, or its long ones; a client's flow gets as much as another's of its kind.
 
     Attributes:
-        served: virtual seconds of computing it has had, which are its seconds divided by its weight. A flow that begins starts where the least served one is.
+        served: virtual seconds of computing it has had, which are its seconds divided by its weight. A flow that
+            begins starts where the least served one is.
         slots: held by its jobs that are being computed. waiting: jobs that wait for slots, in the order they came.
         jobs: all of them.
     """
