@@ -18,10 +18,10 @@ from typing import Literal, NoReturn, TextIO
 import numpy as np
 
 from sightline.errors import DataError, UsageError
-from sightline.interop.model import ExchangedModel
 from sightline.models.counting import MISSING, PAD, Floats, Ints, find
 from sightline.models.ngram import NGram, NGramSizes
 from sightline.models.smoothing import Table
+from sightline.tasks.exchange import ExchangedModel
 
 BOS, EOS, UNK = "<s>", "</s>", "<unk>"
 _SPECIALS = {BOS: 1, EOS: 2, UNK: 3, "<UNK>": 3}

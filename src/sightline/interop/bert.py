@@ -28,7 +28,6 @@ from sightline.interop.folders import (
     require_fixed,
     write_folder,
 )
-from sightline.interop.model import ExchangedModel, Head
 from sightline.interop.weights import (
     Ignored,
     TensorFiles,
@@ -41,6 +40,7 @@ from sightline.interop.weights import (
 )
 from sightline.models import BertForPretraining, BertSizes
 from sightline.models.classifier import BertClassifier, BertTokenClassifier, Tuning
+from sightline.tasks.exchange import ExchangedModel, Head
 
 BODY = "bert."
 EMBEDDING = "bert.embeddings.word_embeddings.weight"
@@ -113,11 +113,11 @@ PRETRAINING = (
 CLASSIFIER = linear("head", "classifier")
 # Of those whose head has the same names the config's architecture tells which it is.
 HEADS: dict[Head, BertHead] = {
-    "masked_language": BertHead("BertForPreTraining", PRETRAINING, "bert.", _pretraining),
-    "classification": BertHead("BertForSequenceClassification", CLASSIFIER, "body.", _classifier),
+    "masked_tokens": BertHead("BertForPreTraining", PRETRAINING, "bert.", _pretraining),
+    "sequence_classes": BertHead("BertForSequenceClassification", CLASSIFIER, "body.", _classifier),
     "choice": BertHead("BertForMultipleChoice", CLASSIFIER, "body.", _classifier),
-    "tagging": BertHead("BertForTokenClassification", CLASSIFIER, "body.", _token_classifier, pools=False),
-    "question_answering": BertHead(
+    "token_classes": BertHead("BertForTokenClassification", CLASSIFIER, "body.", _token_classifier, pools=False),
+    "answer_span": BertHead(
         "BertForQuestionAnswering", linear("head", "qa_outputs"), "body.", _token_classifier, pools=False
     ),
     "encoder": BertHead("BertModel", (), "bert.", _pretraining),
@@ -201,7 +201,7 @@ def read_bert(folder: str | Path) -> ExchangedModel:
     kind = _head(config, files, where)
     head = HEADS[kind]
     tokenizer, order = read_tokenizer(folder, rows)
-    outputs = files.shape(head.table[0].theirs[0])[0] if kind != "masked_language" and head.table else 0
+    outputs = files.shape(head.table[0].theirs[0])[0] if kind != "masked_tokens" and head.table else 0
     made: dict[str, nn.Module] = {}
 
     def make() -> nn.Module:
@@ -219,7 +219,7 @@ def read_bert(folder: str | Path) -> ExchangedModel:
         tokenizer,
         architecture=(config.architectures or [head.architecture])[0],
         labels=labels,
-        next_sentence=PRETRAINING[-1].theirs[0] in files and kind == "masked_language",
+        next_sentence=PRETRAINING[-1].theirs[0] in files and kind == "masked_tokens",
         remarks=remarks,
     )
 
@@ -261,13 +261,13 @@ def _head(config: BertConfig, files: TensorFiles, where: Path) -> Head:
 def _labels(config: BertConfig, kind: Head, outputs: int, where: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names of the outputs where they have some, tags in BIO; and what is to be said of them."""
     # one output of a classifier is a number
-    if kind != "tagging" and (kind != "classification" or outputs == 1):
+    if kind != "token_classes" and (kind != "sequence_classes" or outputs == 1):
         return (), ()
     named = config.id2label or {}
     labels = tuple(str(named.get(i, f"LABEL_{i}")) for i in range(outputs))
-    if len(set(labels)) < len(labels) and kind != "tagging":
+    if len(set(labels)) < len(labels) and kind != "token_classes":
         raise DataError(f"{where}: id2label names two outputs alike")
-    spans = kind == "tagging" and all(re.fullmatch(r"O|[BIELSU]-.+", label) for label in labels)
+    spans = kind == "token_classes" and all(re.fullmatch(r"O|[BIELSU]-.+", label) for label in labels)
     changed = tuple(TO_BIO.get(label[:2], label[:2]) + label[2:] for label in labels) if spans else labels
     if changed == labels:
         return labels, ()
@@ -306,11 +306,11 @@ def write_bert(folder: str | Path, model: ExchangedModel) -> str:
         "pad_token_id": tokenizer.order.index(Tokenizer.pad_id),
         "torch_dtype": "float32",
     }
-    names = list(model.labels) or ["value"] * (kind == "classification")
+    names = list(model.labels) or ["value"] * (kind == "sequence_classes")
     if names:
         config["id2label"] = {str(i): name for i, name in enumerate(names)}
         config["label2id"] = {name: i for i, name in enumerate(names)}
-    if kind == "classification":
+    if kind == "sequence_classes":
         config["problem_type"] = "single_label_classification" if model.labels else "regression"
     rows = [row for row in table(kind, sizes) if head.pools or "pooler." not in row.ours]
     rows = [row for row in rows if row.ours in model.weights or not row.optional]

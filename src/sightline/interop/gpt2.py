@@ -26,7 +26,6 @@ from sightline.interop.folders import (
     require_fixed,
     write_folder,
 )
-from sightline.interop.model import ExchangedModel
 from sightline.interop.tokenizer_json import (
     Component,
     ForeignTokenizer,
@@ -51,6 +50,7 @@ from sightline.interop.weights import (
 )
 from sightline.models import GPT, GPTSizes
 from sightline.special_tokens import BOS, EOS, PAD, UNK
+from sightline.tasks.exchange import ExchangedModel
 
 END_OF_TEXT = "<|endoftext|>"
 BODY, OUTPUT = "transformer.", "lm_head.weight"
@@ -164,7 +164,7 @@ def read_gpt2(folder: str | Path) -> ExchangedModel:
         tied={OUTPUT: EMBEDDING} if sizes.tied else {},
     )
     return ExchangedModel(
-        "language",
+        "next_token",
         sizes,
         weights,
         tokenizer,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel
-from torch import nn
 
 from sightline import __version__, config
 from sightline.errors import DataError, UsageError
@@ -15,19 +14,12 @@ from sightline.interop.arpa import write_model as write_arpa_model
 from sightline.interop.bert import read_bert, write_bert
 from sightline.interop.folders import CONFIG, ForeignRecord, read_record
 from sightline.interop.gpt2 import read_gpt2, write_gpt2
-from sightline.interop.model import ExchangedModel, Head, Pixels
 from sightline.interop.vit import read_vit, write_vit
-from sightline.runs.loading import load, spec_of
-from sightline.tasks.classification.settings import ClassificationSettings
-from sightline.tasks.image_classification.settings import ImageSettings
-from sightline.tasks.language.settings import SIDE, LanguageSettings
-from sightline.tasks.masked_language.settings import MaskedLanguageSettings
-from sightline.tasks.question_answering.settings import QuestionSettings
+from sightline.runs.loading import spec_of
+from sightline.tasks.exchange import Asked, Exchange, ExchangedModel, Head, Values
+from sightline.tasks.registry import TASKS
 from sightline.tasks.spec import TaskSpec
-from sightline.tasks.tagging.settings import TaggingSettings
 from sightline.train.run_directory import Run
-
-Values = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -50,156 +42,23 @@ class Format:
 FORMATS = {
     one.name: one
     for one in (
-        Format("gpt2", "gpt", ("language",), write_gpt2, read_gpt2),
-        Format("arpa", "ngram", ("language",), write_arpa_model),
+        Format("gpt2", "gpt", ("next_token",), write_gpt2, read_gpt2),
+        Format("arpa", "ngram", ("next_token",), write_arpa_model),
         Format(
             "bert",
             "bert",
-            ("masked_language", "encoder", "classification", "choice", "tagging", "question_answering"),
+            ("masked_tokens", "encoder", "sequence_classes", "choice", "token_classes", "answer_span"),
             write_bert,
             read_bert,
         ),
-        Format("vit", "vit", ("images",), write_vit, read_vit),
+        Format("vit", "vit", ("image_classes",), write_vit, read_vit),
     )
 }
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a user says of a model and its directory does not: a classifier's form, how many texts to choose from."""
-
-    form: str = "single"
-    choices: int | None = None
-
-
-@dataclass(frozen=True)
-class TaskOfHead:
-    """How a model with one head becomes a run.
-
-    Attributes:
-        title: what it is called on the card. task: what the run has learned. settings: its schema. values: what the
-            configuration says beside model, tokenizer and training.
-    """
-
-    title: str
-    task: str
-    settings: type[BaseModel]
-    values: Callable[[ExchangedModel, Asked], Values]
-
-
-def _language(model: ExchangedModel, asked: Asked) -> Values:
-    block = model.sizes.model_dump()["max_length"]
-    return {"data": {"validation": [], "block": block, "running": not model.documents}}
-
-
-def _reading(model: ExchangedModel, **data: object) -> Values:
-    """Of a BERT: it reads as much at once as it can."""
-    return {"data": {"max_tokens": model.sizes.model_dump()["max_length"], **data}}
-
-
-def _masked(model: ExchangedModel, asked: Asked) -> Values:
-    return {**_reading(model, validation=[]), "next_sentence": model.next_sentence}
-
-
-def _encoder(model: ExchangedModel, asked: Asked) -> Values:
-    return {**_reading(model, validation=[]), "next_sentence": False, "encoder_only": True}
-
-
-def _classes(model: ExchangedModel, asked: Asked) -> Values:
-    return _reading(model, form=asked.form, labels=model.labels, numbers=not model.labels)
-
-
-def _choice(model: ExchangedModel, asked: Asked) -> Values:
-    if asked.choices is None:
-        raise UsageError("it chooses among texts; say by --choices how many there are to choose from")
-    return _reading(model, form="choice", choices=asked.choices)
-
-
-def _tags(model: ExchangedModel, asked: Asked) -> Values:
-    return _reading(model, tags=model.labels)
-
-
-def _answers(model: ExchangedModel, asked: Asked) -> Values:
-    return _reading(model, unanswerable=True)
-
-
-def _images(model: ExchangedModel, asked: Asked) -> Values:
-    if model.pixels is None:
-        raise ValueError("a model of images needs to know how they become numbers")
-    return {"data": {"classes": model.labels, **vars(model.pixels)}}
-
-
-# The one place where heads of other toolkits meet tasks.
-TASKS: dict[Head, TaskOfHead] = {
-    "language": TaskOfHead("Language model", "language", LanguageSettings, _language),
-    "masked_language": TaskOfHead("Masked language model", "masked_language", MaskedLanguageSettings, _masked),
-    "encoder": TaskOfHead("Encoder", "masked_language", MaskedLanguageSettings, _encoder),
-    "classification": TaskOfHead("Classifier", "classification", ClassificationSettings, _classes),
-    "choice": TaskOfHead("Classifier", "classification", ClassificationSettings, _choice),
-    "tagging": TaskOfHead("Tagger", "tagging", TaggingSettings, _tags),
-    "question_answering": TaskOfHead("Question answerer", "question_answering", QuestionSettings, _answers),
-    "images": TaskOfHead("Image classifier", "image_classification", ImageSettings, _images),
-}
-
-
-def _exchanged_language(run: Run) -> ExchangedModel:
-    settings = run.settings(LanguageSettings)
-    sizes, tokenizer = settings.model, run.load_tokenizers()[SIDE]
-    return ExchangedModel("language", sizes, run.read_weights(), tokenizer, documents=settings.has_documents)
-
-
-def _exchanged_masked(run: Run) -> ExchangedModel:
-    settings = run.settings(MaskedLanguageSettings)
-    head: Head = "encoder" if settings.encoder_only else "masked_language"
-    return ExchangedModel(head, settings.model, run.read_weights(), run.load_tokenizers()[SIDE])
-
-
-def _exchanged_classifier(run: Run) -> ExchangedModel:
-    settings = run.settings(ClassificationSettings)
-    if settings.data.form == "similarity":
-        raise UsageError(f"{run.path}: form similarity; a BERT's directory has single, pair and choice")
-    head: Head = "choice" if settings.data.form == "choice" else "classification"
-    return _fine_tuned(run, head, settings, settings.data.labels)
-
-
-def _exchanged_tagger(run: Run) -> ExchangedModel:
-    settings = run.settings(TaggingSettings)
-    return _fine_tuned(run, "tagging", settings, settings.data.tags)
-
-
-def _exchanged_answerer(run: Run) -> ExchangedModel:
-    return _fine_tuned(run, "question_answering", run.settings(QuestionSettings), ())
-
-
-def _fine_tuned(
-    run: Run,
-    head: Head,
-    settings: ClassificationSettings | TaggingSettings | QuestionSettings,
-    labels: tuple[str, ...],
-) -> ExchangedModel:
-    # loaded for use, so that low-rank adapters are part of the weights
-    model: nn.Module = load(run.path).model
-    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    return ExchangedModel(head, settings.model, weights, run.load_tokenizers()[SIDE], labels=labels)
-
-
-def _exchanged_images(run: Run) -> ExchangedModel:
-    settings = run.settings(ImageSettings)
-    data, channels = settings.data, settings.model.channels
-    mean, std = (one * (channels // len(one)) for one in (data.mean, data.std))
-    pixels = Pixels(mean, std, data.fit)
-    return ExchangedModel("images", settings.model, run.read_weights(), labels=data.classes, pixels=pixels)
-
-
-# By task, what a run is to other toolkits.
-EXCHANGED: dict[str, Callable[[Run], ExchangedModel]] = {
-    "language": _exchanged_language,
-    "masked_language": _exchanged_masked,
-    "classification": _exchanged_classifier,
-    "tagging": _exchanged_tagger,
-    "question_answering": _exchanged_answerer,
-    "image_classification": _exchanged_images,
-}
+def _exchange_of(head: Head) -> tuple[TaskSpec, Exchange]:
+    """The task whose runs have such a head, and how they are made."""
+    return next((spec, one) for spec in TASKS.values() for one in spec.exchanges if one.head == head)
 
 
 def export_run(path: str | Path, target: str | Path, to: str | None = None) -> tuple[str, str]:
@@ -213,20 +72,23 @@ def export_run(path: str | Path, target: str | Path, to: str | None = None) -> t
     if to is not None and to not in FORMATS:
         raise UsageError(f'--to: no format "{to}"; {_held()}')
     run, goal = Run(path), Path(target)
+    spec = spec_of(run)
     kind = run.read_config().get("model", {}).get("kind")
-    fitting = [one for one in FORMATS.values() if one.model_kind == kind and run.task in _tasks(one)]
+    fitting = [one for one in FORMATS.values() if one.model_kind == kind and spec.name in _tasks(one)]
     if not fitting or to not in (None, *(one.name for one in fitting)):
-        what = f"a {kind} model of task {run.task}"
+        what = f"a {kind} model of task {spec.name}"
         raise UsageError(f"{path}: {what} cannot be written as {to or 'anything'}; {_held()}")
     run.verify()
     if goal.exists() and (goal.is_file() or any(goal.iterdir())):
         raise UsageError(f"{target}: is there already; choose another name, or remove it first")
-    (chosen,) = fitting
-    return chosen.name, chosen.write(goal, EXCHANGED[run.task](run))
+    (chosen,), exchanged = fitting, spec.exchanged
+    if exchanged is None:
+        raise UsageError(f"{path}: a run of task {spec.name} cannot be written in other formats")
+    return chosen.name, chosen.write(goal, exchanged(run))
 
 
 def _tasks(one: Format) -> list[str]:
-    return list(dict.fromkeys(TASKS[head].task for head in one.heads))
+    return list(dict.fromkeys(_exchange_of(head)[0].name for head in one.heads))
 
 
 def _held() -> str:
@@ -269,13 +131,13 @@ def import_run(folder: str | Path, path: str | Path, form: str = "single", choic
     model = readers[kind](Path(folder))
     if choices is not None and model.head != "choice":
         raise UsageError("--choices is for a model that chooses among texts, and this one does not")
-    values = TASKS[model.head].values(model, Asked(form, choices))
-    settings = _settings(TASKS[model.head].settings, model, values)
-    run.save_tokenizers({SIDE: model.tokenizer} if model.tokenizer else {})
+    spec, exchange = _exchange_of(model.head)
+    settings = _settings(spec.settings, model, exchange.values(model, Asked(form, choices)))
+    run.save_tokenizers({"text": model.tokenizer} if model.tokenizer else {})
     run.write_config(settings)
     run.save_weights(model.weights)
-    run.write_card(_card(Path(folder), model))
-    return spec_of(run)
+    run.write_card(_card(Path(folder), model, exchange.title))
+    return spec
 
 
 def _settings(schema: type[BaseModel], model: ExchangedModel, values: Values) -> BaseModel:
@@ -288,7 +150,7 @@ def _settings(schema: type[BaseModel], model: ExchangedModel, values: Values) ->
     return config.validate(schema, found, "import")
 
 
-def _card(folder: Path, model: ExchangedModel) -> str:
+def _card(folder: Path, model: ExchangedModel, title: str) -> str:
     """The README of an imported run."""
     count = sum(tensor.numel() for tensor in model.weights.values())
     about = [
@@ -301,4 +163,4 @@ def _card(folder: Path, model: ExchangedModel) -> str:
     if model.head == "encoder":
         about.append("It came without a head: fine-tune it, or go on pretraining it, by `pretrained`.")
     about += [*model.remarks, "Everything that is known of it is in `config.toml`."]
-    return "\n\n".join([f"# {TASKS[model.head].title}, {model.sizes.kind}", *about, ""])
+    return "\n\n".join([f"# {title}, {model.sizes.kind}", *about, ""])

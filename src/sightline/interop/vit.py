@@ -21,7 +21,6 @@ from sightline.interop.folders import (
     require_fixed,
     write_folder,
 )
-from sightline.interop.model import ExchangedModel, Pixels
 from sightline.interop.weights import (
     Ignored,
     Shape,
@@ -33,6 +32,7 @@ from sightline.interop.weights import (
     read_weights,
 )
 from sightline.models.vit import ViT, ViTSizes
+from sightline.tasks.exchange import ExchangedModel, Pixels
 
 PREPROCESSOR = "preprocessor_config.json"
 HEAD_BIAS = "classifier.bias"
@@ -204,7 +204,9 @@ def read_vit(folder: str | Path) -> ExchangedModel:
     notes = folder / PREPROCESSOR
     prepared = (read_record(Preprocessor, notes) if notes.exists() else Preprocessor()).pixels(sizes, notes)
     architecture = (config.architectures or ["ViTForImageClassification"])[0]
-    return ExchangedModel("images", sizes, weights, architecture=architecture, labels=tuple(classes), pixels=prepared)
+    return ExchangedModel(
+        "image_classes", sizes, weights, architecture=architecture, labels=tuple(classes), pixels=prepared
+    )
 
 
 def write_vit(folder: str | Path, model: ExchangedModel) -> str:

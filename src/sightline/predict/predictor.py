@@ -70,6 +70,10 @@ class Predictor(Generic[S]):
         (one,) = self.tokenizers.values()
         return one
 
+    def weights(self) -> dict[str, Tensor]:
+        """The model's parameters by name, low-rank adapters merged. Not copies."""
+        return {name: parameter.detach() for name, parameter in self.model.named_parameters()}
+
     @property
     def input_count(self) -> int:
         """How many inputs `reading` takes: texts, or images."""
@@ -114,7 +118,7 @@ class Predictor(Generic[S]):
 
     def first_example(self) -> list[Any] | None:
         """The first record of the validation data, read from its file; None where there is none."""
-        files = getattr(self.settings, "data").validation
+        files = self.settings.data.validation
         first = files[0] if isinstance(files, Sequence) and files else files
         if not first:
             return None

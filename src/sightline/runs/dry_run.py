@@ -53,7 +53,7 @@ def _needs(settings: Any) -> list[str]:
     training = settings.training
     width = 2 if training.precision == "bf16" else 4
     weights = count * (width * 2 + 4 * _FP32_COPIES)
-    activations = _activations_per_token(settings) * training.tokens_per_batch * width
+    activations = settings.model.activations_per_token(settings.span) * training.tokens_per_batch * width
     checkpoint = count * 4 * (3 + bool(training.ema))
     kept = training.keep + 2
     return [
@@ -62,22 +62,6 @@ def _needs(settings: Any) -> list[str]:
         f"updates: {_ending(training)}, each of {training.accumulate} × {training.tokens_per_batch:,} tokens",
         f"disk: {_size(checkpoint)} a checkpoint, up to {kept} of them, {_size(count * 4)} for the final weights",
     ]
-
-
-def _activations_per_token(settings: Any) -> int:
-    """Numbers kept for the backward pass for one token (of a translation: one of each side), roughly."""
-    sizes = settings.model
-    return {
-        "transformer": lambda: (
-            (sizes.num_layers + (sizes.num_decoder_layers or sizes.num_layers)) * (12 * sizes.d_model + 3 * sizes.d_ff)
-        ),
-        "seq2seq": lambda: (sizes.num_layers * 2 * 10 + 8) * sizes.width + 4 * sizes.embedding_width,
-        "gpt": lambda: sizes.num_layers * (12 * sizes.d_model + 3 * sizes.d_ff + 2 * sizes.num_heads * settings.span),
-        "bert": lambda: sizes.num_layers * (12 * sizes.d_model + 3 * sizes.d_ff + 2 * sizes.num_heads * settings.span),
-        "vit": lambda: sizes.num_layers * (12 * sizes.d_model + 3 * sizes.d_ff + 2 * sizes.num_heads * settings.span),
-        "recurrent": lambda: sizes.num_layers * 10 * sizes.width + 3 * sizes.embedding_width,
-        "window": lambda: (sizes.window + 2) * sizes.embedding_width + 3 * sizes.width,
-    }[sizes.kind]()
 
 
 def _ending(training: TrainSettings) -> str:

@@ -148,7 +148,7 @@ def explain_translation(served: ServedModel, given: tuple[list[int], list[int], 
     model: Any = served.predictor
     found: dict[str, Any] = {}
     if count:
-        tokens_BS, mask_BS = pad_sources([source], model.model.output_bias.device)
+        tokens_BS, mask_BS = pad_sources([source], model.model.device)
         inputs_BT = torch.tensor([[BOS, *target]], device=tokens_BS.device)
         logits = model.model.project(model.model.features(tokens_BS, mask_BS, inputs_BT))[0, :places]
         found |= _likeliest(logits, model.tokenizers["target"], [], target, count)

@@ -15,7 +15,7 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.train.metric import Metric
 
 
-class PlainTask(ABC):
+class BaseTask(ABC):
     """Batches that split themselves, replicas that share all but the model, and nothing carried between batches.
 
     Args:

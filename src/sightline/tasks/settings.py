@@ -9,14 +9,8 @@ from pydantic import Field
 
 from sightline.config import Frozen as Frozen
 from sightline.errors import UsageError, nearest
+from sightline.models.sizes import ModelSizes
 from sightline.train.settings import TrainSettings
-
-
-class ModelKind(Protocol):
-    """What is known of the sizes of any model: which kind it is."""
-
-    @property
-    def kind(self) -> str: ...
 
 
 class DataSections(Protocol):
@@ -47,7 +41,7 @@ class RunSettings(Frozen):
         @property
         def data(self) -> DataSections: ...
         @property
-        def model(self) -> ModelKind: ...
+        def model(self) -> ModelSizes: ...
         @property
         def training(self) -> TrainSettings: ...
 
@@ -60,6 +54,11 @@ class RunSettings(Frozen):
     def validation_metrics(self) -> tuple[str, ...]:
         """The names of what is measured in validation."""
         return ()
+
+    @property
+    def span(self) -> int:
+        """The most tokens that attend to each other in training; 0 where nothing bounds them."""
+        return 0
 
     def given(self, source: str, reference: str | None = None) -> DataSource:
         """A file that is only named, read as the training data was; `reference` holds what is right, where that is a

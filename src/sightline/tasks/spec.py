@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from sightline.data.tokenizer import Tokenizer
 from sightline.predict.predictor import Predictor
+from sightline.tasks.exchange import Exchange, ExchangedModel
 from sightline.tasks.report import Report
 from sightline.tasks.settings import RunSettings
 from sightline.train.metric import Metric
+from sightline.train.run_directory import Run
 from sightline.train.task import Task
 
 S = TypeVar("S", bound=RunSettings)
@@ -140,6 +142,7 @@ class TaskSpec(Generic[S]):
         bodies: by kind of model, what all names of the weights begin with that another task can take over.
         fit: makes a model of a kind that is not trained; None of any other kind.
         verbs: what may be asked of a served model beside `verb`. page: how the page offers it.
+        exchanges: which models of other toolkits become a run of it. exchanged: what a run of it is to them.
         data_files: keys under `data` that name files, which a dry run looks for.
     """
 
@@ -162,6 +165,8 @@ class TaskSpec(Generic[S]):
     bodies: Mapping[str, str] = field(default_factory=dict)
     fit: Callable[[S, Tokenizers, Say], Fitted | None] = lambda settings, tokenizers, report: None
     verbs: Sequence[str] = ()
+    exchanges: tuple[Exchange, ...] = ()
+    exchanged: Callable[[Run], ExchangedModel] | None = None
     evaluate_options: frozenset[str] = frozenset()
     data_files: Sequence[str] = ("source",)
 

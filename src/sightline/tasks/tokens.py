@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from sightline.data.batches import BatchOrder
 from sightline.data.labelled import Examples, collate_examples
@@ -67,7 +67,9 @@ class TokenSettings(RunSettings):
         return self
 
 
-def make_token_classifier(settings: TokenSettings, tokenizers: dict[str, Tokenizer], outputs: int) -> nn.Module:
+def make_token_classifier(
+    settings: TokenSettings, tokenizers: dict[str, Tokenizer], outputs: int
+) -> BertTokenClassifier:
     """The model, its weights drawn from a generator seeded by the run's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.training.seed)
@@ -82,14 +84,14 @@ def in_batches(settings: TokenSettings, examples: Examples, seed: int) -> BatchO
 
 
 @torch.inference_mode()
-def token_logits(settings: TokenSettings, model: Any, sequences: Sequence[list[int]]) -> list[Tensor]:
+def token_logits(settings: TokenSettings, model: BertTokenClassifier, sequences: Sequence[list[int]]) -> list[Tensor]:
     """The logits (T, C) in fp32 of the tokens of each sequence."""
     if not sequences:
         return []
     examples = Examples(sequences, 1, np.zeros(len(sequences), dtype=np.int64))
     found: dict[int, Tensor] = {}
     for indices in in_batches(settings, examples, 0).epoch(0):
-        batch = collate_examples(examples, indices).to(model.head.weight.device)
-        logits_NTC = model.outputs(model.read(batch.tokens_NT, batch.real_NT)).float().cpu()
+        batch = collate_examples(examples, indices).to(model.device)
+        logits_NTC = model(batch.tokens_NT, batch.real_NT).float().cpu()
         found |= {i: logits_NTC[row, : len(sequences[i])] for row, i in enumerate(indices.tolist())}
     return [found[number] for number in range(len(sequences))]

@@ -19,7 +19,7 @@ from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, leaving_out, masking, over_positions, special_side
 from sightline.tasks.classification.examples import encode_files, read_as_sequences
 from sightline.tasks.classification.settings import ClassificationSettings
-from sightline.tasks.classification.task import all_scores, make_model, scores
+from sightline.tasks.classification.task import all_scores, make_model, to_scores
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,17 @@ class Classifier(Predictor[ClassificationSettings]):
 
         def pooled(sequences: Sequence[list[int]], ctx: PassContext) -> torch.Tensor:
             examples = Examples(sequences, len(sequences), np.zeros(1, dtype=np.int64))
-            batch = collate_examples(examples, np.arange(1)).to(self.model.head.weight.device)
-            return self.model.read(batch.tokens_NT, batch.real_NT, ctx)[1]
+            batch = collate_examples(examples, np.arange(1)).to(self.model.device)
+            return self.model.read(batch.tokens_NT, batch.real_NT, ctx=ctx)[1]
 
         def all_of(sequences: Sequence[list[int]], ctx: PassContext) -> torch.Tensor:
             # what is recorded is the first alone, as long as it is and not as the longest
             pooled_ND = pooled(sequences[:1], ctx)
             if each > 1:
                 pooled_ND = torch.cat([pooled_ND, pooled(sequences[1:], replace(ctx, recorder=None))])
-            found = scores(self.settings, self.model, pooled_ND, each)[0]
+            if self.settings.data.form == "similarity":
+                pooled_ND = pooled_ND.sum(0, keepdim=True)
+            found = to_scores(self.settings, self.model.outputs(pooled_ND), each)[0]
             return found if self.settings.data.numbers else log_probabilities(found)
 
         best = int(all_of(sequences, PassContext()).argmax())

@@ -94,7 +94,7 @@ class ImageClassifier(Predictor[ImageSettings]):
         images_1CYX = to_tensor(self.settings, pixels[None], self.model)
 
         def all_of(images_1CYX: torch.Tensor, ctx: PassContext) -> torch.Tensor:
-            return log_probabilities(self.model(images_1CYX, ctx)[0]).cpu()
+            return log_probabilities(self.model(images_1CYX, ctx=ctx)[0]).cpu()
 
         best = int(all_of(images_1CYX, PassContext()).argmax())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from sightline.data.images import ImageSource
+from sightline.tasks.image_classification.exchange import EXCHANGES, exchanged
 from sightline.tasks.image_classification.predictor import ImageClassifier
 from sightline.tasks.image_classification.settings import METRICS, ImageSettings
 from sightline.tasks.image_classification.task import (
@@ -48,4 +49,6 @@ SPEC = TaskSpec(
     complete=complete,
     init=Init(models=("vit",)),
     data_files=("source", "labels"),
+    exchanges=EXCHANGES,
+    exchanged=exchanged,
 )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from sightline.data.augmentation import Augmentation
 from sightline.data.batches import DataPosition, iterate
@@ -23,7 +23,7 @@ from sightline.errors import DataError, nearest
 from sightline.models.vit import ViT
 from sightline.nn.context import PassContext
 from sightline.predict.metrics import calibration_error
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.image_classification.settings import METRICS, ImageSettings
 
 
@@ -63,7 +63,7 @@ def no_tokenizers(settings: ImageSettings, report: Callable[[str], None]) -> dic
     return {}
 
 
-def make_model(settings: ImageSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+def make_model(settings: ImageSettings, tokenizers: dict[str, Tokenizer]) -> ViT:
     """The model, its weights drawn from a generator seeded by the run's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.training.seed)
@@ -101,7 +101,7 @@ class ImageBatch:
         return [ImageBatch(self.images_BCYX[one], self.targets_B[one], self.indices[one]) for one in rows]
 
 
-def to_tensor(settings: ImageSettings, pixels_BYXC: np.ndarray, model: nn.Module) -> Tensor:
+def to_tensor(settings: ImageSettings, pixels_BYXC: np.ndarray, model: ViT) -> Tensor:
     """Bytes as the model wants them: (B, C, Y, X), scaled and shifted, in its precision and on its device."""
     weight = next(model.parameters())
     # a copy: what is mapped into memory cannot be written to, which torch wants to be able to
@@ -112,12 +112,13 @@ def to_tensor(settings: ImageSettings, pixels_BYXC: np.ndarray, model: nn.Module
     return ((images.float() / 255 - mean) / std).to(weight.dtype)
 
 
-class ImageTask(PlainTask):
+class ImageTask(BaseTask):
     """Joins a model with images for the training loop."""
 
     unit = "images"
     metrics = METRICS
     settings: ImageSettings
+    model: ViT
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
@@ -155,7 +156,7 @@ class ImageTask(PlainTask):
 
     def loss(self, batch: ImageBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Cross-entropy (nats) summed over the images, and how many those are."""
-        logits_BC = self.model(batch.images_BCYX, PassContext(generator)).float()
+        logits_BC = self.model(batch.images_BCYX, ctx=PassContext(generator)).float()
         smoothing = self.settings.label_smoothing
         loss = F.cross_entropy(logits_BC, batch.targets_B, reduction="sum", label_smoothing=smoothing)
         return loss, len(batch.targets_B), {}
@@ -170,7 +171,7 @@ class ImageTask(PlainTask):
 
 
 @torch.inference_mode()
-def scores(settings: ImageSettings, model: nn.Module, pixels_NYXC: np.ndarray) -> Tensor:
+def scores(settings: ImageSettings, model: ViT, pixels_NYXC: np.ndarray) -> Tensor:
     """Logits (N, C) of images in bytes, in fp32."""
     rows = max(1, settings.training.tokens_per_batch // settings.span)
     found = [torch.zeros(0, max(len(settings.data.classes), 1))]
@@ -179,7 +180,7 @@ def scores(settings: ImageSettings, model: nn.Module, pixels_NYXC: np.ndarray) -
     return torch.cat(found)
 
 
-def measure(settings: ImageSettings, model: nn.Module, images: Images) -> dict[str, float]:
+def measure(settings: ImageSettings, model: ViT, images: Images) -> dict[str, float]:
     """loss: nats an image. accuracy: the share that is right; calibration_error; both in per cent."""
     logits_NC, classes_N = scores(settings, model, images.pixels), torch.from_numpy(images.classes)
     accuracy = 100 * float((logits_NC.argmax(1) == classes_N).float().mean())

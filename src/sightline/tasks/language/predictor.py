@@ -35,7 +35,7 @@ from sightline.tasks.language.decoding import (
     score_ids_stepwise,
 )
 from sightline.tasks.language.settings import LanguageSettings
-from sightline.tasks.language.task import make_model
+from sightline.tasks.language.task import make_model, sizes_of_counts
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class LanguageModel(Predictor[LanguageSettings]):
     @property
     def attends(self) -> bool:
         """Whether the model attends to what it has read."""
-        return self.settings.model.kind == "gpt"
+        return bool(self.model.attention_sites)
 
     @property
     def inspectable(self) -> bool:
@@ -128,7 +128,7 @@ class LanguageModel(Predictor[LanguageSettings]):
         if not self.settings.counted:
             return super()._load(precision, device, update)
         weights, vocab_size = self.run.read_weights(), self.tokenizer.vocab_size
-        return NGram.from_tensors(weights, vocab_size, self.settings.model)  # pyright: ignore[reportArgumentType]
+        return NGram.from_tensors(weights, vocab_size, sizes_of_counts(self.settings))
 
     @property
     def _never(self) -> tuple[int, ...]:
@@ -309,7 +309,7 @@ class LanguageModel(Predictor[LanguageSettings]):
 
         def all_of(tokens: Sequence[int], ctx: PassContext) -> Tensor:
             tokens_1T = torch.tensor([tokens], device=self.model.device)
-            features, _ = self.model.decode(tokens_1T, self.model.start(1), ctx)
+            features, _ = self.model.decode(tokens_1T, self.model.start(1), ctx=ctx)
             return log_probabilities(self.model.project(features))[0]
 
         def run(places: Sequence[int], ctx: PassContext) -> Tensor:
@@ -339,11 +339,13 @@ class LanguageModel(Predictor[LanguageSettings]):
         )
 
     def read_out(self, residual_BTD: Tensor, /) -> Tensor:
-        """The residual stream after any layer as logits of what comes next. Raises UsageError for all but a GPT."""
-        if self.settings.model.kind != "gpt":
-            raise UsageError(f"{self.run.path}: the logit lens reads the residual stream of a GPT")
-        inner: Any = self.model
-        return inner.project(residual_BTD if inner.norm is None else inner.norm(residual_BTD))
+        """The residual stream after any layer as logits of what comes next. Raises UsageError where there is none."""
+        logits = self.model.read_out(residual_BTD)
+        if logits is None:
+            raise UsageError(
+                f"{self.run.path}: the logit lens reads a residual stream, as a GPT's; this model has none"
+            )
+        return logits
 
     def _stopper(self, stop: Sequence[str]):
         if not stop:

@@ -17,9 +17,6 @@ from sightline.train.settings import TrainSettings
 SIDE = "text"  # the name of the one tokenizer
 
 
-COUNTED = "ngram"  # the kind of model that is counted and not trained
-
-
 # Kinds of tokenizers whose ids are in order of frequency.
 BY_FREQUENCY = ("word", "space", "char")
 
@@ -100,7 +97,7 @@ class LanguageSettings(RunSettings):
     @property
     def counted(self) -> bool:
         """Whether the model is counted and not trained."""
-        return self.model.kind == COUNTED
+        return self.model.counted
 
     @property
     def span(self) -> int:
@@ -120,12 +117,12 @@ class LanguageSettings(RunSettings):
 
     @model_validator(mode="after")
     def _fits(self) -> LanguageSettings:
-        longest = getattr(self.model, "max_length", None)
+        longest = self.model.context_length
         if longest is not None and self.data.block > longest:
             raise ValueError(f"data.block {self.data.block} is more than model.max_length {longest}")
-        if self.data.separate and longest is None:
+        if self.data.separate and not self.model.separates_documents:
             raise ValueError(f"data.separate is for attention; a {self.model.kind} model reads documents in a row")
-        cutoffs = getattr(self.model, "cutoffs", ())
+        cutoffs = self.model.frequency_cutoffs
         if cutoffs and self.tokenizer.kind not in BY_FREQUENCY:
             raise ValueError(f"model.cutoffs need ids by frequency; tokenizer.kind is one of {', '.join(BY_FREQUENCY)}")
         if list(cutoffs) != sorted(set(cutoffs)) or (cutoffs and cutoffs[0] < 4):

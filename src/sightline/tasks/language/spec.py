@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sightline.data.documents import TextSource
 from sightline.tasks.language.evaluation import evaluate
+from sightline.tasks.language.exchange import EXCHANGES, exchanged
 from sightline.tasks.language.predictor import LanguageModel
 from sightline.tasks.language.settings import METRICS, SIDE, LanguageSettings
 from sightline.tasks.language.task import LanguageTask, count_model, encode, make_model, train_tokenizers
@@ -63,4 +64,6 @@ SPEC = TaskSpec(
     bodies={"gpt": ""},
     fit=_fit,
     verbs=("score",),
+    exchanges=EXCHANGES,
+    exchanged=exchanged,
 )

@@ -77,7 +77,7 @@ class MaskedLanguageModel(Predictor[MaskedLanguageSettings]):
             raise UsageError(f"fill: {len(ids)} tokens; the model reads {most} at most")
         tokens_1T = torch.tensor([ids], device=self.model.output_weight.device)
         places = (tokens_1T[0] == self.tokenizer.vocab_size).nonzero()[:, 0]
-        features_1TD = self.model.bert.encode(tokens_1T)
+        features_1TD = self.model.encode(tokens_1T)
         logits_NV = self._candidates(features_1TD[0, places])
         best_NK = softmax(logits_NV).topk(min(top, logits_NV.shape[1] - len(self._specials)))
         blanks = []
@@ -107,7 +107,7 @@ class MaskedLanguageModel(Predictor[MaskedLanguageSettings]):
         places = [place for place, one in enumerate(ids) if one == mask_id]
 
         def all_of(ids: Sequence[int], ctx: PassContext) -> torch.Tensor:
-            features_1TD = self.model.bert.encode(torch.tensor([ids], device=self.model.bert.device), ctx=ctx)
+            features_1TD = self.model.encode(torch.tensor([ids], device=self.model.device), ctx=ctx)
             return log_probabilities(self._candidates(features_1TD[0, places]))
 
         best = all_of(ids, PassContext()).argmax(1, keepdim=True)

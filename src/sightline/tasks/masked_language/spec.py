@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from sightline.data.sentences import SentenceSource
+from sightline.tasks.masked_language.exchange import EXCHANGES, exchanged
 from sightline.tasks.masked_language.predictor import MaskedLanguageModel
 from sightline.tasks.masked_language.settings import METRICS, SIDE, MaskedLanguageSettings
 from sightline.tasks.masked_language.task import MaskedLanguageTask, encode, make_model, measure, train_tokenizers
@@ -47,4 +48,6 @@ SPEC = TaskSpec(
     pretraining=Pretraining(parents=((NAME, "bert"),), whole=True, bounded="max_tokens"),
     bodies={"bert": "bert."},
     data_files=("source", "groups"),
+    exchanges=EXCHANGES,
+    exchanged=exchanged,
 )

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from sightline.data.batches import DataPosition, iterate
 from sightline.data.masking import ALONE, MaskedBatch, Masks, SegmentOrder, collate_masked, input_lengths
@@ -20,8 +19,7 @@ from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_do
 from sightline.data.tokenizer import Tokenizer
 from sightline.models import BertForPretraining
 from sightline.nn.context import PassContext
-from sightline.nn.ops import linear_cross_entropy
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.masked_language.settings import METRICS, SIDE, MaskedLanguageSettings
 
 
@@ -32,7 +30,7 @@ def train_tokenizers(settings: MaskedLanguageSettings, report: Callable[[str], N
     return {SIDE: Tokenizer.train(sentences, **settings.tokenizer.model_dump())}
 
 
-def make_model(settings: MaskedLanguageSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+def make_model(settings: MaskedLanguageSettings, tokenizers: dict[str, Tokenizer]) -> BertForPretraining:
     """The model, its weights drawn from a generator seeded by the run's seed; [MASK] follows the vocabulary."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.training.seed)
@@ -50,11 +48,12 @@ def masks(settings: MaskedLanguageSettings, tokenizer: Tokenizer) -> Masks:
     )
 
 
-class MaskedLanguageTask(PlainTask):
+class MaskedLanguageTask(BaseTask):
     """Joins a model with documents for the training loop."""
 
     metrics = METRICS
     settings: MaskedLanguageSettings
+    model: BertForPretraining
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
@@ -90,19 +89,23 @@ class MaskedLanguageTask(PlainTask):
         A next-sentence loss weighs as much as the masked tokens that there are for each pair, so that both losses'
         means are added as in BERT, however few inputs are pairs and whatever the pieces that a batch is computed in.
         """
-        model: Any = self.model
-        features_BTD = model.bert.encode(batch.tokens_BT, batch.real_BT, batch.segment_BT, PassContext(generator))
-        # only what was masked is projected to the vocabulary
-        ready_ND = model.transform_masked(features_BTD[batch.chosen_BT])
+        pairs_B, follows_B = (batch.kind_B != ALONE, batch.kind_B) if self.settings.next_sentence else (None, None)
         targets_N = batch.targets_BT[batch.chosen_BT]
-        loss, nats = linear_cross_entropy(ready_ND, model.output_weight, model.output_bias, targets_N)
-        extras = {"masked_loss": nats.detach()}
-        if self.settings.next_sentence:
-            pairs = batch.kind_B != ALONE
-            logits = model.next_sentence_logits(features_BTD)[pairs].float()
-            nsp = F.cross_entropy(logits, batch.kind_B[pairs], reduction="sum") * self._weight
-            loss = loss + nsp
-            extras["next_sentence_loss"] = nsp.detach()
+        masked, next_sentence = self.model(
+            batch.tokens_BT,
+            batch.real_BT,
+            batch.segment_BT,
+            batch.chosen_BT,
+            targets_N,
+            pairs_B,
+            follows_B,
+            ctx=PassContext(generator),
+        )
+        loss, extras = masked, {"masked_loss": masked.detach()}
+        if next_sentence is not None:
+            weighted = next_sentence * self._weight
+            loss = loss + weighted
+            extras["next_sentence_loss"] = weighted.detach()
         return loss, len(targets_N), extras
 
     def describe(self, batch: MaskedBatch) -> str:
@@ -140,7 +143,7 @@ def segment_order(settings: MaskedLanguageSettings, documents: EncodedDocuments,
 
 @torch.inference_mode()
 def measure(
-    settings: MaskedLanguageSettings, model: Any, tokenizer: Tokenizer, documents: EncodedDocuments
+    settings: MaskedLanguageSettings, model: BertForPretraining, tokenizer: Tokenizer, documents: EncodedDocuments
 ) -> dict[str, float]:
     """How well a model fills in and tells what follows; inputs and masks of documents are the same each time.
 
@@ -153,8 +156,8 @@ def measure(
     how, totals = masks(settings, tokenizer), dict.fromkeys(("nats", "tokens", "right", "nsp", "pairs", "told"), 0.0)
     for number, items in enumerate(segment_order(settings, documents, 0).epoch(0)):
         batch = collate_masked(documents.sentences.tokens, items, how, generator(MASKING, 0, number))
-        batch = batch.to(model.output_weight.device)
-        features_BTD = model.bert.encode(batch.tokens_BT, batch.real_BT, batch.segment_BT)
+        batch = batch.to(model.device)
+        features_BTD = model.encode(batch.tokens_BT, batch.real_BT, segment_BT=batch.segment_BT)
         logits_NV = model.project(model.transform_masked(features_BTD[batch.chosen_BT])).float()
         targets_N = batch.targets_BT[batch.chosen_BT]
         totals["nats"] += float(F.cross_entropy(logits_NV, targets_N, reduction="sum"))

@@ -74,9 +74,9 @@ class QuestionAnswerer(Predictor[QuestionSettings]):
         ids = inputs.sequences[found.row]
 
         def all_of(ids: Sequence[int], ctx: PassContext) -> torch.Tensor:
-            tokens_1T = torch.tensor([ids], device=self.model.head.weight.device)
+            tokens_1T = torch.tensor([ids], device=self.model.device)
             real_1T = torch.ones_like(tokens_1T, dtype=torch.bool)
-            logits_T2 = self.model.outputs(self.model.read(tokens_1T, real_1T, ctx))[0].float()
+            logits_T2 = self.model(tokens_1T, real_1T, ctx=ctx)[0].float()
             return logits_T2.masked_fill(~answerable(tokens_1T, real_1T)[0, :, None], -torch.inf).log_softmax(0).cpu()
 
         best_12 = torch.tensor([found.tokens])

@@ -6,6 +6,7 @@ import time
 
 from sightline.data.questions import QuestionSource
 from sightline.tasks.presets import FINE_TUNING, SMALL
+from sightline.tasks.question_answering.exchange import EXCHANGES, exchanged
 from sightline.tasks.question_answering.predictor import QuestionAnswerer
 from sightline.tasks.question_answering.settings import METRICS, QuestionSettings
 from sightline.tasks.question_answering.task import QuestionTask, make_model, measure, read_all, train_tokenizers
@@ -41,4 +42,6 @@ SPEC = TaskSpec(
     page=Page("answer", (PageInput("question", "Question"), PageInput("context", "Text that may answer it"))),
     init=Init(models=("bert",), sizes={"bert": {**SMALL, "max_length": 512}}, values=FINE_TUNING),
     pretraining=Pretraining(parents=(("masked_language", "bert"),), bounded="max_tokens"),
+    exchanges=EXCHANGES,
+    exchanged=exchanged,
 )

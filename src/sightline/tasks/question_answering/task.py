@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sightline.data.batches import DataPosition, iterate
 from sightline.data.labelled import ExampleBatch, Examples, collate_examples
@@ -24,8 +24,9 @@ from sightline.data.questions import (
 )
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
+from sightline.models.classifier import BertTokenClassifier
 from sightline.nn.context import PassContext
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.question_answering.settings import METRICS, QuestionSettings
 from sightline.tasks.question_answering.spans import answerable, answers, inputs_of, span_loss, targets_of
 from sightline.tasks.tokens import SIDE, in_batches, make_token_classifier, token_logits
@@ -54,16 +55,17 @@ def train_tokenizers(settings: QuestionSettings, report: Callable[[str], None]) 
     }
 
 
-def make_model(settings: QuestionSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+def make_model(settings: QuestionSettings, tokenizers: dict[str, Tokenizer]) -> BertTokenClassifier:
     """The model: of every token how well an answer begins and how well one ends there."""
     return make_token_classifier(settings, tokenizers, 2)
 
 
-class QuestionTask(PlainTask):
+class QuestionTask(BaseTask):
     """Joins a model with questions for the training loop."""
 
     metrics = METRICS
     settings: QuestionSettings
+    model: BertTokenClassifier
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
@@ -95,9 +97,7 @@ class QuestionTask(PlainTask):
 
     def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """The mean of the cross-entropies of begin and end (nats), summed over the inputs; how many those are."""
-        model: Any = self.model
-        ctx = PassContext(generator=generator)
-        logits_NTC = model.outputs(model.read(batch.tokens_NT, batch.real_NT, ctx), ctx).float()
+        logits_NTC = self.model(batch.tokens_NT, batch.real_NT, ctx=PassContext(generator=generator)).float()
         loss = span_loss(logits_NTC, answerable(batch.tokens_NT, batch.real_NT), batch.targets_B)
         return loss, len(batch.targets_B), {}
 
@@ -126,7 +126,7 @@ def _require_answers(settings: QuestionSettings, questions: Sequence[Question], 
 
 
 def measure(
-    settings: QuestionSettings, model: Any, tokenizer: Tokenizer, questions: Sequence[Question]
+    settings: QuestionSettings, model: BertTokenClassifier, tokenizer: Tokenizer, questions: Sequence[Question]
 ) -> dict[str, float]:
     """How well a model answers.
 

@@ -8,6 +8,7 @@ from sightline.data.tagged import TaggedSource
 from sightline.tasks.presets import FINE_TUNING, SMALL
 from sightline.tasks.report import Figures
 from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Tokenizers
+from sightline.tasks.tagging.exchange import EXCHANGES, exchanged
 from sightline.tasks.tagging.predictor import Tagger
 from sightline.tasks.tagging.settings import METRICS, TaggingSettings
 from sightline.tasks.tagging.task import TaggingTask, find_tags, make_model, measure, read_all, train_tokenizers
@@ -47,4 +48,6 @@ SPEC = TaskSpec(
     complete=_complete,
     init=Init(models=("bert",), sizes={"bert": {**SMALL, "max_length": 512}}, values=FINE_TUNING),
     pretraining=Pretraining(parents=(("masked_language", "bert"),), bounded="max_tokens"),
+    exchanges=EXCHANGES,
+    exchanged=exchanged,
 )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from sightline.data.batches import DataPosition, iterate
 from sightline.data.labelled import ExampleBatch, Examples, collate_examples
@@ -19,9 +19,10 @@ from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.tagged import UNTAGGED, Aligned, TaggedSource, align, read_tagged, span_f1, unit_tags
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, nearest
+from sightline.models.classifier import BertTokenClassifier
 from sightline.nn.context import PassContext
 from sightline.special_tokens import BOS_ID, EOS_ID
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.tagging.settings import METRICS, TaggingSettings
 from sightline.tasks.tokens import SIDE, in_batches, make_token_classifier, token_logits
 
@@ -51,7 +52,7 @@ def train_tokenizers(settings: TaggingSettings, report: Callable[[str], None]) -
     return {SIDE: Tokenizer.train(texts, **settings.tokenizer.model_dump())}
 
 
-def make_model(settings: TaggingSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+def make_model(settings: TaggingSettings, tokenizers: dict[str, Tokenizer]) -> BertTokenClassifier:
     """The model, its weights drawn from a generator seeded by the run's seed."""
     return make_token_classifier(settings, tokenizers, max(len(settings.data.tags), 1))
 
@@ -87,11 +88,12 @@ def cut(records: Iterable[Units], joined_by: str, tokenizer: Tokenizer, max_toke
     return pieces
 
 
-class TaggingTask(PlainTask):
+class TaggingTask(BaseTask):
     """Joins a model with tagged units for the training loop."""
 
     metrics = METRICS
     settings: TaggingSettings
+    model: BertTokenClassifier
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
@@ -124,12 +126,10 @@ class TaggingTask(PlainTask):
 
     def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Cross-entropy of the tags (nats) summed over the tokens that have one, and how many those are."""
-        model: Any = self.model
+        tagged_NT = batch.targets_B != UNTAGGED
+        targets_K = batch.targets_B[tagged_NT]
         ctx = PassContext(generator=generator)
-        features_NTD = model.read(batch.tokens_NT, batch.real_NT, ctx)
-        tagged = batch.targets_B != UNTAGGED
-        targets_K = batch.targets_B[tagged]
-        logits_KC = model.outputs(features_NTD[tagged], ctx).float()
+        logits_KC = self.model(batch.tokens_NT, batch.real_NT, chosen_NT=tagged_NT, ctx=ctx).float()
         return F.cross_entropy(logits_KC, targets_K, reduction="sum"), len(targets_K), {}
 
     def describe(self, batch: ExampleBatch) -> str:
@@ -183,7 +183,7 @@ class Tagged:
 
 
 def tag(
-    settings: TaggingSettings, model: Any, tokenizer: Tokenizer, records: Sequence[Units], joined_by: str
+    settings: TaggingSettings, model: BertTokenClassifier, tokenizer: Tokenizer, records: Sequence[Units], joined_by: str
 ) -> Tagged:
     """The tags of each record's units, in BIO."""
     found = Tagged([[] for _ in records], cut(records, joined_by, tokenizer, settings.data.max_tokens), [])
@@ -196,7 +196,7 @@ def tag(
 
 def measure(
     settings: TaggingSettings,
-    model: Any,
+    model: BertTokenClassifier,
     tokenizer: Tokenizer,
     records: Sequence[tuple[Units, Sequence[str]]],
     joined_by: str,

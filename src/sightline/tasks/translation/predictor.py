@@ -24,7 +24,6 @@ from sightline.predict.reading import Reading, Side, by_word
 from sightline.tasks.translation.decoding import (
     BOS,
     EOS,
-    attends,
     attention_ids,
     make_request,
     new_search,
@@ -114,7 +113,7 @@ class Translator(Predictor[TranslationSettings]):
     @property
     def attends(self) -> bool:
         """Whether the decoder attends to its source."""
-        return attends(self.model)
+        return bool(self.model.cross_attention_sites)
 
     @overload
     def translate(
@@ -258,9 +257,9 @@ class Translator(Predictor[TranslationSettings]):
 
         def make(source: list[int]) -> Reading:
             def run(ctx: PassContext) -> Tensor:
-                tokens_BS, mask_BS = pad_sources([source], self.model.output_bias.device)
+                tokens_BS, mask_BS = pad_sources([source], self.model.device)
                 inputs_BT = torch.tensor([[BOS, *written]], device=tokens_BS.device)
-                logits = self.model.project(self.model.features(tokens_BS, mask_BS, inputs_BT, None, ctx))
+                logits = self.model.project(self.model.features(tokens_BS, mask_BS, inputs_BT, ctx=ctx))
                 return log_probabilities(logits)[0].cpu().gather(1, goals[:, None])[:, 0]
 
             def without(place: int) -> Reading | None:

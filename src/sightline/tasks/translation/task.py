@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sightline.data.batches import BatchOrder, DataPosition, PairBatch, collate, iterate
 from sightline.data.encoded import EncodedPairs, Gathered
@@ -17,9 +16,9 @@ from sightline.data.pairs import PairSource, encode_pairs, read_pairs
 from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.tokenizer import Tokenizer
 from sightline.models import make_encoder_decoder
+from sightline.models.registry import AnyEncoderDecoder
 from sightline.nn.context import INFERENCE, PassContext
-from sightline.nn.ops import linear_cross_entropy
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.translation.decoding import translate_ids
 from sightline.tasks.translation.settings import METRICS, SIDES, TranslationSettings
 
@@ -43,18 +42,19 @@ def train_tokenizers(settings: TranslationSettings, report: Callable[[str], None
     }
 
 
-def make_model(settings: TranslationSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+def make_model(settings: TranslationSettings, tokenizers: dict[str, Tokenizer]) -> AnyEncoderDecoder:
     """The model, its weights drawn from a generator seeded by the run's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.training.seed)
         return make_encoder_decoder(tokenizers["source"].vocab_size, tokenizers["target"].vocab_size, settings.model)
 
 
-class TranslationTask(PlainTask):
+class TranslationTask(BaseTask):
     """Joins a model with encoded pairs for the training loop."""
 
     metrics = METRICS
     settings: TranslationSettings
+    model: AnyEncoderDecoder
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
@@ -128,16 +128,15 @@ class TranslationTask(PlainTask):
     def _loss_sums(
         self, batch: PairBatch, smoothing: float, ctx: PassContext, consistency: float = 0.0
     ) -> tuple[Tensor, Tensor]:
-        model: Any = self.model
-        features_BTD = model.features(
-            batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT, ctx
-        )
-        real = batch.target_mask_BT
-        features_ND, targets_N = features_BTD[real], batch.target_out_BT[real]
-        if consistency:
-            features_ND, targets_N = features_ND.view(2, -1, features_ND.shape[-1]), targets_N[: len(targets_N) // 2]
-        return linear_cross_entropy(
-            features_ND, model.output_weight, model.output_bias, targets_N, smoothing, consistency
+        return self.model(
+            batch.source_BS,
+            batch.source_mask_BS,
+            batch.target_in_BT,
+            batch.target_out_BT,
+            batch.target_mask_BT,
+            label_smoothing=smoothing,
+            consistency=consistency,
+            ctx=ctx,
         )
 
     def describe(self, batch: PairBatch) -> str:
