@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import json
+import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from sightline import LanguageModel
@@ -25,19 +25,16 @@ LARGE = 2 * SHORT_TOKENS
 LONG = "rot blau haus hund alt sieht ein " * 8
 
 
-def in_background(server: Server, path: str, body: dict[str, Any], seconds: float = 120.0) -> threading.Thread:
-    """A request of 127.0.0.1 that leaves after so many seconds; returns when its first jobs are in work."""
-
-    def ask() -> None:
-        with server.client() as client, suppress(httpx.TimeoutException):
-            client.post(path, json=body, timeout=seconds)
-
-    before = unfinished(server)
-    thread = threading.Thread(target=ask)
-    thread.start()
-    while unfinished(server) == before:
-        time.sleep(0.002)
-    return thread
+@contextmanager
+def in_work(server: Server, path: str, body: dict[str, Any]) -> Iterator[None]:
+    """A request of 127.0.0.1 whose jobs have been taken; its client leaves at the end of the block."""
+    before, content = unfinished(server), json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(server.address) as raw:
+        raw.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+        while unfinished(server) == before:
+            time.sleep(0.002)
+        yield
 
 
 def unfinished(server: Server) -> int:
@@ -46,31 +43,28 @@ def unfinished(server: Server) -> int:
 
 def test_a_client_that_fills_every_place_keeps_no_other_out(runs: dict[str, Path]) -> None:
     wide = {"text": [LONG] * 48, "beam": 16}
-    with serving([runs["transformer"]], slots=32, waiting=64) as server:
-        threads = [in_background(server, "/v1/translate", wide, seconds=8) for _ in range(2)]
-        assert unfinished(server) == 96  # as many as there are places
-        with server.client(OTHER) as other:
-            answers = [other.post("/v1/translate", json={"text": "ein haus"}) for _ in range(5)]
-            assert [one.status_code for one in answers] == [200] * 5
-            assert unfinished(server) > 48  # it did not wait for the others' texts
+    with serving([runs["transformer"]], slots=32, waiting=64) as server, ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(in_work(server, "/v1/translate", wide))
         with server.client() as first:  # who has all places gets no more, and is told when there may be some
             refused = first.post("/v1/translate", json={"text": "ein haus"})
             assert refused.status_code == 429
             assert int(refused.headers["retry-after"]) >= 1
-        for thread in threads:
-            thread.join()
+        with server.client(OTHER) as other:
+            answers = [other.post("/v1/translate", json={"text": "ein haus"}) for _ in range(3)]
+            assert [one.status_code for one in answers] == [200] * 3
+            assert unfinished(server) > 48  # it did not wait for the others' texts
+        stack.close()
         assert server.idle()
 
 
 def test_long_scores_give_way_and_stop_with_their_client(language_runs: dict[str, Path]) -> None:
     text = ("red dog house old " * 1200)[:20_000]
     with serving([language_runs["gpt"]]) as server:
-        thread = in_background(server, "/v1/score", {"text": [text] * 25}, seconds=3)
-        with server.client(OTHER) as other:
+        with in_work(server, "/v1/score", {"text": [text] * 25}), server.client(OTHER) as other:
             post(other, "/v1/score", text="red dog")
             assert unfinished(server) == 25
-        thread.join()
-        assert server.idle(2)
+        assert server.idle()
 
 
 def test_long_texts_are_scored_as_the_model_scores_them(language_runs: dict[str, Path]) -> None:
@@ -88,13 +82,12 @@ def test_long_texts_are_scored_as_the_model_scores_them(language_runs: dict[str,
 def test_short_texts_of_the_same_client_go_before_its_long_ones(language_runs: dict[str, Path]) -> None:
     """Each of eight long ones is a search of sixteen rows; a short one shares no step with them."""
     body = {"prompt": "red", "max_tokens": 1000, "n": 16, "strategy": "sample", "temperature": 5.0, "stream": False}
-    with serving([language_runs["recurrent"]], slots=16) as server, server.client() as client:
-        threads = [in_background(server, "/v1/generate", {**body, "seed": n}, seconds=8) for n in range(8)]
+    with serving([language_runs["recurrent"]], slots=16) as server, server.client() as client, ExitStack() as stack:
+        for number in range(8):
+            stack.enter_context(in_work(server, "/v1/generate", {**body, "seed": number}))
         for _ in range(3):
             post(client, "/v1/generate", prompt="red", max_tokens=5, stream=False, strategy="sample")
             assert unfinished(server) == 8
-        for thread in threads:
-            thread.join()
 
 
 def jobs_of(client: str, count: int, *, tokens: int = 1, function: Callable[[list[Any]], Any] = list) -> list[Job]:
