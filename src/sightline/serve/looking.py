@@ -46,25 +46,25 @@ def _image(served: ServedModel, encoded: str) -> np.ndarray:
         raise UsageError(f"image: none that can be read, or more than {MAX_PIXELS:,} pixels") from None
 
 
-def attention_of(served: ServedModel, question: tuple[AttentionRequest, np.ndarray | None]) -> dict[str, Any]:
+def attention_of(served: ServedModel, request: tuple[AttentionRequest, np.ndarray | None]) -> dict[str, Any]:
     """Attention of one site of a model while it reads what was asked about: a text, or the pixels of an image."""
-    asked, pixels = question
-    model = served.at(asked.checkpoint)
+    body, pixels = request
+    model = served.at(body.checkpoint)
     if served.predictor.reads_images:
         if pixels is None:
             raise UsageError("image: this model reads an image; send one in base64")
         given: list[Any] = [pixels]
-    elif asked.text is None:
+    elif body.text is None:
         raise UsageError("text: give what the model is to read")
     else:
-        given = list(as_list(asked.text))
+        given = list(as_list(body.text))
     wanted = served.texts
     if len(given) != wanted:
         raise UsageError(f"text: {len(given)} texts; the model reads {wanted}")
-    if asked.target is not None and "target" not in model.reading_options:
+    if body.target is not None and "target" not in model.reading_options:
         raise UsageError("target: only a translation has one")
     more = {"end_only": True} if "end_only" in model.reading_options else {}
-    reading = model.reading(*given, **more, **({} if asked.target is None else {"target": asked.target}))
+    reading = model.reading(*given, **more, **({} if body.target is None else {"target": body.target}))
     seen = look(reading, "*.weights")
     found: dict[str, Any] = {
         "outputs": reading.outputs,
@@ -72,23 +72,23 @@ def attention_of(served: ServedModel, question: tuple[AttentionRequest, np.ndarr
         "sites": _sites(seen),
         "read": _side(reading.sides[reading.input_axis]),
     }
-    if asked.heads:
+    if body.heads:
         found["heads"] = [{"site": site.label, **values} for site, values in heads.table(seen)[1]]
     drops = None
-    if asked.check and reading.outputs:
+    if body.check and reading.outputs:
         if len(reading.sides[reading.input_axis]) > MAX_CHECKED:
             raise UsageError(f"check: at most {MAX_CHECKED} positions; give a shorter text")
         drops = occlusion(reading)
         found["occlusion"] = {"values": _rounded(drops), "taken": reading.occlusion}
     if found["sites"]:
-        found |= _weights(seen, asked.site, drops)
+        found |= _weights(seen, body.site, drops)
     if served.predictor.reads_images:
         found["image"] = _patches(model, given[0])
     return found
 
 
 def _weights(seen: Any, label: str | None, drops: np.ndarray | None) -> dict[str, Any]:
-    """The asked site, by token and, for text, by word; and how far attention agrees with occlusion."""
+    """The site that is asked for, by token and, for text, by word; and how far attention agrees with occlusion."""
     site = heads.default_site(seen) if label is None else heads.find(seen, label)
     weights = heads.weights_of(seen, site)
     axes = seen.axes(site.name)[-2:]
