@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from sightline.data.tokenizer import Tokenizer
 from sightline.train.metric import Metric
 
+M = TypeVar("M", bound=nn.Module)
 
-class PlainTask(ABC):
+
+class PlainTask(ABC, Generic[M]):
     """Batches that split themselves, replicas that share all but the model, and nothing carried between batches.
 
     Args:
@@ -25,13 +27,13 @@ class PlainTask(ABC):
 
     unit = "tokens"
     metrics: Mapping[str, Metric]
-    model: nn.Module
+    model: M
 
     def __init__(
         self,
         settings: Any,
         tokenizers: dict[str, Tokenizer],
-        model: nn.Module,
+        model: M,
         *,
         device: torch.device | str = "cpu",
         report: Callable[[str], None] = lambda line: None,
@@ -57,7 +59,7 @@ class PlainTask(ABC):
         """The batch in at most `parts` pieces, for workers side by side."""
         return batch.split(parts)
 
-    def replica(self, model: nn.Module) -> Self:
+    def replica(self, model: M) -> Self:
         """The same task for another copy of the model."""
         other = copy.copy(self)
         other.model = model
