@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sightline.errors import CheckpointError, UsageError, nearest
 from sightline.predict.predictor import Predictor
+from sightline.runs.plugins import missing_plugin
 from sightline.tasks.classification.predictor import Classifier
 from sightline.tasks.image_classification.predictor import ImageClassifier
 from sightline.tasks.language.predictor import LanguageModel
@@ -35,7 +36,12 @@ def spec_of(run: Run) -> TaskSpec:
     """The task that a run has learned. Raises CheckpointError for one that is not known here."""
     name = str(run.read_config().get("task", DEFAULT))
     if name not in TASKS:
-        raise CheckpointError(f'{run.config}: task: there is no "{name}"{nearest(name, TASKS)}')
+        problem = missing_plugin(run) or f'task: there is no "{name}"{nearest(name, TASKS)}'
+        raise CheckpointError(f"{run.config}: {problem}")
+    kind = run.read_config().get("model", {}).get("kind")
+    problem = missing_plugin(run)
+    if problem:
+        raise CheckpointError(f"{run.config}: model {kind}: {problem}")
     return TASKS[name]
 
 

@@ -19,6 +19,7 @@ from sightline.runs.evaluation import evaluate_missing
 from sightline.runs.fine_tuning import Parent
 from sightline.runs.loading import load
 from sightline.runs.outcome import read_outcome, write_outcome
+from sightline.runs.plugins import keep_plugins
 from sightline.tasks.registry import DEFAULT, TASKS
 from sightline.tasks.report import Report
 from sightline.tasks.settings import RunSettings
@@ -87,6 +88,7 @@ def prepare(settings: S, path: str | Path, *, fresh: bool, report: Say, parent: 
     run.save_tokenizers(tokenizers or spec.train_tokenizers(settings, report))
     if parent is not None:
         parent.keep_in(run)
+    keep_plugins(run, settings)
     run.write_config(settings)
     return settings
 

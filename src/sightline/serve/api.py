@@ -137,6 +137,14 @@ def router(models: Models) -> APIRouter:
         results = [{name: getattr(one, name) for name in fields if hasattr(one, name)} for one in found]
         return {"model": served.name, "labels": results}
 
+    @routes.post("/predict")
+    async def predict(request: Request, body: requests.PredictRequest) -> dict[str, Any]:
+        """What a model of a user's own task makes of inputs; its fields are the task's, `text` says it in words."""
+        served = models.pick(body.model, "predict")
+        jobs = calls("predict", served.predictor.predict, body.inputs, [text_tokens(one) for one in body.inputs])
+        found = await results_of(request, served.engine, jobs)
+        return {"model": served.name, "predictions": [{**asdict(one), "text": str(one)} for one in found]}
+
     @routes.post("/tag")
     async def tag(request: Request, body: requests.TagRequest) -> dict[str, Any]:
         """The spans that a tagger finds in texts."""

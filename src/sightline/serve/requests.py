@@ -105,6 +105,10 @@ class ClassifyRequest(RequestModel):
         return _reads(served, self.image, self.texts[0] if self.texts else [])
 
 
+class PredictRequest(RequestModel):
+    inputs: Texts = Field(description="what the model of a user's own task reads, a text each")
+
+
 class TagRequest(RequestModel):
     text: Text | Texts
 

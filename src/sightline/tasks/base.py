@@ -17,7 +17,7 @@ from sightline.train.metric import Metric
 M = TypeVar("M", bound=nn.Module)
 
 
-class PlainTask(ABC, Generic[M]):
+class BaseTask(ABC, Generic[M]):
     """Batches that split themselves, replicas that share all but the model, and nothing carried between batches.
 
     Args:

@@ -38,7 +38,16 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 LARGEST_TOKENIZER = 64 << 20
 UPDATE = "update"  # in the manifest: after which update training had ended whose weights these are
 # What a start that was killed may leave without a configuration, and what the first version called unfinished files.
-_BEGUN = ("tokenizer", "parent.json", "plugins", "checkpoints", "metrics.jsonl", "tensorboard", "metrics.tmp")
+_BEGUN = (
+    "tokenizer",
+    "parent.json",
+    "plugins",
+    "plugins.json",
+    "checkpoints",
+    "metrics.jsonl",
+    "tensorboard",
+    "metrics.tmp",
+)
 _FORMER_TEMPORARIES = ("config.toml.new", "manifest.json.new", "model.safetensors.new", "README.md.new")
 
 
@@ -65,6 +74,8 @@ class Run:
         self.outcome = self.path / "outcome.json"
         self.evaluations = self.path / "evaluations.json"
         self.example = self.path / "example.json"
+        self.plugins = self.path / "plugins"
+        self.plugin_list = self.path / "plugins.json"
 
     @property
     def exists(self) -> bool:

@@ -146,4 +146,12 @@ const answer = {
   },
 };
 
-export const FORMS = { translation, continuation, blanks, labels, spans, answer };
+const text = {
+  async run(column, asked) {
+    const { predictions: [found] } = await ask("/v1/predict", { model: column.model.id, inputs: [asked.text] }, column.signal);
+    column.output.textContent = found.text;
+    await column.sight.look({ text: asked.text });
+  },
+};
+
+export const FORMS = { text, translation, continuation, blanks, labels, spans, answer };

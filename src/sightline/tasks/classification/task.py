@@ -18,7 +18,7 @@ from sightline.decode.probabilities import softmax
 from sightline.models.classifier import AnyClassifier, make_classifier
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.predict.metrics import calibration_error, correlations
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.classification.examples import batch_order, encode, encode_files, read_training
 from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings
 
@@ -38,7 +38,7 @@ def make_model(settings: ClassificationSettings, tokenizers: dict[str, Tokenizer
         return make_classifier(tokenizers[SIDE].vocab_size, settings.model, outputs, settings.tuning)
 
 
-class ClassificationTask(PlainTask[AnyClassifier]):
+class ClassificationTask(BaseTask[AnyClassifier]):
     """Joins a model with labelled texts for the training loop."""
 
     metrics = METRICS

@@ -23,7 +23,7 @@ from sightline.errors import DataError, nearest
 from sightline.models.vit import ViT
 from sightline.nn.context import PassContext
 from sightline.predict.metrics import calibration_error
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.image_classification.settings import METRICS, ImageSettings
 
 
@@ -112,7 +112,7 @@ def to_tensor(settings: ImageSettings, pixels_BYXC: np.ndarray, model: ViT) -> T
     return ((images.float() / 255 - mean) / std).to(weight.dtype)
 
 
-class ImageTask(PlainTask[ViT]):
+class ImageTask(BaseTask[ViT]):
     """Joins a model with images for the training loop."""
 
     unit = "images"

@@ -21,7 +21,7 @@ from sightline.models import NGram, NGramSizes, make_language_model
 from sightline.models.registry import AnyLanguageModel
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.predict.metrics import exponential
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.language.settings import METRICS, SIDE, LanguageSettings
 
 
@@ -64,7 +64,7 @@ def make_model(settings: LanguageSettings, tokenizers: dict[str, Tokenizer]) -> 
         return make_language_model(size, settings.model)
 
 
-class LanguageTask(PlainTask[AnyLanguageModel]):
+class LanguageTask(BaseTask[AnyLanguageModel]):
     """Joins a model with a stream of tokens for the training loop.
 
     Models that carry a state read parallel streams from end to end, each batch going on from the states of the batch

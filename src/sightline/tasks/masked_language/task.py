@@ -19,7 +19,7 @@ from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_do
 from sightline.data.tokenizer import Tokenizer
 from sightline.models import BertForPretraining
 from sightline.nn.context import PassContext
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.masked_language.settings import METRICS, SIDE, MaskedLanguageSettings
 
 
@@ -48,7 +48,7 @@ def masks(settings: MaskedLanguageSettings, tokenizer: Tokenizer) -> Masks:
     )
 
 
-class MaskedLanguageTask(PlainTask[BertForPretraining]):
+class MaskedLanguageTask(BaseTask[BertForPretraining]):
     """Joins a model with documents for the training loop."""
 
     metrics = METRICS

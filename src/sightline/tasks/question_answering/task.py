@@ -26,7 +26,7 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
 from sightline.models.classifier import BertTokenClassifier
 from sightline.nn.context import PassContext
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.question_answering.settings import METRICS, QuestionSettings
 from sightline.tasks.question_answering.spans import answerable, answers, inputs_of, span_loss, targets_of
 from sightline.tasks.tokens import SIDE, in_batches, make_token_classifier, token_logits
@@ -60,7 +60,7 @@ def make_model(settings: QuestionSettings, tokenizers: dict[str, Tokenizer]) -> 
     return make_token_classifier(settings, tokenizers, 2)
 
 
-class QuestionTask(PlainTask[BertTokenClassifier]):
+class QuestionTask(BaseTask[BertTokenClassifier]):
     """Joins a model with questions for the training loop."""
 
     metrics = METRICS

@@ -22,7 +22,7 @@ from sightline.errors import DataError, nearest
 from sightline.models.classifier import BertTokenClassifier
 from sightline.nn.context import PassContext
 from sightline.special_tokens import BOS_ID, EOS_ID
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.tagging.settings import METRICS, TaggingSettings
 from sightline.tasks.tokens import SIDE, in_batches, make_token_classifier, token_logits
 
@@ -88,7 +88,7 @@ def cut(records: Iterable[Units], joined_by: str, tokenizer: Tokenizer, max_toke
     return pieces
 
 
-class TaggingTask(PlainTask[BertTokenClassifier]):
+class TaggingTask(BaseTask[BertTokenClassifier]):
     """Joins a model with tagged units for the training loop."""
 
     metrics = METRICS
@@ -182,7 +182,11 @@ class Tagged:
 
 
 def tag(
-    settings: TaggingSettings, model: BertTokenClassifier, tokenizer: Tokenizer, records: Sequence[Units], joined_by: str
+    settings: TaggingSettings,
+    model: BertTokenClassifier,
+    tokenizer: Tokenizer,
+    records: Sequence[Units],
+    joined_by: str,
 ) -> Tagged:
     """The tags of each record's units, in BIO."""
     found = Tagged([[] for _ in records], cut(records, joined_by, tokenizer, settings.data.max_tokens), [])

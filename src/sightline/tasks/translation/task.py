@@ -18,7 +18,7 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.models import make_encoder_decoder
 from sightline.models.registry import AnyEncoderDecoder
 from sightline.nn.context import INFERENCE, PassContext
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.translation.decoding import translate_ids
 from sightline.tasks.translation.settings import METRICS, SIDES, TranslationSettings
 
@@ -49,7 +49,7 @@ def make_model(settings: TranslationSettings, tokenizers: dict[str, Tokenizer]) 
         return make_encoder_decoder(tokenizers["source"].vocab_size, tokenizers["target"].vocab_size, settings.model)
 
 
-class TranslationTask(PlainTask[AnyEncoderDecoder]):
+class TranslationTask(BaseTask[AnyEncoderDecoder]):
     """Joins a model with encoded pairs for the training loop."""
 
     metrics = METRICS
