@@ -94,7 +94,7 @@ def trainer(precision: str, updates: int, threads: int) -> dict[str, float]:
 
     from sightline.interop.bert import write_bert
     from sightline.interop.bert_tokenizer import tokenizer_files
-    from sightline.interop.model import ExchangedModel
+    from sightline.tasks.exchange import ExchangedModel
 
     torch.set_num_threads(threads)
     made = task()

@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx
 import numpy as np
-from conftest import write_images
 from PIL import Image
+from support.data import write_images
 
 from sightline.serve import connections
 from sightline.serve.app import create_app

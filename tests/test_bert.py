@@ -20,10 +20,8 @@ from sightline.data.batches import DataPosition
 from sightline.data.labelled import Examples, collate_examples
 from sightline.data.masking import (
     ALONE,
-    CLS,
     ELSEWHERE,
     FOLLOWS,
-    SEP,
     Masks,
     SegmentOrder,
     collate_masked,
@@ -38,6 +36,7 @@ from sightline.models import BertForPretraining, BertSizes
 from sightline.models.classifier import BertClassifier, Tuning
 from sightline.nn.context import PassContext
 from sightline.sight.reading import look
+from sightline.special_tokens import CLS_ID, SEP_ID
 from sightline.tasks.masked_language.predictor import MaskedLanguageModel
 from sightline.tasks.masked_language.settings import MaskedLanguageSettings
 from sightline.tasks.masked_language.task import MaskedLanguageTask, make_model, train_tokenizers
@@ -244,7 +243,7 @@ def test_masking(whole_words: bool) -> None:
     items = np.concatenate(SegmentOrder(held, 48, 4096, seed=1, pairs=True).epoch(0))
     batch = collate_masked(held.sentences.tokens, items, masks(whole_words), np.random.default_rng(0))
     chosen, seen, true = batch.chosen_BT.numpy(), batch.tokens_BT.numpy(), batch.targets_BT.numpy()
-    words = (true != CLS) & (true != SEP) & batch.real_BT.numpy()
+    words = (true != CLS_ID) & (true != SEP_ID) & batch.real_BT.numpy()
     assert not (chosen & ~words).any()
     assert chosen.any(1).all()
     assert abs(chosen.sum() / words.sum() - 0.15) < 0.01
@@ -257,7 +256,7 @@ def test_masking(whole_words: bool) -> None:
     assert apart != whole_words
     for row, (a, a_end, b, b_end, _) in enumerate(items[:20].tolist()):
         text = held.sentences.tokens
-        expected = [CLS, *text[a:a_end], SEP, *([*text[b:b_end], SEP] if b_end > b else [])]
+        expected = [CLS, *text[a:a_end], SEP_ID, *([*text[b:b_end], SEP] if b_end > b else [])]
         assert true[row][batch.real_BT[row].numpy()].tolist() == expected
         assert batch.segment_BT[row].sum() == (b_end - b + 1 if b_end > b else 0)
     parts = batch.split(3)

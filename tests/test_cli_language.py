@@ -12,7 +12,7 @@ import torch
 from conftest import LANGUAGE_MODELS, sightline
 
 import sightline as package
-from sightline.data import ticker
+from sightline.data import progress
 
 each_model = pytest.mark.parametrize("kind", LANGUAGE_MODELS)
 
@@ -158,7 +158,7 @@ def test_a_text_or_a_file(language_runs: dict[str, Path], tmp_path: Path, capsys
 
 
 def test_long_readings_are_told(texts: Path, language_file: Path, tmp_path: Path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(ticker, "EVERY", 0.0)
+    monkeypatch.setattr(progress, "EVERY", 0.0)
     monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "cache"))
     keys = [*LANGUAGE_MODELS["gpt"], "training.max_updates=1"]
     assert sightline("train", language_file, "--run", tmp_path / "run", *keys) == 0

@@ -19,7 +19,8 @@ from test_language_models import VOCAB, make
 import sightline as package
 from sightline.decode import SearchOptions
 from sightline.errors import UsageError
-from sightline.runs.training import KINDS
+from sightline.runs.training import complete
+from sightline.tasks.registry import TASKS
 from sightline.tasks.language.decoding import score_ids
 
 NEURAL = [name for name in LANGUAGE_MODELS if name != "ngram"]
@@ -156,11 +157,11 @@ def test_every_metric_is_measured(language_file, config_file, labelled_files, tm
     for number, file in enumerate((language_file, config_file, labelled_files["single"], labelled_files["similarity"])):
         where, text = config.read(str(file))
         values = config.override(config.parse(where, text), FORMS_KEYS if number == 3 else [])
-        settings: Any = KINDS[values["task"]].complete(config.validate(schema(values, where), values, where, text))
+        settings: Any = complete(TASKS[values["task"]], config.validate(schema(values, where), values, where, text))[0]
         settings = prepare(settings, tmp_path / str(number), fresh=False, report=lambda line: None)
         task = build(settings, tmp_path / str(number), lambda line: None)
         names = tuple(task.validate())
-        assert names == settings.figures
+        assert names == settings.validation_metrics
 
 
 FORMS_KEYS = ["data.numbers=true", "training.metric=pearson"]

@@ -4,7 +4,7 @@ import math
 
 import pytest
 from pydantic import ValidationError
-from sightline.tasks.metrics import METRICS
+from sightline.predict.metrics import METRICS
 
 from sightline.errors import UsageError
 from sightline.train import schedules

@@ -14,6 +14,7 @@ import pytest
 import torch
 from conftest import sightline
 from PIL import Image
+from sightline.tasks.exchange import ExchangedModel, Pixels
 from transformers import AutoImageProcessor, ViTConfig, ViTForImageClassification, ViTImageProcessor
 
 import sightline as package
@@ -21,7 +22,6 @@ from sightline.data.augmentation import Augmentation, turned
 from sightline.data.images import ImageSource, read_images
 from sightline.data.pixels import fitted, open_image
 from sightline.errors import DataError, SightlineError, UsageError
-from sightline.interop.model import ExchangedModel, Pixels
 from sightline.interop.vit import write_vit
 from sightline.models.vit import ViT, ViTSizes, patchify, rollout, waves
 from sightline.nn.context import PassContext, Recorder

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from sightline.data.pixels import Fit
 from sightline.data.tokenizer import Tokenizer
-from sightline.models import BertSizes, LanguageModelSizes
-from sightline.models.vit import ViTSizes
+from sightline.models.sizes import ModelSizes
 
 # What lies on a model's body, and so what it is used for; an "encoder" has nothing on it and is to be fine-tuned.
 Head = Literal[
@@ -24,7 +23,7 @@ Head = Literal[
     "answer_span",
     "image_classes",
 ]
-Sizes = LanguageModelSizes | BertSizes | ViTSizes
+Sizes = ModelSizes
 
 
 @dataclass(frozen=True)
