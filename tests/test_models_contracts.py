@@ -39,11 +39,12 @@ from sightline.models import (
 )
 from sightline.models.classifier import BertClassifier, BertTokenClassifier, GPTClassifier, Tuning
 from sightline.models.language_model import NeuralLanguageModel, refuse_documents
-from sightline.models.sizes import NeuralLanguageSizes, upgrade_sizes
+from sightline.models.sizes import NeuralLanguageSizes
 from sightline.models.vit import ViT, ViTSizes
 from sightline.nn.context import INFERENCE, PassContext, Recorder
 from sightline.nn.state import TensorState
 from sightline.tasks.language.settings import LanguageSettings
+from sightline.train.format_1 import upgrade_sizes
 
 SMALL: dict[str, Any] = {"d_model": 8, "num_layers": 2, "num_heads": 2, "d_ff": 12}
 RATES: dict[str, Any] = {"dropout": 0.3, "attention_dropout": 0.2, "activation_dropout": 0.2}

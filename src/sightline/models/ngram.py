@@ -166,7 +166,7 @@ class NGram:
             first, end = np.searchsorted(keys, np.stack([context, context + 1]) * self.vocab_size)
             lengths = end - first
             # all ranges first[i]..end[i] one after the other
-            after: Ints = np.repeat(end - np.cumsum(lengths), lengths) + np.arange(lengths.sum())
+            after: Ints = np.repeat(end - np.cumsum(lengths), lengths) + np.arange(int(lengths.sum()))
             p_BV[np.repeat(seen, lengths), keys[after] % self.vocab_size] = np.exp(self.tables[n].log_p[after])
         return p_BV
 
