@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support.commands import sightline
-from support.configs import FORMS, LANGUAGE_MODELS, MODELS
-from support.data import WORDS, write_pairs
 
-__all__ = ["FORMS", "LANGUAGE_MODELS", "MODELS", "WORDS", "sightline", "write_pairs"]
 pytest_plugins = ["support.runs"]
 
 # Small tensors: a second thread only waits, most of all on a machine that does other things too.

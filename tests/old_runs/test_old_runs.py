@@ -17,13 +17,13 @@ import outputs
 import pytest
 import torch
 import typer.main
-from conftest import sightline as command
 from PIL import Image
 from safetensors.torch import load_file
 
 import sightline
 from sightline import cli, config
 from sightline.runs.training import schema
+from support.commands import sightline as command
 
 HERE = Path(__file__).parent
 EXPECTED = json.loads((HERE / "expected.json").read_text(encoding="utf-8"))

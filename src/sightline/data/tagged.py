@@ -99,7 +99,8 @@ def _unit_and_tag(line: str, columns: tuple[int, int] | None, where: str) -> tup
         raise DataError(f"{where}: {line[:40]!r} is no unit with a tag; mend the line")
     tag = fields[tag_at].strip()
     if not _BIO.fullmatch(tag):
-        raise DataError(f"{where}: the tag {tag[:40]!r} is not BIO: O, or B- or I- and a kind; write the tags so")
+        convert = "; of BIOES, S- is written B-, and E- is written I-" if tag[:2] in ("S-", "E-") else ""
+        raise DataError(f"{where}: the tag {tag[:40]!r} is not BIO: O, or B- or I- and a kind; write them so{convert}")
     return fields[unit_at], tag
 
 

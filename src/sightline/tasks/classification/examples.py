@@ -17,6 +17,7 @@ from sightline.models.classifier import build_inputs
 from sightline.tasks.classification.settings import ClassificationSettings
 
 Texts = Sequence[list[int]]  # tokens of each text of a record
+_DISTINCT = 20  # from so many classes on, there being more of them than half of the records is a mistake
 
 
 def sequences(settings: ClassificationSettings, texts: Texts, vocab_size: int) -> list[list[int]]:
@@ -68,14 +69,20 @@ def target(label: str, settings: ClassificationSettings, where: str) -> float:
 def find_labels(settings: ClassificationSettings) -> tuple[str, ...]:
     """The classes of the training records, in order; none where labels are numbers.
 
-    Raises DataError where they are no classes: one only, or more than a thousand.
+    Raises DataError where they are no classes: one only, more than a thousand, or most of them of one record.
     """
     if settings.data.labels or settings.by_number:
         return settings.data.labels
-    found = sorted({label for _, label in read_training(settings)})
+    labels = [label for _, label in read_training(settings)]
+    found = sorted(set(labels))
     where = settings.data.train[0].source
     if len(found) < 2:
         raise DataError(f"{where}: {len(found)} different labels in the training records; a classifier needs two")
+    if len(found) > _DISTINCT and len(found) > len(labels) / 2:
+        raise DataError(
+            f"{where}: {len(found):,} different labels in {len(labels):,} records; column "
+            f"{settings.data.train[0].label!r} looks like text, so choose another"
+        )
     if len(found) > 1000:
         raise DataError(f"{where}: {len(found):,} different labels; set data.numbers, or choose another column")
     return tuple(found)
@@ -100,6 +107,8 @@ def encode_files(
     report: Callable[[str], None] = lambda line: None,
 ) -> Examples:
     """The records of a file as examples; those that are too long are cut."""
+    for line in files.notices():
+        report(line)
     return encode(settings, tokenizer, read_labelled(files), files.source, report)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
-from sightline.data.labelled import LabelledSource
+from sightline.data.labelled import LabelledSource, suggest_columns
 from sightline.tasks.classification.examples import encode_files, find_labels
 from sightline.tasks.classification.exchange import EXCHANGES, exchanged
 from sightline.tasks.classification.predictor import Classifier
@@ -14,8 +13,6 @@ from sightline.tasks.classification.task import ClassificationTask, figures, mak
 from sightline.tasks.presets import FINE_TUNING, SMALL
 from sightline.tasks.report import Figures
 from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Tokenizers, Values
-
-NAMED_COLUMNS = (".jsonl", ".ndjson", ".json")
 
 
 def _read_test(settings: ClassificationSettings, tokenizers: Tokenizers, files: LabelledSource) -> object:
@@ -37,8 +34,7 @@ def _complete(settings: ClassificationSettings) -> ClassificationSettings:
 
 
 def _files(source: str, target: str | None) -> Values:
-    named = Path(source).suffix in NAMED_COLUMNS
-    return {"source": source, **({"texts": ["text"], "label": "label"} if named else {"texts": [0], "label": 1})}
+    return {"source": source, **suggest_columns(source)}
 
 
 SPEC = TaskSpec(

@@ -47,6 +47,8 @@ class ClassificationTask(BaseTask[AnyClassifier]):
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
         texts = settings.data.train[0].source
+        for line in (line for source in settings.data.train for line in source.notices()):
+            report(line)
         self._train = encode(settings, self.tokenizers[SIDE], read_training(settings), texts, report)
         validation: Any = settings.data.validation
         self._validation = encode_files(settings, self.tokenizers[SIDE], validation, report)

@@ -8,7 +8,7 @@ from typing import Any, overload
 
 import torch
 
-from sightline.data.tagged import read_tagged, repaired, spans
+from sightline.data.tagged import read_tagged, repaired, spans, split_words
 from sightline.data.text import normalize_text
 from sightline.decode import log_probabilities
 from sightline.errors import UsageError
@@ -61,15 +61,16 @@ class Tagger(Predictor[TaggingSettings]):
     def tag(self, texts: Sequence[str]) -> list[TaggedText]: ...
 
     def tag(self, texts: str | Sequence[str]) -> TaggedText | list[TaggedText]:
-        """The spans of each text, or of one. Units are words between spaces, or characters, as in training."""
+        """The spans of each text, or of one. Units are words between white space, or characters, as in training."""
         if type(texts) is str:
             return self.tag([texts])[0]
         texts = [normalize_text(text) for text in texts]
         files = self.settings.data.train
         joined_by = files[0].joined_by if files else " "
-        records = [tuple(text.split(joined_by)) if joined_by else tuple(text) for text in texts]
-        found = tag(self.settings, self.model, self.tokenizer, records, joined_by)
-        return [self._record(*one, joined_by) for one in zip(texts, records, found.tags, strict=True)]
+        records = [split_words(text, joined_by) for text in texts]
+        units = [tuple(unit for unit, _ in record) for record in records]
+        found = tag(self.settings, self.model, self.tokenizer, units, joined_by)
+        return [self._record(*one) for one in zip(texts, records, found.tags, strict=True)]
 
     def first_of(self, files: Any) -> list[Any]:
         """The first record of these files."""
@@ -102,13 +103,10 @@ class Tagger(Predictor[TaggingSettings]):
             output_positions=range(1, len(ids) - 1),
         )
 
-    def _record(self, text: str, units: tuple[str, ...], tags: list[str], joined_by: str) -> TaggedText:
-        starts, at = [], 0
-        for unit in units:
-            starts.append(at)
-            at += len(unit) + len(joined_by)
-        marked = []
+    def _record(self, text: str, record: list[tuple[str, int]], tags: list[str]) -> TaggedText:
+        marked: list[Span] = []
         for first, stop, kind in spans(tags):
-            start, end = starts[first], starts[stop - 1] + len(units[stop - 1])
+            (_, start), (last, at) = record[first], record[stop - 1]
+            end = at + len(last)
             marked.append(Span(start, end, kind, text[start:end]))
-        return TaggedText(text, units, tuple(repaired(tags)), tuple(marked))
+        return TaggedText(text, tuple(unit for unit, _ in record), tuple(repaired(tags)), tuple(marked))
