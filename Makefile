@@ -24,8 +24,9 @@ WORKERS ?= 2
 test: $(READY) ## run every test, in two processes; WORKERS=0 is one
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-lint: $(READY) ## ruff and pyright
+lint: $(READY) ## ruff and pyright; strictly where contracts are
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/pyright --pythonpath $(BIN)/python -p pyright-strict.json
 
 bench: $(READY) ## measure training speed against other toolkits
 	@$(BIN)/python benchmarks/train.py $(ARGS)

@@ -39,7 +39,16 @@ def test_triangles_by_hand() -> None:
 
 
 def test_squares_by_hand() -> None:
-    table = wave_table("square", 7, 4)
+    """Wavelengths 2 and 200: high for the first half of a period; odd columns a quarter of a period later."""
+    table = wave_table("square", 201, 4)
+    assert table[:7, 0].tolist() == [1, -1, 1, -1, 1, -1, 1]
+    assert table[:7, 1].tolist() == [1, -1, 1, -1, 1, -1, 1]
+    assert table[:, 2].tolist() == [1] * 100 + [-1] * 100 + [1]
+    assert table[:, 3].tolist() == [1] * 50 + [-1] * 100 + [1] * 51
+
+
+def test_squares_of_runs_of_format_1_by_hand() -> None:
+    table = wave_table("square_2pi", 7, 4)
     assert table[:, 0].tolist() == [1, 1, 1, 1, -1, -1, -1]  # sine of 0 … 6
     assert table[:, 1].tolist() == [1, 1, -1, -1, -1, 1, 1]  # cosine of 0 … 6
     assert (table[:, 2:] == 1).all()
@@ -49,7 +58,7 @@ def test_an_odd_width_drops_the_last_column() -> None:
     assert torch.equal(wave_table("sinusoidal", 5, 3), wave_table("sinusoidal", 5, 4)[:, :3])
 
 
-@pytest.mark.parametrize("kind", ["sinusoidal", "triangle", "square"])
+@pytest.mark.parametrize("kind", ["sinusoidal", "triangle", "square", "binary", "square_2pi"])
 def test_waves_are_added_from_the_offset_on_and_grow(kind: str) -> None:
     waves, x = WaveEncoding(kind, 6), torch.randn(2, 3, 6)
     table = wave_table(kind, 1003, 6)
@@ -114,6 +123,7 @@ def test_tables_first_made_in_inference_mode_serve_training() -> None:
         ("sinusoidal", WaveEncoding),
         ("triangle", WaveEncoding),
         ("square", WaveEncoding),
+        ("binary", WaveEncoding),
         ("learned", LearnedEncoding),
         ("rotary", RotaryEncoding),
     ],

@@ -1,4 +1,7 @@
-"""Logits to log-probabilities, and the filters of sampling."""
+"""Logits to log-probabilities, and the filters of sampling.
+
+Shapes: B rows, T tokens before, V vocabulary.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -121,7 +121,8 @@ class Search(Generic[S]):
         log_p[:, self._forbidden] = -math.inf
         log_p = _force(log_p, requests, width)
         dead_NK = (log_p.amax(-1) == -math.inf).view_as(total_NK) & (total_NK > -math.inf)
-        for n, k in dead_NK.nonzero().tolist():
+        dead = cast("list[list[int]]", dead_NK.nonzero().tolist())
+        for n, k in dead:
             requests[n].dead_ends.append(self._hypothesis(requests[n], tokens_NKt[n, k], each_NKt[n, k], 0.0, False))
         rows_NC, ids_NC, log_p_NC = self._choose(log_p.view(len(requests), width, log_p.shape[-1]), total_NK, requests)
         history_NCt = _with_newest(tokens_NKt, rows_NC, ids_NC)
@@ -134,11 +135,12 @@ class Search(Generic[S]):
         ended_NC = ids_NC == self._eos_id
         for n, one in enumerate(requests):
             if one.stop is not None:
-                columns = history_NCt[n, :, -one.length - 1 :].tolist()
+                columns = cast("list[list[int]]", history_NCt[n, :, -one.length - 1 :].tolist())
                 ended_NC[n] |= torch.tensor([one.stop(tokens) for tokens in columns])
         finished_NC = ended_NC.clone()
         finished_NC[:, width:] = False  # only what would have stayed in the beam may finish
-        for n, c in finished_NC.nonzero().tolist():
+        finished = cast("list[list[int]]", finished_NC.nonzero().tolist())
+        for n, c in finished:
             if total_NC[n, c] > -math.inf:
                 extra = options.coverage_beta * float(coverage_NK[n, rows_NC[n, c]])
                 requests[n].add(
@@ -148,16 +150,15 @@ class Search(Generic[S]):
         # the best `width` that go on: a stable sort keeps the order of scores among them
         going = self._choose.select_unfinished(ended_NC, width)
         rows_NK = rows_NC.gather(1, going)
-        self._tokens_NKt, self._each_NKt = (
-            x_NCt.gather(1, going[:, :, None].expand(-1, -1, x_NCt.shape[2])) for x_NCt in (history_NCt, each_NCt)
-        )
+        self._tokens_NKt, self._each_NKt = _rows(history_NCt, going), _rows(each_NCt, going)
         self._total_NK = total_NC.gather(1, going).masked_fill(ended_NC.gather(1, going), -math.inf)
         return self._end(rows_NK)
 
     def _end(self, rows_NK: Tensor) -> list[SearchRequest]:
         """Closes and returns the requests that are over; the others go on from these rows of the state."""
-        over, keep = [], []
-        best = self._total_NK.amax(1).tolist()
+        over: list[SearchRequest] = []
+        keep: list[int] = []
+        best = cast("list[float]", self._total_NK.amax(1).tolist())
         for n, request in enumerate(self.requests):
             if request.length >= request.max_length or self._choose.is_finished(request, best[n], self.options):
                 self._close(request, n)
@@ -204,8 +205,8 @@ class Search(Generic[S]):
         self, request: SearchRequest, tokens_t: Tensor, each_t: Tensor, extra: float, finished: bool
     ) -> Hypothesis:
         """Of what a row has written; without the end of sentence."""
-        each = each_t[each_t.shape[0] - request.length :].tolist()
-        tokens = tokens_t[tokens_t.shape[0] - request.length :].tolist()
+        each = cast("list[float]", each_t[each_t.shape[0] - request.length :].tolist())
+        tokens = cast("list[int]", tokens_t[tokens_t.shape[0] - request.length :].tolist())
         if tokens[-1:] == [self._eos_id]:
             tokens.pop()
         total = math.fsum(each)
@@ -215,7 +216,8 @@ class Search(Generic[S]):
     def _close(self, request: SearchRequest, n: int) -> None:
         """Fills the n best with unfinished hypotheses, below the finished ones: of the length limit, then dead ends."""
         total_K, most = self._total_NK[n], self.options.n_best
-        for row in total_K.argsort(dim=0, descending=True, stable=True).tolist():
+        best_first = cast("list[int]", total_K.argsort(dim=0, descending=True, stable=True).tolist())
+        for row in best_first:
             if len(request.finished) < most and total_K[row] > -math.inf:
                 tokens_t, each_t = self._tokens_NKt[n, row], self._each_NKt[n, row]
                 request.finished.append(self._hypothesis(request, tokens_t, each_t, 0.0, False))
@@ -236,8 +238,12 @@ def _wider(tokens: Tensor, columns: int) -> Tensor:
 
 def _with_newest(x_NKt: Tensor, rows_NC: Tensor, newest_NC: Tensor) -> Tensor:
     """The histories of these rows, each with one more entry (N, C, t + 1)."""
-    history_NCt = x_NKt.gather(1, rows_NC[:, :, None].expand(-1, -1, x_NKt.shape[2]))
-    return torch.cat([history_NCt, newest_NC[:, :, None]], -1)
+    return torch.cat([_rows(x_NKt, rows_NC), newest_NC[:, :, None]], -1)
+
+
+def _rows(x_NKt: Tensor, rows_NC: Tensor) -> Tensor:
+    """These rows of each request's (N, C, t)."""
+    return x_NKt.gather(1, rows_NC[:, :, None].expand(-1, -1, x_NKt.shape[2]))
 
 
 def _force(log_p_RV: Tensor, requests: Sequence[SearchRequest], width: int) -> Tensor:

@@ -45,8 +45,8 @@ class SearchRequest:
     stop: Stop | None = None
     seed: int = 1
     length: int = field(default=0, init=False)
-    finished: list[Hypothesis] = field(default_factory=list, init=False)
-    dead_ends: list[Hypothesis] = field(default_factory=list, init=False)  # after which no token may follow
+    finished: list[Hypothesis] = field(default_factory=list[Hypothesis], init=False)
+    dead_ends: list[Hypothesis] = field(default_factory=list[Hypothesis], init=False)  # after which no token may follow
 
     def __post_init__(self) -> None:
         self.max_length = max(self.max_length, len(self.prefix) + 1)

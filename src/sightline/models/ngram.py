@@ -166,7 +166,7 @@ class NGram:
             first, end = np.searchsorted(keys, np.stack([context, context + 1]) * self.vocab_size)
             lengths = end - first
             # all ranges first[i]..end[i] one after the other
-            after = np.repeat(end - np.cumsum(lengths), lengths) + np.arange(lengths.sum())
+            after: Ints = np.repeat(end - np.cumsum(lengths), lengths) + np.arange(int(lengths.sum()))
             p_BV[np.repeat(seen, lengths), keys[after] % self.vocab_size] = np.exp(self.tables[n].log_p[after])
         return p_BV
 
@@ -211,7 +211,7 @@ class NGram:
 
     def tensors(self) -> dict[str, Tensor]:
         """All it consists of: `order_k.keys` int64, `.log_p` and, below the highest order, `.log_backoff` float64."""
-        named = {}
+        named: dict[str, Tensor] = {}
         for n, table in enumerate(self.tables, 1):
             named[f"order_{n}.keys"] = torch.from_numpy(table.keys)
             named[f"order_{n}.log_p"] = torch.from_numpy(table.log_p)
@@ -236,7 +236,7 @@ class NGram:
         order = sum(name.endswith(".keys") for name in tensors)
         if sizes is not None and sizes.order != order:
             raise CheckpointError(f"n-grams: the weights are of order {order}, the configuration of {sizes.order}")
-        tables = []
+        tables: list[Table] = []
         for n in range(1, order + 1):
             try:
                 keys, log_p = (tensors[f"order_{n}.{name}"].numpy() for name in ("keys", "log_p"))

@@ -100,7 +100,7 @@ def _add(table: dict[str, Spec], spec: Spec) -> None:
     table[spec.kind] = spec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SizesOf:
     """Marks a field that holds the sizes of one of the kinds of a table, as the table is when its schema is built."""
 

@@ -143,10 +143,11 @@ class Seq2Seq(NeuralEncoderDecoder[Seq2SeqState]):
             RecurrentLayer(cell, width, sizes.width, initialization=sizes.initialization) for width in inputs
         )
         # h₀ = tanh(V c) for every layer and kind of state (Cho et al. 2014, appendix A)
-        self.bridge: ModuleList[ModuleList[Linear]] = ModuleList(
+        bridges: list[ModuleList[Linear]] = [
             ModuleList(Linear(sizes.width, sizes.width) for _ in range(cell.states))
             for _ in (inputs if sizes.decoder_start == "tanh" else ())
-        )
+        ]
+        self.bridge: ModuleList[ModuleList[Linear]] = ModuleList(bridges)
 
     @property
     def cross_attention_sites(self) -> tuple[str, ...]:
@@ -216,7 +217,7 @@ class Seq2Seq(NeuralEncoderDecoder[Seq2SeqState]):
         inner.record("embedding", x_BTE)
         x_BTE = ctx.dropout(x_BTE, self.sizes.dropout)
         features: list[Tensor] = []
-        for x in (x_BTE,) if self.wiring.parallel else x_BTE.split(1, 1):
+        for x in (x_BTE,) if self.wiring.parallel else torch.split(x_BTE, 1, 1):
             extra = self.wiring.extra_inputs(x, state, inner)
             hidden_BTW, state = self._recur(torch.cat([x, *extra], -1), state, inner)
             feature = self.wiring.output_features(hidden_BTW, x, extra, state, inner)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field
@@ -59,18 +58,3 @@ class SourceTargetSizes(ModelSizes, frozen=True, extra="forbid"):
     tied: Literal["all", "decoder", "none"] = Field(
         "all", description="which embeddings are one: source, target and output; target and output; none"
     )
-
-
-# What keys that format 1 did not know meant in it, by kind of model.
-_ADDED = {"recurrent": {"forget_bias": 0.0}, "seq2seq": {"forget_bias": 0.0}}
-
-
-def upgrade_sizes(sizes: Mapping[str, object]) -> dict[str, object]:
-    """The sizes of a run of format 1, which version 0.1.0 made, by the keys and words of today.
-
-    Biases of forget gates began at 0, and square waves were the signs of sinusoids.
-    """
-    upgraded = {**_ADDED.get(str(sizes.get("kind")), {}), **sizes}
-    if upgraded.get("positions") == "square":
-        upgraded["positions"] = "square_2pi"
-    return upgraded

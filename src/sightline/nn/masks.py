@@ -1,4 +1,7 @@
-"""Attention masks: boolean, True = may attend."""
+"""Attention masks: boolean, True = may attend.
+
+Shapes: B rows, S source positions.
+"""
 
 from __future__ import annotations
 

@@ -251,8 +251,10 @@ def linear_cross_entropy(
         hidden_ND, weight_VD = hidden_ND.detach(), weight_VD.detach()
         bias_V = None if bias_V is None else bias_V.detach()
     hidden_PND = hidden_ND if consistency else hidden_ND[None]
-    found = _LinearCrossEntropy.apply(hidden_PND, weight_VD, bias_V, target_N, smoothing, consistency)
-    return cast(tuple[Tensor, Tensor], found)
+    return cast(
+        tuple[Tensor, Tensor],
+        _LinearCrossEntropy.apply(hidden_PND, weight_VD, bias_V, target_N, smoothing, consistency),
+    )
 
 
 def to_precision(model: torch.nn.Module, dtype: torch.dtype) -> None:

@@ -1,4 +1,7 @@
-"""Batch rows of different lengths: real tokens gathered to the left, and features scattered back."""
+"""Batch rows of different lengths: real tokens gathered to the left, and features scattered back.
+
+Shapes: B rows, T positions, D width.
+"""
 
 from __future__ import annotations
 

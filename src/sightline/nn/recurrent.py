@@ -373,10 +373,11 @@ class RecurrentEncoder(nn.Module):
             raise ValueError(f"width {width} must be even for a two-way encoder")
         self.dropout, each = dropout, width // directions
         inputs = [input_width] + [width] * (num_layers - 1)
-        self.layers: ModuleList[ModuleList[RecurrentLayer]] = ModuleList(
+        layers: list[ModuleList[RecurrentLayer]] = [
             ModuleList(RecurrentLayer(cell, inner, each, initialization=initialization) for _ in range(directions))
             for inner in inputs
-        )
+        ]
+        self.layers: ModuleList[ModuleList[RecurrentLayer]] = ModuleList(layers)
 
     def forward(
         self, x_BSI: Tensor, lengths_B: Tensor, ctx: PassContext = INFERENCE

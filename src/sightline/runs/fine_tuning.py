@@ -17,6 +17,7 @@ from sightline.runs.loading import spec_of
 from sightline.tasks.settings import RunSettings
 from sightline.tasks.spec import Pretraining, TaskSpec
 from sightline.train import storage
+from sightline.train.format_1 import upgrade_sizes
 from sightline.train.run_directory import Run
 
 S = TypeVar("S", bound=RunSettings)
@@ -61,7 +62,10 @@ class Parent:
             return None
         found = storage.read_json(run.path, run.parent.name)
         try:
-            return cls(str(found["path"]), str(found["task"]), dict(found["model"]), dict(found["tokenizer"]))
+            sizes = dict(found["model"])
+            # a run keeps it before its configuration is written
+            sizes = upgrade_sizes(sizes) if run.exists and run.format == 1 else sizes
+            return cls(str(found["path"]), str(found["task"]), sizes, dict(found["tokenizer"]))
         except (KeyError, TypeError, ValueError):
             raise CheckpointError(f"{run.parent}: damaged; restore it from a copy") from None
 

@@ -26,6 +26,7 @@ from sightline.tasks.settings import RunSettings
 from sightline.tasks.spec import Say, TaskSpec
 from sightline.train import machine, precision
 from sightline.train.final import final_weights
+from sightline.train.format_1 import upgrade_sizes
 from sightline.train.log import TrainLog
 from sightline.train.loop import Outcome, train
 from sightline.train.run_directory import PRECISIONS, Run
@@ -73,6 +74,8 @@ def prepare(settings: S, path: str | Path, *, fresh: bool, report: Say, parent: 
     run.make_room(fresh=fresh)
     if run.has_training:
         kept = run.settings(type(settings))
+        if run.format == 1:
+            settings = _as_format_1(settings)
         settings = _resolved(settings, kept.training.precision, kept.training.device, kept.training.threads)
         if run.refuse_changes(settings):
             run.write_config(settings)
@@ -92,6 +95,13 @@ def prepare(settings: S, path: str | Path, *, fresh: bool, report: Say, parent: 
     keep_plugins(run, settings)
     run.write_config(settings)
     return settings
+
+
+def _as_format_1(settings: S) -> S:
+    """The settings as version 0.1.0 would have read them: sizes that were not given mean what they meant in it."""
+    sizes = settings.model
+    given = {"kind": sizes.kind, **sizes.model_dump(exclude_unset=True)}
+    return settings.model_copy(update={"model": type(sizes).model_validate(upgrade_sizes(given))})
 
 
 def _resolved(settings: S, width: str, device: str, threads: int | None) -> S:

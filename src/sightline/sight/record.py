@@ -90,11 +90,13 @@ def capture(model: object, *patterns: str, gradients: bool = False) -> Iterator[
     runs as always. Weights are those after the softmax and before dropout.
 
     Args:
-        model: a loaded run, or a model itself. patterns: names with shell wildcards; everything by default.
+        model: a loaded run, a model itself, or any part of one, as `translator.model.decoder[0]`; names are those of
+            the whole model where it is the whole model that runs.
+        patterns: names with shell wildcards; everything by default.
         gradients: keep gradients of what is recorded (of models themselves; loaded runs compute without any).
 
     Raises UsageError for what has no internals, for patterns that are no strings, and at the end of the block where the
-    model ran and no pattern matched anything.
+    model ran and nothing was recorded: no pattern matched, or what was given is a part that records nothing itself.
     """
     for pattern in patterns:
         if type(pattern) is not str:
@@ -107,6 +109,11 @@ def capture(model: object, *patterns: str, gradients: bool = False) -> Iterator[
     with recording(inner, Recorder(patterns or ("*",), gradients=gradients)) as recorder:
         record = Record(recorder)
         yield record
+    if not record.names and recorder.begun and not record.offered:
+        raise UsageError(
+            f"capture: nothing was recorded: {type(inner).__name__} records nothing itself; capture the model, or the "
+            "block, that it is part of"
+        )
     if record.offered and not record.names:
         close = [one for pattern in patterns for one in get_close_matches(pattern, record.offered, 1)]
         hint = f'did you mean "{close[0]}"?' if close else "`sightline look RUN --list` prints the names"

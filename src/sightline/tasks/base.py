@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,10 @@ from sightline.data.fingerprint import fingerprint
 from sightline.data.tokenizer import Tokenizer
 from sightline.train.metric import Metric
 
+M = TypeVar("M", bound=nn.Module)
 
-class BaseTask(ABC):
+
+class BaseTask(ABC, Generic[M]):
     """Batches that split themselves, replicas that share all but the model, and nothing carried between batches.
 
     Args:
@@ -26,13 +28,13 @@ class BaseTask(ABC):
 
     unit = "tokens"
     metrics: Mapping[str, Metric]
-    model: nn.Module
+    model: M
 
     def __init__(
         self,
         settings: Any,
         tokenizers: dict[str, Tokenizer],
-        model: nn.Module,
+        model: M,
         *,
         device: torch.device | str = "cpu",
         report: Callable[[str], None] = lambda line: None,
@@ -63,7 +65,7 @@ class BaseTask(ABC):
         """The batch in at most `parts` pieces, for workers side by side."""
         return batch.split(parts)
 
-    def replica(self, model: nn.Module) -> Self:
+    def replica(self, model: M) -> Self:
         """The same task for another copy of the model."""
         other = copy.copy(self)
         other.model = model

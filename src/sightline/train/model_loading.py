@@ -21,7 +21,16 @@ Model = TypeVar("Model", bound=nn.Module)
 
 # What draws random numbers, by name: in-place fills of `torch.Tensor` and `torch.nn.init`, and makers of tensors.
 _RANDOM_FILLS = frozenset(
-    ("uniform_", "normal_", "trunc_normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_")
+    (
+        "uniform_",
+        "normal_",
+        "trunc_normal_",
+        "xavier_uniform_",
+        "xavier_normal_",
+        "kaiming_uniform_",
+        "kaiming_normal_",
+        "orthogonal_",
+    )
 )
 _RANDOM_TENSORS = (torch.randn, torch.rand)
 _TENSORS = frozenset((*_RANDOM_TENSORS, torch.empty, torch.zeros, torch.ones, torch.full, torch.arange))

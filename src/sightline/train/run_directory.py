@@ -24,6 +24,7 @@ from sightline.nn.ops import to_precision
 from sightline.train import extension, manifest, model_loading, storage
 from sightline.train.checkpoint import Checkpoints
 from sightline.train.final import checkpoint_weights
+from sightline.train.format_1 import upgrade_sizes
 from sightline.train.identity import Identity
 from sightline.train.manifest import Manifest
 from sightline.train.precision import resolve_device
@@ -180,14 +181,17 @@ class Run:
         raise UsageError(f"{self.path}: no run directory (config.toml is missing)")
 
     def read_config(self) -> dict[str, Any]:
-        """The keys of the configuration.
+        """The keys of the configuration, those of format 1 by what they mean today.
 
         Raises:
             CheckpointError: where it cannot be read, is no regular file of the directory, or far too large.
             LaterVersionError: where a later version of Sightline wrote it.
         """
         values = self._read_toml()
-        config.split_format(values, str(self.config))
+        version = config.split_format(values, str(self.config))
+        sizes = values.get("model")
+        if version == 1 and isinstance(sizes, dict):
+            values["model"] = upgrade_sizes(sizes)
         return values
 
     def _read_toml(self) -> dict[str, Any]:

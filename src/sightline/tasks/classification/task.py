@@ -39,12 +39,11 @@ def make_model(settings: ClassificationSettings, tokenizers: dict[str, Tokenizer
         return make_classifier(tokenizers[SIDE].vocab_size, settings.model, outputs, settings.tuning)
 
 
-class ClassificationTask(BaseTask):
+class ClassificationTask(BaseTask[AnyClassifier]):
     """Joins a model with labelled texts for the training loop."""
 
     metrics = METRICS
     settings: ClassificationSettings
-    model: AnyClassifier
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings

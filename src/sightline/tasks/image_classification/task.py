@@ -121,13 +121,12 @@ def to_tensor(settings: ImageSettings, pixels_BYXC: np.ndarray, model: ViT) -> T
     return ((images.float() / 255 - mean) / std).to(weight.dtype)
 
 
-class ImageTask(BaseTask):
+class ImageTask(BaseTask[ViT]):
     """Joins a model with images for the training loop."""
 
     unit = "images"
     metrics = METRICS
     settings: ImageSettings
-    model: ViT
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -75,10 +75,10 @@ def prefill_state(model: AnyModel, sequences: Sequence[Ids], left: bool = False)
 
 def _reread(model: LanguageModel[S], window: SlidingWindowState[S], context: int) -> SlidingWindowState[S]:
     """The window read anew, without padding between tokens; of rows that fill the context only the later half."""
-    kept = [
-        tokens[real].tolist()[-(context // 2) :] if int(real.sum()) >= context else tokens[real].tolist()
-        for tokens, real in zip(window.tokens_BT, window.real_BT, strict=True)
-    ]
+    kept: list[list[int]] = []
+    for tokens, real in zip(window.tokens_BT, window.real_BT, strict=True):
+        ids = cast("list[int]", tokens[real].tolist())
+        kept.append(ids[-(context // 2) :] if len(ids) >= context else ids)
     tokens_BT, real_BT = pad_batch(kept, window.tokens_BT.device)
     state = model.decode(tokens_BT, model.start(len(kept)), real_BT=None if bool(real_BT.all()) else real_BT)[1]
     return SlidingWindowState(state, tokens_BT, real_BT)

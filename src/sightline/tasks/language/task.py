@@ -64,7 +64,7 @@ def make_model(settings: LanguageSettings, tokenizers: dict[str, Tokenizer]) -> 
         return make_language_model(size, settings.model)
 
 
-class LanguageTask(BaseTask):
+class LanguageTask(BaseTask[AnyLanguageModel]):
     """Joins a model with a stream of tokens for the training loop.
 
     Models that carry a state read parallel streams from end to end, each batch going on from the states of the batch
@@ -73,7 +73,6 @@ class LanguageTask(BaseTask):
 
     metrics = METRICS
     settings: LanguageSettings
-    model: AnyLanguageModel
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings

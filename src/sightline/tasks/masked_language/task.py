@@ -48,12 +48,11 @@ def masks(settings: MaskedLanguageSettings, tokenizer: Tokenizer) -> Masks:
     )
 
 
-class MaskedLanguageTask(BaseTask):
+class MaskedLanguageTask(BaseTask[BertForPretraining]):
     """Joins a model with documents for the training loop."""
 
     metrics = METRICS
     settings: MaskedLanguageSettings
-    model: BertForPretraining
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings

@@ -60,12 +60,11 @@ def make_model(settings: QuestionSettings, tokenizers: dict[str, Tokenizer]) -> 
     return make_token_classifier(settings, tokenizers, 2)
 
 
-class QuestionTask(BaseTask):
+class QuestionTask(BaseTask[BertTokenClassifier]):
     """Joins a model with questions for the training loop."""
 
     metrics = METRICS
     settings: QuestionSettings
-    model: BertTokenClassifier
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings

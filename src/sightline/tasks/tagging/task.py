@@ -88,12 +88,11 @@ def cut(records: Iterable[Units], joined_by: str, tokenizer: Tokenizer, max_toke
     return pieces
 
 
-class TaggingTask(BaseTask):
+class TaggingTask(BaseTask[BertTokenClassifier]):
     """Joins a model with tagged units for the training loop."""
 
     metrics = METRICS
     settings: TaggingSettings
-    model: BertTokenClassifier
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings

@@ -94,7 +94,7 @@ def new_search(model: AnyModel, options: SearchOptions) -> Search[Any]:
         options,
         eos_id=EOS_ID,
         forbidden=(PAD_ID, BOS_ID),
-        coverage_penalty=CoverageState.penalty if attends else None,
+        coverage_penalty=CoverageState[Any].penalty if attends else None,
         device=model.device,
     )
 

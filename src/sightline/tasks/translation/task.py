@@ -51,12 +51,11 @@ def make_model(settings: TranslationSettings, tokenizers: dict[str, Tokenizer]) 
         return make_encoder_decoder(tokenizers["source"].vocab_size, tokenizers["target"].vocab_size, settings.model)
 
 
-class TranslationTask(BaseTask):
+class TranslationTask(BaseTask[AnyEncoderDecoder]):
     """Joins a model with encoded pairs for the training loop."""
 
     metrics = METRICS
     settings: TranslationSettings
-    model: AnyEncoderDecoder
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
