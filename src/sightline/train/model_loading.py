@@ -130,7 +130,11 @@ class _Uninitialised(TorchFunctionMode):
             options.pop("generator", None)
             return torch.empty(*args, **options)  # pyright: ignore
         if getattr(func, "__name__", "") in _RANDOM_FILLS:
-            return args[0] if args else options["tensor"]
+            tensor = args[0] if args else options["tensor"]
+            # What draws until its numbers are in range, as `nn.init.trunc_normal_`, must find some that are.
+            if isinstance(tensor, Tensor) and (func is Tensor.normal_ or (func is Tensor.uniform_ and len(args) == 1)):
+                return tensor.detach().zero_()
+            return tensor
         return func(*args, **options)
 
 
