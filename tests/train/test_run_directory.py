@@ -18,8 +18,6 @@ from typing import Any
 
 import pytest
 import torch
-import train_toys
-from conftest import MODELS, sightline
 from pydantic import BaseModel, ConfigDict, Field
 
 from sightline.data.tokenizer import Tokenizer
@@ -31,6 +29,8 @@ from sightline.train.loop import finished
 from sightline.train.run_directory import Run
 from sightline.train.settings import TrainSettings
 from support import train_toys
+from support.commands import sightline
+from support.configs import MODELS
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs links, pipes and SIGKILL")
 SIZES: dict[str, Any] = {"d_model": 8, "num_layers": 2, "num_heads": 2, "d_ff": 8, "max_length": 8}
@@ -248,7 +248,7 @@ def child(path: Path, nth: int, fresh: bool) -> None:
 def killed(path: Path, nth: int, *, fresh: bool) -> bool:
     """Whether a start in a process of its own had as many operations, and was killed at the n-th."""
     context: Any = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch._dynamo", "test_run_directory"])
+    context.set_forkserver_preload(["torch._dynamo", "support.train_toys", "sightline.train.run_directory"])
     process = context.Process(target=child, args=(path, nth, fresh))
     process.start()
     process.join(120)
