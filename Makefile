@@ -19,8 +19,10 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY) ## train two models on the embedded corpus and translate with them (about 4 minutes)
 	@$(BIN)/sightline demo
 
-test: $(READY) ## run every test
-	@$(BIN)/python -m pytest $(ARGS)
+WORKERS ?= 2
+
+test: $(READY) ## run every test, in two processes; WORKERS=0 is one
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: $(READY) ## ruff and pyright
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright --pythonpath $(BIN)/python

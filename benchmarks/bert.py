@@ -80,7 +80,7 @@ def sightline(precision: str, updates: int, threads: int) -> dict[str, float]:
         for number, batch in enumerate(batches(made, updates + WARM_UP)):
             if number == WARM_UP:
                 start = time.perf_counter()
-            pieces = workers.gradients(batch, generator, optimizer.collect)
+            pieces = workers.gradients(batch, generator, optimizer.collect_gradients)
             count = sum(count for _, count, _ in pieces)
             optimizer.scale_and_clip(1.0 / count, 1.0)
             optimizer.step(LEARNING_RATE)
@@ -93,14 +93,19 @@ def trainer(precision: str, updates: int, threads: int) -> dict[str, float]:
     from transformers import BertForPreTraining, Trainer, TrainerCallback, TrainingArguments
 
     from sightline.interop.bert import write_bert
+    from sightline.interop.bert_tokenizer import tokenizer_files
+    from sightline.tasks.exchange import ExchangedModel
 
     torch.set_num_threads(threads)
     made = task()
+    # written out, special tokens have BERT's ids
+    their_id = torch.tensor(tokenizer_files(made.tokenizers["text"], made.settings.model.max_length).order).argsort()
     drawn, tokens = [], []
     for batch in batches(made, updates + WARM_UP):
         drawn.append({
-            "input_ids": batch.tokens_BT, "attention_mask": batch.real_BT.long(), "token_type_ids": batch.segment_BT,
-            "labels": batch.targets_BT.masked_fill(~batch.chosen_BT, -100),
+            "input_ids": their_id[batch.tokens_BT], "attention_mask": batch.real_BT.long(),
+            "token_type_ids": batch.segment_BT,
+            "labels": their_id[batch.targets_BT].masked_fill(~batch.chosen_BT, -100),
             # theirs: 0 follows, 1 does not; a text alone is not asked about
             "next_sentence_label": batch.kind_B.masked_fill(batch.kind_B < 0, -100),
         })  # fmt: skip
@@ -108,7 +113,7 @@ def trainer(precision: str, updates: int, threads: int) -> dict[str, float]:
     torch.manual_seed(1)
     with tempfile.TemporaryDirectory() as folder:
         weights = dict(made.model.named_parameters())
-        write_bert(folder, "masked_language", made.settings.model, made.tokenizers["text"], weights, ())
+        write_bert(folder, ExchangedModel("masked_language", made.settings.model, weights, made.tokenizers["text"]))
         model = BertForPreTraining.from_pretrained(folder)
     if precision == "bf16":
         model = model.bfloat16()

@@ -19,7 +19,6 @@ def sightline(precision: str) -> Callable[[int], Step]:
     def make(threads: int) -> Step:
         from sightline.models import Transformer, TransformerSizes
         from sightline.nn.context import PassContext
-        from sightline.nn.ops import linear_cross_entropy
         from sightline.train.machine import setup
         from sightline.train.optim import MasterOptimizer
         from sightline.train.workers import Workers
@@ -37,18 +36,10 @@ def sightline(precision: str) -> Callable[[int], Step]:
                 return batch.split(parts)
 
             def loss(self, batch: Batch, generator: torch.Generator) -> tuple[torch.Tensor, int, dict[str, float]]:
-                features = self.model.features(
-                    batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT,
-                    PassContext(generator=generator),
+                loss, _ = self.model(
+                    batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_out_BT,
+                    batch.target_mask_BT, label_smoothing=SMOOTHING, ctx=PassContext(generator=generator),
                 )  # fmt: skip
-                real = batch.target_mask_BT
-                loss, _ = linear_cross_entropy(
-                    features[real],
-                    self.model.output_weight,
-                    self.model.output_bias,
-                    batch.target_out_BT[real],
-                    SMOOTHING,
-                )
                 return loss, batch.num_target_tokens, {}
 
         setup(threads)
@@ -60,7 +51,7 @@ def sightline(precision: str) -> Callable[[int], Step]:
         generator = torch.Generator().manual_seed(1)
 
         def step(batch: Batch) -> float:
-            pieces = workers.gradients(batch, generator, optimizer.collect)
+            pieces = workers.gradients(batch, generator, optimizer.collect_gradients)
             optimizer.scale_and_clip(1.0 / batch.num_target_tokens, 1.0)
             optimizer.step(LEARNING_RATE)
             return float(sum(loss for loss, _, _ in pieces))

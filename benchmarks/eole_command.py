@@ -23,10 +23,10 @@ PATIENCE_SECONDS = 1200
 
 def write_inputs(folder: Path) -> None:
     """Multi30k as tokens of the same vocabulary that the other contenders train on, a sentence a line."""
-    from sightline.data.readers import PairSource, read_pairs
+    from sightline.data.pairs import PairSource, read_pairs
     from sightline.data.tokenizer import Tokenizer
 
-    pairs = list(read_pairs(PairSource("multi30k:train.en.gz", "multi30k:train.de.gz")))
+    pairs = list(read_pairs(PairSource(source="multi30k:train.en.gz", target="multi30k:train.de.gz")))
     tokenizer = Tokenizer.train((text for pair in pairs for text in pair), kind="bpe", vocab_size=contenders.VOCAB)
     for side, name in enumerate(("source", "target")):
         encoded = tokenizer.encode_batch([pair[side] for pair in pairs])

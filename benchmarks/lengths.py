@@ -26,7 +26,7 @@ def main() -> None:
         translator = Translator(path)
         sets = translator.settings.data.test
         name = options.set or next(iter(sets))
-        found = evaluate_pairs(translator, name, sets[name].pair_source(), translator.settings.search)
+        found = evaluate_pairs(translator, name, sets[name], translator.settings.search)
         title = Path(path).name
         curves[title] = [score for _, _, score in found.buckets]
         buckets = [f"{words}\n({count})" for words, count, _ in found.buckets]

@@ -52,7 +52,7 @@ def adaptive(options: argparse.Namespace, precision: str) -> list[float]:
 
 
 def example(options: argparse.Namespace, precision: str) -> list[float]:
-    from sightline.data.readers import resolve
+    from sightline.data.sources import resolve
 
     with tempfile.TemporaryDirectory() as folder:
         for name, source in (("train", "train"), ("valid", "valid"), ("test", "valid")):

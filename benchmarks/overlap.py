@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 
 from sightline.data.labelled import LabelledSource, read_labelled
-from sightline.tasks.metrics import correlations
+from sightline.predict.metrics import correlations
 
 
 def runs(text: str, length: int) -> set[str]:
@@ -27,7 +27,9 @@ def main() -> None:
     parser.add_argument("--texts", nargs=2, required=True, metavar="COLUMN")
     parser.add_argument("--label", required=True, metavar="COLUMN")
     options = parser.parse_args()
-    records = list(read_labelled(LabelledSource(options.source, tuple(options.texts), options.label)))
+    records = list(
+        read_labelled(LabelledSource(source=options.source, texts=tuple(options.texts), label=options.label))
+    )
     labels = np.array([float(label) for _, label in records])
     for length in (1, 2, 3):
         pairs = [[runs(text, length) for text in texts] for texts, _ in records]

@@ -42,7 +42,7 @@ def ours(updates: int, threads: int, checkout: Path | None) -> dict[str, float]:
 
 
 def nanogpt(updates: int, threads: int, checkout: Path | None) -> dict[str, float]:
-    from sightline.data.readers import resolve
+    from sightline.data.sources import resolve
 
     assert checkout is not None
     with tempfile.TemporaryDirectory() as name:

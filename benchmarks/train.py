@@ -33,11 +33,10 @@ EOLE = ("eole-fp32", "eole-bf16")
 def batches(updates: int) -> Iterator[contenders.Batch]:
     """The batches every contender trains on: about 4,096 target tokens each, bucketed by length."""
     from sightline.data.batches import BatchOrder, DataPosition, collate, iterate
-    from sightline.data.cache import encode_pairs
-    from sightline.data.readers import PairSource, read_pairs
+    from sightline.data.pairs import PairSource, encode_pairs, read_pairs
     from sightline.data.tokenizer import Tokenizer
 
-    source = PairSource("multi30k:train.en.gz", "multi30k:train.de.gz")
+    source = PairSource(source="multi30k:train.en.gz", target="multi30k:train.de.gz")
     lines = (text for pair in read_pairs(source) for text in pair)
     tokenizer = Tokenizer.train(lines, kind="bpe", vocab_size=contenders.VOCAB)
     pairs = encode_pairs([source], tokenizer, tokenizer, max_source_tokens=100, max_target_tokens=100)

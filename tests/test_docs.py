@@ -11,10 +11,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import LANGUAGE_MODELS, MODELS, sightline, write_pairs
-from serving import serving
 
 from sightline import config
+from support.commands import sightline
+from support.configs import LANGUAGE_MODELS, MODELS
+from support.data import write_pairs
+from support.serving import serving
 
 ROOT = Path(__file__).parent.parent
 DOCS = [ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

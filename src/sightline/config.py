@@ -6,16 +6,36 @@ import re
 import textwrap
 import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import tomli_w
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic.fields import FieldInfo
 
-from sightline.errors import UsageError, nearest
+from sightline.errors import LaterVersionError, UsageError, nearest
 
 Settings = TypeVar("Settings", bound=BaseModel)
+
+# Version of what the keys of a run's configuration mean. A later version may read one as another default.
+FORMAT = 2
+FORMAT_KEY = "format"
+
+# What may become of a key once a run has begun: `Field(…, json_schema_extra=EXTEND)` says that its value may be raised,
+# FREE that it may be anything. Of all others a change would be another run.
+Kind = Literal["fixed", "extend", "free"]
+EXTEND: dict[str, JsonValue] = {"change": "extend"}
+FREE: dict[str, JsonValue] = {"change": "free"}
+LEGEND = (
+    "# Once training has begun, [extend] may be raised and [free] be changed, and the run goes on; [fixed] decides the "
+    "weights.\n\n"
+)
+
+
+class Frozen(BaseModel, frozen=True, extra="forbid"):
+    """A record that refuses unknown keys and never changes."""
 
 
 def recipes() -> dict[str, str]:
@@ -49,13 +69,40 @@ def read(recipe: str) -> tuple[str, str]:
 
 
 def parse(where: str, text: str) -> dict[str, Any]:
-    """TOML text as nested dictionaries; a syntax error names its line."""
+    """TOML text as nested dictionaries; a syntax error names its line.
+
+    The version of a run's configuration is no key of it.
+
+    Raises:
+        UsageError: where it is not TOML.
+        LaterVersionError: where a later version of Sightline wrote it.
+    """
     try:
-        return tomllib.loads(text)
+        values = tomllib.loads(text)
+    except RecursionError:
+        raise UsageError(f"{where}: not valid TOML: tables or lists are nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"line (\d+)", str(error))
         message = str(error).split(" (at")[0]
         raise UsageError(f"{where}:{line.group(1) if line else 1}: not valid TOML: {message}") from None
+    split_format(values, where)
+    return values
+
+
+def split_format(values: dict[str, Any], where: str) -> int:
+    """Takes the version out of a configuration and gives it back; 1 where there is none.
+
+    Raises UsageError where it is no version, LaterVersionError where it is later than this one.
+    """
+    version = values.pop(FORMAT_KEY, 1)
+    if type(version) is not int or version < 1:
+        raise UsageError(f"{where}: {FORMAT_KEY}: not a version: {version!r}; leave it out")
+    if version > FORMAT:
+        raise LaterVersionError(
+            f"{where}: made by a later version of Sightline (format {version}; this one reads up to {FORMAT}); "
+            "upgrade Sightline to use it"
+        )
+    return version
 
 
 def override(values: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
@@ -68,6 +115,8 @@ def override(values: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
             raise UsageError(f'"{assignment}": an override is key.path=value, as in training.max_updates=500')
         try:
             value = tomllib.loads(f"value = {text}")["value"]
+        except RecursionError:
+            raise UsageError(f'"{assignment[:40]}…": lists are nested too deeply') from None
         except tomllib.TOMLDecodeError:
             value = text
         target = result
@@ -164,26 +213,26 @@ def to_toml(settings: BaseModel) -> str:
 
 def commented(settings: BaseModel, without: Collection[str] = ()) -> str:
     """The same with each field's description above it, for a user to edit; `without` these tables."""
-    return "\n".join(_commented(settings, [], without)).strip() + "\n"
+    return LEGEND + "\n".join(_commented(settings, [], "fixed", without)).strip() + "\n"
 
 
-def _commented(settings: BaseModel, path: list[str], without: Collection[str] = ()) -> list[str]:
+def _commented(settings: BaseModel, path: list[str], above: Kind, without: Collection[str] = ()) -> list[str]:
     lines: list[str] = []
     tables: list[str] = []
     for name, field in type(settings).model_fields.items():
         if name in without:
             continue
-        value = getattr(settings, name)
+        value, kind = getattr(settings, name), kind_of(field, above)
         if isinstance(value, BaseModel):
             inner = [*path, name]
-            tables += ["", *_comment(field.description or ""), f"[{'.'.join(inner)}]", *_commented(value, inner)]
+            tables += ["", *_comment(field.description or ""), f"[{'.'.join(inner)}]", *_commented(value, inner, kind)]
             continue
-        about = _comment(field.description or "", _choices(field.annotation))
+        about = _comment(f"{field.description or ''} [{kind}]".lstrip(), _choices(field.annotation))
         dumped = _without_none(settings.model_dump(mode="json", include={name}))
         nested = name in dumped and isinstance(dumped[name], dict)
         if nested:
             for key, table in dumped[name].items():
-                tables += ["", f"[{'.'.join([*path, name, key])}]", tomli_w.dumps(table).strip()]
+                tables += ["", *about, f"[{'.'.join([*path, name, key])}]", tomli_w.dumps(table).strip()]
         elif name in dumped:
             lines += [*about, f"{name} = {_inline(dumped[name])}"]
         else:
@@ -216,15 +265,53 @@ def _inline(value: Any) -> str:
     return tomli_w.dumps({"v": value}).strip().removeprefix("v = ")
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:
-    """Where two configurations differ, each as "key.path: old → new"."""
-    found: list[str] = []
-    for key in dict.fromkeys([*old, *new]):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            found += differences(before, after, f"{path}{key}.")
-        elif before != after:
-            found.append(f"{path}{key}: {before!r} → {after!r}")
+@dataclass(frozen=True)
+class Change:
+    """A key whose value is another one, and what may become of it once a run has begun."""
+
+    key: str
+    before: Any
+    after: Any
+    kind: Kind
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.before!r} → {self.after!r}"
+
+
+def kind_of(field: FieldInfo, above: Kind = "fixed") -> Kind:
+    """What may become of a key in a table of the kind `above`."""
+    extra = field.json_schema_extra
+    marked = extra.get("change") if isinstance(extra, dict) else None
+    return "extend" if marked == "extend" else "free" if marked == "free" else above
+
+
+def changes(before: BaseModel, after: BaseModel, path: str = "", above: Kind = "fixed") -> list[Change]:
+    """Where two complete configurations differ, key by key."""
+    found: list[Change] = []
+    olds, news = before.model_dump(mode="json"), after.model_dump(mode="json")
+    fields = {**type(before).model_fields, **type(after).model_fields}
+    for name, field in fields.items():
+        key, kind = f"{path}{name}", kind_of(field, above)
+        old, new = getattr(before, name, None), getattr(after, name, None)
+        if isinstance(old, BaseModel) and isinstance(new, BaseModel):
+            found += changes(old, new, f"{key}.", kind)
+        elif olds.get(name) != news.get(name):
+            found.append(Change(key, olds.get(name), news.get(name), kind))
+    return found
+
+
+def fixed_settings(settings: BaseModel, path: str = "") -> dict[str, Any]:
+    """The keys that decide the weights, each as "training.learning_rate" with its JSON value."""
+    found: dict[str, Any] = {}
+    values = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if kind_of(field) != "fixed":
+            continue
+        if isinstance(value, BaseModel):
+            found |= fixed_settings(value, f"{path}{name}.")
+        else:
+            found[f"{path}{name}"] = values[name]
     return found
 
 

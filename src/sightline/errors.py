@@ -29,6 +29,10 @@ class CheckpointError(SightlineError):
     """A run or checkpoint that is missing, damaged or does not belong to this configuration (exit code 1)."""
 
 
+class LaterVersionError(SightlineError):
+    """A run or checkpoint that a later version of Sightline made (exit code 1)."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint naming the known word closest to `word`: '; did you mean "x"?', or the list where nothing is close."""
     known = sorted(known)

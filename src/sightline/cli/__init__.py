@@ -6,6 +6,7 @@ import functools
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -23,7 +24,8 @@ app = typer.Typer(
     help="Train, compare, open up and ship sequence models.\n\n"
     "Try:  sightline demo\n\n"
     "      sightline train transformer-ko-en\n\n"
-    "Every verb has its own --help with examples; --debug shows the traceback of an error.",
+    "Every verb has its own --help with examples; --debug shows the traceback of an error; --plugin FILE.py adds "
+    "tasks and models of your own.",
 )
 
 
@@ -44,7 +46,7 @@ def _options(
 
 # Modules with a `register` each, in the order of `sightline --help`.
 VERBS = (
-    "train", "translate", "generate", "fill", "classify", "tag", "answer", "look", "align", "serve", "evaluate", "data",
+    "train", "translate", "generate", "fill", "classify", "tag", "answer", "predict", "look", "align", "serve", "evaluate", "data",
     "exchange", "demo",
 )  # fmt: skip
 
@@ -60,12 +62,41 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs one verb. Exit codes: 0 done, 2 wrong usage or configuration, 1 any other error, 130 and 143 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    words, plugins = _without_plugins([word for word in words if word != "--debug"])
+    _utf8()
     _register()
-    sys.exit(_run([word for word in words if word != "--debug"], debug))
+    sys.exit(_run(words, debug, plugins))
 
 
-def _run(words: list[str], debug: bool) -> int:
+def _without_plugins(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words without `--plugin FILE`, which may stand anywhere, and the files."""
+    rest: list[str] = []
+    plugins = [path for path in os.environ.get("SIGHTLINE_PLUGINS", "").split(os.pathsep) if path]
+    waiting = iter(words)
+    for word in waiting:
+        name, equals, path = word.partition("=")
+        if name == "--plugin":
+            plugins.append(path if equals else next(waiting, ""))
+        else:
+            rest.append(word)
+    return rest, plugins
+
+
+def _utf8() -> None:
+    """Text goes out as UTF-8 wherever it goes: a terminal's own encoding may lack the letters of half the world."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(encoding="utf-8", errors="replace" if stream is sys.stderr else "strict")
+
+
+def _run(words: list[str], debug: bool, plugins: Sequence[str] = ()) -> int:
     try:
+        if plugins:
+            from sightline.runs.plugins import load_plugin
+
+            for path in plugins:
+                load_plugin(path)
         result = app(words, prog_name="sightline", standalone_mode=False)
         sys.stdout.flush()
         return result if type(result) is int else 0
@@ -76,7 +107,7 @@ def _run(words: list[str], debug: bool) -> int:
             raise
         context, told = getattr(error, "ctx", None), getattr(error, "format_message", error.__str__)()
         if context and told == context.get_help():  # what a command says that needs a word and has none
-            return _run([*words, "--help"], debug)
+            return _run([*words, "--help"], debug, plugins)
         hint = f"; see `{context.command_path} --help`" if context else ""
         return _fail(f"{told.rstrip('.')}{hint}", 2)
     except SightlineError as error:

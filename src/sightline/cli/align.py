@@ -61,7 +61,7 @@ def align(
 
     sightline align runs/multi30k-transformer captions.en captions.de > links.txt
     """
-    from sightline.data.readers import PairSource, read_pairs
+    from sightline.data.pairs import PairSource, read_pairs
     from sightline.errors import DataError, UsageError
     from sightline.runs.loading import load
     from sightline.sight import alignment
@@ -87,7 +87,7 @@ def align(
         pairs, right = _embedded("test", first)
         choosing = _embedded("validation", first)
     else:
-        pairs = list(islice(read_pairs(PairSource(source, target)), first or None))
+        pairs = list(islice(read_pairs(PairSource.from_arguments(source=source, target=target)), first or None))
         right = _gold(gold, len(pairs), bool(first)) if gold else []
     seen: list[Look] = []
     with progress("aligning") as advance:
@@ -153,7 +153,7 @@ def _embedded(part: SplitName, first: int) -> tuple[list[Pair], list[Links]]:
 
 def _knows_embedded(data: Any) -> bool:
     """Whether these settings are of the embedded corpus, or of its languages, from Korean."""
-    from sightline.data.readers import EMBEDDED
+    from sightline.data.sources import EMBEDDED
 
     if (data.source_language, data.target_language) == ("Korean", "English"):
         return True
@@ -162,7 +162,7 @@ def _knows_embedded(data: Any) -> bool:
 
 def _gold(file: str, count: int, only_first: bool) -> list[Links]:
     """The links of a file's lines. Raises DataError where they are not as many as the pairs, or there is none."""
-    from sightline.data.readers import read_lines
+    from sightline.data.sources import read_lines
     from sightline.errors import DataError
     from sightline.sight.alignment import from_pharaoh
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,9 +33,9 @@ def answer(
 
     sightline answer runs/squad --context "The tower is 330 metres tall." --question "How tall is it?" --json
     """
-    from sightline.data.readers import read_lines
+    from sightline.data.sources import read_lines
     from sightline.errors import UsageError
-    from sightline.tasks.question_answering.predictor import QuestionAnswerer
+    from sightline.runs.loading import load_for
     from sightline.train.machine import setup
 
     if (file is None) == (context is None):
@@ -43,7 +43,7 @@ def answer(
     if file == STDIN and not question:
         raise UsageError("standard input holds the text; give questions by --question")
     setup(threads)
-    model = QuestionAnswerer(run, precision=precision, device=device)
+    model: Any = load_for("answer", run, precision=precision, device=device)
     stdin = lines_of(STDIN)
     text = context if context is not None else "\n".join(stdin if file == STDIN else read_lines(str(file)))
     questions = iter(question) if question else (line for line in stdin if line.strip())

@@ -42,26 +42,24 @@ def classify(
     sightline classify runs/digits seven.png two.png
     """
     from sightline.errors import UsageError
+    from sightline.runs.loading import load_for
     from sightline.train.machine import setup
-    from sightline.train.run_directory import Run
 
     setup(threads)
-    if Run(run).task == "image_classification":
+    model = load_for("classify", run, precision=precision, device=device)
+    if model.reads_images:
         if text or not files:
             raise UsageError("a classifier of images reads image files; name one or more")
-        _images(run, files, picture, precision, device, as_json)
+        _images(model, files, picture, as_json)
         return
     if picture or len(files or []) > 1:
         raise UsageError(f"{'--picture' if picture else 'more than one file'} is for images; {run} reads texts")
-    _texts(run, either(files[0] if files else None, text), text, precision, device, as_json)
+    _texts(model, either(files[0] if files else None, text), text, as_json)
 
 
-def _texts(run: str, file: str, text: list[str] | None, precision: str, device: str, as_json: bool) -> None:
-    from sightline.tasks.classification.predictor import Classifier
-
-    model = Classifier(run, precision=precision, device=device)
+def _texts(model: Any, file: str, text: list[str] | None, as_json: bool) -> None:
     lines = iter(()) if text else lines_of(file)
-    records = iter([tuple(text)]) if text else _records(lines, file, model.settings.texts)
+    records = iter([tuple(text)]) if text else _records(lines, file, model.input_count)
     with progress("labelling") as advance:
         for chunk in chunks(records, lines):
             for one in model.predict(chunk):
@@ -87,13 +85,11 @@ def _records(lines: Iterable[str], file: str, count: int) -> Iterator[tuple[str,
         yield texts
 
 
-def _images(run: str, files: list[str], picture: str | None, precision: str, device: str, as_json: bool) -> None:
+def _images(model: Any, files: list[str], picture: str | None, as_json: bool) -> None:
     from sightline.errors import UsageError
-    from sightline.tasks.image_classification.predictor import ImageClassifier
 
     if picture and len(files) > 1:
         raise UsageError("--picture draws what was looked at in one image; name one")
-    model = ImageClassifier(run, precision=precision, device=device)
     waiting: Iterator[Any] = iter(files)
     with progress("labelling") as advance:
         while chunk := list(islice(waiting, 64)):

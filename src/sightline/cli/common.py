@@ -30,7 +30,7 @@ def either(file: str | None, text: Any) -> str:
 
 def lines_of(file: str) -> Iterator[str]:
     """The lines of a text file, or of standard input as they come."""
-    from sightline.data.readers import read_lines
+    from sightline.data.sources import read_lines
     from sightline.data.text import StreamLines
 
     return StreamLines(sys.stdin.buffer, "standard input") if file == STDIN else read_lines(file)

@@ -72,11 +72,17 @@ def check(
     sightline data check pairs.tsv --columns 1,0
     """
     from sightline.data.check import check_pairs
-    from sightline.data.readers import PairSource
+    from sightline.data.pairs import PairSource
 
     one, other = _columns(columns)
-    train = [PairSource(source, target, one, other)]
-    test = [PairSource(test_source, test_target, one, other)] if test_source else []
+
+    def pairs(source: str, target: str | None) -> PairSource:
+        return PairSource.from_arguments(source=source, target=target, source_column=one, target_column=other)
+
+    train = [pairs(source, target)]
+    test = [pairs(test_source, test_target)] if test_source else []
+    for line in (line for one in (*train, *test) for line in one.notices()):
+        say(line)
     report = check_pairs(train, test)
     if as_json:
         print_json(report.as_dict(), indent=2)

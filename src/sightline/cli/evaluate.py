@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
 from sightline.cli.common import RunArgument, print_json, progress, say
-
-NEXT = {
-    "translation": "translate RUN FILE",
-    "language": "score RUN FILE",
-    "masked_language": "fill RUN 'a text with a [MASK]'",
-    "classification": "classify RUN FILE",
-    "tagging": "tag RUN FILE",
-    "question_answering": "answer RUN FILE --question '…'",
-    "image_classification": "classify RUN FILE",
-}
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +27,9 @@ def evaluate(
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
     by_length: Annotated[bool, typer.Option(help="BLEU by the length of the source, too.")] = False,
+    unknown_labels: Annotated[
+        bool, typer.Option(help="Count records whose label training never had as wrong, instead of refusing the set.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Measure a run: BLEU, chrF and TER with sacrebleu's signatures, and perplexity; of a language model perplexity
@@ -49,63 +41,41 @@ def evaluate(
     sightline evaluate runs/multi30k-transformer test.en test.de --lowercase
     """
     from sightline.errors import UsageError
+    from sightline.runs.evaluation import evaluate_set
+    from sightline.runs.loading import load, spec_of
     from sightline.train.machine import setup
     from sightline.train.run_directory import Run
 
     setup(threads)
-    task = Run(run).task
-    asked = {"a reference": reference, "--lowercase": lowercase, "--beam": beam, "--by-length": by_length}
-    for name, value in asked.items():
-        labels = name == "a reference" and task == "image_classification"
-        if value and task != "translation" and not labels:
-            raise UsageError(f"{name} is for a translation; {run} is a run of task {task}")
-    if task == "translation":
-        reports = _translation(run, source, reference, lowercase, beam, batch_size, precision, device)
-    else:
-        reports = _own_sets(run, source, reference, precision, device)
+    spec = spec_of(Run(run))
+    asked: dict[str, Any] = {
+        "lowercase": lowercase,
+        "beam": beam,
+        "by_length": by_length,
+        "unknown_labels": unknown_labels,
+    }
+    options = {name: value for name, value in asked.items() if value}
+    for name in options.keys() - spec.evaluate_options:
+        raise UsageError(f"--{name.replace('_', '-')} is for other tasks; {run} is a run of task {spec.name}")
+    if "lowercase" in spec.evaluate_options:
+        options |= {"lowercase": lowercase, "batch_size": batch_size}
+    model = load(run, precision=precision, device=device)
+    sets = dict(model.settings.data.test)
+    if source is not None:
+        sets = {source: model.settings.given(source, reference)}
+    if not sets:
+        raise UsageError(
+            f"{run}: the run names no test sets; give a file{' of sources and one of references' * bool(model.languages)}"
+        )
     found = []
-    for report in reports:
+    for name, files in sets.items():
+        with progress(f"evaluating {name}") as advance:
+            more = {"done": advance} if "done" in spec.evaluate_options else {}
+            report = evaluate_set(model, name, files, **options, **more)
         found.append(report.as_dict())
         if not as_json:
-            print("\n".join(report.lines(by_length) if by_length else report.lines()), flush=True)
+            print("\n".join(report.lines()), flush=True)
     if as_json:
         print_json(found, indent=2)
     else:
-        say("next: sightline " + NEXT[task].replace("RUN", str(run)))
-
-
-def _translation(run, source, reference, lowercase, beam, batch_size, precision, device) -> Iterator[Any]:
-    from sightline.data.readers import PairSource
-    from sightline.errors import UsageError
-    from sightline.runs.evaluation import evaluate_pairs
-    from sightline.tasks.translation.predictor import Translator
-
-    translator = Translator(run, precision=precision, device=device)
-    sets = {name: files.pair_source() for name, files in translator.settings.data.test.items()}
-    if source is not None:
-        sets = {source: PairSource(source, reference)}
-    if not sets:
-        raise UsageError(f"{run}: the run names no test sets; give a source and a reference file")
-    changes = {} if beam is None else {"beam": beam}
-    options = translator.settings.search.with_changes(**changes)
-    for name, pairs in sets.items():
-        with progress(f"translating {name}") as advance:
-            yield evaluate_pairs(
-                translator, name, pairs, options, lowercase=lowercase, batch_size=batch_size, done=advance
-            )
-
-
-def _own_sets(run, source, labels, precision, device) -> Iterator[Any]:
-    from sightline.errors import UsageError
-    from sightline.runs.evaluation import evaluate_set
-    from sightline.runs.loading import load
-
-    model: Any = load(run, precision=precision, device=device)
-    sets = model.settings.data.test
-    if source is not None:
-        files = model.settings.given(source)
-        sets = {source: files.model_copy(update={"labels": labels}) if labels else files}
-    if not sets:
-        raise UsageError(f"{run}: the run names no test sets; give a file")
-    for name, files in sets.items():
-        yield evaluate_set(model, name, files)
+        say(f"next: {spec.after_evaluation.format(run=run)}")

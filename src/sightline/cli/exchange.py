@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from sightline.cli.common import RunArgument, say
-from sightline.cli.train import NEXT
 
 
 def register(app: typer.Typer) -> None:
@@ -31,8 +30,8 @@ def export(
     """
     from sightline.interop.runs import export_run
 
-    written = export_run(run, target, to)
-    say(f"written: {target}, as {written}")
+    written, remark = export_run(run, target, to)
+    say(f"written: {target}, as {written}" + (f"; {remark}" if remark else ""))
 
 
 def import_(
@@ -51,6 +50,5 @@ def import_(
     """
     from sightline.interop.runs import import_run
 
-    task = import_run(folder, run, form, choices)
-    count = 1 + (choices or (form == "pair"))
-    say("next: " + NEXT[task].format(run=run, texts=" ".join(["--text '…'"] * count)))
+    spec = import_run(folder, run, form, choices)
+    say(f"next: {spec.next_after_training(run, 1 + (choices or (form == 'pair')))}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,11 +32,11 @@ def fill(
     from rich.cells import cell_len
 
     from sightline.errors import UsageError
-    from sightline.tasks.masked_language.predictor import MaskedLanguageModel
+    from sightline.runs.loading import load_for
     from sightline.train.machine import setup
 
     setup(threads)
-    model = MaskedLanguageModel(run, precision=precision, device=device)
+    model: Any = load_for("fill", run, precision=precision, device=device)
     texts = lines_of(STDIN) if text == STDIN else [text]
     code = 0
     for line, one in enumerate(texts, 1):

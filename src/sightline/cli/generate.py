@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,11 +43,11 @@ def generate(
 
     sightline generate runs/shakespeare --prompt "To be" -n 3 --temperature 0.8 --json
     """
-    from sightline.tasks.language.predictor import LanguageModel
+    from sightline.runs.loading import load_for
     from sightline.train.machine import setup
 
     setup(threads)
-    model = LanguageModel(run, precision=precision, device=device)
+    model: Any = load_for("generate", run, precision=precision, device=device)
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "seed": seed}
     given |= {"repetition_penalty": repetition_penalty, "beam": beam}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -93,13 +93,13 @@ def score(
     import math
     from itertools import islice
 
-    from sightline.tasks.language.predictor import LanguageModel
-    from sightline.tasks.metrics import exponential
+    from sightline.predict.metrics import exponential
+    from sightline.runs.loading import load_for
     from sightline.train.machine import setup
 
     source = either(file, text)
     setup(threads)
-    model = LanguageModel(run, precision=precision, device=device)
+    model: Any = load_for("score", run, precision=precision, device=device)
     texts = iter([text]) if text is not None else _texts(source, documents)
     totals = {"nats": 0.0, "tokens": 0, "words": 0, "utf8_bytes": 0, "characters": 0}
     while chunk := list(islice(texts, 64)):
@@ -143,7 +143,7 @@ def _texts(file: str, documents: str) -> Iterator[str]:
         yield from cut(lines)
         return
     whole: list[str] = []
-    for piece, ended in read_pieces(TextSource(file, documents)):  # pyright: ignore[reportArgumentType]
+    for piece, ended in read_pieces(TextSource.from_arguments(source=file, documents=documents)):
         whole.append(piece)
         if ended:
             yield "".join(whole)

@@ -30,7 +30,8 @@ def serve(
         list[str] | None, typer.Option(help="A further name under which clients may ask; may be repeated.")
     ] = None,
     slots: Annotated[int, typer.Option(min=1, help="Texts computed at the same time, for each model.")] = 32,
-    waiting: Annotated[int, typer.Option(min=0, help="Texts that may wait for a slot; more are told to retry.")] = 64,
+    waiting: Annotated[int, typer.Option(min=0, help="Texts that may wait for a slot; further ones are refused.")] = 64,
+    connections: Annotated[int, typer.Option(min=1, help="Connections at the same time; more are refused.")] = 512,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
 ) -> None:
@@ -53,14 +54,14 @@ def serve(
     import socket
 
     import torch
-    import uvicorn
 
     from sightline.serve.app import create_app
+    from sightline.serve.connections import BACKLOG, Server
     from sightline.serve.metrics import Metrics
     from sightline.serve.served import Models
-    from sightline.train.machine import map_large_blocks
+    from sightline.train.machine import mmap_large_blocks
 
-    map_large_blocks()
+    mmap_large_blocks()
     if threads is not None:
         torch.set_num_threads(threads)
     models = Models(runs, Metrics(), device=device, slots=slots, waiting=waiting)
@@ -70,17 +71,14 @@ def serve(
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-        listening.listen(2048)  # who comes before the server runs waits instead of being refused
+        listening.listen(BACKLOG)  # who comes before the server runs waits instead of being refused
     except OSError as error:
         listening.close()
         if isinstance(error, socket.gaierror):
             raise UsageError(f"--host {host}: no such address") from None
         raise UsageError(f"--port {port}: {os.strerror(error.errno or 0).lower()}; choose another, or 0") from None
     for name, one in models.by_name.items():
-        say(f"{name}: {one.task}, {one.ready.run.parameters():,} parameters; can {', '.join(one.verbs)}")
+        say(f"{name}: {one.task}, {one.about()['parameters']:,} parameters; can {', '.join(one.verbs)}")
     shown = {"0.0.0.0": "127.0.0.1", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)
     say(f"open http://{shown}:{listening.getsockname()[1]}/ in a browser; /docs describes the API; Ctrl-C ends it")
-    config = uvicorn.Config(
-        application, log_level="warning", server_header=False, lifespan="on", timeout_graceful_shutdown=30
-    )
-    uvicorn.Server(config).run(sockets=[listening])
+    Server(application, connections=connections).run(sockets=[listening])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,12 +31,12 @@ def tag(
 
     sightline tag runs/names articles.txt --json
     """
-    from sightline.tasks.tagging.predictor import Tagger
+    from sightline.runs.loading import load_for
     from sightline.train.machine import setup
 
     source = either(file, text)
     setup(threads)
-    model = Tagger(run, precision=precision, device=device)
+    model: Any = load_for("tag", run, precision=precision, device=device)
     lines = iter([text]) if text is not None else lines_of(source)
     with progress("tagging") as advance:
         for chunk in chunks(lines, lines):

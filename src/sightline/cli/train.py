@@ -11,39 +11,6 @@ import typer
 
 from sightline.cli.common import say
 
-# What to do with a run that has been trained, by task.
-NEXT = {
-    "translation": "sightline translate {run} --text '…' --attention",
-    "language": "sightline generate {run} --prompt '…'",
-    "masked_language": "sightline fill {run} 'a text with a [MASK]'",
-    "classification": "sightline classify {run} {texts}",
-    "tagging": "sightline tag {run} --text '…'",
-    "question_answering": "sightline answer {run} FILE --question '…'",
-    "image_classification": "sightline classify {run} FILE",
-}
-
-# What `init` writes where the defaults, which are the papers', would ask for another machine or another time scale.
-SMALL: dict[str, dict[str, Any]] = {
-    "gpt": {"d_model": 256, "num_layers": 4, "num_heads": 4, "d_ff": 1024, "max_length": 256},
-    "bert": {"d_model": 256, "num_layers": 4, "num_heads": 4, "d_ff": 1024, "max_length": 512},
-}
-KINDS = {
-    "language": "gpt",
-    "masked_language": "bert",
-    "classification": "gpt",
-    "tagging": "bert",
-    "question_answering": "bert",
-}
-_PRETRAINING = {"training": {"max_updates": 6000, "warmup": 300, "schedule": "cosine"}}
-_FINE_TUNING = {"training": {"max_epochs": 3, "learning_rate": 3e-4, "warmup": 100, "tokens_per_batch": 2048}}
-STARTS: dict[str, dict[str, Any]] = {
-    "language": _PRETRAINING,
-    "masked_language": _PRETRAINING,
-    "classification": _FINE_TUNING,
-    "tagging": _FINE_TUNING,
-    "question_answering": _FINE_TUNING,
-}
-
 
 def register(app: typer.Typer) -> None:
     app.command(name="train")(train)
@@ -71,17 +38,18 @@ def train(
     sightline train my.toml training.max_minutes=30 --run runs/first
     """
     from sightline import config
-    from sightline.runs.training import schema
+    from sightline.runs.training import complete, schema
+    from sightline.tasks.registry import TASKS
 
     where, text = config.read(recipe)
     values = config.override(config.parse(where, text), overrides or [])
     settings: Any = config.validate(schema(values, where), values, where, text)
     path = Path(run or f"runs/{Path(recipe).stem}")
+    spec = TASKS[settings.task]
     if dry_run:
         from sightline.runs.dry_run import describe
-        from sightline.runs.training import KINDS
 
-        settings = KINDS[settings.task].complete(settings)
+        settings, _ = complete(spec, settings)
         print(config.to_toml(settings))
         for line in describe(settings):
             say(line)
@@ -99,11 +67,15 @@ def train(
         report=say,
         log=lambda folder: TrainLog(folder, display_on(Console(stderr=True)), tensorboard=tensorboard),
     )
-    say(f"trained: {outcome.reason}; best {settings.training.metric} {outcome.best} at update {outcome.best_update}")
+    best = ""
+    if outcome.best is not None:
+        name = settings.training.metric
+        value = spec.metrics[name].text(outcome.best) if name in spec.metrics else f"{outcome.best:.4g}"
+        best = f"; best {name} {value} at update {outcome.best_update:,}"
+    say(f"trained: {outcome.reason}{best}")
     for evaluation in evaluations:
         print("\n".join(evaluation.lines()))
-    texts = " ".join(["--text '…'"] * getattr(settings, "texts", 1))
-    say(f"next: {NEXT[settings.task].format(run=path, texts=texts)}")
+    say(f"next: {spec.next_after_training(path, getattr(settings, 'texts', 1))}")
 
 
 def init(
@@ -116,19 +88,9 @@ def init(
     ] = "train.source",
     target: Annotated[str | None, typer.Option(help="Your target sentences, line by line.")] = None,
     task: Annotated[
-        str,
-        typer.Option(
-            help="translation, language, masked_language, classification, tagging, question_answering"
-            " or image_classification."
-        ),
-    ] = "translation",
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="translation: transformer or seq2seq; language: gpt, recurrent, window or ngram; "
-            "classification: gpt or bert; other tasks have one kind."
-        ),
+        str | None, typer.Option(help="What is to be learned: translation by default; a wrong word lists them all.")
     ] = None,
+    model: Annotated[str | None, typer.Option(help="The kind of model; a wrong word lists the task's.")] = None,
     pretrained: Annotated[
         str | None,
         typer.Option(help="A run to go on from: a BERT's, for classification a GPT's too."),
@@ -143,27 +105,31 @@ def init(
     sightline init reviews.toml --source reviews.tsv --task classification --pretrained runs/gpt
     """
     from sightline import config
-    from sightline.errors import UsageError
-    from sightline.runs.training import schema
+    from sightline.errors import UsageError, nearest
+    from sightline.runs.fine_tuning import adopt
+    from sightline.tasks.registry import DEFAULT, TASKS
 
-    file = Path(path)
+    file, name = Path(path), task or DEFAULT
     if file.exists():
         raise UsageError(f"{path}: is there already; choose another name, or remove it first")
-    files: dict[str, Any] = {"source": source} | ({"target": target} if target else {})
-    if task == "classification":
-        named = Path(source).suffix in (".jsonl", ".ndjson", ".json")
-        files |= {"texts": ["text"], "label": "label"} if named else {"texts": [0], "label": 1}
-    values: dict[str, Any] = {"data": {"train": [files], "validation": [files] if "language" in task else files}}
-    values |= {"task": task} | ({"model": {"kind": model}} if model else {})
-    values |= {"pretrained": pretrained} if pretrained else {}
-    # a pretrained run has sizes of its own
-    sizes = {} if pretrained else SMALL.get(model or KINDS.get(task, ""), {})
-    values = _merged(STARTS.get(task, {}), _merged({"model": sizes} if sizes else {}, values))
-    settings: Any = config.validate(schema(values, "--task"), values, path)
+    if name not in TASKS:
+        raise UsageError(f'--task: there is no "{name}"{nearest(name, TASKS)}')
+    spec = TASKS[name]
+    if model is not None and model not in spec.init.models:
+        raise UsageError(f'--model: task {name} has no "{model}"{nearest(model, spec.init.models)}')
+    kind = model or spec.init.models[0]
+    files = spec.init.files(source, target)
+    values: dict[str, Any] = {
+        "task": name,
+        "data": {"train": [files], "validation": [files] if spec.init.validation_is_list else files},
+        # a pretrained run has sizes of its own
+        "model": {"kind": kind, **({} if pretrained else spec.init.sizes.get(kind, {}))},
+        **({"pretrained": pretrained} if pretrained else {}),
+    }
+    values = _merged(dict(spec.init.values), values)
+    settings: Any = config.validate(spec.settings, values, path)
     if pretrained:
-        from sightline.runs.fine_tuning import adopt
-
-        settings = adopt(settings)
+        settings, _ = adopt(spec, settings)
     file.write_text(
         f"# Train with: sightline train {path}\n"
         "# data.validation must be other data than data.train: put a file of its own there.\n\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,14 +37,14 @@ def translate(
     sightline translate runs/multi30k-transformer captions.en > captions.de
     """
     from sightline.errors import UsageError
-    from sightline.tasks.translation.predictor import Translator
+    from sightline.runs.loading import load_for
     from sightline.train.machine import setup
 
     source = either(file, text)
     if picture is not None and text is None:
         raise UsageError("--picture draws one sentence; give it with --text")
     setup(threads)
-    translator = Translator(run, precision=precision, device=device)
+    translator: Any = load_for("translate", run, precision=precision, device=device)
     options = translator.settings.search.with_changes(
         **{name: value for name, value in (("beam", beam), ("n_best", n_best)) if value is not None}
     )
@@ -63,7 +63,7 @@ def translate(
                 if picture is not None and record.attention is not None:
                     _picture(record, picture)
                 advance(1)
-    if looked and translator.model.sizes.kind == "seq2seq" and translator.model.sizes.attention == "none":
+    if looked and not translator.attends:
         say("this model has a fixed context and no attention to draw")
 
 

@@ -15,6 +15,7 @@ import torch
 from sightline.data.encoded import EncodedPairs, Gathered
 from sightline.data.mixing import SHUFFLING, Mixing, generator
 from sightline.errors import CheckpointError, UsageError
+from sightline.special_tokens import BOS_ID, EOS_ID, PAD_ID
 
 # Kernels are made for every shape, and the latest thousand are kept: the fewer shapes, the fewer are made anew.
 ROWS = 8
@@ -211,9 +212,9 @@ def collate(
     encoded: EncodedPairs,
     indices: np.ndarray,
     *,
-    pad_id: int = 0,
-    bos_id: int = 1,
-    eos_id: int = 2,
+    pad_id: int = PAD_ID,
+    bos_id: int = BOS_ID,
+    eos_id: int = EOS_ID,
     pad_to_multiple: int = 1,
     change: Callable[[int, Gathered], Gathered] = lambda side, gathered: gathered,
 ) -> PairBatch:

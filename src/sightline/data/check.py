@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from sightline.data.readers import PairSource, read_numbered_pairs
+from sightline.data.pairs import PairSource, read_numbered_pairs
+from sightline.data.text import is_blank
 
 _PERCENTILES = (50, 90, 99, 100)
 _EXAMPLES = 3
@@ -152,10 +153,10 @@ class _Scan:
     def add(self, where: str, source: str, target: str) -> None:
         self.pairs += 1
         for k, text in enumerate((source, target)):
-            if text.strip():
+            if not is_blank(text):
                 self._characters[k][len(text)] += 1
                 self._words[k][len(text.split())] += 1
-        if not (source.strip() and target.strip()):
+        if is_blank(source) or is_blank(target):
             self._note("empty side", where)
             return
         for digests, text in zip(self.digests, (f"{source}\0{target}", source, target), strict=True):

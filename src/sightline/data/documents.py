@@ -1,54 +1,58 @@
-"""Plain text as documents: read from what users have, tokenised once, kept and mapped into memory."""
+"""Plain text as documents: read from what users have, tokenised once, cached and mapped into memory."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from pydantic import Field, model_validator
 
-from sightline.data import store
-from sightline.data.encoded import EncodedSide
-from sightline.data.readers import EMBEDDED, Column, PairSource, check_part, read_lines, read_pairs, resolve
-from sightline.data.text import read_text_pieces
+from sightline.config import Frozen
+from sightline.data import prepared
+from sightline.data.pairs import PairSource, read_pairs
+from sightline.data.prepared import SequenceNotes, SequenceWriter, read_sequences
+from sightline.data.progress import ENCODING, ProgressReporter, Report, silent
+from sightline.data.records import TableSource
+from sightline.data.sources import EMBEDDED, WHOLE, Column, Part, read_lines, resolve
+from sightline.data.text import is_blank, read_text_pieces
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, UsageError
+from sightline.jsonio import Json
+from sightline.special_tokens import EOS_ID
 
-_LAYOUT = 1  # To be raised when the files below change their meaning.
-_CHUNK_PIECES = 4096
-_CHUNK_CHARACTERS = 1 << 22
 _TITLE = re.compile(r"\s*=\s*[^=\s](.*[^=\s])?\s*=\s*$")  # of an article in MediaWiki; a section has more signs
+DocumentKind = Literal["line", "block", "article", "file", "running"]
 Piece = tuple[str, bool]  # some text, and whether a document ends after it
 
 
-@dataclass(frozen=True)
-class TextSource:
+class TextSource(TableSource):
     """Where plain text comes from, and what a document of it is.
 
     - "line": every line; - "block": lines up to a blank one; - "article": lines up to the next title, which is written
       "= Title =", as in WikiText; - "file": every file, `source` being one file or a folder of them, taken in the
       order of their names; - "running": no documents, the text just goes on.
-    - With `column` the file is TSV (columns counted from 0, or named by the first line), JSON Lines (a key) or the
-      embedded corpus ("ko", "en"), and every record is a document.
+    - With `column` the file is TSV or CSV (columns counted from 0, or named by the first line), JSON Lines (a key) or
+      the embedded corpus ("ko", "en"), and every record is a document.
 
-    Any file may be compressed (.gz, .zst) or a catalogue's: "wikitext-2:train.txt.gz". `part` takes what lies between
-    two fractions of the source: of its characters where it is running text, of its documents otherwise.
+    Any file may be compressed (.gz, .zst) or a catalogue's: "wikitext-2:train.txt.gz".
     """
 
-    source: str
-    documents: Literal["line", "block", "article", "file", "running"] = "line"
-    column: Column | None = None
-    part: tuple[float, float] = (0.0, 1.0)
+    source: str = Field(description="a file of text, with documents = file also a folder of them")
+    documents: DocumentKind = Field("line", description="what a document is")
+    column: Column | None = Field(None, description="of a table: number (from 0), name or key of the text")
+    part: Part = WHOLE  # of the characters of running text, of the documents of other text
 
-    def __post_init__(self) -> None:
-        check_part(self.source, self.part)
+    @model_validator(mode="after")
+    def _fits(self) -> TextSource:
         if self.column is not None and self.documents != "line":
-            raise UsageError(f'{self.source}: with a column every record is a document; leave documents = "line"')
+            raise ValueError(f'{self.source}: with a column every record is a document; leave documents = "line"')
         if self.column is None and self.source.startswith(EMBEDDED):
-            raise UsageError(f'{self.source}: choose a column, "ko" or "en"')
+            raise ValueError(f'{self.source}: choose a column, "ko" or "en"')
+        return self
 
     def files(self) -> list[Path]:
         """The files to be read, none for the embedded corpus; of a folder those that hold anything.
@@ -66,13 +70,31 @@ class TextSource:
             raise DataError(f"{path}: a folder without files that hold anything; name one with text in it")
         return files
 
+    def columns(self) -> tuple[Column, ...]:
+        """That of the text, where the source is a table."""
+        return () if self.column is None or self.source.startswith(EMBEDDED) else (self.column,)
+
+    def content_id(self) -> Json:
+        """What the text depends on; of the embedded corpus its pairs, which the package's version decides."""
+        embedded = self.source.startswith(EMBEDDED)
+        return [self._embedded().content_id(), list(self.part)] if embedded else super().content_id()
+
+    def _embedded(self) -> PairSource:
+        return PairSource(source=self.source, source_column=self.column, target_column=self.column)
+
+    def texts(self) -> Iterator[str]:
+        """The text of every record of a table or of the embedded corpus."""
+        if self.source.startswith(EMBEDDED):
+            return (text for text, _ in read_pairs(self._embedded()))
+        return (values[0] for _, values in self.records())
+
 
 def read_pieces(source: TextSource) -> Iterator[Piece]:
     """The text of one source, in order, empty documents included; a megabyte or so in memory at a time.
 
     Raises DataError where a file cannot be read or is not what the source says.
     """
-    if source.part == (0.0, 1.0):
+    if source.part == WHOLE:
         return _all_pieces(source)
     running = source.documents == "running"
     # a document is a unit, whatever its length
@@ -101,8 +123,7 @@ def _documents(pieces: Iterator[Piece], low: int, high: int) -> Iterator[Piece]:
 
 def _all_pieces(source: TextSource) -> Iterator[Piece]:
     if source.column is not None:
-        records = read_pairs(PairSource(source.source, None, source.column, source.column))
-        yield from ((text, True) for text, _ in records)
+        yield from ((text, True) for text in source.texts())
     elif source.documents == "line":
         yield from ((line, True) for line in read_lines(source.source))
     elif source.documents in CUT:
@@ -174,7 +195,7 @@ class EncodedText:
         )
 
 
-def split_documents(stream: np.ndarray, eos_id: int = 2) -> tuple[np.ndarray, np.ndarray]:
+def split_documents(stream: np.ndarray, eos_id: int = EOS_ID) -> tuple[np.ndarray, np.ndarray]:
     """(the tokens of a stream without ends, int64 offsets): document i is tokens[offsets[i]:offsets[i + 1]].
 
     Running text is one document.
@@ -186,37 +207,55 @@ def split_documents(stream: np.ndarray, eos_id: int = 2) -> tuple[np.ndarray, np
     return np.asarray(stream)[stream != eos_id], ends.astype(np.int64) - np.arange(len(ends))
 
 
+class _TextNotes(Frozen):
+    """What is in a cached folder of text; see `EncodedText`."""
+
+    stream: SequenceNotes
+    documents: int
+    characters: int
+    utf8_bytes: int
+    words: int
+    read: int
+    skipped: dict[str, int]
+
+
 def encode_text(
     sources: Sequence[TextSource],
     tokenizer: Tokenizer,
     *,
     keep_empty: bool = False,
     cache_dir: str | Path | None = None,
-    progress: Callable[[int], None] | None = None,
+    report: Report = silent,
 ) -> EncodedText:
     """All text of `sources` as token ids, from the cache where the same work was done before.
 
-    Empty documents are left out and counted unless `keep_empty`. The cache is keyed by the content of the files, what
-    documents are, and the tokenizer. Memory does not grow with the text. `progress` is called with the number of
-    characters read so far.
+    Blank documents are left out and counted unless `keep_empty`. The cache is keyed by the content of the files, what
+    documents are, and the tokenizer. Memory does not grow with the text. `report` is told how far it is, and of what
+    the user should see.
 
     Raises:
         DataError: where a source cannot be read, nothing is left, or the cache cannot be written.
         UsageError: for a long text and a tokenizer that cannot read it in pieces.
     """
-    recipe = {
-        "layout": _LAYOUT,
-        "sources": [_identity(source) for source in sources],
-        "tokenizer": tokenizer.fingerprint,
-        "keep_empty": keep_empty,
-    }
+    for line in (line for source in sources for line in source.notices()):
+        report(line)
 
-    def read(home: Path, notes: dict[str, Any]) -> EncodedText:
-        encoded: EncodedSide = store.read_sequences(home, "text", notes.pop("dtype"), notes.pop("tokens"), 1)
-        return EncodedText(encoded.tokens, **notes)
+    def read(home: Path, notes: _TextNotes) -> EncodedText:
+        stream = read_sequences(home, "text", notes.stream).tokens
+        return EncodedText(stream, **notes.model_dump(exclude={"stream"}))
 
-    encoded = store.keep(
-        "text", recipe, lambda folder: _write(folder, sources, tokenizer, keep_empty, progress), read, cache_dir
+    encoded = prepared.cached(
+        "text",
+        {
+            "sources": [source.content_id() for source in sources],
+            "tokenizer": tokenizer.fingerprint,
+            "keep_empty": keep_empty,
+        },
+        _TextNotes,
+        lambda folder: _write(folder, sources, tokenizer, keep_empty, ProgressReporter(report, ENCODING)),
+        read,
+        cache_dir=cache_dir,
+        report=report,
     )
     if len(encoded.stream) < 2:
         names = ", ".join(source.source for source in sources) or "data"
@@ -224,33 +263,21 @@ def encode_text(
     return encoded
 
 
-def _identity(source: TextSource) -> list[Any]:
-    """What the text of a source depends on: content, not names or times."""
-    digests = [store.file_digest(path) for path in source.files()] or [source.source]
-    # the suffix chooses the reader of records
-    suffixes = [path.suffixes[-2:] for path in source.files()] if source.column is not None else []
-    return [digests, suffixes, source.documents, source.column, list(source.part)]
-
-
 def _write(
-    folder: Path,
-    sources: Sequence[TextSource],
-    tokenizer: Tokenizer,
-    keep_empty: bool,
-    progress: Callable[[int], None] | None,
-) -> dict[str, Any]:
+    folder: Path, sources: Sequence[TextSource], tokenizer: Tokenizer, keep_empty: bool, progress: ProgressReporter
+) -> _TextNotes:
     counts = dict.fromkeys(["characters", "utf8_bytes", "words", "documents", "read"], 0)
     skipped = {"empty": 0}
-    with store.SequenceWriter(folder, "text", tokenizer.vocab_size, whole=True) as writer:
+    with SequenceWriter(folder, "text", tokenizer.vocab_size, whole=True) as writer:
         for source in sources:
             in_document = False  # whether the pieces so far leave one open
             if source.documents != "running":
-                writer.write([[tokenizer.eos_id]] if not writer.written else [])
-            for chunk in _chunks(read_pieces(source)):
+                writer.write([[tokenizer.eos_id]] if not writer.tokens else [])
+            for chunk in prepared.chunked(read_pieces(source), lambda piece: len(piece[0])):
                 kept: list[Piece] = []
                 for text, ended in chunk:
                     counts["read"] += ended
-                    if ended and not in_document and not text.strip() and not keep_empty:
+                    if ended and not in_document and not keep_empty and is_blank(text):
                         skipped["empty"] += 1
                     else:
                         _refuse_cutting(source, tokenizer, in_document or not ended)
@@ -262,9 +289,8 @@ def _write(
                 counts["characters"] += sum(len(text) + ended for text, ended in kept)
                 counts["utf8_bytes"] += sum(len(text.encode()) + ended for text, ended in kept)
                 counts["words"] += sum(len(text.split()) for text, _ in kept)
-                if progress is not None:
-                    progress(counts["characters"])
-    return {**counts, "skipped": skipped, "dtype": writer.dtype, "tokens": writer.written}
+                progress(counts["characters"])
+    return _TextNotes(stream=writer.notes, skipped=skipped, **counts)
 
 
 def _refuse_cutting(source: TextSource, tokenizer: Tokenizer, cut: bool) -> None:
@@ -273,16 +299,3 @@ def _refuse_cutting(source: TextSource, tokenizer: Tokenizer, cut: bool) -> None
             f"{source.source}: a text this long is read in pieces, which this kind of tokenizer would tell from the "
             'whole; choose kind = "bpe", "byte", "char" or "space", or documents = "line" or "block"'
         )
-
-
-def _chunks(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
-    chunk: list[Piece] = []
-    characters = 0
-    for piece in pieces:
-        chunk.append(piece)
-        characters += len(piece[0])
-        if len(chunk) >= _CHUNK_PIECES or characters >= _CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk

@@ -1,4 +1,4 @@
-"""Sentence pairs as token ids: flat arrays with offsets, in memory or mapped from disk."""
+"""Sentence pairs as token ids: encoded once and cached; flat arrays with offsets, in memory or mapped from disk."""
 
 from __future__ import annotations
 

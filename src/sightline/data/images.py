@@ -1,46 +1,43 @@
-"""Images with a class each: read from folders, IDX and NumPy files, kept as bytes and mapped into memory."""
+"""Images with a class each: read from folders, IDX and NumPy files, cached as bytes and mapped into memory."""
 
 from __future__ import annotations
 
-import gzip
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pydantic import Field
 
-from sightline.data import store
+from sightline.config import Frozen
+from sightline.data import prepared
+from sightline.data.compression import HARMLESS_BYTES, MAX_RATIO, file_blocks
 from sightline.data.pixels import SUFFIXES, Fit, fitted, open_image
-from sightline.data.readers import check_part, resolve
+from sightline.data.progress import Report, silent
+from sightline.data.sources import WHOLE, Part, Source, file_digest, resolve
 from sightline.errors import DataError, UsageError
+from sightline.jsonio import Json
 
-_LAYOUT = 2  # To be raised when the files below change their meaning.
 _MOST_CLASSES = 30_000  # by number: more are no classes but something else
 
 
-@dataclass(frozen=True)
-class ImageSource:
+class ImageSource(Source):
     """Where images and their classes come from.
 
     - a folder: each folder in it is a class, with the images of that class in it or below;
     - an IDX file (LeCun's MNIST, .gz accepted) and one of their classes, `labels`;
     - NumPy: a .npz with "images" and "labels", or two .npy files; images are (N, Y, X) or (N, Y, X, C) bytes.
 
-    `part` takes the images between two fractions of their number; of a folder, of each class. `fit` says what becomes
-    of images that are not square; see `sightline.data.pixels.fitted`.
+    `part` takes the images between two fractions of their number; of a folder, of each class.
     """
 
-    source: str
-    labels: str | None = None
-    part: tuple[float, float] = (0.0, 1.0)
-    fit: Fit = "crop"
-
-    def __post_init__(self) -> None:
-        check_part(self.source, self.part)
+    source: str = Field(description="a folder with a folder for each class, or an IDX or NumPy file")
+    labels: str | None = Field(None, description="the file of the classes of an IDX or .npy file")
+    part: Part = WHOLE
 
     def files(self) -> list[Path]:
         """All files to be read, of a folder its classes mixed evenly; none whose name, or folder's, begins with a dot.
@@ -59,6 +56,12 @@ class ImageSource:
         if not found:
             raise DataError(f"{path}: no images ({', '.join(SUFFIXES)}) in folders named by their class")
         return _mixed(found, path)
+
+    def content_id(self) -> Json:
+        """What all images depend on: the files' content and, of a folder, their names, which tell the classes."""
+        path, files = resolve(self.source), self.files()
+        names: list[Json] = [str(file.relative_to(path)) for file in files] if path.is_dir() else []
+        return {"files": [[file_digest(file), file.suffix] for file in files], "names": names}
 
 
 def _mixed(files: Sequence[Path], folder: Path) -> list[Path]:
@@ -89,48 +92,61 @@ class Images:
         return Images(self.pixels[first:last], self.classes[first:last], self.names)
 
 
-def read_images(source: ImageSource, size: int, channels: int, cache_dir: str | Path | None = None) -> Images:
+class _ImageNotes(Frozen):
+    """What is in a cached folder of images: the names of the classes."""
+
+    names: tuple[str, ...]
+
+
+def read_images(
+    source: ImageSource,
+    size: int,
+    channels: int,
+    fit: Fit = "crop",
+    *,
+    cache_dir: str | Path | None = None,
+    report: Report = silent,
+) -> Images:
     """The images of a source, `size` × `size` pixels of `channels`, from the cache where they were read before.
 
-    Others are scaled to that size; see `sightline.data.pixels.fitted`.
+    Others are scaled to that size, and those that are not square fitted: see `sightline.data.pixels.fitted`.
 
     Raises DataError for what cannot be read, holds no image, or has not one class for each.
     """
-    path = resolve(source.source)
-    files = source.files()
-    names = [str(file.relative_to(path)) for file in files] if path.is_dir() else []
-    recipe = {
-        "layout": _LAYOUT,
-        "files": [[store.file_digest(file), file.suffix] for file in files],
-        "names": names,
-        "shape": [size, size, channels],
-        "fit": source.fit,
-    }
 
-    def write(folder: Path) -> dict[str, Any]:
-        count, found, classes, labels = _read(path, files, source)
-        kept = np.lib.format.open_memmap(
+    def write(folder: Path) -> _ImageNotes:
+        count, found, classes, names = _read(source)
+        pixels = np.lib.format.open_memmap(
             folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=(count, size, size, channels)
         )
         for number, image in enumerate(found()):
-            kept[number] = fitted(image, size, channels, source.fit)
-        kept.flush()
+            pixels[number] = fitted(image, size, channels, fit)
+        pixels.flush()
         np.save(folder / "classes.npy", classes)
-        return {"names": labels}
+        return _ImageNotes(names=tuple(names))
 
-    def read(home: Path, notes: dict[str, Any]) -> Images:
+    def read(home: Path, notes: _ImageNotes) -> Images:
         pixels, classes = np.load(home / "pixels.npy", mmap_mode="r"), np.load(home / "classes.npy")
-        return Images(pixels, classes, tuple(notes["names"]))
+        return Images(pixels, classes, notes.names)
 
-    whole = store.keep("images", recipe, write, read, cache_dir)
+    whole = prepared.cached(
+        "images",
+        {"images": source.content_id(), "shape": [size, size, channels], "fit": fit},
+        _ImageNotes,
+        write,
+        read,
+        cache_dir=cache_dir,
+        report=report,
+    )
     return whole.part(*source.part)
 
 
 Found = tuple[int, Callable[[], Iterator[np.ndarray]], np.ndarray, list[str]]
 
 
-def _read(path: Path, files: Sequence[Path], source: ImageSource) -> Found:
+def _read(source: ImageSource) -> Found:
     """How many images there are, the images, their classes, and the names of those."""
+    path, files = resolve(source.source), source.files()
     if path.is_dir():
         folders = [file.relative_to(path).parts[0] for file in files]
         labels = sorted(set(folders))
@@ -156,6 +172,11 @@ def _read(path: Path, files: Sequence[Path], source: ImageSource) -> Found:
 
 def _arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
     try:
+        with zipfile.ZipFile(path) if zipfile.is_zipfile(path) else nullcontext() as archive:
+            sizes = [(one.compress_size, one.file_size) for one in archive.infolist()] if archive else []
+        packed, size = (sum(column) for column in zip((0, 0), *sizes, strict=True))
+        if size > HARMLESS_BYTES and size > MAX_RATIO * packed:
+            raise DataError(f"{path}: unpacks to more than {MAX_RATIO} times its size, which no images do")
         with path.open("rb") as file:
             found = np.load(file, allow_pickle=False)
             if not hasattr(found, "files"):
@@ -178,14 +199,11 @@ def _array(path: Path) -> np.ndarray:
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{path}: cannot be read as a NumPy array ({error})") from None
     try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        data = b"".join(file_blocks(path))
         zero, kind, axes = struct.unpack(">HBB", data[:4])
         shape = struct.unpack(f">{axes}I", data[4 : 4 + 4 * axes])
         if zero or kind != 8:
             raise ValueError("it does not begin as one of bytes does")
         return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, EOFError, struct.error, zlib.error) as error:
+    except (ValueError, struct.error) as error:
         raise DataError(f"{path}: not an IDX file ({error})") from None

@@ -5,46 +5,68 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from sightline.data.readers import Column, check_part, part_of, read_records, resolve
+from sightline.data.records import LABEL_NAMES, TEXT_NAMES, TableSource, first_row, has_header, is_json
+from sightline.data.sources import WHOLE, Column, Part, resolve, take_part
+from sightline.data.text import is_blank
 from sightline.errors import DataError
+from sightline.jsonio import Json
 
 
-@dataclass(frozen=True)
-class LabelledSource:
-    """Where labelled texts come from: a TSV or JSON Lines file, one record a line.
+class LabelledSource(TableSource):
+    """Where labelled texts come from: a TSV, CSV or JSON Lines file, one record a line.
 
-    `texts` and `label` name columns: numbers from 0, or names of the first line (TSV) or keys (JSON Lines). `part`
-    takes the records between two fractions of their number.
+    `texts` and `label` name columns: numbers from 0, or names of the first line (TSV, CSV) or keys (JSON Lines).
     """
 
-    source: str
-    texts: tuple[Column, ...]
-    label: Column
-    part: tuple[float, float] = (0.0, 1.0)
+    source: str = Field(description="a TSV, CSV or JSON Lines file")
+    texts: tuple[Column, ...] = Field(min_length=1, description="numbers (from 0), names or keys of the texts")
+    label: Column = Field(description="number (from 0), name or key of the label")
+    part: Part = WHOLE
 
-    def __post_init__(self) -> None:
-        check_part(self.source, self.part)
+    def columns(self) -> tuple[Column, ...]:
+        """Those of the texts, then that of the label."""
+        return (*self.texts, self.label)
 
-    def path(self) -> Path:
-        return resolve(self.source)
+    @property
+    def label_column(self) -> Column:
+        """See `label`."""
+        return self.label
 
 
 def read_labelled(source: LabelledSource) -> Iterator[tuple[tuple[str, ...], str]]:
     """(texts, label) of each record, in order. Raises DataError (file:line) for a record without one of them."""
-    path = source.path()
-    records = read_records(path, (*source.texts, source.label), numeric=source.label)
-    if source.part != (0.0, 1.0):
-        records = part_of(records, source.part)
-    for number, (*texts, label) in records:
-        if not label.strip():
-            raise DataError(f"{path}:{number}: the label is empty; check the line")
+    for number, (*texts, label) in take_part(source.records(), source.part):
+        if is_blank(label):
+            raise DataError(f"{source.files()[0]}:{number}: the label is empty; check the line")
         yield tuple(texts), label.strip()
+
+
+def suggest_columns(source: str) -> dict[str, Json]:
+    """`texts` and `label` for a file of one text and its label, as a `LabelledSource` takes them.
+
+    Names where the first line of a table has them, the label being the column called so; keys of JSON Lines; else the
+    first two columns.
+    """
+    path = resolve(source)
+    if is_json(path):
+        return {"texts": ["text"], "label": "label"}
+    if path.is_file():
+        names = first_row(path)
+        label = next((name for name in LABEL_NAMES if name in names), None)
+        texts = [name for name in TEXT_NAMES if name in names and name != label]
+        if (
+            label is not None
+            and texts
+            and has_header(path, (names.index(texts[0]), names.index(label)), names.index(label))
+        ):
+            return {"texts": texts[:1], "label": label}
+    return {"texts": [0], "label": 1}
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,9 @@ from torch import Tensor
 from sightline.data.batches import BatchOrder
 from sightline.data.mixing import PAIRING, generator
 from sightline.data.sentences import EncodedDocuments
-from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError
+from sightline.special_tokens import CLS_ID, SEP_ID
 
-CLS, SEP = Tokenizer.bos_id, Tokenizer.eos_id
 FOLLOWS, ELSEWHERE, ALONE = 0, 1, -1  # what the second segment does; ALONE where there is none
 
 
@@ -53,11 +52,11 @@ class SegmentOrder:
         """
         if max_tokens > tokens_per_batch:
             raise UsageError(f"tokens_per_batch: {tokens_per_batch} is less than one input of {max_tokens}; raise it")
-        self._partible = documents.partible.tolist()
+        self._pairable = documents.pairable.tolist()
         self._sources = np.asarray(documents.sources).tolist()
-        if pairs and len(self._partible) < 2:
+        if pairs and len(self._pairable) < 2:
             raise UsageError(
-                f"next_sentence: {len(self._partible)} of {len(documents)} documents have sentences that follow "
+                f"next_sentence: {len(self._pairable)} of {len(documents)} documents have sentences that follow "
                 "another, and a pair needs two; give more documents, or set next_sentence=false"
             )
         self.seed = seed
@@ -110,12 +109,12 @@ class SegmentOrder:
     def _elsewhere(self, number: int, room: int, random: np.random.Generator) -> tuple[int, int]:
         """Sentences in a row from a random place of a random other document, `room` tokens of them or more."""
         source = bisect_right(self._sources, number)
-        first, last = (bisect_left(self._partible, self._sources[one]) for one in (source - 1, source))
+        first, last = (bisect_left(self._pairable, self._sources[one]) for one in (source - 1, source))
         if last - first < 2:
-            first, last = 0, len(self._partible)
-        place = bisect_left(self._partible, number)  # this document is one of them
+            first, last = 0, len(self._pairable)
+        place = bisect_left(self._pairable, number)  # this document is one of them
         other = int(random.integers(first, last - 1))
-        other = self._partible[other + (other >= place)]
+        other = self._pairable[other + (other >= place)]
         low, high = (int(self._documents.documents[i]) for i in (other, other + 1))
         ends = self._documents.sentences.offsets
         first = int(random.integers(low + 1, high))
@@ -209,14 +208,14 @@ def collate_masked(tokens: np.ndarray, items: np.ndarray, masks: Masks, random: 
     segment = np.zeros_like(targets)
     for row, (a, a_end, b, b_end, _) in enumerate(items.tolist()):
         middle = a_end - a + 2
-        targets[row, 0], targets[row, middle - 1] = CLS, SEP
+        targets[row, 0], targets[row, middle - 1] = CLS_ID, SEP_ID
         targets[row, 1 : middle - 1] = tokens[a:a_end]
         if b_end > b:
             targets[row, middle : middle + b_end - b] = tokens[b:b_end]
-            targets[row, middle + b_end - b] = SEP
+            targets[row, middle + b_end - b] = SEP_ID
             segment[row, middle : middle + b_end - b + 1] = 1
     real = places < lengths[:, None]
-    chosen = choose(targets, real & (targets != CLS) & (targets != SEP), masks, random)
+    chosen = choose(targets, real & (targets != CLS_ID) & (targets != SEP_ID), masks, random)
     draw, others = random.random(targets.shape), random.integers(masks.first_id, masks.mask_id, targets.shape)
     seen = np.where(chosen & (draw < masks.masked), masks.mask_id, targets)
     seen = np.where(chosen & (draw >= masks.masked) & (draw < masks.masked + masks.random), others, seen)

@@ -9,7 +9,7 @@ import numpy as np
 from sightline.errors import UsageError
 
 # Keep the random numbers of different purposes apart.
-SHUFFLING, MIXING, UNDOING, PAIRING, MASKING, AUGMENTING = range(6)
+SHUFFLING, MIXING, MERGE_DROPOUT, PAIRING, MASKING, AUGMENTING = range(6)
 
 
 def generator(purpose: int, *numbers: int) -> np.random.Generator:

@@ -5,20 +5,24 @@ The layout and the comparison are SQuAD's (Rajpurkar et al. 2016, 2018), which K
 
 from __future__ import annotations
 
-import json
 import re
 import string
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from sightline.data.readers import resolve
+from pydantic import Field
+
+from sightline.data.records import read_whole
+from sightline.data.sources import Source
 from sightline.data.text import read_text_lines
 from sightline.errors import DataError
+from sightline.jsonio import Json, as_object, parse_json
 
 Units = Literal["words", "characters"]
+_LAYOUTS = "it must have SQuAD's layout, or be an object a line"
 Window = tuple[int, int]  # first token of a text, token after the last
 
 
@@ -40,20 +44,27 @@ class Question:
         return tuple(text for text, _ in self.answers) or ("",)
 
 
-def read_questions(source: str | Path) -> Iterator[Question]:
-    """The questions of a file of SQuAD's layout (.json), or of JSON Lines with question, context and answers.
+class QuestionSource(Source):
+    """Where questions come from: a file of SQuAD's layout (.json), or JSON Lines with question, context and answers."""
+
+    source: str = Field(description="a file of SQuAD's layout, or JSON Lines with question, context and answers")
+
+
+def read_questions(source: QuestionSource) -> Iterator[Question]:
+    """The questions of a file, in order.
 
     In JSON Lines the answers are {"text": [...], "answer_start": [...]} or SQuAD's list of objects.
 
     Raises DataError (file:line or file, and the question's number) for what is no question.
     """
-    path = resolve(str(source))
+    path = source.files()[0]
     number = 0
     if _is_a_question(next((line for line in read_text_lines(path) if line.strip()), "")):
         for number, line in enumerate(read_text_lines(path), 1):
             if line.strip():
-                record = _json(line, f"{path}:{number}")
-                yield _question(record, record.get("context"), f"{path}:{number}")
+                where = f"{path}:{number}"
+                record = as_object(parse_json(line, where, hint=_LAYOUTS), where, hint=_LAYOUTS)
+                yield _question(record, record.get("context"), where)
         return
     for number, (record, context) in enumerate(_squad(path), 1):
         yield _question(record, context, f"{path}, question {number}")
@@ -63,48 +74,57 @@ def read_questions(source: str | Path) -> Iterator[Question]:
 
 def _is_a_question(line: str) -> bool:
     try:
-        return "question" in json.loads(line)
-    except (ValueError, TypeError, RecursionError):
+        found = parse_json(line, "")
+    except DataError:
         return False
+    return isinstance(found, dict) and "question" in found
 
 
-def _json(text: str, where: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON ({error}); check that it is SQuAD's layout or an object a line") from None
-    if type(found) is not dict:
-        raise DataError(f"{where}: not a JSON object; check that it is SQuAD's layout or an object a line")
-    return found
+def _squad(path: Path) -> Iterator[tuple[Json, Json]]:
+    """(question, its context) in the order of the file."""
+    whole = as_object(parse_json(read_whole(path), str(path), hint=_LAYOUTS), str(path), hint=_LAYOUTS)
+    for article in _objects(whole, "data", path):
+        for paragraph in _objects(article, "paragraphs", path):
+            for record in _objects(paragraph, "qas", path):
+                yield record, paragraph.get("context")
 
 
-def _squad(path: Path) -> Iterator[tuple[Any, Any]]:
-    whole = _json("\n".join(read_text_lines(path)), str(path))
-    try:
-        for article in whole["data"]:
-            for paragraph in article["paragraphs"]:
-                for record in paragraph["qas"]:
-                    yield record, paragraph["context"]
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{path}: not SQuAD's layout ({type(error).__name__}: {error})") from None
+def _objects(parent: dict[str, Json], key: str, path: Path) -> Iterator[dict[str, Json]]:
+    found = parent.get(key)
+    if not isinstance(found, list):
+        raise DataError(f'{path}: not SQuAD\'s layout (no list "{key}"); {_LAYOUTS}')
+    for one in found:
+        yield as_object(one, f"{path}: {key}", hint=_LAYOUTS)
 
 
-def _question(record: Any, context: Any, where: str) -> Question:
-    try:
-        answers = record.get("answers") or []
-        if type(answers) is dict:
-            pairs = list(zip(answers["text"], answers["answer_start"], strict=True))
-        else:
-            pairs = [(one["text"], one["answer_start"]) for one in answers]
-        question = record["question"]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{where}: not a question with its answers ({type(error).__name__}: {error})") from None
-    texts = [question, context, *(text for text, _ in pairs)]
-    if not all(type(text) is str for text in texts) or not all(type(start) is int for _, start in pairs):
+def _question(record: Json, context: Json, where: str) -> Question:
+    record = as_object(record, where)
+    question = record.get("question")
+    pairs = _answers(record.get("answers") or [], where)
+    if not isinstance(question, str) or not isinstance(context, str):
         raise DataError(f"{where}: question, context and answers must be strings, answer_start a whole number")
+    texts = [question, context, *(text for text, _ in pairs)]
     if any("\ud800" <= char <= "\udfff" for text in texts for char in text):
         raise DataError(f"{where}: holds half a surrogate pair, spelled as an escape; remove it")
-    return Question(question, context, tuple(pairs))
+    return Question(question, context, pairs)
+
+
+def _answers(answers: Json, where: str) -> tuple[tuple[str, int], ...]:
+    """The text of each answer, and where it begins."""
+    pairs: list[tuple[Json, Json]] = []
+    if isinstance(answers, dict):
+        texts, starts = answers.get("text"), answers.get("answer_start")
+        if isinstance(texts, list) and isinstance(starts, list) and len(texts) == len(starts):
+            pairs = list(zip(texts, starts, strict=True))
+        else:
+            raise DataError(f"{where}: not a question with its answers (text and answer_start are lists alike long)")
+    elif isinstance(answers, list):
+        objects = [as_object(one, f"{where}: an answer") for one in answers]
+        pairs = [(one.get("text"), one.get("answer_start")) for one in objects]
+    found = [(text, start) for text, start in pairs if isinstance(text, str) and type(start) is int]
+    if len(found) < len(pairs) or not isinstance(answers, (dict, list)):
+        raise DataError(f"{where}: question, context and answers must be strings, answer_start a whole number")
+    return tuple(found)
 
 
 def place(context: str, answer: str, start: int) -> int | None:

@@ -1,25 +1,28 @@
-"""Text as documents of sentences: how sentences are found, and how they are kept as token ids."""
+"""Text as documents of sentences: how sentences are found, and how they are encoded and cached."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
+from pydantic import Field, model_validator
 
-from sightline.data import store
-from sightline.data.documents import TextSource, read_pieces
+from sightline.config import Frozen
+from sightline.data import prepared
+from sightline.data.documents import DocumentKind, TextSource, read_pieces
 from sightline.data.encoded import EncodedSide
-from sightline.data.readers import check_part, part_of, read_lines, resolve
+from sightline.data.prepared import SequenceNotes, SequenceWriter, read_numbers, read_sequences, write_numbers
+from sightline.data.progress import ENCODING, ProgressReporter, Report, silent
+from sightline.data.records import TableSource
+from sightline.data.sources import WHOLE, Column, Part, read_lines, resolve, take_part
 from sightline.data.tokenizer import Tokenizer
-from sightline.errors import DataError, UsageError
-
-_LAYOUT = 3  # To be raised when the files below change their meaning.
-_CHUNK = 4096  # documents encoded together
+from sightline.errors import DataError
+from sightline.jsonio import Json
 
 # Marks that may end a sentence with closing quotes and brackets after them; or a blank line, which does.
 _END = re.compile(r"[.!?…。！？]+[\"'”’)\]}»」』]*|\n\s*\n")
@@ -72,8 +75,7 @@ def _goes_on(text: str, start: int, stop: int) -> bool:
     return name in _ABBREVIATIONS or (name == "no" and following.isdigit()) or initial or numbered
 
 
-@dataclass(frozen=True)
-class SentenceSource:
+class SentenceSource(TableSource):
     """Where documents of sentences come from.
 
     - documents "line", "block", "article" or "file": as in `sightline.data.documents.TextSource`, and so are `column`
@@ -84,33 +86,52 @@ class SentenceSource:
       one.
     """
 
-    source: str
-    documents: Literal["line", "block", "article", "file", "group"] = "line"
-    sentences: Literal["line", "split", "whole"] = "split"
-    column: int | str | None = None
-    groups: str | None = None
-    part: tuple[float, float] = (0.0, 1.0)
+    source: str = Field(description="a file of text, with documents = file also a folder of them")
+    documents: Literal["line", "block", "article", "file", "group"] = Field("line", description="what a document is")
+    sentences: Literal["line", "split", "whole"] = Field("split", description="what a sentence of a document is")
+    column: Column | None = Field(None, description="of a table: number (from 0), name or key of the text")
+    groups: str | None = Field(None, description="documents = group: the file that names the group of each line")
+    part: Part = WHOLE
 
-    def __post_init__(self) -> None:
-        check_part(self.source, self.part)
+    unidentifying: ClassVar[frozenset[str]] = frozenset({"source", "groups"})
+
+    @model_validator(mode="after")
+    def _fits(self) -> SentenceSource:
         if (self.groups is not None) != (self.documents == "group"):
-            raise UsageError(f'{self.source}: documents = "group" goes with a file named by groups, and groups with it')
+            raise ValueError(f'{self.source}: documents = "group" goes with a file named by groups, and groups with it')
         if self.documents == "group" and self.column is not None:
-            raise UsageError(f"{self.source}: groups are of lines; leave column out")
+            raise ValueError(f"{self.source}: groups are of lines; leave column out")
+        if self.documents != "group":
+            self._text_source(self.documents)  # refuses what does not go together
+        return self
 
     def files(self) -> list[Path]:
         """The files to be read."""
-        if self.groups is not None:
-            return [resolve(self.source), resolve(self.groups)]
-        return self._text().files()
+        if self.documents == "group":
+            return [resolve(spec) for spec in (self.source, self.groups) if spec is not None]
+        return self._text_source(self.documents).files()
 
-    def _text(self) -> TextSource:
-        kind: Any = self.documents
-        return TextSource(self.source, kind, self.column, self.part)
+    def columns(self) -> tuple[Column, ...]:
+        """That of the text, where the source is a table."""
+        return () if self.documents == "group" else self._text_source(self.documents).columns()
 
-    def documents_of(self) -> Iterator[list[str]]:
-        """The documents, in order, each its sentences; empty documents are left out."""
-        for text in self._grouped() if self.groups is not None else _whole(read_pieces(self._text())):
+    def content_id(self) -> Json:
+        """What the documents depend on; see `TextSource`."""
+        if self.documents == "group":
+            return super().content_id()
+        return [self.sentences, self._text_source(self.documents).content_id()]
+
+    def _text_source(self, documents: DocumentKind) -> TextSource:
+        return TextSource(
+            source=self.source, documents=documents, column=self.column, part=self.part, header=self.header
+        )
+
+    def read_documents(self) -> Iterator[list[str]]:
+        """The documents, in order, each its sentences; empty documents are left out.
+
+        Raises DataError where a file cannot be read or is not what the source says.
+        """
+        for text in self._texts():
             if self.sentences == "split":
                 sentences = split_sentences(text)
             else:
@@ -119,10 +140,12 @@ class SentenceSource:
             if sentences:
                 yield sentences
 
-    def _grouped(self) -> Iterator[str]:
+    def _texts(self) -> Iterable[str]:
+        if self.documents != "group":
+            return _whole(read_pieces(self._text_source(self.documents)))
         pairs = zip_lines(self.source, str(self.groups))
         documents = ("\n".join(line for line, _ in lines) for _, lines in groupby(pairs, lambda pair: pair[1]))
-        yield from part_of(documents, self.part)
+        return take_part(documents, self.part)
 
 
 def zip_lines(source: str, groups: str) -> Iterator[tuple[str, str]]:
@@ -170,16 +193,24 @@ class EncodedDocuments:
         return cls(sentences, np.cumsum(sizes, dtype=np.int64), np.cumsum(counts, dtype=np.int64))
 
     @property
-    def partible(self) -> np.ndarray:
+    def pairable(self) -> np.ndarray:
         """The numbers of the documents that have a sentence which follows another."""
         return np.flatnonzero(np.diff(np.asarray(self.documents)) > 1)
 
     def summary(self) -> str:
         """One line to print."""
         return (
-            f"{len(self):,} documents ({len(self.partible):,} of several sentences), "
+            f"{len(self):,} documents ({len(self.pairable):,} of several sentences), "
             f"{int(self.documents[-1]):,} sentences, {len(self.sentences.tokens):,} tokens"
         )
+
+
+class _DocumentNotes(Frozen):
+    """What is in a cached folder of documents: its sentences, and how many documents and sources they are of."""
+
+    sentences: SequenceNotes
+    documents: int
+    sources: int
 
 
 def encode_documents(
@@ -187,27 +218,32 @@ def encode_documents(
     tokenizer: Tokenizer,
     *,
     cache_dir: str | Path | None = None,
-    progress: Callable[[int], None] | None = None,
+    report: Report = silent,
 ) -> EncodedDocuments:
     """All documents of `sources` as token ids, from the cache where the same work was done before.
 
-    Sentences of no token are left out. `progress` is called with the number of characters read so far.
+    Sentences of no token are left out. `report` is told how far it is, and of what the user should see.
 
     Raises DataError where a source cannot be read, nothing is left, or the cache cannot be written.
     """
-    recipe = {
-        "layout": _LAYOUT,
-        "sources": [_identity(source) for source in sources],
-        "tokenizer": tokenizer.fingerprint,
-    }
+    for line in (line for source in sources for line in source.notices()):
+        report(line)
 
-    def read(home: Path, notes: dict[str, Any]) -> EncodedDocuments:
-        sentences = store.read_sequences(home, "text", notes["dtype"], notes["tokens"], notes["sentences"])
-        documents, sources = (store.read_numbers(home / name, notes[name] + 1) for name in ("documents", "sources"))
-        return EncodedDocuments(sentences, documents, sources)
+    def read(home: Path, notes: _DocumentNotes) -> EncodedDocuments:
+        return EncodedDocuments(
+            read_sequences(home, "text", notes.sentences),
+            read_numbers(home / "documents", notes.documents + 1),
+            read_numbers(home / "sources", notes.sources + 1),
+        )
 
-    found = store.keep(
-        "sentences", recipe, lambda folder: _write(folder, sources, tokenizer, progress), read, cache_dir
+    found = prepared.cached(
+        "sentences",
+        {"sources": [source.content_id() for source in sources], "tokenizer": tokenizer.fingerprint},
+        _DocumentNotes,
+        lambda folder: _write(folder, sources, tokenizer, ProgressReporter(report, ENCODING)),
+        read,
+        cache_dir=cache_dir,
+        report=report,
     )
     if not len(found):
         names = ", ".join(source.source for source in sources) or "data"
@@ -215,46 +251,27 @@ def encode_documents(
     return found
 
 
-def _identity(source: SentenceSource) -> list[Any]:
-    """What the documents of a source depend on: content, not names or times."""
-    digests = [store.file_digest(path) for path in source.files()] or [source.source]
-    suffixes = [path.suffixes[-2:] for path in source.files()] if source.column is not None else []
-    return [digests, suffixes, source.documents, source.sentences, source.column, list(source.part)]
+def _characters(document: list[str]) -> int:
+    return sum(map(len, document))
 
 
 def _write(
-    folder: Path,
-    sources: Sequence[SentenceSource],
-    tokenizer: Tokenizer,
-    progress: Callable[[int], None] | None,
-) -> dict[str, Any]:
+    folder: Path, sources: Sequence[SentenceSource], tokenizer: Tokenizer, progress: ProgressReporter
+) -> _DocumentNotes:
     ends, source_ends = [0], [0]
     characters = 0
-    with store.SequenceWriter(folder, "text", tokenizer.vocab_size) as writer:
+    with SequenceWriter(folder, "text", tokenizer.vocab_size) as writer:
         for source in sources:
-            for documents in _chunks(source.documents_of()):
+            for documents in prepared.chunked(source.read_documents(), _characters):
                 encoded = tokenizer.encode_batch([sentence for one in documents for sentence in one])
                 writer.write([ids for ids in encoded if ids])
                 found = iter(encoded)
                 for document in documents:
                     count = sum(bool(ids) for ids in islice(found, len(document)))
                     ends += [ends[-1] + count] * bool(count)
-                characters += sum(len(sentence) for one in documents for sentence in one)
-                if progress is not None:
-                    progress(characters)
+                characters += sum(map(_characters, documents))
+                progress(characters)
             source_ends.append(len(ends) - 1)
-    np.array(ends, np.int64).tofile(folder / "documents")
-    np.array(source_ends, np.int64).tofile(folder / "sources")
-    counts = {"sentences": ends[-1], "documents": len(ends) - 1, "sources": len(sources)}
-    return {"dtype": writer.dtype, "tokens": writer.written, **counts}
-
-
-def _chunks(documents: Iterator[list[str]]) -> Iterator[list[list[str]]]:
-    chunk: list[list[str]] = []
-    for document in documents:
-        chunk.append(document)
-        if len(chunk) >= _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+    write_numbers(folder / "documents", ends)
+    write_numbers(folder / "sources", source_ends)
+    return _DocumentNotes(sentences=writer.notes, documents=len(ends) - 1, sources=len(sources))

@@ -8,40 +8,55 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from sightline.data.readers import check_part, part_of, read_lines, resolve
+from pydantic import Field, model_validator
+
+from sightline.data.sources import WHOLE, Part, Source, take_part
+from sightline.data.text import read_text_lines
 from sightline.data.tokenizer import Tokenizer
-from sightline.errors import DataError, UsageError
+from sightline.errors import DataError
 
 Span = tuple[int, int, str]  # first unit, unit after the last, type
 UNTAGGED = -100  # tokens that no unit begins in
 _BIO = re.compile(r"O|[BI]-.+")
 
 
-@dataclass(frozen=True)
-class TaggedSource:
-    """Where tagged units come from: a file with one unit a line, tab or spaces, its tag; an empty line ends a record.
+class TaggedSource(Source):
+    """Where tagged units come from: a file with a unit, tab or spaces, its tag a line; an empty line ends a record."""
 
-    `joined_by` stands between the units of a text: " " for words, "" for characters. Lines that begin with `comment`
-    are left out, where it is given. `columns` are those of the unit and of the tag, counted from 0; where they are not
-    given, a line has these two alone. Only between tabs a unit may hold spaces. `part` takes the records between two
-    fractions of their number.
-    """
+    source: str = Field(description="a file with a unit and its tag on each line, an empty line after each record")
+    joined_by: str = Field(" ", description='what stands between the units of a text: " " of words, "" of characters')
+    comment: str | None = Field(None, description="lines that begin so are left out")
+    columns: tuple[int, int] | None = Field(
+        None,
+        description="those of the unit and of its tag, counted from 0; a line has these two alone where they are not "
+        "given. Only between tabs a unit may hold spaces",
+    )
+    part: Part = WHOLE
 
-    source: str
-    joined_by: str = " "
-    comment: str | None = None
-    columns: tuple[int, int] | None = None
-    part: tuple[float, float] = (0.0, 1.0)
-
-    def __post_init__(self) -> None:
-        check_part(self.source, self.part)
+    @model_validator(mode="after")
+    def _fits(self) -> TaggedSource:
         if self.columns is not None and (min(self.columns) < 0 or self.columns[0] == self.columns[1]):
-            raise UsageError(f"{self.source}: columns {list(self.columns)} must be two, counted from 0")
+            raise ValueError(f"{self.source}: columns {list(self.columns)} must be two, counted from 0")
+        return self
 
-    def path(self) -> Path:
-        return resolve(self.source)
+
+def split_words(text: str, joined_by: str) -> list[tuple[str, int]]:
+    """The units of a text and where each begins: words between `joined_by`, or characters where that is empty.
+
+    Where `joined_by` is white space, words are parted by any white space, however much of it; otherwise by it alone.
+    No unit is empty.
+    """
+    if not joined_by:
+        return [(char, at) for at, char in enumerate(text)]
+    if joined_by.isspace():
+        return [(match.group(), match.start()) for match in re.finditer(r"\S+", text)]
+    found, at = [], 0
+    for word in text.split(joined_by):
+        if word:
+            found.append((word, at))
+        at += len(word) + len(joined_by)
+    return found
 
 
 def read_tagged(source: TaggedSource) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
@@ -50,14 +65,14 @@ def read_tagged(source: TaggedSource) -> Iterator[tuple[tuple[str, ...], tuple[s
     Raises DataError (file:line) for a line that is not a unit and a tag, and for a tag that is not BIO.
     """
     records = _records(source)
-    yield from records if source.part == (0.0, 1.0) else part_of(records, source.part)
+    yield from take_part(records, source.part)
 
 
 def _records(source: TaggedSource) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-    path = source.path()
+    path = source.files()[0]
     units: list[str] = []
     tags: list[str] = []
-    for number, line in enumerate(read_lines(path), 1):
+    for number, line in enumerate(read_text_lines(path), 1):
         if source.comment and line.startswith(source.comment):
             continue
         if line.strip():
@@ -84,7 +99,8 @@ def _unit_and_tag(line: str, columns: tuple[int, int] | None, where: str) -> tup
         raise DataError(f"{where}: {line[:40]!r} is no unit with a tag; mend the line")
     tag = fields[tag_at].strip()
     if not _BIO.fullmatch(tag):
-        raise DataError(f"{where}: the tag {tag[:40]!r} is not BIO: O, or B- or I- and a kind; write the tags so")
+        convert = "; of BIOES, S- is written B-, and E- is written I-" if tag[:2] in ("S-", "E-") else ""
+        raise DataError(f"{where}: the tag {tag[:40]!r} is not BIO: O, or B- or I- and a kind; write them so{convert}")
     return fields[unit_at], tag
 
 

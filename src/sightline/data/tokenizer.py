@@ -16,8 +16,8 @@ import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
 from sightline.data import vocabulary
-from sightline.data.vocabulary import BOS, EOS, PAD, UNK
 from sightline.errors import DataError, UsageError, nearest
+from sightline.special_tokens import BOS, BOS_ID, EOS, EOS_ID, PAD, PAD_ID, UNK
 
 FILE_NAME = "tokenizer.json"
 # Stands for a space inside pieces, as in SentencePiece (Kudo & Richardson 2018).
@@ -91,7 +91,7 @@ class Tokenizer:
     Letter case is lost where the tokenizer was trained with `lowercase`, and what `normalization` changes likewise.
     """
 
-    pad_id, bos_id, eos_id = 0, 1, 2
+    pad_id, bos_id, eos_id = PAD_ID, BOS_ID, EOS_ID
     END = EOS  # how the end of a sentence is spelled
 
     def __init__(self, backend: tokenizers.Tokenizer, *, where: str = "tokenizer") -> None:
@@ -111,6 +111,7 @@ class Tokenizer:
         self.composes = '"NFD"' in json.dumps(settings["normalizer"])
         self._prepends_mark = '"Prepend"' in json.dumps(settings["normalizer"])
         self.unk_id: int | None = backend.token_to_id(UNK)
+        self._added = frozenset(backend.get_added_tokens_decoder())
         self._longest_piece = self._longest(settings)
 
     @classmethod
@@ -206,6 +207,8 @@ class Tokenizer:
             raise UsageError(f"tokenizer: no token has id {token_id}; ids run from 0 to {self.vocab_size - 1}")
         if not self._byte_level or token_id <= self.eos_id:
             return unicodedata.normalize("NFC", piece) if self.composes else piece
+        if token_id in self._added or not vocabulary.BYTE_OF_CHAR.keys() >= set(piece):
+            return piece  # an added token is spelled in letters, not in bytes
         raw = bytes(vocabulary.BYTE_OF_CHAR[c] for c in piece)
         text = raw.decode("utf-8", errors="replace")
         if not text.isprintable() or "\ufffd" in text:

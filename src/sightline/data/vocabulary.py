@@ -10,8 +10,8 @@ import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from sightline.errors import UsageError
+from sightline.special_tokens import BOS, EOS, PAD, UNK, UNK_ID
 
-PAD, BOS, EOS, UNK = "<pad>", "<s>", "</s>", "<unk>"
 BYTE_PIECES = [f"<0x{byte:02X}>" for byte in range(256)]
 
 # Distinct words that are counted at once.
@@ -133,7 +133,7 @@ def train_wordpiece(words: Mapping[str, int], vocab_size: int, min_frequency: in
     )
     vocab: dict[str, int] = {}
     for piece, token_id in sorted(_vocabulary_of(models.BPE(), trainer, marked).items(), key=lambda item: item[1]):
-        starts_word = token_id < 4 or ord(piece[0]) < _PRIVATE
+        starts_word = token_id <= UNK_ID or ord(piece[0]) < _PRIVATE
         vocab[piece.translate(outside) if starts_word else "##" + piece.translate(outside)] = len(vocab)
     return models.WordPiece(vocab, unk_token=UNK)
 
@@ -164,7 +164,7 @@ def _unigram(specials: list[str], scores: dict[str, float]) -> models.Unigram:
     lowest = min(scores.values())
     ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
     vocab = [(special, 0.0) for special in specials] + [(byte, lowest) for byte in BYTE_PIECES] + ranked
-    return models.Unigram(vocab, unk_id=3, byte_fallback=True)
+    return models.Unigram(vocab, unk_id=UNK_ID, byte_fallback=True)
 
 
 def _segmentation_scores(model: models.Unigram, pieces: list[str], words: Mapping[str, int]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -34,15 +34,16 @@ class SearchOptions(BaseModel):
     )
     seed: int = Field(1, ge=0, description="of sampling")
 
-    def with_changes(self, **changes: Any) -> SearchOptions:
+    def with_changes(self, **changes: object) -> SearchOptions:
         """The same options with some changed and checked again; n_best widens a narrower beam.
 
         Raises:
             UsageError: naming the option that is out of range.
         """
-        values = {**self.model_dump(), **changes}
-        if 1 <= values["beam"] < values["n_best"]:
-            values["beam"] = values["n_best"]
+        values: dict[str, object] = {**self.model_dump(), **changes}
+        beam, n_best = values["beam"], values["n_best"]
+        if isinstance(beam, int) and isinstance(n_best, int) and 1 <= beam < n_best:
+            values["beam"] = n_best
         try:
             return SearchOptions.model_validate(values)
         except ValidationError as error:

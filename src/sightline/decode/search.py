@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,12 +17,14 @@ from sightline.decode.options import Hypothesis, SearchOptions
 from sightline.decode.probabilities import log_probabilities, penalize_repetitions
 from sightline.decode.strategies import BeamSearch, Sampling, SearchRequest
 from sightline.errors import UsageError
+from sightline.nn.state import State
 
-Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
-Penalty = Callable[[Any], Tensor]
+S = TypeVar("S", bound=State)
+Step = Callable[[Tensor, S], tuple[Tensor, S]]
+Penalty = Callable[[S], Tensor]
 
 
-class Search:
+class Search(Generic[S]):
     """Requests that are searched together, step by step; others may be added, or removed, before any step.
 
     Beam search keeps the `beam` best unfinished hypotheses and, apart from them, the best finished ones. Each step
@@ -46,12 +48,12 @@ class Search:
 
     def __init__(
         self,
-        step: Step,
+        step: Step[S],
         options: SearchOptions,
         *,
         eos_id: int,
         forbidden: Sequence[int] = (),
-        coverage_penalty: Penalty | None = None,
+        coverage_penalty: Penalty[S] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         if options.coverage_beta and coverage_penalty is None:
@@ -62,7 +64,7 @@ class Search:
         self._coverage_penalty, self._device = coverage_penalty, device
         self._width = options.num_hypotheses
         self._choose = Sampling(options) if options.strategy == "sample" else BeamSearch()
-        self._state: Any = None
+        self._state: S | None = None
         self.requests: list[SearchRequest] = []  # those that are not over
         # what each row has read and written, newest last, -1 before its beginning; and ln p of each token written
         self._tokens_NKt = torch.full((0, self._width, 1), -1)
@@ -71,13 +73,13 @@ class Search:
         self._prompt_NR = torch.full((0, 0), -1)
 
     @torch.inference_mode()
-    def add(self, requests: Sequence[SearchRequest], state: Any) -> None:
+    def add(self, requests: Sequence[SearchRequest], state: S) -> None:
         """Adds requests, with the state before their first steps: one row each."""
         if not requests:
             return
         count, width = len(requests), self._width
         state = state.reorder(torch.arange(count, device=self._device).repeat_interleave(width))
-        state = self._state.concatenate(state) if self.requests else state
+        state = state if self._state is None else self._state.concatenate(state)
         first = torch.tensor([one.first_token for one in requests])[:, None, None].expand(-1, width, -1)
         tokens_NKt = torch.cat([self._tokens_NKt, _wider(first, self._tokens_NKt.shape[2])])
         each_NKt = torch.cat([self._each_NKt, torch.zeros(count, width, self._each_NKt.shape[2])])
@@ -107,6 +109,8 @@ class Search:
     def advance(self) -> list[SearchRequest]:
         """One step of every request; returns those that are over with it."""
         options, width, requests = self.options, self._width, self.requests
+        if self._state is None:  # nothing is searched
+            return []
         tokens_NKt, each_NKt, total_NK = self._tokens_NKt, self._each_NKt, self._total_NK
         logits, self._state = self._step(tokens_NKt[:, :, -1].flatten().to(self._device), self._state)
         if options.repetition_penalty > 1:
@@ -170,7 +174,8 @@ class Search:
         own_NK = torch.arange(width).expand(len(self.requests), -1) if rows_NK is None else rows_NK
         index = (kept[:, None] * width + own_NK[kept]).flatten()
         everything = len(keep) == len(self.requests)
-        if keep and not (everything and bool((index == torch.arange(len(index))).all())):
+        moved = not (everything and bool((index == torch.arange(len(index))).all()))
+        if keep and moved and self._state is not None:
             self._state = self._state.reorder(index.to(self._device))
         if everything:
             return
@@ -191,7 +196,7 @@ class Search:
 
     def _coverage(self) -> Tensor:
         """The coverage penalty of each row; zeros where there is none."""
-        if not self.options.coverage_beta or self._coverage_penalty is None:
+        if not self.options.coverage_beta or self._coverage_penalty is None or self._state is None:
             return torch.zeros(len(self.requests), self._width)
         return self._coverage_penalty(self._state).cpu().view(len(self.requests), self._width)
 

@@ -13,19 +13,32 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import Literal, NoReturn, TextIO
 
 import numpy as np
 
-from sightline.errors import DataError
+from sightline.errors import DataError, UsageError
 from sightline.models.counting import MISSING, PAD, Floats, Ints, find
-from sightline.models.ngram import NGram
+from sightline.models.ngram import NGram, NGramSizes
 from sightline.models.smoothing import Table
+from sightline.tasks.exchange import ExchangedModel
 
 BOS, EOS, UNK = "<s>", "</s>", "<unk>"
 _SPECIALS = {BOS: 1, EOS: 2, UNK: 3, "<UNK>": 3}
 _ZERO = -99.0
 _LINES = 1 << 16
+_LONGEST_LINE = 1 << 20  # characters; the words of an n-gram have hundreds
+_MOST_DIGITS = 18  # of the number of n-grams of an order
+
+
+def write_model(path: Path, model: ExchangedModel) -> str:
+    """Writes an n-gram model, see `write_arpa`."""
+    sizes, tokenizer = model.sizes, model.require_tokenizer()
+    if not isinstance(sizes, NGramSizes):
+        raise UsageError(f"{path}: a {sizes.kind} model has no place in an ARPA file")
+    ngrams = NGram.from_tensors(model.weights, tokenizer.vocab_size, sizes)
+    write_arpa(ngrams, tokenizer.tokens(range(tokenizer.vocab_size)), path)
+    return ""
 
 
 def write_arpa(model: NGram, tokens: Sequence[str], path: str | Path) -> None:
@@ -42,7 +55,7 @@ def write_arpa(model: NGram, tokens: Sequence[str], path: str | Path) -> None:
     words = list(tokens)
     words[model.bos_id], words[model.eos_id] = BOS, EOS
     _check_words(words, path)
-    with _open(Path(path), "w") as out:
+    with _open(Path(path), "wb") as out:
         kept = [len(table.keys) for table in model.tables]
         out.write("\\data\\\n" + "".join(f"ngram {n}={rows - (n == 1)}\n" for n, rows in enumerate(kept, 1)))
         for n, table in enumerate(model.tables, 1):
@@ -52,7 +65,7 @@ def write_arpa(model: NGram, tokens: Sequence[str], path: str | Path) -> None:
                 rows = np.arange(start, min(start + _LINES, len(table.keys)))
                 if n == 1:
                     rows = rows[rows != PAD]
-                grams = _words_of(model, n, rows).tolist()
+                grams: list[list[int]] = _words_of(model, n, rows).tolist()
                 texts = (" ".join([words[word] for word in gram]) for gram in grams)
                 if n < model.order:
                     lines = zip(log_p[rows].tolist(), texts, log_backoff[rows].tolist(), strict=True)
@@ -81,18 +94,27 @@ def _base_ten(logs: Floats) -> Floats:
 
 def _words_of(model: NGram, n: int, rows: Ints) -> Ints:
     """The ids of n-grams given as rows of order n: (rows, n)."""
-    columns = []
+    columns: list[Ints] = []
     for table in reversed(model.tables[:n]):
         rows, last = np.divmod(table.keys[rows], model.vocab_size)
         columns.append(last)
     return np.stack(columns[::-1], 1)
 
 
-def _open(path: Path, mode: str) -> IO[Any]:
+def _open(path: Path, mode: Literal["rb", "wb"]) -> TextIO:
     # lines end at \n alone: words may hold any other character that Python takes for a line's end
-    if path.suffix == ".gz":
-        return io.TextIOWrapper(gzip.open(path, mode + "b"), encoding="utf-8", newline="\n")  # pyright: ignore
-    return open(path, mode, encoding="utf-8", newline="\n")
+    file = gzip.GzipFile(path, mode) if path.suffix == ".gz" else path.open(mode)
+    return io.TextIOWrapper(file, encoding="utf-8", newline="\n")
+
+
+def _lines(file: TextIO, path: Path) -> Iterator[tuple[int, str]]:
+    """The numbered lines. Raises DataError for one that is longer than any n-gram."""
+    number = 0
+    while line := file.readline(_LONGEST_LINE):
+        number += 1
+        if len(line) == _LONGEST_LINE:
+            raise DataError(f"{path}:{number}: a line of over {_LONGEST_LINE:,} characters; this is not an ARPA file")
+        yield number, line
 
 
 def read_arpa(path: str | Path) -> tuple[NGram, list[str]]:
@@ -106,8 +128,8 @@ def read_arpa(path: str | Path) -> tuple[NGram, list[str]]:
     """
     reader = _Reader(Path(path))
     try:
-        with _open(reader.path, "r") as file:
-            tables = reader.read(enumerate(file, 1))
+        with _open(reader.path, "rb") as file:
+            tables = reader.read(_lines(file, reader.path))
     except (OSError, EOFError, UnicodeDecodeError, zlib.error, MemoryError) as problem:
         raise DataError(f"{path}: cannot be read: {problem}") from None
     return NGram(tables, len(reader.words), None), reader.words
@@ -129,11 +151,12 @@ class _Reader:
         text = ""
         while text != "\\data\\":  # before it anything may stand
             text = self._next(lines, "\\data\\")
-        expected = []
+        expected: list[int] = []
         while (text := self._next(lines, "\\1-grams:")).startswith("ngram "):
             order, _, rows = text[6:].partition("=")
-            if order.strip() != str(len(expected) + 1) or not rows.strip().isdecimal():
-                self.fail(f'"{text}" should be "ngram {len(expected) + 1}=" and how many there are')
+            rows = rows.strip()
+            if order.strip() != str(len(expected) + 1) or not rows.isdecimal() or len(rows) > _MOST_DIGITS:
+                self.fail(f'"{text[:80]}" should be "ngram {len(expected) + 1}=" and how many there are')
             expected.append(int(rows))
         if not expected:
             self.fail('there is no "ngram 1=" after \\data\\; this is not an ARPA file')
@@ -158,16 +181,22 @@ class _Reader:
 
     def _section(self, lines: Iterator[tuple[int, str]], n: int, rows: int, order: int) -> tuple[Ints, Floats, Ints]:
         """Ids (rows, n), logs of p and of the back-off (2, rows), and the line of each n-gram."""
-        grams = np.empty((rows, n), np.int64)
-        logs = np.zeros((2, rows))
-        numbers = np.empty(rows, np.int64)
+        # grown as they come: what a file announces need not be there
+        room = min(rows, _LINES)
+        grams = np.empty((room, n), np.int64)
+        logs = np.zeros((2, room))
+        numbers = np.empty(room, np.int64)
         for row in range(rows):
+            if row == room:
+                room = min(rows, 2 * room)
+                grams, numbers = np.resize(grams, (room, n)), np.resize(numbers, room)
+                logs = np.pad(logs, ((0, 0), (0, room - row)))
             wanted = f"n-gram {row + 1} of {rows} of order {n}"
             fields = self._next(lines, wanted).replace("\t", " ").split(" ")
             if "" in fields:
                 fields = [one for one in fields if one]
             if fields[0].startswith("\\"):
-                self.fail(f'"{fields[0]}" stands where {wanted} should; there are fewer than announced')
+                self.fail(f'"{fields[0][:80]}" stands where {wanted} should; there are fewer than announced')
             if not n + 1 <= len(fields) <= n + 1 + (n < order):
                 self.fail(
                     f"{len(fields)} columns where an n-gram of order {n} should stand: log p, {n} words, back-off"
@@ -177,12 +206,14 @@ class _Reader:
                 logs[1, row] = float(fields[n + 1]) if len(fields) > n + 1 else 0.0
                 grams[row] = [self.ids[word] for word in fields[1 : n + 1]] if n > 1 else self._new(fields[1])
             except ValueError:
-                self.fail(f'"{fields[0]}" or "{fields[-1]}" is not a number')
+                self.fail(f'"{fields[0][:80]}" or "{fields[-1][:80]}" is not a number')
             except KeyError as unknown:
                 self.fail(f"{unknown} is not among the words of order 1")
             numbers[row] = self.line
             if not logs[0, row] <= 1e-4 or math.isnan(logs[1, row]) or logs[1, row] == math.inf:
-                self.fail(f'log p is at most 0 and a back-off is finite, not "{fields[0]}" and "{fields[-1]}"')
+                self.fail(
+                    f'log p is at most 0 and a back-off is finite, not "{fields[0][:80]}" and "{fields[-1][:80]}"'
+                )
         logs[logs <= _ZERO] = -math.inf
         return grams, logs * math.log(10), numbers
 

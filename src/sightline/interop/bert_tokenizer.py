@@ -3,96 +3,174 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tokenizers
+from pydantic import JsonValue
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vocabulary import BOS, EOS, PAD, UNK
-from sightline.errors import DataError, UsageError
-from sightline.interop.folders import read_json
+from sightline.errors import DataError
+from sightline.interop.folders import TOKENIZER, TOKENIZER_CONFIG, as_record, read_text
+from sightline.interop.tokenizer_json import (
+    Component,
+    ForeignTokenizer,
+    TokenizerFile,
+    TokenizerNotes,
+    file_values,
+    read_notes,
+    read_tokenizer_file,
+    to_ours,
+    to_theirs,
+    with_added,
+)
 
-# Their special tokens in the order of ours; [MASK] is last here.
-SPECIALS = {"[PAD]": PAD, "[CLS]": BOS, "[SEP]": EOS, "[UNK]": UNK}
-MASK = "[MASK]"
+MASK = "[MASK]"  # the id after our vocabulary
+# BERT's special tokens, in their usual order, and ours.
+SPECIALS = {"[PAD]": PAD, "[UNK]": UNK, "[CLS]": BOS, "[SEP]": EOS}
+NAMES = {ours: theirs for theirs, ours in SPECIALS.items()}
+# Classes of transformers that build their own normaliser, whatever tokenizer.json says.
+OWN_CLASSES = ("BertTokenizer", "BertTokenizerFast")
 
 
-def write_tokenizer(folder: Path, tokenizer: Tokenizer, max_length: int) -> None:
-    """The tokenizer with its specials under their names, and [MASK]."""
-    values = json.loads(tokenizer.to_json())
-    vocabulary = values["model"]["vocab"]
-    if type(vocabulary) is not dict:
-        raise UsageError('tokenizer.kind: "unigram" keeps no table of pieces; a BERT with it cannot be exported')
-    renamed = {ours: theirs for theirs, ours in SPECIALS.items()}
-    values["model"]["vocab"] = {renamed.get(piece, piece): i for piece, i in vocabulary.items()}
-    values["model"]["vocab"][MASK] = tokenizer.vocab_size
-    if values["model"].get("unk_token"):
-        values["model"]["unk_token"] = "[UNK]"
-    values["added_tokens"] = []
-    backend = tokenizers.Tokenizer.from_str(json.dumps(values))
-    present = [name for name in SPECIALS if backend.token_to_id(name) is not None]
-    backend.add_special_tokens([*present, MASK])
-    ends = [("[CLS]", Tokenizer.bos_id), ("[SEP]", Tokenizer.eos_id)]
-    backend.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
+@dataclass(frozen=True)
+class BertTokenizerFiles:
+    """What is written of a tokenizer.
+
+    Attributes:
+        files: contents by file name. order: for each of the ids in them ours, that of [MASK] being the one after the
+            vocabulary. said: which ids the special tokens have.
+    """
+
+    files: dict[str, dict[str, object]]
+    order: list[int]
+    said: str
+
+
+def tokenizer_files(tokenizer: Tokenizer, max_length: int) -> BertTokenizerFiles:
+    """The tokenizer with its specials under BERT's names and in their usual order, and [MASK]."""
+    usual = (PAD, UNK, BOS, EOS, MASK)
+    outgoing = to_theirs(tokenizer, NAMES, first=usual, more=(MASK,))
+    ids = outgoing.file.model.vocab
+    present = [name for name in (*SPECIALS, MASK) if name in ids]
+    processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
     )
-    backend.save(str(folder / "tokenizer.json"))
-    notes = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": max_length, "mask_token": MASK}
+    backend = tokenizers.Tokenizer(models.WordLevel({"": 0}, unk_token=""))
+    backend.post_processor = processor
+    values = {**file_values(outgoing.file), "post_processor": json.loads(backend.to_str())["post_processor"]}
+    notes: dict[str, object] = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": max_length}
     notes |= {f"{name[1:-1].lower()}_token": name for name in present}
     notes |= {"model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}
-    (folder / "tokenizer_config.json").write_text(json.dumps(notes, indent=2), encoding="utf-8")
+    said = ", ".join(f"{name} {ids[name]}" for name in present)
+    return BertTokenizerFiles({TOKENIZER: values, TOKENIZER_CONFIG: notes}, outgoing.order, f"ids: {said}")
 
 
-def read_tokenizer(folder: Path) -> tuple[Tokenizer, list[int]]:
-    """The tokenizer in Sightline's order, and the id that each of its tokens, and [MASK], has in theirs."""
-    path = folder / "tokenizer.json"
-    if path.exists():
-        values = read_json(path)
-    else:
-        path = folder / "vocab.txt"
-        values = _from_vocabulary(path, folder)
-    vocabulary = values.get("model", {}).get("vocab")
-    if type(vocabulary) is not dict or values["model"].get("type") != "WordPiece":
-        raise DataError(f"{path}: not a tokenizer of word pieces, as BERT's is")
-    theirs = {**vocabulary, **{one["content"]: one["id"] for one in values.get("added_tokens") or []}}
+def read_tokenizer(folder: Path, rows: int) -> tuple[Tokenizer, list[int]]:
+    """The tokenizer with our ids, and the id that each of its tokens, and [MASK], has in the folder's.
+
+    Args:
+        rows: how many tokens the model has an embedding of.
+    """
+    notes = read_notes(folder)
+    foreign = read_tokenizer_file(folder)
+    foreign = _from_vocabulary(folder, notes) if foreign is None else _as_loaded(foreign, notes)
     for name in (*SPECIALS, MASK):
-        if name not in theirs:
-            raise DataError(f"{path}: has no {name}, which BERT needs")
-    pieces = sorted((i, piece) for piece, i in theirs.items() if piece not in SPECIALS and piece != MASK)
-    named = [SPECIALS[name] for name in SPECIALS] + [piece for _, piece in pieces]
-    order = [theirs[name] for name in SPECIALS] + [i for i, _ in pieces] + [theirs[MASK]]
-    values["model"] |= {"vocab": {piece: i for i, piece in enumerate(named)}, "unk_token": UNK}
-    values |= {"added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
-    try:
-        backend = tokenizers.Tokenizer.from_str(json.dumps(values))
-    except Exception as error:  # the library raises bare Exception for every fault
-        raise DataError(f"{path}: the tokenizer is damaged ({error}); fetch it again") from None
-    backend.add_special_tokens([PAD, BOS, EOS, UNK])
-    return Tokenizer(backend, where=str(path)), order
+        # bytes are never unknown
+        if name not in foreign.ids and not (name == "[UNK]" and foreign.file.model.unk_token is None):
+            raise DataError(f"{foreign.where}: has no {name}, which BERT needs")
+    _require_processor(foreign)
+    specials = {name: ours for name, ours in SPECIALS.items() if name in foreign.ids}
+    tokenizer, order = to_ours(foreign, specials, rows, apart=(MASK,))
+    return tokenizer, [*order, foreign.ids[MASK]]
 
 
-def _from_vocabulary(path: Path, folder: Path) -> dict[str, Any]:
-    """A tokenizer.json's content for the older vocab.txt, a piece a line."""
-    try:
-        # as bytes: only a line feed ends a piece, and what Python also takes for line ends are pieces themselves
-        text = path.read_bytes().decode()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); there is no tokenizer.json either") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not UTF-8; fetch it again") from None
-    pieces = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
-    notes = folder / "tokenizer_config.json"
-    said = read_json(notes) if notes.exists() else {}
-    accents = said.get("strip_accents")
-    backend = tokenizers.Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))
-    backend.normalizer = normalizers.BertNormalizer(
-        lowercase=bool(said.get("do_lower_case", True)),
+def _normalizer(notes: TokenizerNotes, lowercase: bool, accents: bool | None, chinese: bool) -> Component:
+    """BERT's normaliser, with what tokenizer_config.json says of it."""
+    one = normalizers.BertNormalizer(
+        lowercase=lowercase if notes.do_lower_case is None else notes.do_lower_case,
         # where nothing is said, accents go where case is folded
-        strip_accents=None if accents is None else bool(accents),
-        handle_chinese_chars=bool(said.get("tokenize_chinese_chars", True)),
+        strip_accents=accents if notes.strip_accents is None else notes.strip_accents,
+        handle_chinese_chars=chinese if notes.tokenize_chinese_chars is None else notes.tokenize_chinese_chars,
     )
+    return json.loads(one.__getstate__())
+
+
+def _as_loaded(foreign: ForeignTokenizer, notes: TokenizerNotes) -> ForeignTokenizer:
+    """The tokenizer with what tokenizer_config.json changes.
+
+    Raises DataError where that names a class that leaves out a part which tokenizer.json has.
+    """
+    own = notes.tokenizer_class in OWN_CLASSES
+    has = foreign.file.normalizer or {}
+    if has.get("type") != "BertNormalizer" or (own and has.get("clean_text") is False):
+        if own:
+            raise DataError(
+                f"{foreign.where}: its normalizer is left out by {notes.tokenizer_class}, which {TOKENIZER_CONFIG} "
+                'names; name "PreTrainedTokenizerFast" there if it is meant'
+            )
+        return foreign
+    if own and (foreign.file.pre_tokenizer or {}).get("type") != "BertPreTokenizer":
+        raise DataError(
+            f"{foreign.where}: its pre_tokenizer is left out by {notes.tokenizer_class}, which {TOKENIZER_CONFIG} "
+            'names; name "PreTrainedTokenizerFast" there if it is meant'
+        )
+    if own:
+        return foreign.with_part("normalizer", _normalizer(notes, True, None, True))
+    if notes.tokenizer_class is not None:
+        return foreign
+    accents = has.get("strip_accents")
+    said = _normalizer(
+        notes,
+        bool(has.get("lowercase")),
+        None if accents is None else bool(accents),
+        bool(has.get("handle_chinese_chars")),
+    )
+    return foreign.with_part("normalizer", {**has, **said, "clean_text": has.get("clean_text", True)})
+
+
+def _require_processor(foreign: ForeignTokenizer) -> None:
+    """Raises DataError for a post-processor that joins texts otherwise than [CLS] A [SEP] B [SEP]."""
+    processor = foreign.file.post_processor
+    if processor is None:
+        return
+    kind = processor.get("type")
+    if kind == "BertProcessing":
+        found = [part[0] if type(part) is list and part else None for part in map(processor.get, ("cls", "sep"))]
+        fits = found == ["[CLS]", "[SEP]"]
+    else:
+        shown = [_shown(processor.get(part)) for part in ("single", "pair")]
+        joined = ["[CLS]:0 A:0 [SEP]:0", "[CLS]:0 A:0 [SEP]:0 B:1 [SEP]:1"]
+        fits = kind == "TemplateProcessing" and shown == joined
+    if not fits:
+        raise DataError(f"{foreign.where}: post_processor {kind!r} does not join texts as [CLS] A [SEP] B [SEP]")
+
+
+def _shown(template: JsonValue) -> str:
+    """A template as "[CLS]:0 A:0 [SEP]:0"."""
+    found: list[str] = []
+    for one in template if type(template) is list else ():
+        part = next(iter(one.values()), None) if type(one) is dict else None
+        found.append(f"{part.get('id')}:{part.get('type_id')}" if type(part) is dict else "?")
+    return " ".join(found)
+
+
+def _from_vocabulary(folder: Path, notes: TokenizerNotes) -> ForeignTokenizer:
+    """The tokenizer of the older vocab.txt, a piece a line."""
+    path = folder / "vocab.txt"
+    if not path.exists():
+        raise DataError(f"{path}: cannot be read (no such file); there is no tokenizer.json either")
+    # only a line feed ends a piece: what Python also takes for line ends are pieces themselves
+    pieces = [line.removesuffix("\r") for line in read_text(path).removesuffix("\n").split("\n")]
+    backend = tokenizers.Tokenizer(models.WordPiece({}, unk_token="[UNK]"))
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
-    return json.loads(backend.to_str())
+    values = json.loads(backend.to_str())
+    values["normalizer"] = _normalizer(notes, True, None, True)
+    values["model"]["vocab"] = {piece: i for i, piece in enumerate(pieces)}
+    foreign = ForeignTokenizer(path, as_record(TokenizerFile, values, path))
+    return with_added(foreign, folder, notes)

@@ -1,113 +1,145 @@
-"""Hugging Face directories: what reading and writing them has in common."""
+"""Hugging Face directories: what reading and writing them has in common. Nothing outside the directory is ever read."""
 
 from __future__ import annotations
 
 import json
-import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import NoReturn, TypeVar
 
-from pydantic import BaseModel, ValidationError
-from torch import Tensor, nn
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
+from torch import Tensor
 
-from sightline.errors import CheckpointError, DataError, UsageError
+from sightline.errors import DataError, UsageError
 from sightline.train import storage
 
-Sizes = TypeVar("Sizes", bound=BaseModel)
-# Their names of activations, and ours.
+CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
+LARGEST_JSON = 256 << 20  # bytes; the largest tokenizer.json in use has some 35 MB
+Record = TypeVar("Record", bound=BaseModel)
+_OBJECT: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
+# Hugging Face's names of activations, and ours.
 ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu", "relu": "relu"}
 
 
-def read_json(path: Path) -> dict[str, Any]:
+class ForeignRecord(BaseModel):
+    """What is read of a JSON file of another toolkit; keys that are not named are left alone."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+def regular_file(path: Path) -> Path:
+    """`path`, where it is a regular file of its folder.
+
+    A link may lead to another file of the folder or, as in Hugging Face's cache, from snapshots/REVISION into blobs.
+
+    Raises DataError for a missing file, a device, a pipe and a link out of the folder.
+    """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        real, folder = path.resolve(strict=True), path.parent.resolve()
+        regular = stat.S_ISREG(real.stat().st_mode)
+    except FileNotFoundError:
+        raise DataError(f"{path}: cannot be read (no such file); name a folder with a model in it") from None
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); name a folder with a model in it") from None
+    blobs = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
+    if not (real.is_relative_to(folder) or real.is_relative_to(blobs)):
+        raise DataError(f"{path}: is a link out of the folder; put the file itself there")
+    if not regular:
+        raise DataError(f"{path}: is not a regular file; name a folder with a model in it")
+    return real
+
+
+def read_text(path: Path) -> str:
+    """A small UTF-8 file of a folder. Raises DataError where it is missing, too large or not UTF-8."""
+    real = regular_file(path)
+    try:
+        if real.stat().st_size > LARGEST_JSON:
+            raise DataError(f"{path}: larger than {LARGEST_JSON >> 20} MiB; this is not what the name says")
+        # as bytes: no line end is to be changed
+        return real.read_bytes().decode()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); name a folder with a model in it") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not UTF-8; fetch it again") from None
+
+
+def read_json(path: Path) -> dict[str, JsonValue]:
+    """A JSON object. Raises DataError where there is none; NaN and Infinity are no JSON."""
+    return parse_json(read_text(path), path)
+
+
+def parse_json(text: str | bytes, where: Path) -> dict[str, JsonValue]:
+    """The object that a JSON text is. Raises DataError naming `where`."""
+    try:
+        return _OBJECT.validate_python(json.loads(text, parse_constant=_no_number))
+    except RecursionError:
+        raise DataError(f"{where}: nested too deeply; fetch it again") from None
+    except ValidationError:
+        raise DataError(f"{where}: not a JSON object; fetch it again") from None
     except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}); fetch it again") from None
-    if type(found) is not dict:
-        raise DataError(f"{path}: not a JSON object; fetch it again")
-    return found
+        raise DataError(f"{where}: not JSON ({error}); fetch it again") from None
 
 
-def read_tensors(folder: Path) -> dict[str, Tensor]:
-    index = folder / "model.safetensors.index.json"
-    files = ["model.safetensors"]
-    if index.exists():
-        listed = read_json(index).get("weight_map")
-        if type(listed) is not dict or not listed:
-            raise DataError(f"{index}: has no weight_map; fetch it again")
-        files = sorted(set(map(str, listed.values())))
-    if any(not re.fullmatch(r"[\w.-]+\.safetensors", name) for name in files):
-        raise DataError(f"{index}: names a file outside the folder; do not trust it")
-    if not (folder / files[0]).exists() and (folder / "pytorch_model.bin").exists():
-        raise DataError(f"{folder}: only a pickle of weights, which is never read; fetch model.safetensors")
-    tensors: dict[str, Tensor] = {}
-    for name in files:
-        tensors |= storage.read_tensors(folder / name)
-    return tensors
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
 
 
-def our_activation(config: Mapping[str, Any], key: str, usual: str, where: Path) -> str:
-    """The activation that a config.json names under `key`. Raises DataError for one that there is not here."""
-    name = str(config.get(key, usual))
+def read_record(schema: type[Record], path: Path) -> Record:
+    """A JSON file as a typed record. Raises DataError naming the first key that is missing or wrong."""
+    return as_record(schema, read_json(path), path)
+
+
+def as_record(schema: type[Record], values: Mapping[str, object], where: Path) -> Record:
+    """`values` as a typed record. Raises DataError naming `where` and the first key that is missing or wrong."""
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        name = ".".join(map(str, problem["loc"]))[:80]
+        if problem["type"] == "missing":
+            raise DataError(f"{where}: has no {name!r}; it is another kind of model") from None
+        if problem["type"] == "value_error":
+            message = str(problem.get("ctx", {}).get("error"))
+        else:
+            message = f"{problem['msg'][0].lower()}{problem['msg'][1:]}, not {repr(problem['input'])[:40]}"
+        raise DataError(f"{where}: {name}: {message}" if name else f"{where}: {message}") from None
+
+
+def read_activation(name: str, key: str, where: Path) -> str:
+    """Our name of the activation that a config.json names under `key`. Raises DataError for one that there is not."""
     if name not in ACTIVATIONS:
-        raise DataError(f"{where}: {key} {name!r} is not supported")
+        raise DataError(f"{where}: {key} {name!r} is not supported; known are {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[name]
 
 
-def their_activation(name: str, model: str) -> str:
-    """The activation as a config.json names it. Raises UsageError where `model` has no such."""
+def activation_name(name: str, model: str) -> str:
+    """Our activation as a config.json names it. Raises UsageError where `model` has no such."""
     names = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
     if name not in names:
         raise UsageError(f"model.activation: {name!r} has no place in {model}")
     return names[name]
 
 
-def require(sizes: BaseModel, fixed: Mapping[str, Any], model: str) -> None:
-    """Raises UsageError where a size that another `model` fixes is something else."""
+def require_fixed(sizes: BaseModel, fixed: Mapping[str, object], model: str) -> None:
+    """Raises UsageError where a size that another toolkit's `model` fixes is something else."""
+    values = sizes.model_dump()
     for name, value in fixed.items():
-        if getattr(sizes, name) != value:
-            raise UsageError(f"model.{name}: {getattr(sizes, name)!r} has no place in {model}, which has {value!r}")
+        if values.get(name, value) != value:
+            raise UsageError(f"model.{name}: {values[name]!r} has no place in {model}, which has {value!r}")
 
 
-def read_sizes(
-    schema: type[Sizes],
-    values: Mapping[str, tuple[str, Any]],
-    config: Mapping[str, Any],
-    where: Path,
-    own: Mapping[str, Any],
-) -> Sizes:
-    """Sizes from a config.json: for each of our names theirs and what stands where theirs is missing; and `own` ones.
+def write_folder(folder: Path, files: Mapping[str, Mapping[str, object] | str], tensors: Mapping[str, Tensor]) -> None:
+    """Writes a directory: JSON objects and texts by file name, and model.safetensors.
 
-    Raises DataError for one that is needed (its default is ...) and missing, or out of range.
+    Raises UsageError where the file system refuses.
     """
-    found = dict(own)
-    for ours, (theirs, usual) in values.items():
-        if theirs not in config and usual is ...:
-            raise DataError(f"{where}: has no {theirs!r}; it is another kind of model")
-        found[ours] = config.get(theirs, usual)
     try:
-        return schema.model_validate(found)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        name = ".".join(map(str, problem["loc"])) or "sizes"
-        raise DataError(f"{where}: {name}: {problem['msg']}") from None
-
-
-def check_shapes(folder: Path, model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Raises CheckpointError where weights are not of the shapes that a model (on the meta device) wants."""
-    wanted = dict(model.named_parameters())
-    for name, tensor in weights.items():
-        if tensor.shape != wanted[name].shape:
-            raise CheckpointError(
-                f"{folder}: {name} is {list(tensor.shape)}, and config.json and the tokenizer make it "
-                f"{list(wanted[name].shape)}; they do not belong together"
-            )
-
-
-def write_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Writes config.json and model.safetensors. Raises OSError."""
-    (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
-    storage.write_file(folder / "model.safetensors", storage.safetensors_blocks(dict(tensors), {"format": "pt"}))
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False)
+            (folder / name).write_text(text, encoding="utf-8", newline="\n")
+        blocks = storage.safetensors_blocks(dict(tensors), {"format": "pt"})
+        storage.write_file(folder / "model.safetensors", blocks)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written ({error.strerror})") from None

@@ -5,110 +5,115 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
-from sightline import config
-from sightline.errors import DataError, UsageError, nearest
-from sightline.interop.arpa import write_arpa
-from sightline.interop.bert import HEADS as BERT_HEADS
+from sightline import __version__, config
+from sightline.errors import DataError, UsageError
+from sightline.interop.arpa import write_model as write_arpa_model
 from sightline.interop.bert import read_bert, write_bert
-from sightline.interop.folders import read_json
+from sightline.interop.folders import CONFIG, ForeignRecord, read_record
 from sightline.interop.gpt2 import read_gpt2, write_gpt2
 from sightline.interop.vit import read_vit, write_vit
-from sightline.models import NGram
-from sightline.runs.loading import load
-from sightline.tasks.classification.settings import ClassificationSettings
-from sightline.tasks.image_classification.settings import ImageSettings
-from sightline.tasks.language.settings import SIDE, LanguageSettings
-from sightline.tasks.masked_language.settings import MaskedLanguageSettings
-from sightline.tasks.question_answering.settings import QuestionSettings
-from sightline.tasks.tagging.settings import TaggingSettings
+from sightline.runs.loading import spec_of
+from sightline.tasks.exchange import Asked, Exchange, ExchangedModel, Head, Values
+from sightline.tasks.registry import TASKS
+from sightline.tasks.spec import TaskSpec
 from sightline.train.run_directory import Run
 
 
 @dataclass(frozen=True)
 class Format:
-    """A format of another toolkit: the kind of model and the tasks it holds, and how a run is written in it."""
+    """A format of another toolkit.
 
-    kind: str
-    tasks: tuple[str, ...]
-    write: Callable[[Run, Path], None]
+    Attributes:
+        name: what `--to` calls it. model_kind: the kind of model it holds. heads: what may lie on one. write: a model
+            to a folder or file; returns what should be said of it, or nothing. read: a model from a folder, where that
+            can be; config.json's `model_type` is the format's name then.
+    """
 
-
-def _to_gpt2(run: Run, target: Path) -> None:
-    settings: Any = run.settings(LanguageSettings)
-    write_gpt2(target, settings.model, run.load_tokenizers()[SIDE], run.read_weights(), settings.has_documents)
-
-
-def _to_arpa(run: Run, target: Path) -> None:
-    tokenizer, settings = run.load_tokenizers()[SIDE], run.settings(LanguageSettings)
-    model = NGram.from_tensors(run.read_weights(), tokenizer.vocab_size, settings.model)  # pyright: ignore
-    write_arpa(model, tokenizer.tokens(range(tokenizer.vocab_size)), target)
-
-
-def _to_bert(run: Run, target: Path) -> None:
-    # loaded for use, so that low-rank adapters are part of the weights
-    ready: Any = load(run.path)
-    weights = {name: tensor.detach() for name, tensor in ready.model.named_parameters()}
-    settings, kind, labels = ready.settings, run.task, ()
-    if run.task == "classification":
-        if settings.data.form == "similarity":
-            raise UsageError(f"{run.path}: form similarity; a BERT's directory has single, pair and choice")
-        kind, labels = "choice" if settings.data.form == "choice" else kind, settings.data.labels
-    if run.task == "tagging":
-        labels = settings.data.tags
-    write_bert(target, kind, settings.model, ready.tokenizer, weights, labels)
-
-
-def _to_vit(run: Run, target: Path) -> None:
-    settings = run.settings(ImageSettings)
-    data, channels = settings.data, settings.model.channels
-    mean, std = ([*one] * (channels // len(one)) for one in (data.mean, data.std))
-    write_vit(target, settings.model, run.read_weights(), data.classes, mean, std, data.fit)
+    name: str
+    model_kind: str
+    heads: tuple[Head, ...]
+    write: Callable[[Path, ExchangedModel], str]
+    read: Callable[[Path], ExchangedModel] | None = None
 
 
 FORMATS = {
-    "gpt2": Format("gpt", ("language",), _to_gpt2),
-    "arpa": Format("ngram", ("language",), _to_arpa),
-    "bert": Format("bert", tuple(dict.fromkeys(head.task for head in BERT_HEADS.values())), _to_bert),
-    "vit": Format("vit", ("image_classification",), _to_vit),
+    one.name: one
+    for one in (
+        Format("gpt2", "gpt", ("next_token",), write_gpt2, read_gpt2),
+        Format("arpa", "ngram", ("next_token",), write_arpa_model),
+        Format(
+            "bert",
+            "bert",
+            ("masked_tokens", "encoder", "sequence_classes", "choice", "token_classes", "answer_span"),
+            write_bert,
+            read_bert,
+        ),
+        Format("vit", "vit", ("image_classes",), write_vit, read_vit),
+    )
 }
 
 
-def export_run(path: str | Path, target: str | Path, to: str | None = None) -> str:
+def _exchange_of(head: Head) -> tuple[TaskSpec, Exchange]:
+    """The task whose runs have such a head, and how they are made."""
+    return next((spec, one) for spec in TASKS.values() for one in spec.exchanges if one.head == head)
+
+
+def export_run(path: str | Path, target: str | Path, to: str | None = None) -> tuple[str, str]:
     """Writes the model of a trained run as a directory or file of another toolkit's format, a key of `FORMATS`.
 
     Returns:
-        The format, which the model decides where `to` does not.
+        The format, which the model decides where `to` does not, and what should be said of what was written.
 
     Raises UsageError where there is no such format, something lies at `target`, or the model does not fit the format.
     """
     if to is not None and to not in FORMATS:
-        raise UsageError(f'--to: no format "{to}"{nearest(to, FORMATS)}')
+        raise UsageError(f'--to: no format "{to}"; {_held()}')
     run, goal = Run(path), Path(target)
+    spec = spec_of(run)
     kind = run.read_config().get("model", {}).get("kind")
-    fitting = [name for name, one in FORMATS.items() if one.kind == kind and run.task in one.tasks]
-    if not fitting or to not in (None, *fitting):
-        held = "; ".join(f"{name} holds {one.kind} models of {' or '.join(one.tasks)}" for name, one in FORMATS.items())
-        raise UsageError(f"{path}: a {kind} model of task {run.task} has no place in {to or 'any format'}: {held}")
+    fitting = [one for one in FORMATS.values() if one.model_kind == kind and spec.name in _tasks(one)]
+    if not fitting or to not in (None, *(one.name for one in fitting)):
+        what = f"a {kind} model of task {spec.name}"
+        raise UsageError(f"{path}: {what} cannot be written as {to or 'anything'}; {_held()}")
     run.verify()
     if goal.exists() and (goal.is_file() or any(goal.iterdir())):
         raise UsageError(f"{target}: is there already; choose another name, or remove it first")
-    FORMATS[fitting[0]].write(run, goal)
-    return fitting[0]
+    (chosen,), exchanged = fitting, spec.exchanged
+    if exchanged is None:
+        raise UsageError(f"{path}: a run of task {spec.name} cannot be written in other formats")
+    return chosen.name, chosen.write(goal, exchanged(run))
 
 
-def import_run(folder: str | Path, path: str | Path, form: str = "single", choices: int | None = None) -> str:
+def _tasks(one: Format) -> list[str]:
+    return list(dict.fromkeys(_exchange_of(head)[0].name for head in one.heads))
+
+
+def _held() -> str:
+    """Which formats there are, and the models they hold."""
+    held = (f"{one.name} ({one.model_kind} models of task {', '.join(_tasks(one))})" for one in FORMATS.values())
+    return "formats are " + ", ".join(held)
+
+
+class ModelType(ForeignRecord):
+    """What a config.json says of its kind."""
+
+    model_type: str | None = None
+
+
+def import_run(folder: str | Path, path: str | Path, form: str = "single", choices: int | None = None) -> TaskSpec:
     """Makes a run, ready for use, of a Hugging Face directory with a GPT-2, a BERT or a ViT in it.
+
+    An encoder without a head becomes a run of masked language that can be gone on from (`pretrained`), not used.
 
     Args:
         form: what a classifier reads, "single" texts or a "pair". choices: how many texts one that chooses among
             texts is given, of which its directory says nothing.
 
     Returns:
-        The run's task.
+        The task that the run has learned.
 
     Raises:
         UsageError: where something lies at `path`, or `choices` is missing or has no meaning.
@@ -117,61 +122,45 @@ def import_run(folder: str | Path, path: str | Path, form: str = "single", choic
     run = Run(path)
     if run.path.exists() and (run.path.is_file() or any(run.path.iterdir())):
         raise UsageError(f"{path}: is there already; choose another --run")
-    where = Path(folder) / "config.json"
-    kind = read_json(where).get("model_type")
-    if kind not in IMPORTS:
-        known = " or ".join(f"'{name}'" for name in IMPORTS)
+    where = Path(folder) / CONFIG
+    kind = read_record(ModelType, where).model_type
+    readers = {one.name: one.read for one in FORMATS.values() if one.read is not None}
+    if kind not in readers:
+        known = " or ".join(f"'{name}'" for name in readers)
         raise DataError(f"{where}: model_type is {kind!r}; what can be imported is {known}")
-    settings: Any
-    settings, tokenizer, weights = IMPORTS[kind](folder, form, choices)
-    if choices is not None and getattr(settings.data, "choices", None) != choices:
+    model = readers[kind](Path(folder))
+    if choices is not None and model.head != "choice":
         raise UsageError("--choices is for a model that chooses among texts, and this one does not")
-    run.save_tokenizers({SIDE: tokenizer} if tokenizer else {})
+    spec, exchange = _exchange_of(model.head)
+    settings = _settings(spec.settings, model, exchange.values(model, Asked(form, choices)))
+    run.save_tokenizers({"text": model.tokenizer} if model.tokenizer else {})
     run.write_config(settings)
-    run.save_weights(weights)
-    return run.task
+    run.save_weights(model.weights)
+    run.write_card(_card(Path(folder), model, exchange.title))
+    return spec
 
 
-def _settings(schema: type[BaseModel], data: dict[str, Any], found: Any, **more: Any) -> BaseModel:
+def _settings(schema: type[BaseModel], model: ExchangedModel, values: Values) -> BaseModel:
     """Settings of a run that was never trained here."""
-    values = {"data": {"train": [], **data}, "model": found.sizes, **more}
-    values |= {"training": {"precision": "fp32", "device": "cpu"}}
-    if hasattr(found, "tokenizer"):
-        values |= {"tokenizer": {"vocab_size": found.tokenizer.vocab_size}}
-    return config.validate(schema, values, "import")
+    data = values["data"]
+    found: Values = {"model": model.sizes, "training": {"precision": "fp32", "device": "cpu"}, **values}
+    found["data"] = {"train": [], **data} if isinstance(data, dict) else data
+    if model.tokenizer is not None:
+        found["tokenizer"] = {"vocab_size": model.tokenizer.vocab_size}
+    return config.validate(schema, found, "import")
 
 
-def _from_gpt2(folder: str | Path, form: str, choices: int | None) -> tuple[BaseModel, Any, Any]:
-    found = read_gpt2(folder)
-    data = {"validation": [], "block": found.sizes.max_length, "running": not found.documents}
-    return _settings(LanguageSettings, data, found), found.tokenizer, found.weights
-
-
-def _from_bert(folder: str | Path, form: str, choices: int | None) -> tuple[BaseModel, Any, Any]:
-    found = read_bert(folder)
-    data: dict[str, Any] = {"max_tokens": found.sizes.max_length}
-    if found.head == "choice" and choices is None:
-        raise UsageError(f"{folder}: chooses among texts; say by --choices how many there are to choose from")
-    if found.head == "masked_language":
-        settings = _settings(
-            MaskedLanguageSettings, {"validation": [], **data}, found, next_sentence=found.next_sentence
-        )
-    elif found.head == "tagging":
-        settings = _settings(TaggingSettings, {**data, "tags": found.labels}, found)
-    elif found.head == "question_answering":
-        settings = _settings(QuestionSettings, {**data, "unanswerable": True}, found)
-    elif found.head == "choice":
-        settings = _settings(ClassificationSettings, {**data, "form": "choice", "choices": choices}, found)
-    else:
-        data |= {"form": form, "labels": found.labels, "numbers": not found.labels}
-        settings = _settings(ClassificationSettings, data, found)
-    return settings, found.tokenizer, found.weights
-
-
-def _from_vit(folder: str | Path, form: str, choices: int | None) -> tuple[BaseModel, Any, Any]:
-    found = read_vit(folder)
-    data = {"classes": found.classes, "mean": found.mean, "std": found.std, "fit": found.fit}
-    return _settings(ImageSettings, data, found), None, found.weights
-
-
-IMPORTS = {"gpt2": _from_gpt2, "bert": _from_bert, "vit": _from_vit}
+def _card(folder: Path, model: ExchangedModel, title: str) -> str:
+    """The README of an imported run."""
+    count = sum(tensor.numel() for tensor in model.weights.values())
+    about = [
+        f"Imported by Sightline {__version__} from a Hugging Face directory, `{folder.resolve().name}`, with a "
+        f"{model.architecture} in it: {count:,} parameters, fp32. It was not trained or measured here."
+    ]
+    if model.labels:
+        more = f" and {len(model.labels) - 20} more" if len(model.labels) > 20 else ""
+        about.append(f"Outputs: {', '.join(model.labels[:20])}{more}.")
+    if model.head == "encoder":
+        about.append("It came without a head: fine-tune it, or go on pretraining it, by `pretrained`.")
+    about += [*model.remarks, "Everything that is known of it is in `config.toml`."]
+    return "\n\n".join([f"# {title}, {model.sizes.kind}", *about, ""])

@@ -1,4 +1,4 @@
-"""A pretrained model with one small linear head: classes, numbers or a choice for sequences.
+"""A pretrained model with one small linear head: classes, numbers or a choice for sequences, or tags for tokens.
 
 Of a GPT (Radford et al. 2018, section 3.2) or a BERT (Devlin et al. 2019, section 3.2).
 Shapes: N sequences, T positions, D d_model, V vocabulary, C outputs.
@@ -6,11 +6,12 @@ Shapes: N sequences, T positions, D d_model, V vocabulary, C outputs.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sightline.models.bert import Bert, BertSizes
@@ -19,12 +20,11 @@ from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.lora import adapt
 from sightline.nn.ops import Linear
 from sightline.nn.state import BOS, EOS
+from sightline.nn.tables import LookupTable
 
 
-class Tuning(BaseModel):
+class Tuning(BaseModel, frozen=True, extra="forbid"):
     """What of a pretrained model is trained."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     weights: Literal["full", "head", "lora"] = Field(
         "full",
@@ -36,29 +36,70 @@ class Tuning(BaseModel):
     head_dropout: float = Field(0.1, ge=0, lt=1, description="rate before the head")
 
 
-# The matrices of a block that low-rank adapters are added to.
-ADAPTED = ("self_attention", "self_attention.output", "feed_forward.inner", "feed_forward.outer")
+Body = TypeVar("Body", GPT, Bert)
 
 
-class _Classifier(nn.Module):
-    """What the two share: a body, of which `tuning` says what is trained, and the head."""
+class _Tuned(nn.Module, Generic[Body]):
+    """A body, of which `tuning` says what is trained, and the head."""
 
-    def __init__(self, body: Any, outputs: int, tuning: Tuning) -> None:
+    def __init__(self, body: Body, outputs: int, tuning: Tuning) -> None:
         super().__init__()
-        self.tuning, self.body = tuning, body
+        self.tuning = tuning
+        self.body: Body = body
         self.head = Linear(body.sizes.d_model, outputs)
         nn.init.normal_(self.head.weight, std=0.02)
         if tuning.weights != "full":
             body.requires_grad_(False)
         if tuning.weights == "lora":
-            adapt([block.get_submodule(name) for block in body.blocks for name in ADAPTED], tuning.rank, tuning.alpha)
+            adapt([module for block in body.blocks for module in block.matrices()], tuning.rank, tuning.alpha)
 
-    def outputs(self, features_ND: Tensor, ctx: PassContext = INFERENCE) -> Tensor:
-        """What stands for each sequence → the head's outputs (N, C)."""
-        return self.head(ctx.dropout(features_ND, self.tuning.head_dropout))
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are."""
+        return self.head.weight.device
+
+    @property
+    def attention_sites(self) -> tuple[str, ...]:
+        """The names under which its attention weights are recorded."""
+        return self.body.attention_sites
+
+    def outputs(self, features: Tensor, *, ctx: PassContext = INFERENCE) -> Tensor:
+        """Features (…, D) → the head's outputs (…, C)."""
+        return self.head(ctx.dropout(features, self.tuning.head_dropout))
 
 
-class GPTClassifier(_Classifier):
+class Classified(NamedTuple):
+    """The outputs of the head (B, C), and the features of the body at every position (N, T, D)."""
+
+    outputs_BC: Tensor
+    features_NTD: Tensor
+
+
+class SequenceClassifier(_Tuned[Body], ABC):
+    """A body with a head on what stands for a sequence."""
+
+    @abstractmethod
+    def read(self, tokens_NT: Tensor, real_NT: Tensor, *, ctx: PassContext = INFERENCE) -> tuple[Tensor, Tensor]:
+        """Tokens → (features at every position (N, T, D), what stands for each sequence (N, D))."""
+
+    def language_loss(self, features_NTD: Tensor, tokens_NT: Tensor, real_NT: Tensor) -> tuple[Tensor, int]:
+        """The body's own loss (nats) as a language model, summed, and over how many tokens; 0 of 0 where it is none."""
+        return features_NTD.new_zeros(()), 0
+
+    def forward(
+        self, tokens_NT: Tensor, real_NT: Tensor, *, orders: int = 1, ctx: PassContext = INFERENCE
+    ) -> Classified:
+        """Tokens → the head's outputs, which a loss is made from elsewhere.
+
+        `orders` sequences one after the other are one input, such as two texts in either order: what stands for them is
+        added (Radford et al. 2018, figure 1).
+        """
+        features_NTD, pooled_ND = self.read(tokens_NT, real_NT, ctx=ctx)
+        pooled_BD = pooled_ND if orders == 1 else pooled_ND.view(-1, orders, pooled_ND.shape[-1]).sum(1)
+        return Classified(self.outputs(pooled_BD, ctx=ctx), features_NTD)
+
+
+class GPTClassifier(SequenceClassifier[GPT]):
     """What stands for a sequence are the GPT's features at its last token, the extract token.
 
     Three tokens are added to the vocabulary: start V, delimiter V + 1 and extract V + 2.
@@ -66,7 +107,7 @@ class GPTClassifier(_Classifier):
 
     def __init__(self, vocab_size: int, sizes: GPTSizes, outputs: int, tuning: Tuning) -> None:
         super().__init__(GPT(vocab_size, sizes), outputs, tuning)
-        self.special = nn.Parameter(torch.randn(3, sizes.d_model) * 0.02)
+        self.special = LookupTable(torch.randn(3, sizes.d_model) * 0.02)
 
     @staticmethod
     def build_inputs(parts: Sequence[list[int]], vocab_size: int) -> list[int]:
@@ -76,10 +117,10 @@ class GPTClassifier(_Classifier):
             ids += [vocab_size + 1] * (number > 0) + part
         return [*ids, vocab_size + 2]
 
-    def read(self, tokens_NT: Tensor, real_NT: Tensor, ctx: PassContext = INFERENCE) -> tuple[Tensor, Tensor]:
+    def read(self, tokens_NT: Tensor, real_NT: Tensor, *, ctx: PassContext = INFERENCE) -> tuple[Tensor, Tensor]:
         """Tokens → (features at every position (N, T, D), features at each row's last real token (N, D))."""
         state = self.body.start(len(tokens_NT))
-        features_NTD, _ = self.body.decode(tokens_NT, state, ctx, real_BT=real_NT, extra_embeddings_KD=self.special)
+        features_NTD, _ = self.body.decode(tokens_NT, state, real_BT=real_NT, extra_embeddings_KD=self.special, ctx=ctx)
         last_N = real_NT.shape[1] - 1 - real_NT.flip(1).int().argmax(1)
         return features_NTD, features_NTD[torch.arange(len(last_N), device=last_N.device), last_N]
 
@@ -91,7 +132,7 @@ class GPTClassifier(_Classifier):
         return self.body.loss(features_KD, targets_K), len(targets_K)
 
 
-class BertClassifier(_Classifier):
+class BertClassifier(SequenceClassifier[Bert]):
     """What stands for a sequence is what the BERT pools of its first token, [CLS]. [MASK] follows the vocabulary."""
 
     def __init__(self, vocab_size: int, sizes: BertSizes, outputs: int, tuning: Tuning) -> None:
@@ -102,21 +143,31 @@ class BertClassifier(_Classifier):
         """[CLS], then each part and [SEP] (Devlin et al. 2019, figure 4)."""
         return [BOS, *(token for part in parts for token in (*part, EOS))]
 
-    def read(self, tokens_NT: Tensor, real_NT: Tensor, ctx: PassContext = INFERENCE) -> tuple[Tensor, Tensor]:
+    def read(self, tokens_NT: Tensor, real_NT: Tensor, *, ctx: PassContext = INFERENCE) -> tuple[Tensor, Tensor]:
         """Tokens → (features at every position (N, T, D), pooled features (N, D))."""
-        features_NTD = self.body.encode(tokens_NT, real_NT, segments(tokens_NT, self.body.sizes.segments), ctx)
+        segment_NT = segments(tokens_NT, self.body.sizes.segments)
+        features_NTD = self.body.encode(tokens_NT, real_NT, segment_BT=segment_NT, ctx=ctx)
         return features_NTD, self.body.pool(features_NTD)
 
 
-class BertTokenClassifier(_Classifier):
+class BertTokenClassifier(_Tuned[Bert]):
     """A BERT with the head at every token: of tags, or of where an answer begins and ends."""
 
     def __init__(self, vocab_size: int, sizes: BertSizes, outputs: int, tuning: Tuning) -> None:
         super().__init__(Bert(vocab_size + 1, sizes), outputs, tuning)
 
-    def read(self, tokens_NT: Tensor, real_NT: Tensor, ctx: PassContext = INFERENCE) -> Tensor:
+    def read(self, tokens_NT: Tensor, real_NT: Tensor, *, ctx: PassContext = INFERENCE) -> Tensor:
         """Tokens → features at every position (N, T, D)."""
-        return self.body.encode(tokens_NT, real_NT, segments(tokens_NT, self.body.sizes.segments), ctx)
+        segment_NT = segments(tokens_NT, self.body.sizes.segments)
+        return self.body.encode(tokens_NT, real_NT, segment_BT=segment_NT, ctx=ctx)
+
+    def forward(
+        self, tokens_NT: Tensor, real_NT: Tensor, *, chosen_NT: Tensor | None = None, ctx: PassContext = INFERENCE
+    ) -> Tensor:
+        """Tokens → the head's outputs at every position (N, T, C), or at the K chosen ones (K, C); a loss is made from
+        them elsewhere."""
+        features_NTD = self.read(tokens_NT, real_NT, ctx=ctx)
+        return self.outputs(features_NTD if chosen_NT is None else features_NTD[chosen_NT], ctx=ctx)
 
 
 def segments(tokens_NT: Tensor, count: int) -> Tensor:
@@ -125,9 +176,17 @@ def segments(tokens_NT: Tensor, count: int) -> Tensor:
     return (ends.cumsum(1) - ends).clamp(max=count - 1)
 
 
-CLASSIFIERS = {"gpt": GPTClassifier, "bert": BertClassifier}
+AnyClassifier = GPTClassifier | BertClassifier
 
 
-def make_classifier(vocab_size: int, sizes: GPTSizes | BertSizes, outputs: int, tuning: Tuning) -> nn.Module:
-    """The classifier over the model that `sizes.kind` names, freshly initialised from the global generator."""
-    return CLASSIFIERS[sizes.kind](vocab_size, sizes, outputs, tuning)  # pyright: ignore[reportArgumentType]
+def make_classifier(vocab_size: int, sizes: GPTSizes | BertSizes, outputs: int, tuning: Tuning) -> AnyClassifier:
+    """The classifier over a GPT or a BERT of these sizes, freshly initialised from the global generator."""
+    if isinstance(sizes, GPTSizes):
+        return GPTClassifier(vocab_size, sizes, outputs, tuning)
+    return BertClassifier(vocab_size, sizes, outputs, tuning)
+
+
+def build_inputs(parts: Sequence[list[int]], vocab_size: int, sizes: GPTSizes | BertSizes) -> list[int]:
+    """Texts as one sequence of a classifier over a model of these sizes."""
+    classifier = GPTClassifier if isinstance(sizes, GPTSizes) else BertClassifier
+    return classifier.build_inputs(parts, vocab_size)

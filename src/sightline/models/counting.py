@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.errors import DataError
+from sightline.special_tokens import PAD_ID
 
 Ints = NDArray[Any]
 Floats = NDArray[np.float64]
 
-PAD = 0  # as in every tokenizer
+PAD = PAD_ID
 MISSING = -1  # in place of a row, where there is none
 
 

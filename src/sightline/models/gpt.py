@@ -6,87 +6,77 @@ Shapes: B rows, T positions, S positions seen so far (the past and the present),
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
+from sightline.models.language_model import NeuralLanguageModel
+from sightline.models.sizes import NeuralLanguageSizes
 from sightline.nn.attention import KeyValues
-from sightline.nn.blocks import Block, BlockSizes
+from sightline.nn.blocks import Block, BlockOptions
 from sightline.nn.cache import KeyValueCache
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.masks import causal_mask
-from sightline.nn.norms import NORMS
-from sightline.nn.output import make_clusters, output_logits, output_loss
-from sightline.nn.positions import PositionIds, add_positions, make_positional_encoding
-from sightline.nn.state import EOS
+from sightline.nn.modules import ModuleList
+from sightline.nn.norms import make_norm
+from sightline.nn.output import make_clusters
+from sightline.nn.positions import PositionIds, PositionKind, add_positions, make_positional_encoding
+from sightline.nn.tables import LookupTable
 
 NEVER = (0, 1)  # padding, beginning of sentence
 IMPOSSIBLE = -1e4  # a logit so low that its probability is 0, in any precision
 
 
-class GPTSizes(BaseModel):
+class GPTSizes(BlockOptions, NeuralLanguageSizes, frozen=True, extra="forbid"):
     """The arguments of `GPT`. Defaults are the smallest GPT-2's."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    separates_documents: ClassVar[bool] = True
 
     kind: Literal["gpt"] = "gpt"
     d_model: int = Field(768, ge=1, description="width of the residual stream")
     num_layers: int = Field(12, ge=1, description="blocks")
     num_heads: int = Field(12, ge=1, description="attention heads; divides d_model")
-    num_kv_heads: int | None = Field(None, ge=1, description="heads of keys and values; num_heads if not set")
     d_ff: int = Field(3072, ge=1, description="width inside the feed-forward network")
     max_length: int = Field(1024, ge=2, description="the longest context in tokens")
-    positions: Literal["learned", "sinusoidal", "triangle", "square", "rotary", "none"] = Field(
-        "learned", description="how positions enter"
-    )
-    norm: Literal["layer", "rms"] = Field("layer", description="normalisation")
-    norm_epsilon: float = Field(1e-5, gt=0, description="what normalisation adds to the variance")
+    positions: PositionKind = Field("learned", description="how positions enter")
     pre_norm: bool = Field(True, description="normalise before each sublayer (GPT-2) instead of after it (GPT-1)")
     activation: Literal["relu", "gelu", "gelu_tanh", "swiglu"] = Field(
         "gelu_tanh", description="of the feed-forward network"
     )
-    dropout: float = Field(0.1, ge=0, lt=1, description="rate on embeddings and on every sublayer's output")
     attention_dropout: float = Field(0.1, ge=0, lt=1, description="rate on attention weights")
-    tied: bool = Field(True, description="one matrix for embeddings and output")
-    cutoffs: tuple[int, ...] = Field(
-        (), description="adaptive softmax: the first ids of clusters of rarer tokens, as 4000, 12000; words only"
-    )
 
-    @model_validator(mode="after")
-    def _heads_divide(self) -> GPTSizes:
-        if self.d_model % self.num_heads or self.num_heads % (self.num_kv_heads or self.num_heads):
-            raise ValueError(f"num_heads {self.num_heads} must divide d_model {self.d_model}, num_kv_heads num_heads")
-        if self.positions == "rotary" and self.d_model // self.num_heads % 2:
-            raise ValueError(f"rotary positions need heads of an even width, not {self.d_model // self.num_heads}")
-        return self
+    @property
+    def context_length(self) -> int | None:
+        """The most tokens it can look at."""
+        return self.max_length
 
-    def block(self) -> BlockSizes:
-        return BlockSizes(**self.model_dump(include=set(BlockSizes.__dataclass_fields__)))
+    def activations_per_token(self, span: int) -> int:
+        return self.num_layers * self.activations_per_block(span)
 
 
-class GPT(nn.Module):
+class GPT(NeuralLanguageModel[KeyValueCache]):
     """Embeddings, blocks of causal self-attention, a projection to the vocabulary."""
 
     never_V: Tensor
-    begin_id = EOS  # a document begins after the end of the one before
-    carries_state = False  # between batches of training: each block of text is read on its own
 
     def __init__(self, vocab_size: int, sizes: GPTSizes) -> None:
         super().__init__()
         self.vocab_size, self.sizes = vocab_size, sizes
-        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.d_model))
-        self.output_weight = self.embedding if sizes.tied else nn.Parameter(torch.empty(vocab_size, sizes.d_model))
+        self.embedding = LookupTable(torch.empty(vocab_size, sizes.d_model))
+        self.output_weight: nn.Parameter = (
+            self.embedding if sizes.tied else nn.Parameter(torch.empty(vocab_size, sizes.d_model))
+        )
         self.clusters = make_clusters(sizes.d_model, sizes.cutoffs, vocab_size)
         # padding and beginning-of-sentence are never predicted: GPT-2 does not know them
         never_V = torch.zeros(vocab_size).index_fill(0, torch.tensor(NEVER), IMPOSSIBLE)
         self.register_buffer("never_V", never_V, persistent=False)
         self.positions = make_positional_encoding(sizes.positions, sizes.d_model, sizes.max_length)
-        self.blocks = nn.ModuleList(Block(sizes.block(), self.positions) for _ in range(sizes.num_layers))
+        self.blocks: ModuleList[Block] = ModuleList(Block(sizes, self.positions) for _ in range(sizes.num_layers))
         # a pre-norm stack leaves its last residual sum unnormalised
-        self.norm = NORMS[sizes.norm](sizes.d_model, sizes.norm_epsilon) if sizes.pre_norm else None
+        self.norm = make_norm(sizes.norm, sizes.d_model, sizes.norm_epsilon) if sizes.pre_norm else None
         self._initialise()
 
     def _initialise(self) -> None:
@@ -98,33 +88,34 @@ class GPT(nn.Module):
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * self.sizes.num_layers) if adds else 0.02)
 
     @property
-    def output_bias(self) -> Tensor:
-        """What is added to the logits (V): nothing, but for what is never predicted. Not learned."""
+    def logit_bias(self) -> Tensor:
+        """Nothing, but for what is never predicted. Not learned."""
         return self.never_V.to(self.output_weight.dtype)
 
     @property
-    def context_length(self) -> int:
+    def context_length(self) -> int | None:
         """The most tokens it can look at."""
         return self.sizes.max_length
 
     @property
-    def device(self) -> torch.device:
-        """Where its parameters are, and its states are to be."""
-        return self.output_weight.device
+    def attention_sites(self) -> tuple[str, ...]:
+        """The names under which its attention weights are recorded."""
+        return tuple(f"blocks.{number}.self_attention.weights" for number in range(len(self.blocks)))
 
     def start(self, batch_size: int) -> KeyValueCache:
         """The state before the first token."""
-        INFERENCE.of(self).begin()
+        INFERENCE.begin(self)
         return KeyValueCache.empty(len(self.blocks), batch_size, self.device)
 
     def decode(
         self,
         tokens_BT: Tensor,
         state: KeyValueCache,
-        ctx: PassContext = INFERENCE,
+        *,
         real_BT: Tensor | None = None,
         document_BT: Tensor | None = None,
         extra_embeddings_KD: Tensor | None = None,
+        ctx: PassContext = INFERENCE,
     ) -> tuple[Tensor, KeyValueCache]:
         """T more tokens → features (B, T, D) that predict each one's successor, and the state after them.
 
@@ -132,7 +123,8 @@ class GPT(nn.Module):
             real_BT: which tokens are no padding, wherever it stands; features at padding mean nothing.
             document_BT: a number for each token's document: nothing is seen of another one, and each begins at
                 position 0. Only with an empty cache.
-            more_KD: embeddings of tokens beyond the vocabulary, V … V + K - 1, which are read and never predicted.
+            extra_embeddings_KD: embeddings of tokens beyond the vocabulary, V … V + K - 1, which are read and never
+                predicted.
         """
         ctx = ctx.of(self)
         table = self.embedding if extra_embeddings_KD is None else torch.cat([self.embedding, extra_embeddings_KD])
@@ -144,27 +136,17 @@ class GPT(nn.Module):
         layers: list[KeyValues] = []
         for number, block in enumerate(self.blocks):
             inner = ctx.at("blocks").at(number)
-            x_BTD, keys_values = block(x_BTD, mask, past=state.layers[number], position_ids=position_ids, ctx=inner)
+            past = state.layers[number]
+            x_BTD, keys_values = block(x_BTD, mask, real_BT=real_BT, past=past, position_ids=position_ids, ctx=inner)
             layers.append(keys_values)
         if self.norm is not None:
-            x_BTD = self.norm(x_BTD, None, ctx)
+            x_BTD = self.norm(x_BTD, real_BT, ctx)
         ctx.record("output", x_BTD)
         return x_BTD, after.with_layers(layers)
 
-    def loss(self, features_ND: Tensor, targets_N: Tensor) -> Tensor:
-        """Cross-entropy (nats) of the tokens that features predict, summed."""
-        return output_loss(features_ND, self.output_weight, self.output_bias, targets_N, self.clusters)
-
-    def project(self, features: Tensor) -> Tensor:
-        """Features (…, D) → logits (…, V)."""
-        return output_logits(features, self.output_weight, self.output_bias, self.clusters)
-
-    def step(
-        self, tokens_B: Tensor, state: KeyValueCache, ctx: PassContext = INFERENCE
-    ) -> tuple[Tensor, KeyValueCache]:
-        """One token a row → logits (B, V) of the next one, and the state after it."""
-        features_BTD, state = self.decode(tokens_B[:, None], state, ctx)
-        return self.project(features_BTD[:, 0]), state
+    def read_out(self, residual_BTD: Tensor) -> Tensor | None:
+        """The residual stream after any layer as logits of what comes next (nostalgebraist 2020, the logit lens)."""
+        return self.project(residual_BTD if self.norm is None else self.norm(residual_BTD))
 
 
 def _document_positions(document_BT: Tensor) -> tuple[PositionIds, Tensor]:

@@ -7,25 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from sightline.errors import CheckpointError, DataError
 from sightline.models.counting import MISSING, PAD, Floats, Ints, check_documents, count, find, stream
+from sightline.models.sizes import LanguageSizes
 from sightline.models.smoothing import Smoothing, Table, estimate
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.padding import left_align, undo_left_align
-from sightline.nn.state import select_rows
+from sightline.nn.state import TensorState
 
 
-class NGramSizes(BaseModel):
+class NGramSizes(LanguageSizes, frozen=True, extra="forbid"):
     """The arguments of `NGram`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    counted: ClassVar[bool] = True
 
     kind: Literal["ngram"] = "ngram"
     order: int = Field(5, ge=1, le=7, description="words of an n-gram: the predicted one and order - 1 before it")
@@ -34,18 +35,23 @@ class NGramSizes(BaseModel):
     )
     k: float = Field(0.1, gt=0, description="add_k only: what is added to every count")
 
+    def activations_per_token(self, span: int) -> int:
+        return 0
+
 
 @dataclass(frozen=True)
-class NGramState:
+class NGramState(TensorState):
     """The last n - 1 words of each row, oldest first; where fewer were read, bos fills the left."""
 
     contexts_BN: Tensor
 
-    def reorder(self, index: Tensor) -> NGramState:
-        return NGramState(select_rows(self.contexts_BN, index))
+    def tensors(self) -> list[Tensor]:
+        """All it holds, batch rows first."""
+        return [self.contexts_BN]
 
-    def concatenate(self, other: NGramState) -> NGramState:
-        return NGramState(torch.cat([self.contexts_BN, other.contexts_BN]))
+    def with_tensors(self, tensors: Sequence[Tensor]) -> NGramState:
+        """A state of this form that holds others."""
+        return NGramState(tensors[0])
 
 
 class NGram:
@@ -55,7 +61,9 @@ class NGram:
     `sizes` says how it was estimated; it is None where that is not known, as of a model read from an ARPA file.
     """
 
-    context_length = None  # it forgets by itself
+    carries_state = True
+    context_length: int | None = None  # it forgets by itself
+    attention_sites: tuple[str, ...] = ()
 
     def __init__(
         self, tables: Sequence[Table], vocab_size: int, sizes: NGramSizes | None, bos_id: int = 1, eos_id: int = 2
@@ -167,7 +175,7 @@ class NGram:
         return NGramState(torch.full((batch_size, self.order - 1), self.bos_id, device=device))
 
     def decode(
-        self, tokens_BT: Tensor, state: NGramState, ctx: PassContext = INFERENCE, real_BT: Tensor | None = None
+        self, tokens_BT: Tensor, state: NGramState, *, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE
     ) -> tuple[Tensor, NGramState]:
         """T more tokens → the contexts (B, T, n - 1) that predict each one's successor, and the state after them.
 
@@ -192,10 +200,14 @@ class NGram:
             log_p_NV = np.log(self.distribution(contexts.flatten(0, -2).numpy()))
         return torch.from_numpy(log_p_NV.astype(np.float32)).view(*contexts.shape[:-1], self.vocab_size)
 
-    def step(self, tokens_B: Tensor, state: NGramState, ctx: PassContext = INFERENCE) -> tuple[Tensor, NGramState]:
+    def step(self, tokens_B: Tensor, state: NGramState, *, ctx: PassContext = INFERENCE) -> tuple[Tensor, NGramState]:
         """One more token of each row → ln p of the next (B, V), float32, -inf where p is 0; the state after it."""
-        contexts_B1N, state = self.decode(tokens_B[:, None], state, ctx)
+        contexts_B1N, state = self.decode(tokens_B[:, None], state, ctx=ctx)
         return self.project(contexts_B1N[:, 0]), state
+
+    def read_out(self, residual_BTD: Tensor) -> Tensor | None:
+        """None: there is no residual stream."""
+        return None
 
     def tensors(self) -> dict[str, Tensor]:
         """All it consists of: `order_k.keys` int64, `.log_p` and, below the highest order, `.log_backoff` float64."""

@@ -12,24 +12,25 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
+from sightline.models.language_model import NeuralLanguageModel, refuse_documents
+from sightline.models.sizes import NeuralLanguageSizes
 from sightline.nn.context import INFERENCE, PassContext
-from sightline.nn.output import make_clusters, output_logits, output_loss
+from sightline.nn.modules import ModuleList
+from sightline.nn.output import make_clusters
 from sightline.nn.padding import left_align, undo_left_align
-from sightline.nn.recurrent import HiddenState, RecurrentLayer, make_cell
-from sightline.nn.state import EOS, select_rows
+from sightline.nn.recurrent import HiddenState, RecurrentLayer, RecurrentOptions, make_cell
+from sightline.nn.state import TensorState
+from sightline.nn.tables import LookupTable
 
 
-class RecurrentSizes(BaseModel):
+class RecurrentSizes(RecurrentOptions, NeuralLanguageSizes, frozen=True, extra="forbid"):
     """The arguments of `RecurrentLM`. Defaults follow the medium LSTM of Zaremba et al. 2014, tied."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["recurrent"] = "recurrent"
     cell: Literal["rnn", "gru", "lstm"] = Field("lstm", description="recurrent cell")
-    nonlinearity: Literal["tanh", "relu", "sigmoid"] = Field("tanh", description="of the rnn cell")
     embedding_width: int = Field(650, ge=1, description="width of token embeddings, and of the last layer where tied")
     width: int = Field(650, ge=1, description="width of hidden states")
     num_layers: int = Field(2, ge=1, description="recurrent layers")
@@ -41,67 +42,59 @@ class RecurrentSizes(BaseModel):
     weight_dropout: float = Field(
         0.0, ge=0, lt=1, description="rate on the matrices from state to state (Merity et al. 2018)"
     )
-    tied: bool = Field(True, description="one matrix for embeddings and output (Inan et al. 2017; Press & Wolf 2017)")
-    cutoffs: tuple[int, ...] = Field(
-        (), description="adaptive softmax: the first ids of clusters of rarer tokens, as 4000, 12000; words only"
-    )
+
+    def activations_per_token(self, span: int) -> int:
+        return self.num_layers * 10 * self.width + 3 * self.embedding_width
 
 
 @dataclass(frozen=True)
-class RecurrentState:
+class RecurrentState(TensorState):
     """The hidden state of each layer."""
 
     hidden: tuple[HiddenState, ...]
 
-    def reorder(self, index: Tensor) -> RecurrentState:
-        return RecurrentState(tuple(tuple(select_rows(part, index) for part in layer) for layer in self.hidden))
-
-    def concatenate(self, other: RecurrentState) -> RecurrentState:
-        return self.with_tensors([torch.cat(parts) for parts in zip(self.tensors(), other.tensors(), strict=True)])
-
     def tensors(self) -> list[Tensor]:
-        """All it holds, rows first."""
+        """All it holds, batch rows first."""
         return [part for layer in self.hidden for part in layer]
 
     def with_tensors(self, tensors: Sequence[Tensor]) -> RecurrentState:
-        """A state of this shape that holds others."""
+        """A state of this form that holds others."""
         given = iter(tensors)
         return RecurrentState(tuple(tuple(next(given) for _ in layer) for layer in self.hidden))
 
 
-class RecurrentLM(nn.Module):
+class RecurrentLM(NeuralLanguageModel[RecurrentState]):
     """Embeddings, recurrent layers, a projection to the vocabulary."""
 
-    begin_id = EOS  # a document begins after the end of the one before
-    carries_state = True  # between batches of training: truncated back-propagation through time
-    context_length = None  # however long the past, it is all in the state
+    carries_state = True
 
     def __init__(self, vocab_size: int, sizes: RecurrentSizes) -> None:
         super().__init__()
         self.vocab_size, self.sizes = vocab_size, sizes
         last = sizes.embedding_width if sizes.tied else sizes.width
-        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
-        self.output_weight = self.embedding
+        self.embedding = LookupTable(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
+        self.output_weight: nn.Parameter = self.embedding
         if not sizes.tied:
             self.output_weight = nn.Parameter(torch.empty(vocab_size, last).uniform_(-0.1, 0.1))
         self.output_bias = nn.Parameter(torch.zeros(vocab_size))
         self.clusters = make_clusters(last, sizes.cutoffs, vocab_size)
         widths = [sizes.embedding_width, *[sizes.width] * (sizes.num_layers - 1), last]
         cell = make_cell(sizes.cell, sizes.nonlinearity)
-        self.layers = nn.ModuleList(
-            RecurrentLayer(cell, inner, outer, sizes.weight_dropout) for inner, outer in itertools.pairwise(widths)
+        self.layers: ModuleList[RecurrentLayer] = ModuleList(
+            RecurrentLayer(cell, inner, outer, sizes.weight_dropout, sizes.initialization)
+            for inner, outer in itertools.pairwise(widths)
         )
 
     @property
-    def device(self) -> torch.device:
-        """Where its parameters are, and its states are to be."""
-        return self.output_weight.device
+    def logit_bias(self) -> Tensor:
+        """What is added to the logits (V)."""
+        return self.output_bias
 
     def start(self, batch_size: int) -> RecurrentState:
         """The state before the first token: zeros."""
-        INFERENCE.of(self).begin()
+        INFERENCE.begin(self)
         like = self.embedding.new_zeros(batch_size, 1)
-        return RecurrentState(tuple(layer.start(like) for layer in self.layers))  # pyright: ignore
+        return RecurrentState(tuple(layer.start(like) for layer in self.layers))
 
     def _dropout(self, x_BTW: Tensor, rate: float, ctx: PassContext) -> Tensor:
         if not self.sizes.variational or not ctx.training:
@@ -112,15 +105,13 @@ class RecurrentLM(nn.Module):
         self,
         tokens_BT: Tensor,
         state: RecurrentState,
-        ctx: PassContext = INFERENCE,
+        *,
         real_BT: Tensor | None = None,
+        document_BT: Tensor | None = None,
+        ctx: PassContext = INFERENCE,
     ) -> tuple[Tensor, RecurrentState]:
-        """T more tokens → features (B, T, W) that predict each one's successor, and the state after them.
-
-        Args:
-            real_BT: which tokens are no padding, wherever it stands, at least one a row; features at padding mean
-                nothing.
-        """
+        """T more tokens → features (B, T, W) that predict each one's successor, and the state after them."""
+        refuse_documents(document_BT)
         ctx, lengths_B, index_BT = ctx.of(self), None, None
         if real_BT is not None:
             tokens_BT, lengths_B, index_BT = left_align(tokens_BT, real_BT)
@@ -135,18 +126,3 @@ class RecurrentLM(nn.Module):
         if index_BT is not None:
             x_BTW = undo_left_align(x_BTW, index_BT)
         return x_BTW, RecurrentState(tuple(hidden))
-
-    def loss(self, features_ND: Tensor, targets_N: Tensor) -> Tensor:
-        """Cross-entropy (nats) of the tokens that features predict, summed."""
-        return output_loss(features_ND, self.output_weight, self.output_bias, targets_N, self.clusters)
-
-    def project(self, features: Tensor) -> Tensor:
-        """Features (…, W) → logits (…, V)."""
-        return output_logits(features, self.output_weight, self.output_bias, self.clusters)
-
-    def step(
-        self, tokens_B: Tensor, state: RecurrentState, ctx: PassContext = INFERENCE
-    ) -> tuple[Tensor, RecurrentState]:
-        """One token a row → logits (B, V) of the next one, and the state after it."""
-        features_BTW, state = self.decode(tokens_B[:, None], state, ctx)
-        return self.project(features_BTW[:, 0]), state

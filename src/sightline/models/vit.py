@@ -8,20 +8,21 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from sightline.nn.blocks import Block, BlockSizes
+from sightline.models.sizes import ModelSizes
+from sightline.nn.blocks import Block, BlockOptions
 from sightline.nn.context import INFERENCE, PassContext
-from sightline.nn.norms import NORMS
+from sightline.nn.modules import ModuleList
+from sightline.nn.norms import make_norm
 from sightline.nn.ops import Linear
-from sightline.nn.positions import wave_table
+from sightline.nn.positions import WAVES, wave_table
+from sightline.nn.tables import LookupTable
 
 
-class ViTSizes(BaseModel):
+class ViTSizes(BlockOptions, ModelSizes, frozen=True, extra="forbid"):
     """The arguments of `ViT`. Defaults are ViT-Base's, of 16 × 16 pixels."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["vit"] = "vit"
     image_size: int = Field(224, ge=1, description="height and width of an image in pixels")
@@ -31,26 +32,23 @@ class ViTSizes(BaseModel):
     num_layers: int = Field(12, ge=1, description="blocks")
     num_heads: int = Field(12, ge=1, description="attention heads; divides d_model")
     d_ff: int = Field(3072, ge=1, description="width inside the feed-forward network")
-    positions: Literal["learned", "sinusoidal", "none"] = Field(
-        "learned", description="how positions enter: learned, sinusoidal (half of the width a row's, half a column's)"
+    positions: Literal["learned", "sinusoidal", "triangle", "square", "binary", "none"] = Field(
+        "learned",
+        description="how positions enter: learned, waves (half of the width a row's, half a column's) or none",
     )
-    norm: Literal["layer", "rms"] = Field("layer", description="normalisation")
     norm_epsilon: float = Field(1e-12, gt=0, description="what normalisation adds to the variance")
     pre_norm: bool = Field(True, description="normalise before each sublayer instead of after it")
     activation: Literal["relu", "gelu", "gelu_tanh", "swiglu"] = Field(
         "gelu", description="of the feed-forward network"
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on embeddings and on every sublayer's output")
-    attention_dropout: float = Field(0.0, ge=0, lt=1, description="rate on attention weights")
 
     @model_validator(mode="after")
-    def _divide(self) -> ViTSizes:
+    def _patches_divide(self) -> ViTSizes:
         if self.image_size % self.patch_size:
             raise ValueError(f"patch_size {self.patch_size} must divide image_size {self.image_size}")
-        if self.d_model % self.num_heads:
-            raise ValueError(f"num_heads {self.num_heads} must divide d_model {self.d_model}")
-        if self.positions == "sinusoidal" and self.d_model % 4:
-            raise ValueError(f"sinusoidal positions need a d_model that 4 divides, not {self.d_model}")
+        if self.positions in WAVES and self.d_model % 4:
+            raise ValueError(f"{self.positions} positions need a d_model that 4 divides, not {self.d_model}")
         return self
 
     @property
@@ -58,8 +56,8 @@ class ViTSizes(BaseModel):
         """Patches in a row, and rows of them."""
         return self.image_size // self.patch_size
 
-    def block(self) -> BlockSizes:
-        return BlockSizes(**self.model_dump(include=set(BlockSizes.__dataclass_fields__)))
+    def activations_per_token(self, span: int) -> int:
+        return self.num_layers * self.activations_per_block(span)
 
 
 class ViT(nn.Module):
@@ -74,21 +72,31 @@ class ViT(nn.Module):
         self.class_token = nn.Parameter(torch.zeros(sizes.d_model))
         length = sizes.side**2 + 1
         learned = sizes.positions == "learned"
-        self.positions = nn.Parameter(torch.randn(length, sizes.d_model) * 0.02) if learned else None
+        self.positions = LookupTable(torch.randn(length, sizes.d_model) * 0.02) if learned else None
         fixed_TD = torch.zeros(length, sizes.d_model)
-        if sizes.positions == "sinusoidal":
-            fixed_TD[1:] = waves(sizes.side, sizes.d_model)
-        self.register_buffer("places_TD", fixed_TD, persistent=False)
-        self.blocks = nn.ModuleList(Block(sizes.block()) for _ in range(sizes.num_layers))
-        self.norm = NORMS[sizes.norm](sizes.d_model, sizes.norm_epsilon) if sizes.pre_norm else None
+        if sizes.positions in WAVES:
+            fixed_TD[1:] = waves(sizes.side, sizes.d_model, sizes.positions)
+        self.register_buffer("position_table_TD", fixed_TD, persistent=False)
+        self.blocks: ModuleList[Block] = ModuleList(Block(sizes) for _ in range(sizes.num_layers))
+        self.norm = make_norm(sizes.norm, sizes.d_model, sizes.norm_epsilon) if sizes.pre_norm else None
         self.head = Linear(sizes.d_model, outputs)
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2 and name != "positions":
                 nn.init.trunc_normal_(parameter, std=0.02)
 
-    def encode(self, images_BCYX: Tensor, ctx: PassContext = INFERENCE) -> Tensor:
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are."""
+        return self.class_token.device
+
+    @property
+    def attention_sites(self) -> tuple[str, ...]:
+        """The names under which its attention weights are recorded."""
+        return tuple(f"blocks.{number}.self_attention.weights" for number in range(len(self.blocks)))
+
+    def encode(self, images_BCYX: Tensor, *, ctx: PassContext = INFERENCE) -> Tensor:
         """Images → features (B, T, D), those of the class token first."""
-        ctx = ctx.of(self).begin()
+        ctx = ctx.begin(self)
         x_BPD = self.patches(patchify(images_BCYX, self.sizes.patch_size))
         x_BTD = torch.cat([self.class_token.expand(len(x_BPD), 1, -1), x_BPD], 1)
         position_table_TD = self.position_table_TD.to(x_BTD.dtype) if self.positions is None else self.positions
@@ -103,9 +111,9 @@ class ViT(nn.Module):
         ctx.record("output", x_BTD)
         return x_BTD
 
-    def forward(self, images_BCYX: Tensor, ctx: PassContext = INFERENCE) -> Tensor:
-        """Images (B, C, Y, X) → the head's outputs (B, classes)."""
-        return self.head(self.encode(images_BCYX, ctx)[:, 0])
+    def forward(self, images_BCYX: Tensor, *, ctx: PassContext = INFERENCE) -> Tensor:
+        """Images (B, C, Y, X) → the head's outputs (B, classes), which a loss is made from elsewhere."""
+        return self.head(self.encode(images_BCYX, ctx=ctx)[:, 0])
 
 
 def patchify(images_BCYX: Tensor, size: int) -> Tensor:
@@ -116,9 +124,9 @@ def patchify(images_BCYX: Tensor, size: int) -> Tensor:
     return grid.permute(0, 2, 4, 1, 3, 5).reshape(count, rows * columns, channels * size**2)
 
 
-def waves(side: int, width: int) -> Tensor:
-    """(side², width): sinusoids of the patch's row in the first half of the width, of its column in the second."""
-    table = wave_table("sinusoidal", side, width // 2)
+def waves(side: int, width: int, kind: str = "sinusoidal") -> Tensor:
+    """(side², width): waves of the patch's row in the first half of the width, of its column in the second."""
+    table = wave_table(kind, side, width // 2)
     rows, columns = table[:, None].expand(side, side, -1), table[None].expand(side, side, -1)
     return torch.cat([rows, columns], -1).flatten(0, 1)
 

@@ -11,92 +11,87 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
+from sightline.models.language_model import NeuralLanguageModel, refuse_documents
+from sightline.models.sizes import NeuralLanguageSizes
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.ops import Linear
-from sightline.nn.output import make_clusters, output_logits, output_loss
+from sightline.nn.output import make_clusters
 from sightline.nn.padding import left_align, undo_left_align
-from sightline.nn.state import EOS, select_rows
+from sightline.nn.state import EOS, TensorState
+from sightline.nn.tables import LookupTable
 
 
-class WindowSizes(BaseModel):
+class WindowSizes(NeuralLanguageSizes, frozen=True, extra="forbid"):
     """The arguments of `WindowLM`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["window"] = "window"
     window: int = Field(4, ge=1, description="tokens that the next one is predicted from")
     embedding_width: int = Field(256, ge=1, description="width of token embeddings, and of the output where tied")
     width: int = Field(512, ge=1, description="width of the hidden layer")
     dropout: float = Field(0.2, ge=0, lt=1, description="rate on embeddings and on the hidden layer")
-    tied: bool = Field(True, description="one matrix for embeddings and output")
-    cutoffs: tuple[int, ...] = Field(
-        (), description="adaptive softmax: the first ids of clusters of rarer tokens, as 4000, 12000; words only"
-    )
+
+    def activations_per_token(self, span: int) -> int:
+        return (self.window + 2) * self.embedding_width + 3 * self.width
 
 
 @dataclass(frozen=True)
-class WindowState:
+class WindowState(TensorState):
     """The tokens of the past that are still in sight (B, N - 1); together with the next one they fill the window."""
 
     tokens_BN: Tensor
 
-    def reorder(self, index: Tensor) -> WindowState:
-        return WindowState(select_rows(self.tokens_BN, index))
-
-    def concatenate(self, other: WindowState) -> WindowState:
-        return WindowState(torch.cat([self.tokens_BN, other.tokens_BN]))
-
     def tensors(self) -> list[Tensor]:
-        """All it holds, rows first."""
+        """All it holds, batch rows first."""
         return [self.tokens_BN]
 
     def with_tensors(self, tensors: Sequence[Tensor]) -> WindowState:
-        """A state of this shape that holds others."""
+        """A state of this form that holds others."""
         return WindowState(tensors[0])
 
 
-class WindowLM(nn.Module):
+class WindowLM(NeuralLanguageModel[WindowState]):
     """y = U tanh(d + H x) + b over x, the embeddings of the window's tokens side by side (eq. 1, without the direct
     connections). Where tied the hidden layer is projected to the width of the embeddings first."""
 
-    begin_id = EOS
     carries_state = True
-    context_length = None
 
     def __init__(self, vocab_size: int, sizes: WindowSizes) -> None:
         super().__init__()
         self.vocab_size, self.sizes = vocab_size, sizes
-        self.embedding = nn.Parameter(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
+        self.embedding = LookupTable(torch.empty(vocab_size, sizes.embedding_width).uniform_(-0.1, 0.1))
         self.hidden = Linear(sizes.window * sizes.embedding_width, sizes.width)
         self.bridge = Linear(sizes.width, sizes.embedding_width, bias=False) if sizes.tied else None
-        self.output_weight = self.embedding
+        self.output_weight: nn.Parameter = self.embedding
         if not sizes.tied:
             self.output_weight = nn.Parameter(torch.empty(vocab_size, sizes.width).uniform_(-0.1, 0.1))
         self.output_bias = nn.Parameter(torch.zeros(vocab_size))
         self.clusters = make_clusters(sizes.embedding_width if sizes.tied else sizes.width, sizes.cutoffs, vocab_size)
 
     @property
-    def device(self) -> torch.device:
-        """Where its parameters are, and its states are to be."""
-        return self.output_weight.device
+    def logit_bias(self) -> Tensor:
+        """What is added to the logits (V)."""
+        return self.output_bias
 
     def start(self, batch_size: int) -> WindowState:
         """The state before the first token: there is the end of what came before."""
-        INFERENCE.of(self).begin()
+        INFERENCE.begin(self)
         device = self.embedding.device
         return WindowState(torch.full((batch_size, self.sizes.window - 1), EOS, dtype=torch.int64, device=device))
 
     def decode(
-        self, tokens_BT: Tensor, state: WindowState, ctx: PassContext = INFERENCE, real_BT: Tensor | None = None
+        self,
+        tokens_BT: Tensor,
+        state: WindowState,
+        *,
+        real_BT: Tensor | None = None,
+        document_BT: Tensor | None = None,
+        ctx: PassContext = INFERENCE,
     ) -> tuple[Tensor, WindowState]:
-        """T more tokens → features (B, T, E or W) that predict each one's successor, and the state after them.
-
-        Args:
-            real_BT: which tokens are no padding, wherever it stands; features at padding mean nothing.
-        """
+        """T more tokens → features (B, T, E or W) that predict each one's successor, and the state after them."""
+        refuse_documents(document_BT)
         ctx = ctx.of(self)
         lengths_B, index_BT = tokens_BT.new_full(tokens_BT.shape[:1], tokens_BT.shape[1]), None
         if real_BT is not None:
@@ -117,16 +112,3 @@ class WindowLM(nn.Module):
             features if index_BT is None else undo_left_align(features, index_BT),
             WindowState(seen_BS.gather(1, last_BN)),
         )
-
-    def loss(self, features_ND: Tensor, targets_N: Tensor) -> Tensor:
-        """Cross-entropy (nats) of the tokens that features predict, summed."""
-        return output_loss(features_ND, self.output_weight, self.output_bias, targets_N, self.clusters)
-
-    def project(self, features: Tensor) -> Tensor:
-        """Features (…, E or W) → logits (…, V)."""
-        return output_logits(features, self.output_weight, self.output_bias, self.clusters)
-
-    def step(self, tokens_B: Tensor, state: WindowState, ctx: PassContext = INFERENCE) -> tuple[Tensor, WindowState]:
-        """One token a row → logits (B, V) of the next one, and the state after it."""
-        features_BTE, state = self.decode(tokens_B[:, None], state, ctx)
-        return self.project(features_BTE[:, 0]), state

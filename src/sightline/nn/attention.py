@@ -42,14 +42,19 @@ class Dot(nn.Module):
 
 
 class ScaledDot(nn.Module):
-    """q · k / √d_k with d_k the width of the keys (Vaswani et al. 2017, eq. 1)."""
+    """q · k / √d_k with d_k the width of the keys (Vaswani et al. 2017, eq. 1), or q · k times another `scale`."""
+
+    def __init__(self, scale: float | None = None) -> None:
+        super().__init__()
+        self.scale = scale
 
     def prepare(self, keys: Tensor) -> Tensor:
         return keys
 
     def energies(self, query: Tensor, prepared: Tensor) -> Tensor:
         # scaling the queries costs T·K products, scaling the energies T·S
-        return (query * (1.0 / math.sqrt(query.shape[-1]))) @ prepared.transpose(-2, -1)
+        scale = 1.0 / math.sqrt(query.shape[-1]) if self.scale is None else self.scale
+        return (query * scale) @ prepared.transpose(-2, -1)
 
 
 class General(nn.Module):
@@ -118,8 +123,8 @@ def attend(
     """
     rate = dropout if ctx.training else 0.0
     looked_at = ctx.wants("mask", "energies", "weights")
-    if type(score) is ScaledDot and not looked_at and rate == 0.0 and _use_fused(query):
-        context = F.scaled_dot_product_attention(query, prepared_keys, values, mask)
+    if isinstance(score, ScaledDot) and not looked_at and rate == 0.0 and _use_fused(query):
+        context = F.scaled_dot_product_attention(query, prepared_keys, values, mask, scale=score.scale)
         if mask is not None:  # kernels differ on fully masked rows: NaN, zeros or the mean
             context = context.masked_fill(~mask.any(-1, keepdim=True), 0.0)
     else:
@@ -187,6 +192,7 @@ class MultiHeadAttention(nn.Module):
             al. 2023); num_heads by default.
         dropout: rate of dropout on the weights.
         positions: rotates queries and keys where the encoding is rotary.
+        scale: what products of queries and keys are multiplied by; 1 / √d_k by default.
     """
 
     def __init__(
@@ -198,6 +204,7 @@ class MultiHeadAttention(nn.Module):
         num_kv_heads: int | None = None,
         dropout: float = 0.0,
         positions: PositionalEncoding | None = None,
+        scale: float | None = None,
     ) -> None:
         super().__init__()
         values, groups = value_width or d_model, num_kv_heads or num_heads
@@ -207,7 +214,7 @@ class MultiHeadAttention(nn.Module):
                 f"and num_kv_heads {groups} must divide num_heads"
             )
         self.num_heads, self.num_kv_heads, self.d_model, self.dropout = num_heads, groups, d_model, dropout
-        self.score, self.positions = ScaledDot(), positions
+        self.score, self.positions = ScaledDot(scale), positions
         # queries, keys and values as one product where they come from the same input
         self.widths = [d_model, d_model // num_heads * groups, values // num_heads * groups]
         self.weight = nn.Parameter(torch.cat([Linear(d_model, width).weight.data for width in self.widths]))
@@ -215,15 +222,16 @@ class MultiHeadAttention(nn.Module):
         self.output = Linear(values, d_model)
 
     def _heads(self, x_BTD: Tensor, heads: int) -> Tensor:
-        return x_BTD.unflatten(-1, (heads, -1)).transpose(1, 2)
+        return x_BTD.view(*x_BTD.shape[:-1], heads, x_BTD.shape[-1] // heads).transpose(1, 2)
 
     def _rotate(self, x_BHTK: Tensor, position_ids: PositionIds) -> Tensor:
         return x_BHTK if self.positions is None else self.positions.rotate(x_BHTK, position_ids)
 
     def project_keys_values(self, source_BSD: Tensor, ctx: PassContext = INFERENCE) -> KeyValues:
         """Keys and values of `source_BSD`, for cross-attention."""
+        ctx = ctx.of(self)
         keys_values = linear(source_BSD, self.weight[self.d_model :], self.bias[self.d_model :])
-        keys, values = (self._heads(part, self.num_kv_heads) for part in keys_values.split(self.widths[1:], -1))
+        keys, values = (self._heads(part, self.num_kv_heads) for part in torch.split(keys_values, self.widths[1:], -1))
         ctx.record("keys", keys)
         ctx.record("values", values)
         return KeyValues(self.score.prepare(keys), values)
@@ -232,6 +240,7 @@ class MultiHeadAttention(nn.Module):
         self, x_BTD: Tensor, keys_values: KeyValues, mask: Tensor | None, ctx: PassContext = INFERENCE
     ) -> Tensor:
         """Cross-attention: queries from `x_BTD` over ready keys and values; mask broadcastable to (B, H, T, S)."""
+        ctx = ctx.of(self)
         query = self._heads(linear(x_BTD, self.weight[: self.d_model], self.bias[: self.d_model]), self.num_heads)
         return self._finish(query, keys_values, mask, ctx)
 
@@ -247,7 +256,8 @@ class MultiHeadAttention(nn.Module):
 
         `position_ids` of the input are those right after `past` unless given.
         """
-        query, keys, values = linear(x_BTD, self.weight, self.bias).split(self.widths, -1)
+        ctx = ctx.of(self)
+        query, keys, values = torch.split(linear(x_BTD, self.weight, self.bias), self.widths, -1)
         if position_ids is None:
             position_ids = 0 if past is None else past.keys.shape[2]
         keys, values = self._heads(keys, self.num_kv_heads), self._heads(values, self.num_kv_heads)

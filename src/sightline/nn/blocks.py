@@ -1,27 +1,81 @@
-"""The Transformer's block: attention and feed-forward sublayers with residuals and norms."""
+"""The Transformer's block: attention and feed-forward sublayers with residuals and norms, and what it can be made of.
+
+Shapes: B rows, T positions, S source positions, D d_model, H heads.
+"""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sightline.nn.attention import KeyValues, MultiHeadAttention
 from sightline.nn.context import INFERENCE, PassContext
-from sightline.nn.norms import EPSILON, NORMS
+from sightline.nn.norms import EPSILON, Norm, make_norm
 from sightline.nn.ops import Linear
-from sightline.nn.positions import PositionalEncoding, PositionIds
+from sightline.nn.positions import PositionalEncoding, PositionIds, PositionKind
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "gelu": F.gelu,
     # as GPT has it (Hendrycks & Gimpel 2016, section 2)
     "gelu_tanh": functools.partial(F.gelu, approximate="tanh"),
 }
+
+
+class BlockOptions(BaseModel, frozen=True, extra="forbid"):
+    """What blocks are made of: the options that the Transformer, GPT, BERT and ViT share, with their one check.
+
+    Each of them says its own defaults.
+    """
+
+    d_model: int = Field(512, ge=1, description="width of the residual stream")
+    num_heads: int = Field(8, ge=1, description="attention heads; divides d_model")
+    num_kv_heads: int | None = Field(None, ge=1, description="heads of keys and values; num_heads if not set")
+    d_ff: int = Field(2048, ge=1, description="width inside the feed-forward network")
+    value_width: int | None = Field(None, ge=1, description="width of all heads' values together; d_model if not set")
+    attention_scale: Literal["sqrt_d_k", "sqrt_d_model", "none"] = Field(
+        "sqrt_d_k", description="what products of queries and keys are divided by; d_k is the width of one head"
+    )
+    positions: PositionKind = Field("sinusoidal", description="how positions enter")
+    norm: Literal["layer", "rms", "batch", "none"] = Field("layer", description="normalisation")
+    norm_epsilon: float = Field(EPSILON, gt=0, description="what normalisation adds to the variance")
+    pre_norm: bool = Field(False, description="normalise before each sublayer instead of after it")
+    residual: bool = Field(True, description="add what a sublayer reads to what it gives")
+    activation: Literal["relu", "gelu", "gelu_tanh", "swiglu"] = Field(
+        "relu", description="of the feed-forward network"
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="rate on embeddings and on every sublayer's output")
+    attention_dropout: float = Field(0.0, ge=0, lt=1, description="rate on attention weights")
+    activation_dropout: float = Field(0.0, ge=0, lt=1, description="rate inside the feed-forward network")
+
+    @model_validator(mode="after")
+    def _widths_divide(self) -> BlockOptions:
+        for width in (self.d_model, self.value_width or self.d_model):
+            if width % self.num_heads:
+                raise ValueError(f"num_heads {self.num_heads} must divide the width {width}")
+        if self.num_heads % (self.num_kv_heads or self.num_heads):
+            raise ValueError(f"num_kv_heads {self.num_kv_heads} must divide num_heads {self.num_heads}")
+        if self.positions == "rotary" and self.d_model // self.num_heads % 2:
+            raise ValueError(f"rotary positions need heads of an even width, not {self.d_model // self.num_heads}")
+        return self
+
+    @property
+    def scale(self) -> float | None:
+        """What products of queries and keys are multiplied by; None is 1 / √d_k."""
+        return {"sqrt_d_k": None, "sqrt_d_model": 1.0 / math.sqrt(self.d_model), "none": 1.0}[self.attention_scale]
+
+    def activations_per_block(self, span: int = 0) -> int:
+        """Numbers that one block keeps of one token for its backward pass, roughly; `span` tokens attend to each
+        other where their weights are kept."""
+        return 12 * self.d_model + 3 * self.d_ff + 2 * self.num_heads * span
 
 
 class FeedForward(nn.Module):
@@ -49,81 +103,83 @@ class SwiGLU(nn.Module):
         return self.outer(ctx.dropout(F.silu(gate) * value, self.dropout))
 
 
-def make_feed_forward(d_model: int, d_ff: int, activation: str, dropout: float) -> nn.Module:
+def make_feed_forward(d_model: int, d_ff: int, activation: str, dropout: float) -> FeedForward | SwiGLU:
     """The position-wise network with activation relu, gelu, gelu_tanh or swiglu."""
     if activation == "swiglu":
         return SwiGLU(d_model, d_ff, dropout)
     return FeedForward(d_model, d_ff, activation, dropout)
 
 
-@dataclass(frozen=True)
-class BlockSizes:
-    """What a block is made of: see `sightline.models.transformer.TransformerSizes` for each name."""
+def make_attention(options: BlockOptions, positions: PositionalEncoding | None = None) -> MultiHeadAttention:
+    """The attention of a block; `positions` turn its queries and keys where they are rotary."""
+    return MultiHeadAttention(
+        options.d_model,
+        options.num_heads,
+        value_width=options.value_width,
+        num_kv_heads=options.num_kv_heads,
+        dropout=options.attention_dropout,
+        positions=positions,
+        scale=options.scale,
+    )
 
-    d_model: int
-    num_heads: int
-    d_ff: int
-    value_width: int | None = None
-    num_kv_heads: int | None = None
-    dropout: float = 0.1
-    attention_dropout: float = 0.0
-    activation_dropout: float = 0.0
-    activation: str = "relu"
-    norm: str = "layer"
-    norm_epsilon: float = EPSILON
-    pre_norm: bool = False
+
+@dataclass(frozen=True)
+class _Sublayer:
+    """What stands around a sublayer f: its residual connection and its norm, recorded under `name`.
+
+        post-norm: x ← norm(x + dropout(f(x))) (Vaswani et al. 2017, section 3.1)
+        pre-norm:  x ← x + dropout(f(norm(x))) (Xiong et al. 2020, figure 1b)
+
+    Without residual connections the x before the plus is left out.
+    """
+
+    name: str
+    norm: Norm
+    options: BlockOptions
+    real_BT: Tensor | None
+    ctx: PassContext
+
+    def reads(self, x_BTD: Tensor) -> Tensor:
+        """What f is applied to."""
+        return self._normalize(x_BTD) if self.options.pre_norm else x_BTD
+
+    def adds(self, x_BTD: Tensor, given_BTD: Tensor) -> Tensor:
+        """The new x, from the old one and what f gave."""
+        given_BTD = self.ctx.dropout(given_BTD, self.options.dropout)
+        sum_BTD = x_BTD + given_BTD if self.options.residual else given_BTD
+        return sum_BTD if self.options.pre_norm else self._normalize(sum_BTD)
+
+    def _normalize(self, x_BTD: Tensor) -> Tensor:
+        self.ctx.record(f"{self.name}_input", x_BTD)
+        normed_BTD = self.norm(x_BTD, self.real_BT, self.ctx)
+        self.ctx.record(self.name, normed_BTD)
+        return normed_BTD
 
 
 class Block(nn.Module):
-    """Self-attention, cross-attention where there is a source, feed-forward; each with a residual and a norm.
+    """Self-attention, cross-attention where there is a source, feed-forward; each with a residual and a norm."""
 
-    Post-norm: x ← norm(x + dropout(f(x))) (Vaswani et al. 2017, section 3.1).
-    Pre-norm: x ← x + dropout(f(norm(x))) (Xiong et al. 2020, figure 1b).
-    """
-
-    def __init__(self, sizes: BlockSizes, positions: PositionalEncoding | None = None, cross: bool = False) -> None:
+    def __init__(self, options: BlockOptions, positions: PositionalEncoding | None = None, cross: bool = False) -> None:
         super().__init__()
-
-        def attention(turned: PositionalEncoding | None) -> MultiHeadAttention:
-            return MultiHeadAttention(
-                sizes.d_model,
-                sizes.num_heads,
-                value_width=sizes.value_width,
-                num_kv_heads=sizes.num_kv_heads,
-                dropout=sizes.attention_dropout,
-                positions=turned,
-            )
-
-        def norm() -> nn.Module:
-            return NORMS[sizes.norm](sizes.d_model, sizes.norm_epsilon)
-
-        self.pre_norm, self.dropout = sizes.pre_norm, sizes.dropout
-        self.self_attention, self.self_norm = attention(positions), norm()
+        width = options.d_model
+        self.options = options
+        self.self_attention = make_attention(options, positions)
+        self.self_norm = make_norm(options.norm, width, options.norm_epsilon)
         # distances between a source and a target position mean nothing: cross-attention is never rotated
-        self.cross_attention = attention(None) if cross else None
-        self.cross_norm = norm() if cross else None
-        self.feed_forward = make_feed_forward(sizes.d_model, sizes.d_ff, sizes.activation, sizes.activation_dropout)
-        self.feed_forward_norm = norm()
+        self.cross_attention = make_attention(options) if cross else None
+        self.cross_norm = make_norm(options.norm, width, options.norm_epsilon) if cross else None
+        self.feed_forward = make_feed_forward(width, options.d_ff, options.activation, options.activation_dropout)
+        self.feed_forward_norm = make_norm(options.norm, width, options.norm_epsilon)
 
-    def _sublayer(
-        self,
-        x_BTD: Tensor,
-        function: Callable[[Tensor], Tensor],
-        name: str,
-        real_BT: Tensor | None,
-        ctx: PassContext,
-    ) -> Tensor:
-        """One sublayer around the norm `name`, whose output is recorded under that name, and what it reads."""
+    def project_source(self, source_BSD: Tensor, ctx: PassContext = INFERENCE) -> KeyValues:
+        """The keys and values that cross-attention reads of a source, to be made once. Raises ValueError without it."""
+        if self.cross_attention is None:
+            raise ValueError("this block has no cross-attention")
+        return self.cross_attention.project_keys_values(source_BSD, ctx.of(self).at("cross_attention"))
 
-        def norm(read_BTD: Tensor) -> Tensor:
-            ctx.record(f"{name}_input", read_BTD)
-            normed_BTD = self.get_submodule(name)(read_BTD, real_BT, ctx)
-            ctx.record(name, normed_BTD)
-            return normed_BTD
-
-        if self.pre_norm:
-            return x_BTD + ctx.dropout(function(norm(x_BTD)), self.dropout)
-        return norm(x_BTD + ctx.dropout(function(x_BTD), self.dropout))
+    def matrices(self) -> tuple[nn.Module, ...]:
+        """The modules of self-attention and feed-forward whose `weight` is a matrix that an adapter can go beside."""
+        return (self.self_attention, self.self_attention.output, self.feed_forward.inner, self.feed_forward.outer)
 
     def forward(
         self,
@@ -148,21 +204,23 @@ class Block(nn.Module):
         Returns:
             (B, T, D) and the self-attention's keys and values including this input's.
         """
-        keys_values: list[KeyValues] = []
+        ctx = ctx.of(self)
+        around = _Sublayer("self_norm", self.self_norm, self.options, real_BT, ctx)
+        given_BTD, keys_values = self.self_attention(
+            around.reads(x_BTD), mask, past, ctx.at("self_attention"), position_ids
+        )
+        x_BTD = around.adds(x_BTD, given_BTD)
 
-        def attend_self(x: Tensor) -> Tensor:
-            context, kept = self.self_attention(x, mask, past, ctx.at("self_attention"), position_ids)
-            keys_values.append(kept)
-            return context
-
-        x_BTD = self._sublayer(x_BTD, attend_self, "self_norm", real_BT, ctx)
-        if self.cross_attention is not None and source is not None:
-            cross, inner = self.cross_attention, ctx.at("cross_attention")
-            x_BTD = self._sublayer(
-                x_BTD, lambda x: cross.attend_to(x, source, source_mask, inner), "cross_norm", real_BT, ctx
+        if self.cross_attention is not None and self.cross_norm is not None and source is not None:
+            around = _Sublayer("cross_norm", self.cross_norm, self.options, real_BT, ctx)
+            given_BTD = self.cross_attention.attend_to(
+                around.reads(x_BTD), source, source_mask, ctx.at("cross_attention")
             )
-        inner = ctx.at("feed_forward")
-        x_BTD = self._sublayer(x_BTD, lambda x: self.feed_forward(x, inner), "feed_forward_norm", real_BT, ctx)
+            x_BTD = around.adds(x_BTD, given_BTD)
+
+        around = _Sublayer("feed_forward_norm", self.feed_forward_norm, self.options, real_BT, ctx)
+        x_BTD = around.adds(x_BTD, self.feed_forward(around.reads(x_BTD), ctx.at("feed_forward")))
+
         x_BTD = ctx.edit("residual", x_BTD)
         ctx.record("residual", x_BTD)
-        return x_BTD, keys_values[0]
+        return x_BTD, keys_values

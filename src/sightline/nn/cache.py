@@ -34,7 +34,8 @@ class KeyValueCache:
     @classmethod
     def empty(cls, num_layers: int, batch_size: int, device: torch.device) -> KeyValueCache:
         """The cache before the first token."""
-        return cls((None,) * num_layers, torch.ones(batch_size, 0, dtype=torch.bool, device=device))
+        none: tuple[KeyValues | None, ...] = (None,) * num_layers
+        return cls(none, torch.ones(batch_size, 0, dtype=torch.bool, device=device))
 
     @property
     def length(self) -> int:
@@ -51,7 +52,7 @@ class KeyValueCache:
         some = [part for part in parts if part.length]
         if not some:
             return replace(self, real_BS=torch.cat([part.real_BS for part in parts]))
-        layers = []
+        layers: list[KeyValues] = []
         for number in range(len(self.layers)):
             like = some[0].layers[number]
             assert like is not None

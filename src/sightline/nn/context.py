@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -28,11 +28,11 @@ class Recorder:
     """
 
     patterns: Sequence[str]
-    tensors: dict[str, list[Tensor]] = field(default_factory=dict)
+    tensors: dict[str, list[Tensor]] = field(default_factory=dict[str, list[Tensor]])
     gradients: bool = False
-    offered: dict[str, None] = field(default_factory=dict)
+    offered: dict[str, None] = field(default_factory=dict[str, None])
     begun: int = 0
-    begun_with: dict[str, set[int]] = field(default_factory=dict)
+    begun_with: dict[str, set[int]] = field(default_factory=dict[str, set[int]])
 
     def wants(self, name: str) -> bool:
         self.offered[name] = None
@@ -56,27 +56,44 @@ class PassContext:
         generator: the source of dropout's randomness. With one the pass is a training pass: dropout drops and
             batch norm uses the batch's statistics. Without one the pass is deterministic.
         recorder: where named internals go; without one nothing is recorded and fused kernels run.
-        captures: where they go as well, as the pass runs inside `recording`.
+        captures: where they go as well, as the pass has entered a module that is inside `recording`.
         edits: functions by dotted name, of what is to be changed on its way: `edit` sites ask for theirs.
         path: dotted name of the module that holds this object.
+        named: whether names are kept although nothing is recorded yet, as a module further down may be.
     """
 
     generator: torch.Generator | None = None
     recorder: Recorder | None = None
     captures: tuple[Recorder, ...] = ()
-    edits: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+    edits: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict[str, Callable[[Tensor], Tensor]])
     path: str = ""
+    named: bool = False
 
-    def of(self, model: nn.Module) -> PassContext:
-        """The same pass, recorded by every `recording` that `model` is inside of."""
-        captures = tuple(recorder for modules, recorder in _CAPTURED.get() if id(model) in modules)
-        return self if captures == self.captures else replace(self, captures=captures)
+    def of(self, module: nn.Module) -> PassContext:
+        """The same pass inside `module`, recorded by every `recording` of it or of a module around it.
 
-    def begin(self) -> PassContext:
-        """The same pass, its recorders told that it begins with new texts and does not go on with those before."""
-        for recorder in self._recorders:
-            recorder.begun += 1
-        return self
+        Every module that records asks for it first, so that any of them can be captured.
+        """
+        opened = _CAPTURED.get()
+        if not opened:
+            return self
+        found = [one.recorder for one in opened if id(module) in one.modules and one.recorder not in self.captures]
+        return self if self.named and not found else replace(self, captures=(*self.captures, *found), named=True)
+
+    def begin(self, model: nn.Module) -> PassContext:
+        """The pass inside a whole model, which begins with new texts and does not go on with those before.
+
+        Every recorder is told so that listens to the model or to a part of it.
+        """
+        ctx = self.of(model)
+        if self.recorder is not None:
+            self.recorder.begun += 1
+        if opened := _CAPTURED.get():
+            inside = {id(module) for module in model.modules()}
+            for one in opened:
+                if not inside.isdisjoint(one.modules):
+                    one.recorder.begun += 1
+        return ctx
 
     @property
     def _recorders(self) -> tuple[Recorder, ...]:
@@ -88,7 +105,7 @@ class PassContext:
 
     def at(self, name: str | int) -> PassContext:
         """The same pass, one module deeper."""
-        if self.recorder is None and not self.captures and not self.edits:  # names are only needed where somebody looks
+        if self.recorder is None and not self.edits and not self.named:  # names are only needed where somebody looks
             return self
         return replace(self, path=f"{self.path}.{name}" if self.path else str(name))
 
@@ -118,18 +135,28 @@ class PassContext:
 
 INFERENCE = PassContext()
 
-# The modules that are being recorded, by identity, and where to. Of this thread and task alone, like `torch.no_grad`.
-_CAPTURED: ContextVar[tuple[tuple[frozenset[int], Recorder], ...]] = ContextVar("captured", default=())
+
+@dataclass(frozen=True)
+class _Capture:
+    """The modules that a recorder listens to, by identity."""
+
+    modules: frozenset[int]
+    recorder: Recorder
+
+
+# Of this thread and task alone, like `torch.no_grad`.
+_CAPTURED: ContextVar[tuple[_Capture, ...]] = ContextVar("captured", default=())
 
 
 @contextmanager
-def recording(model: nn.Module, recorder: Recorder) -> Iterator[Recorder]:
-    """Inside, every pass of `model` is recorded, however it is begun. Other models are not.
+def recording(module: nn.Module, recorder: Recorder) -> Generator[Recorder]:
+    """Inside, every pass through `module` is recorded, however it is begun: a whole model or any part of one.
 
-    Several may be open at the same time, of one model or of more, and end in any order.
+    Names are those of the whole model where the pass comes through it. Several may be open at the same time, of one
+    model or of more, and end in any order.
     """
-    _CAPTURED.set((*_CAPTURED.get(), (frozenset(map(id, model.modules())), recorder)))
+    _CAPTURED.set((*_CAPTURED.get(), _Capture(frozenset(map(id, module.modules())), recorder)))
     try:
         yield recorder
     finally:
-        _CAPTURED.set(tuple(one for one in _CAPTURED.get() if one[1] is not recorder))
+        _CAPTURED.set(tuple(one for one in _CAPTURED.get() if one.recorder is not recorder))

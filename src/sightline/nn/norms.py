@@ -1,4 +1,7 @@
-"""Normalisation: layer, RMS and batch norm behind one signature."""
+"""Normalisation: layer, RMS and batch norm, or none, behind one signature.
+
+Shapes: B rows, T positions, D width.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ class BatchNorm(nn.Module):
     def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE) -> Tensor:
         mean, var = self.running_mean.float(), self.running_var.float()
         if ctx.training:
-            rows = (x_BTD.flatten(0, 1) if real_BT is None else x_BTD[real_BT]).float()
+            rows = (x_BTD.flatten(0, -2) if real_BT is None else x_BTD[real_BT]).float()
             var, mean = torch.var_mean(rows, 0, correction=0)
             with torch.no_grad():
                 self.running_mean.lerp_(mean.to(self.running_mean.dtype), 0.1)
@@ -66,4 +69,20 @@ class BatchNorm(nn.Module):
         return (x_BTD.float() * scale + (self.bias.float() - mean * scale)).to(x_BTD.dtype)
 
 
-NORMS = {"layer": LayerNorm, "rms": RMSNorm, "batch": BatchNorm}
+class NoNorm(nn.Module):
+    """x as it is."""
+
+    def __init__(self, width: int, epsilon: float = EPSILON) -> None:
+        super().__init__()
+
+    def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE) -> Tensor:
+        return x_BTD
+
+
+Norm = LayerNorm | RMSNorm | BatchNorm | NoNorm
+NORMS: dict[str, type[Norm]] = {"layer": LayerNorm, "rms": RMSNorm, "batch": BatchNorm, "none": NoNorm}
+
+
+def make_norm(kind: str, width: int, epsilon: float = EPSILON) -> Norm:
+    """The normalisation named `kind`: layer, rms, batch or none."""
+    return NORMS[kind](width, epsilon)

@@ -1,10 +1,13 @@
-"""The few dense operations whose stock form is slow on a CPU: linear maps, dropout, projection with cross-entropy."""
+"""The few dense operations whose stock form is slow on a CPU: linear maps, dropout, projection with cross-entropy.
+
+Shapes: N rows, M outputs, K inputs of a product; V vocabulary, D features, C rows of a chunk, P passes.
+"""
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +17,22 @@ from torch import Tensor
 # vocabulary is large, so many rows), and turns logits into errors in small ones that stay in cache.
 _LARGE_CHUNK, _LARGE_ROWS = 8 * 1024 * 1024, 1024
 _SMALL_CHUNK = 512 * 1024
+
+
+class AutogradContext(Protocol):
+    """What `torch.autograd.Function` hands to its two passes."""
+
+    @property
+    def saved_tensors(self) -> tuple[Tensor, ...]: ...
+    @property
+    def needs_input_grad(self) -> tuple[bool, ...]: ...
+    def save_for_backward(self, *tensors: Tensor | None) -> None: ...
+    def mark_non_differentiable(self, *tensors: Tensor) -> None: ...
+
+
+def apply(function: type[torch.autograd.Function], *arguments: Tensor | None) -> Tensor:
+    """A function with a gradient of its own, which gives one tensor."""
+    return cast(Tensor, function.apply(*arguments))  # torch does not say what it gives
 
 
 @functools.cache
@@ -44,13 +63,12 @@ class _OneDNNLinear(torch.autograd.Function):
     """y = x Wᵀ + b in fp32, all three products of forward and backward through oneDNN."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: AutogradContext, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.has_bias = bias is not None
         return _onednn_product(x, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def backward(ctx: AutogradContext, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         grad_NM = grads[0].reshape(-1, weight.shape[0])
         grad_x = grad_weight = grad_bias = None
@@ -58,7 +76,7 @@ class _OneDNNLinear(torch.autograd.Function):
             grad_x = _onednn_product(grad_NM, weight.t()).view(x.shape)
         if ctx.needs_input_grad[1]:
             grad_weight = _onednn_product(grad_NM.t(), x.reshape(-1, x.shape[-1]).t())
-        if ctx.has_bias and ctx.needs_input_grad[2]:
+        if ctx.needs_input_grad[2]:
             grad_bias = grad_NM.sum(0)
         return grad_x, grad_weight, grad_bias
 
@@ -66,7 +84,7 @@ class _OneDNNLinear(torch.autograd.Function):
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x Wᵀ + b. `x` (..., in), `weight` (out, in), `bias` (out,) → (..., out)."""
     if x.dtype is torch.float32 and x.device.type == "cpu" and x.numel() > 0 and _onednn_beats_mkl():
-        return _OneDNNLinear.apply(x, weight, bias)  # pyright: ignore[reportReturnType]
+        return apply(_OneDNNLinear, x, weight, bias)
     return F.linear(x, weight, bias)
 
 
@@ -120,7 +138,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
+        ctx: AutogradContext,
         hidden_PND: Tensor,
         weight_VD: Tensor,
         bias_V: Tensor | None,
@@ -177,15 +195,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 grad_hidden -= (smoothing * mean_weight_D).to(dtype)
                 grad_weight -= (smoothing / vocab * hidden_PND.sum((0, 1), dtype=torch.float32)).to(grad_weight.dtype)
                 grad_bias -= smoothing / vocab * passes * count
-            ctx.save_for_backward(grad_hidden, grad_weight.to(dtype), None if bias_V is None else grad_bias.to(dtype))
+            bias = () if bias_V is None else (grad_bias.to(dtype),)
+            ctx.save_for_backward(grad_hidden, grad_weight.to(dtype), *bias)
         ctx.mark_non_differentiable(nll)
         return loss, nll
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, bias = ctx.saved_tensors
+    def backward(ctx: AutogradContext, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, *bias = ctx.saved_tensors
         scale = grads[0].to(hidden.dtype)
-        return hidden * scale, weight * scale, None if bias is None else bias * scale, None, None, None
+        return hidden * scale, weight * scale, bias[0] * scale if bias else None, None, None, None
 
 
 def _divergence(
@@ -232,9 +251,8 @@ def linear_cross_entropy(
         hidden_ND, weight_VD = hidden_ND.detach(), weight_VD.detach()
         bias_V = None if bias_V is None else bias_V.detach()
     hidden_PND = hidden_ND if consistency else hidden_ND[None]
-    return _LinearCrossEntropy.apply(  # pyright: ignore[reportReturnType]
-        hidden_PND, weight_VD, bias_V, target_N, smoothing, consistency
-    )
+    found = _LinearCrossEntropy.apply(hidden_PND, weight_VD, bias_V, target_N, smoothing, consistency)
+    return cast(tuple[Tensor, Tensor], found)
 
 
 def to_precision(model: torch.nn.Module, dtype: torch.dtype) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -48,13 +48,13 @@ def output_loss(
     """Cross-entropy (nats) of the targets, summed over the rows."""
     if clusters is None:
         return linear_cross_entropy(features_ND, weight_VD, bias_V, targets_N)[0]
-    weights, biases = weight_VD.split(clusters.sizes), bias_V.split(clusters.sizes)
-    starts = torch.tensor(clusters.sizes, device=targets_N.device).cumsum(0)[:-1]
-    cluster_N = torch.bucketize(targets_N, starts, right=True)  # 0: none
+    weights, biases = torch.split(weight_VD, clusters.sizes), torch.split(bias_V, clusters.sizes)
+    starts = list(accumulate(clusters.sizes))[:-1]
+    cluster_N = torch.bucketize(targets_N, torch.tensor(starts, device=targets_N.device), right=True)  # 0: none
     first_N = torch.where(cluster_N == 0, targets_N, clusters.sizes[0] - 1 + cluster_N)
     head = torch.cat([weights[0], clusters.weight]), torch.cat([biases[0], clusters.bias])
     loss = linear_cross_entropy(features_ND, *head, first_N)[0]
-    for number, (weight, bias, start) in enumerate(zip(weights[1:], biases[1:], starts.tolist(), strict=True), 1):
+    for number, (weight, bias, start) in enumerate(zip(weights[1:], biases[1:], starts, strict=True), 1):
         rows = (cluster_N == number).nonzero()[:, 0]
         if len(rows):
             loss = loss + linear_cross_entropy(features_ND[rows], weight, bias, targets_N[rows] - start)[0]
@@ -65,7 +65,7 @@ def output_logits(features: Tensor, weight_VD: Tensor, bias_V: Tensor, clusters:
     """Features (…, D) → logits (…, V) in fp32; of an adaptive softmax they are log-probabilities."""
     if clusters is None:
         return project(features, weight_VD, bias_V)
-    weights, biases = weight_VD.split(clusters.sizes), bias_V.split(clusters.sizes)
+    weights, biases = torch.split(weight_VD, clusters.sizes), torch.split(bias_V, clusters.sizes)
     head = project(features, torch.cat([weights[0], clusters.weight]), torch.cat([biases[0], clusters.bias]))
     head = head.log_softmax(-1)
     parts = [head[..., : clusters.sizes[0]]]

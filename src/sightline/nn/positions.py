@@ -1,25 +1,34 @@
-"""Positional encodings: sinusoidal, triangle and square waves, learned, rotary, none."""
+"""Positional encodings: sinusoidal, triangle and square waves, binary digits, learned, rotary, none.
+
+Shapes: B rows, T positions, D width, H heads, K width of one head.
+"""
 
 from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from sightline.nn.context import PassContext
+from sightline.nn.ops import AutogradContext, apply
+from sightline.nn.tables import LookupTable
 
 # Positions of a sequence's tokens: that of the first one, or one a token (B, T) where rows differ.
 PositionIds = int | Tensor
 
+# `square_2pi` is what `square` was until runs carried a format: the signs of sinusoids, whose rows are not distinct.
+PositionKind = Literal["sinusoidal", "triangle", "square", "binary", "learned", "rotary", "none", "square_2pi"]
+
 
 def _span(position_ids: PositionIds, length: int) -> tuple[slice | Tensor, int]:
     """What to take of a table whose first axis is positions, and how many of them it must have."""
-    if type(position_ids) is int:
+    if isinstance(position_ids, int):
         return slice(position_ids, position_ids + length), position_ids + length
-    return position_ids, int(position_ids.max()) + 1  # pyright: ignore
+    return position_ids, int(position_ids.max()) + 1
 
 
 class PositionalEncoding(nn.Module):
@@ -52,25 +61,66 @@ def angles(length: int, width: int, base: float = 10_000.0) -> Tensor:
     return torch.arange(length, dtype=torch.float64)[:, None] * frequencies
 
 
-def _triangle(phase: Tensor) -> Tensor:
-    return 2 / math.pi * torch.asin(torch.sin(phase).clamp(-1, 1))
+def cycles(wavelengths: Tensor, length: int) -> Tensor:
+    """(length, wavelengths): how many periods of each wave lie before a position."""
+    return torch.arange(length, dtype=torch.float64)[:, None] / wavelengths
 
 
-def _square(phase: Tensor) -> Tensor:
-    return torch.where(torch.sin(phase) >= 0, 1.0, -1.0)
+def _sinusoid(length: int, width: int) -> tuple[Tensor, Tensor]:
+    phase = angles(length, width)
+    return torch.sin(phase), torch.sin(phase + math.pi / 2)
 
 
-WAVES = {"sinusoidal": torch.sin, "triangle": _triangle, "square": _square}
+def _triangle(length: int, width: int) -> tuple[Tensor, Tensor]:
+    def wave(phase: Tensor) -> Tensor:
+        return 2 / math.pi * torch.asin(torch.sin(phase).clamp(-1, 1))
+
+    phase = angles(length, width)
+    return wave(phase), wave(phase + math.pi / 2)
+
+
+def _square_2pi(length: int, width: int) -> tuple[Tensor, Tensor]:
+    phase = angles(length, width)
+    return _sign(torch.sin(phase) >= 0), _sign(torch.sin(phase + math.pi / 2) >= 0)
+
+
+def _square(length: int, width: int) -> tuple[Tensor, Tensor]:
+    """Wavelengths 2 · 10000^(2i / width). From a width of 18 on each is at most 3 times the one before, so two
+    positions that are no further apart than 3/4 of the longest differ in some column."""
+    exponents = torch.arange(0, width, 2, dtype=torch.float64) / width
+    return _high_and_low(cycles(2 * 10_000.0**exponents, length))
+
+
+def _binary(length: int, width: int) -> tuple[Tensor, Tensor]:
+    """Wavelengths 2^(i + 1): even columns are the binary digits of the position, the lowest first, 0 as 1, 1 as -1."""
+    return _high_and_low(cycles(2.0 ** torch.arange(1, width // 2 + 1, dtype=torch.float64), length))
+
+
+def _high_and_low(periods: Tensor) -> tuple[Tensor, Tensor]:
+    """Square waves, and the same a quarter of a period later. Of fractions of periods, which are exact where it counts:
+    the sine of a multiple of π is not."""
+    return _sign(periods % 1 < 0.5), _sign((periods + 0.25) % 1 < 0.5)
+
+
+def _sign(high: Tensor) -> Tensor:
+    return torch.where(high, 1.0, -1.0)
+
+
+WAVES: dict[str, Callable[[int, int], tuple[Tensor, Tensor]]] = {
+    "sinusoidal": _sinusoid,
+    "triangle": _triangle,
+    "square": _square,
+    "binary": _binary,
+    "square_2pi": _square_2pi,
+}
 
 
 def wave_table(kind: str, length: int, width: int) -> Tensor:
-    """(length, width) fp32: even columns wave(phase), odd columns wave(phase + π/2), of geometric wavelengths.
+    """(length, width) fp32: even columns are waves of growing wavelengths, odd ones the same a quarter period later.
 
     For "sinusoidal" this is Vaswani et al. 2017, section 3.5: PE(p, 2i) = sin, PE(p, 2i + 1) = cos.
     """
-    phase = angles(length, width + width % 2)
-    wave = WAVES[kind]
-    return torch.stack([wave(phase), wave(phase + math.pi / 2)], -1).flatten(1)[:, :width].float()
+    return torch.stack(WAVES[kind](length, width + width % 2), -1).flatten(1)[:, :width].float()
 
 
 class WaveEncoding(PositionalEncoding):
@@ -95,7 +145,7 @@ class LearnedEncoding(PositionalEncoding):
 
     def __init__(self, max_length: int, width: int) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.randn(max_length, width) * 0.02)
+        self.table = LookupTable(torch.randn(max_length, width) * 0.02)
 
     def embed(self, x_BTD: Tensor, position_ids: PositionIds = 0) -> Tensor:
         span, length = _span(position_ids, x_BTD.shape[1])
@@ -111,8 +161,8 @@ class RotaryEncoding(PositionalEncoding):
         span, length = _span(position_ids, x_BHTK.shape[2])
         cosine, sine = _cached_rotation(1 << max(length - 1, 255).bit_length(), x_BHTK.shape[3], x_BHTK.device)
         # (T, K/2), or (B, 1, T, K/2) to broadcast over the heads
-        cosine, sine = (table[span] if type(span) is slice else table[span][:, None] for table in (cosine, sine))
-        return _Turned.apply(x_BHTK, cosine, sine)  # pyright: ignore[reportReturnType]
+        cosine, sine = (table[span] if isinstance(span, slice) else table[span][:, None] for table in (cosine, sine))
+        return apply(_Turned, x_BHTK, cosine, sine)
 
 
 class _Turned(torch.autograd.Function):
@@ -120,7 +170,7 @@ class _Turned(torch.autograd.Function):
     their products, takes three times as long."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    def forward(ctx: AutogradContext, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         ctx.save_for_backward(cosine, sine)
         first, second = (read := x.float()).chunk(2, -1)
         ahead, across = (turned := torch.empty_like(read)).chunk(2, -1)
@@ -129,9 +179,9 @@ class _Turned(torch.autograd.Function):
         return turned.to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: AutogradContext, *gradients: Tensor) -> tuple[Tensor, None, None]:
         cosine, sine = ctx.saved_tensors
-        return _Turned.apply(*gradients, cosine, -sine), None, None  # pyright: ignore[reportReturnType]
+        return apply(_Turned, *gradients, cosine, -sine), None, None
 
 
 # Tables are pure functions of their arguments, so remembering a few of them is a cache and not state. They are made
@@ -150,11 +200,9 @@ def _cached_rotation(length: int, width: int, device: torch.device) -> tuple[Ten
 
 
 def make_positional_encoding(kind: str, d_model: int, max_length: int) -> PositionalEncoding:
-    """The encoding named `kind`: sinusoidal, triangle, square, learned, rotary or none."""
+    """The encoding named `kind`: sinusoidal, triangle, square, binary, learned, rotary or none."""
     if kind in WAVES:
         return WaveEncoding(kind, d_model)
-    return {
-        "learned": lambda: LearnedEncoding(max_length, d_model),
-        "rotary": RotaryEncoding,
-        "none": PositionalEncoding,
-    }[kind]()
+    if kind == "learned":
+        return LearnedEncoding(max_length, d_model)
+    return {"rotary": RotaryEncoding, "none": PositionalEncoding}[kind]()

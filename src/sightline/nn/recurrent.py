@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import torch
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from sightline.nn.context import INFERENCE, PassContext
+from sightline.nn.modules import ModuleList
 from sightline.nn.ops import linear
 
 # cuDNN copies the weights of each call together, since they are parameters of their own here: that is known
@@ -27,8 +30,20 @@ HiddenState = tuple[Tensor, ...]  # (hidden state,) or (hidden state, cell state
 class Cell(Protocol):
     """One kind of recurrent cell: its equations and the fused kernels that compute the same."""
 
-    gates: int  # blocks of rows in the weights
-    states: int  # 1: hidden state; 2: hidden and cell state
+    @property
+    def gates(self) -> int:
+        """Blocks of rows in the weights."""
+        ...
+
+    @property
+    def states(self) -> int:
+        """1: hidden state; 2: hidden and cell state."""
+        ...
+
+    @property
+    def forget_gate(self) -> int | None:
+        """Which block of rows is the forget gate's, where there is one."""
+        ...
 
     def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: HiddenState, ctx: PassContext) -> HiddenState:
         """One step from the two affine maps W x + b and U h + c, both (B, gates · W), and the last state."""
@@ -55,7 +70,7 @@ def _with_backward() -> bool:
 class SimpleCell:
     """h' = f(W x + b + U h + c), f = tanh or relu (Elman 1990)."""
 
-    gates, states = 1, 1
+    gates, states, forget_gate = 1, 1, None
 
     def __init__(self, nonlinearity: str) -> None:
         self.function: Callable[[Tensor], Tensor] = {"tanh": torch.tanh, "relu": torch.relu}[nonlinearity]
@@ -82,7 +97,7 @@ class SimpleCell:
 class SigmoidCell:
     """h' = σ(W x + b + U h + c) (Elman 1990). No fused kernel computes it: whole layers run step by step."""
 
-    gates, states = 1, 1
+    gates, states, forget_gate = 1, 1, None
 
     def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: HiddenState, ctx: PassContext) -> HiddenState:
         return (torch.sigmoid(input_BG + hidden_BG),)
@@ -91,7 +106,7 @@ class SigmoidCell:
         return self._after(linear(x_BI, weights[0], weights[2]), state[0], weights)
 
     def layer(self, x_BTI: Tensor, state: HiddenState, weights: list[Tensor]) -> tuple[Tensor, HiddenState]:
-        outputs = []
+        outputs: list[Tensor] = []
         for input_BG in linear(x_BTI, weights[0], weights[2]).unbind(1):
             state = self._after(input_BG, state[0], weights)
             outputs.append(state[0])
@@ -99,9 +114,9 @@ class SigmoidCell:
 
     def packed(self, packed: PackedSequence, state: HiddenState, weights: list[Tensor]) -> tuple[Tensor, HiddenState]:
         # rows are sorted by length: each step goes on with the first `count` of them
-        sizes, outputs = packed.batch_sizes.tolist(), []
-        hidden_BW = state[0]
-        for count, input_BG in zip(sizes, linear(packed.data, weights[0], weights[2]).split(sizes), strict=True):
+        sizes, hidden_BW = [int(size) for size in packed.batch_sizes], state[0]
+        outputs: list[Tensor] = []
+        for count, input_BG in zip(sizes, torch.split(linear(packed.data, weights[0], weights[2]), sizes), strict=True):
             (after,) = self._after(input_BG, hidden_BW[:count], weights)
             hidden_BW = torch.cat([after, hidden_BW[count:]])
             outputs.append(after)
@@ -114,7 +129,7 @@ class SigmoidCell:
 class GRUCell:
     """Gated recurrent unit (Cho et al. 2014, eq. 5-8), with the reset gate after U h as fused kernels have it."""
 
-    gates, states = 3, 1
+    gates, states, forget_gate = 3, 1, None
 
     def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: HiddenState, ctx: PassContext) -> HiddenState:
         input_reset, input_update, input_new = input_BG.chunk(3, -1)
@@ -144,7 +159,7 @@ class GRUCell:
 class LSTMCell:
     """Long short-term memory with a forget gate (Hochreiter & Schmidhuber 1997; Gers et al. 2000)."""
 
-    gates, states = 4, 2
+    gates, states, forget_gate = 4, 2, 1
 
     def equations(self, input_BG: Tensor, hidden_BG: Tensor, state: HiddenState, ctx: PassContext) -> HiddenState:
         input_gate, forget_gate, candidate, output_gate = (input_BG + hidden_BG).chunk(4, -1)
@@ -186,6 +201,39 @@ INTERNALS = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Initialization:
+    """How the weights of a recurrent layer begin.
+
+    Attributes:
+        recurrent: the matrix U from state to state, gate by gate: uniform in ±1 / √W; orthogonal (Saxe et al. 2014); or
+            the identity (Le et al. 2015). gain: what U is multiplied by then.
+        forget_bias: of an LSTM's forget gate, so that it begins by remembering (Gers et al. 2000; Jozefowicz et al.
+            2015, section 3.1).
+    """
+
+    recurrent: Literal["uniform", "orthogonal", "identity"] = "uniform"
+    gain: float = 1.0
+    forget_bias: float = 0.0
+
+
+class RecurrentOptions(BaseModel, frozen=True, extra="forbid"):
+    """The options that recurrent models share."""
+
+    cell: Literal["rnn", "gru", "lstm"] = Field("gru", description="recurrent cell")
+    nonlinearity: Literal["tanh", "relu", "sigmoid"] = Field("tanh", description="of the rnn cell")
+    forget_bias: float = Field(1.0, description="lstm only: what the biases of forget gates begin at")
+    recurrent_init: Literal["uniform", "orthogonal", "identity"] = Field(
+        "uniform", description="how the matrices from state to state begin, gate by gate"
+    )
+    recurrent_gain: float = Field(1.0, ge=0, description="what those matrices are multiplied by at the beginning")
+
+    @property
+    def initialization(self) -> Initialization:
+        """How the weights of recurrent layers begin."""
+        return Initialization(self.recurrent_init, self.recurrent_gain, self.forget_bias)
+
+
 class RecurrentLayer(nn.Module):
     """One layer of a recurrent network in one direction.
 
@@ -193,7 +241,14 @@ class RecurrentLayer(nn.Module):
     same ones at every position (Merity et al. 2018, section 2).
     """
 
-    def __init__(self, cell: Cell, input_width: int, width: int, weight_dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        input_width: int,
+        width: int,
+        weight_dropout: float = 0.0,
+        initialization: Initialization | None = None,
+    ) -> None:
         super().__init__()
         self.cell, self.width, self.weight_dropout = cell, width, weight_dropout
         bound = 1.0 / math.sqrt(width)
@@ -201,10 +256,30 @@ class RecurrentLayer(nn.Module):
         self.weight_hidden = nn.Parameter(torch.empty(cell.gates * width, width).uniform_(-bound, bound))
         self.bias_input = nn.Parameter(torch.zeros(cell.gates * width))
         self.bias_hidden = nn.Parameter(torch.zeros(cell.gates * width))
+        self._initialize(initialization or Initialization())
+
+    @torch.no_grad()
+    def _initialize(self, how: Initialization) -> None:
+        for gate in torch.split(self.weight_hidden, self.width):
+            if how.recurrent == "orthogonal":
+                nn.init.orthogonal_(gate)
+            elif how.recurrent == "identity":
+                nn.init.eye_(gate)
+        if how.gain != 1.0:
+            self.weight_hidden.mul_(how.gain)
+        if self.cell.forget_gate is not None:
+            # of the two biases that are added, one is enough
+            self.bias_input.view(self.cell.gates, self.width)[self.cell.forget_gate] = how.forget_bias
 
     @property
-    def weights(self) -> list[Tensor]:
+    def weights(self) -> list[nn.Parameter]:
+        """W, U, b and c, as `torch.nn.RNN` and its like order them."""
         return [self.weight_input, self.weight_hidden, self.bias_input, self.bias_hidden]
+
+    def _dropped(self, ctx: PassContext) -> list[Tensor]:
+        """The weights of this pass: in training without some entries of U."""
+        hidden = ctx.dropout(self.weight_hidden, self.weight_dropout)
+        return [self.weight_input, hidden, self.bias_input, self.bias_hidden]
 
     def start(self, like: Tensor) -> HiddenState:
         """The zero state for the rows of `like` (B, …)."""
@@ -212,14 +287,14 @@ class RecurrentLayer(nn.Module):
 
     def step(self, x_BI: Tensor, state: HiddenState, ctx: PassContext = INFERENCE) -> HiddenState:
         """One step: the new state, whose first part is the output."""
+        ctx = ctx.of(self)
+        weights = self._dropped(ctx)
         if not ctx.wants(*INTERNALS):
-            return self.cell.step(x_BI, state, self.weights)
-        input_BG = linear(x_BI, self.weight_input, self.bias_input)
-        return self._equations(input_BG, state, ctx)
+            return self.cell.step(x_BI, state, weights)
+        return self._equations(linear(x_BI, weights[0], weights[2]), state, weights, ctx)
 
-    def _equations(self, input_BG: Tensor, state: HiddenState, ctx: PassContext) -> HiddenState:
-        hidden_BG = linear(state[0], self.weight_hidden, self.bias_hidden)
-        state = self.cell.equations(input_BG, hidden_BG, state, ctx)
+    def _equations(self, input_BG: Tensor, state: HiddenState, weights: list[Tensor], ctx: PassContext) -> HiddenState:
+        state = self.cell.equations(input_BG, linear(state[0], weights[1], weights[3]), state, ctx)
         ctx.record("hidden_state", state[0])
         if self.cell.states == 2:
             ctx.record("cell_state", state[1])
@@ -235,10 +310,10 @@ class RecurrentLayer(nn.Module):
         Args:
             lengths_B: how many positions of each row are real; all by default. Outputs at padding mean nothing.
         """
+        ctx = ctx.of(self)
+        weights = self._dropped(ctx)
         if ctx.wants(*INTERNALS):
-            return self._slow(x_BTI, state, lengths_B, ctx)
-        weights = self.weights
-        weights[1] = ctx.dropout(weights[1], self.weight_dropout)
+            return self._slow(x_BTI, state, lengths_B, weights, ctx)
         if x_BTI.shape[1] == 1 and lengths_B is None and x_BTI.device.type != "cpu":
             state = self.cell.step(x_BTI[:, 0], state, weights)  # a whole layer's kernel would copy all weights first
             return state[0][:, None], state
@@ -253,12 +328,11 @@ class RecurrentLayer(nn.Module):
         return output_BTW, tuple(part[packed.unsorted_indices] for part in last)
 
     def _slow(
-        self, x_BTI: Tensor, state: HiddenState, lengths_B: Tensor | None, ctx: PassContext
+        self, x_BTI: Tensor, state: HiddenState, lengths_B: Tensor | None, weights: list[Tensor], ctx: PassContext
     ) -> tuple[Tensor, HiddenState]:
-        input_BTG = linear(x_BTI, self.weight_input, self.bias_input)
-        outputs = []
-        for position, input_BG in enumerate(input_BTG.unbind(1)):
-            after = self._equations(input_BG, state, ctx)
+        outputs: list[Tensor] = []
+        for position, input_BG in enumerate(linear(x_BTI, weights[0], weights[2]).unbind(1)):
+            after = self._equations(input_BG, state, weights, ctx)
             if lengths_B is not None:  # a row that has ended keeps its state
                 going = (position < lengths_B)[:, None]
                 after = tuple(torch.where(going, new, old) for new, old in zip(after, state, strict=True))
@@ -285,15 +359,22 @@ class RecurrentEncoder(nn.Module):
     """
 
     def __init__(
-        self, cell: Cell, input_width: int, width: int, num_layers: int, directions: int, dropout: float
+        self,
+        cell: Cell,
+        input_width: int,
+        width: int,
+        num_layers: int,
+        directions: int,
+        dropout: float,
+        initialization: Initialization | None = None,
     ) -> None:
         super().__init__()
         if width % directions:
             raise ValueError(f"width {width} must be even for a two-way encoder")
-        self.dropout = dropout
+        self.dropout, each = dropout, width // directions
         inputs = [input_width] + [width] * (num_layers - 1)
-        self.layers = nn.ModuleList(
-            nn.ModuleList(RecurrentLayer(cell, inner, width // directions) for _ in range(directions))
+        self.layers: ModuleList[ModuleList[RecurrentLayer]] = ModuleList(
+            ModuleList(RecurrentLayer(cell, inner, each, initialization=initialization) for _ in range(directions))
             for inner in inputs
         )
 
@@ -301,11 +382,13 @@ class RecurrentEncoder(nn.Module):
         self, x_BSI: Tensor, lengths_B: Tensor, ctx: PassContext = INFERENCE
     ) -> tuple[Tensor, list[HiddenState]]:
         """Outputs (B, S, W) and each layer's last state, its directions side by side (B, W)."""
+        ctx = ctx.of(self)
         finals: list[HiddenState] = []
         for number, directions in enumerate(self.layers):
             x_BSI = x_BSI if number == 0 else ctx.dropout(x_BSI, self.dropout)
-            outputs, states = [], []
-            for way, layer in zip(("forwards", "backwards"), directions, strict=False):  # pyright: ignore
+            outputs: list[Tensor] = []
+            states: list[HiddenState] = []
+            for way, layer in zip(("forwards", "backwards"), directions, strict=False):
                 turned = x_BSI if way == "forwards" else reverse_real(x_BSI, lengths_B)
                 output, state = layer(turned, layer.start(x_BSI), lengths_B, ctx.at(number).at(way))
                 outputs.append(output if way == "forwards" else reverse_real(output, lengths_B))

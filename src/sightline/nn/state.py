@@ -1,7 +1,11 @@
-"""Decoder state as a value: what every state can do, and helpers to do it."""
+"""Decoder state as a value: what every state can do, and helpers to do it.
+
+Shapes: B batch rows.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol, Self
 
@@ -9,8 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sightline.special_tokens import BOS_ID, EOS_ID
+
 # What every tokenizer of ours calls the beginning and the end of a sentence or document.
-BOS, EOS = 1, 2
+BOS, EOS = BOS_ID, EOS_ID
 
 
 class State(Protocol):
@@ -26,6 +32,36 @@ class State(Protocol):
         ...
 
 
+class CarriedState(State, Protocol):
+    """A state that training can hand on from one batch to the next, as truncated back-propagation through time does."""
+
+    def tensors(self) -> list[Tensor]:
+        """All it holds, batch rows first."""
+        ...
+
+    def with_tensors(self, tensors: Sequence[Tensor]) -> Self:
+        """A state of this form that holds others, in the order of `tensors`."""
+        ...
+
+
+class TensorState(ABC):
+    """A state that consists of tensors whose first axis is the batch, and whose other axes have one size for all."""
+
+    @abstractmethod
+    def tensors(self) -> list[Tensor]:
+        """All it holds, batch rows first."""
+
+    @abstractmethod
+    def with_tensors(self, tensors: Sequence[Tensor]) -> Self:
+        """A state of this form that holds others, in the order of `tensors`."""
+
+    def reorder(self, index: Tensor) -> Self:
+        return self.with_tensors([select_rows(part, index) for part in self.tensors()])
+
+    def concatenate(self, other: Self) -> Self:
+        return self.with_tensors([torch.cat(parts) for parts in zip(self.tensors(), other.tensors(), strict=True)])
+
+
 def select_rows(tensor: Tensor, index: Tensor) -> Tensor:
     """Rows `index` of a tensor whose first axis is the batch."""
     return tensor.index_select(0, index)
@@ -34,7 +70,7 @@ def select_rows(tensor: Tensor, index: Tensor) -> Tensor:
 def pad_and_concatenate(parts: Sequence[Tensor], axis: int, *, left: bool = False) -> Tensor:
     """All parts along the batch axis, each padded with zeros along `axis`, on the right or the left, to the longest."""
     longest = max(part.shape[axis] for part in parts)
-    filled = []
+    filled: list[Tensor] = []
     for part in parts:
         missing = longest - part.shape[axis]
         sides = [missing, 0] if left else [0, missing]

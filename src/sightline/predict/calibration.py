@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from sightline.decode.probabilities import softmax
-from sightline.runs.loading import load
-from sightline.tasks.metrics import calibration_error
+from sightline.predict.metrics import calibration_error
 from sightline.train.run_directory import Run
 
 RANGE = (0.05, 20.0)  # temperatures that are looked at
@@ -32,13 +31,20 @@ def best_temperature(scores_NC: Tensor, targets_N: Tensor) -> float:
     return math.exp(found.x)
 
 
-def calibrate(run: Run, device: str = "cpu") -> str:
+class Calibrated(Protocol):
+    """A predictor whose head's outputs are scores of classes."""
+
+    def validation(self) -> tuple[Tensor, Tensor]:
+        """The scores (N, C) of the validation records, and their classes (N)."""
+        ...
+
+
+def calibrate(run: Run, predictor: Calibrated) -> str:
     """Divides what a run's head puts out by the best temperature for the validation set; says what that changed.
 
     The temperature becomes part of the head's weights, so that whatever reads them is calibrated. No label changes.
     """
-    ready: Any = load(run.path, device=device)
-    scores_NC, targets_N = ready.validation()
+    scores_NC, targets_N = predictor.validation()
     temperature = best_temperature(scores_NC, targets_N)
     if not 1.01 * RANGE[0] < temperature < 0.99 * RANGE[1]:
         return "not calibrated: all of the validation set is right, or all at chance, so every temperature would do"

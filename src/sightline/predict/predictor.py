@@ -1,8 +1,8 @@
-"""What all trained runs that are ready for use have in common: settings, tokenizers, the model with its weights."""
+"""What all predictors have in common: a trained run loaded for use, with its settings, tokenizers and model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -12,37 +12,57 @@ from torch import Tensor
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import SightlineError, UsageError
 from sightline.nn.lora import merge
+from sightline.predict.example import read_example
+from sightline.predict.reading import Reading
 from sightline.train.run_directory import Run
 
-Settings = TypeVar("Settings", bound=BaseModel)
+S = TypeVar("S", bound=BaseModel)
 
 
-class Ready(Generic[Settings]):
+class Predictor(Generic[S]):
     """A trained run, loaded for use.
 
     Args:
         run: path of a run directory.
         precision: "fp32" or "bf16", the width of the arithmetic.
-        device: where the model runs: cpu, cuda, mps, or auto for the fastest that is there.
+        device: where the model runs: cpu, cuda, cuda:1, mps, or auto for the fastest that is there.
         update: take the weights of the checkpoint after so many updates, one of `Run.updates`, not the final ones.
+
+    Attributes:
+        settings: the run's configuration. tokenizers: by name. model: the network, or a counted model.
+        input_count: how many inputs `reading` takes. default_view: what `sightline look` shows of it first.
+        reading_options: further arguments of `reading`, by name.
+        writes: whether it writes text step by step, so that requests can join a search (`new_search`, `prefill`).
+        scores_pairs: whether what it scores are targets given their sources, and not single texts.
 
     Raises:
         SightlineError: where the run is missing, damaged, does not belong together or learned something else.
     """
 
     schema: ClassVar[type[BaseModel]]
-    first_of: ClassVar[Callable[[Any, Any], list[Any]]]
-    make_model: ClassVar[Callable[[Any, dict[str, Tokenizer]], Any]]
+    make_model: ClassVar[Callable[[Any, dict[str, Tokenizer]], Any]]  # its weights are not those of the run yet
+    default_view: ClassVar[str] = "attention"
+    reading_options: ClassVar[frozenset[str]] = frozenset()
+    writes: ClassVar[bool] = False
+    scores_pairs: ClassVar[bool] = False
 
     def __init__(
         self, run: str | Path, *, precision: str = "fp32", device: str = "cpu", update: int | None = None
     ) -> None:
         self.run = Run(run)
-        self.run.require_task(self.schema.model_fields["task"].default)
-        self.settings: Settings = self.run.settings(self.schema)  # pyright: ignore[reportAttributeAccessIssue]
+        self.run.require()
+        self.run.require_task(str(self.schema.model_fields["task"].default))
+        self.settings: S = self.run.settings(self.schema)
         self.run.verify()
         self.tokenizers = self.run.load_tokenizers()
         self.model: Any = self._load(precision, device, update)
+
+    def _load(self, precision: str, device: str, update: int | None) -> Any:
+        """The model with the run's weights; low-rank adapters become part of them."""
+        make_model = type(self).make_model
+        model = self.run.load_model(lambda: make_model(self.settings, self.tokenizers), precision, device, update)
+        merge(model)
+        return model
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -50,10 +70,9 @@ class Ready(Generic[Settings]):
         (one,) = self.tokenizers.values()
         return one
 
-    # Options of `reading` beside the inputs themselves, such as the target of a translation.
-    reading_options: ClassVar[frozenset[str]] = frozenset()
-    # What `sightline look` shows where nothing is named.
-    default_view: ClassVar[str] = "attention"
+    def weights(self) -> dict[str, Tensor]:
+        """The model's parameters by name, low-rank adapters merged. Not copies."""
+        return {name: parameter.detach() for name, parameter in self.model.named_parameters()}
 
     @property
     def input_count(self) -> int:
@@ -69,23 +88,45 @@ class Ready(Generic[Settings]):
             f"{self.run.path}: the logit lens reads the residual stream of a GPT, or of a BERT that fills blanks"
         )
 
-    def example(self) -> list[Any] | None:
-        """What `reading` may be shown where a user names nothing: the first record of the validation data.
+    @property
+    def languages(self) -> list[str]:
+        """Of a translation: from which, into which."""
+        return []
 
-        None where there is no such file, as of an imported model.
-        """
-        files = self.settings.data.validation  # pyright: ignore[reportAttributeAccessIssue]
-        first = files[0] if type(files) is tuple and files else files
+    @property
+    def reads_images(self) -> bool:
+        """Whether an input is an image and not a text."""
+        return False
+
+    @property
+    def attends(self) -> bool:
+        """Whether there is attention to be seen."""
+        return True
+
+    @property
+    def inspectable(self) -> bool:
+        """Whether its internals can be looked at."""
+        return True
+
+    def reading(self, *inputs: Any, **options: Any) -> Reading:
+        """One record as the model reads it, to be recorded; see `sightline.sight.reading.look`."""
+        raise UsageError(f"{self.run.path}: a model of this kind has no internals to look at")
+
+    def example(self) -> list[str] | None:
+        """An input of the validation data that the run keeps; None where it keeps none."""
+        return read_example(self.run.path) or None
+
+    def first_example(self) -> list[Any] | None:
+        """The first record of the validation data, read from its file; None where there is none."""
+        files = self.settings.data.validation
+        first = files[0] if isinstance(files, Sequence) and files else files
         if not first:
             return None
         try:
-            return type(self).first_of(self.settings, first)
+            return self.first_of(first)
         except (SightlineError, StopIteration):
             return None
 
-    def _load(self, precision: str, device: str, update: int | None) -> Any:
-        """The model with the run's weights; low-rank adapters become part of them."""
-        model = type(self).make_model(self.settings, self.tokenizers)
-        self.run.ready_model(model, precision, device, update)
-        merge(model)
-        return model
+    def first_of(self, files: Any) -> list[Any] | None:
+        """The first record of these files."""
+        return None

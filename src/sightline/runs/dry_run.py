@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 
-from sightline.tasks.language.settings import COUNTED
+from sightline.tasks.registry import TASKS
 from sightline.train.settings import TrainSettings
-from sightline.runs.training import KINDS
 
-FILES = ("source", "target", "groups", "labels")  # settings that name files
 # of Adam's two averages and the gradient, in fp32
 _FP32_COPIES = 3
 
@@ -23,22 +22,23 @@ def describe(settings: Any) -> list[str]:
     The vocabulary is taken to be as large as allowed; activations are estimated from what one token keeps for the
     backward pass.
     """
-    return _needs(settings) + [f"missing: {path}" for path in _missing(settings.data.model_dump())]
+    files = TASKS[settings.task].data_files
+    return _needs(settings) + [f"missing: {path}" for path in _missing(settings.data.model_dump(), files)]
 
 
-def _missing(data: Any) -> list[str]:
+def _missing(data: Any, keys: Sequence[str]) -> list[str]:
     """The files that a configuration names by path and that are not there; those of the catalogue are fetched."""
     if not isinstance(data, dict):
-        return [path for one in data for path in _missing(one)] if isinstance(data, (list, tuple)) else []
-    named = [one for key, one in data.items() if key in FILES and type(one) is str and ":" not in one]
-    inside = [path for one in data.values() for path in _missing(one)]
+        return [path for one in data for path in _missing(one, keys)] if isinstance(data, (list, tuple)) else []
+    named = [one for key, one in data.items() if key in keys and type(one) is str and ":" not in one]
+    inside = [path for one in data.values() for path in _missing(one, keys)]
     return list(dict.fromkeys([path for path in named if not Path(path).exists()] + inside))
 
 
 def _needs(settings: Any) -> list[str]:
     """Lines on parameters, memory, updates and disk."""
     vocab = settings.tokenizer.vocab_size if hasattr(settings, "tokenizer") else 0
-    if settings.model.kind == COUNTED:
+    if getattr(settings, "counted", False):
         return [
             f"model: n-grams of up to {settings.model.order} tokens, with a vocabulary of {vocab:,}",
             "memory: about 40 bytes for each different n-gram of the text, while they are counted",
@@ -48,12 +48,12 @@ def _needs(settings: Any) -> list[str]:
     with torch.device("meta"):
         # all that a model asks of tokenizers is how large they are
         sized: Any = dict.fromkeys(("source", "target", "text"), SimpleNamespace(vocab_size=vocab))
-        model = KINDS[settings.task].make_model(settings, sized)
+        model = TASKS[settings.task].make_model(settings, sized)
     count = sum(parameter.numel() for parameter in model.parameters())
     training = settings.training
     width = 2 if training.precision == "bf16" else 4
     weights = count * (width * 2 + 4 * _FP32_COPIES)
-    activations = _activations_per_token(settings) * training.tokens_per_batch * width
+    activations = settings.model.activations_per_token(settings.span) * training.tokens_per_batch * width
     checkpoint = count * 4 * (3 + bool(training.ema))
     kept = training.keep + 2
     return [
@@ -62,22 +62,6 @@ def _needs(settings: Any) -> list[str]:
         f"updates: {_ending(training)}, each of {training.accumulate} × {training.tokens_per_batch:,} tokens",
         f"disk: {_size(checkpoint)} a checkpoint, up to {kept} of them, {_size(count * 4)} for the final weights",
     ]
-
-
-def _activations_per_token(settings: Any) -> int:
-    """Numbers kept for the backward pass for one token (of a translation: one of each side), roughly."""
-    sizes = settings.model
-    return {
-        "transformer": lambda: (
-            (sizes.num_layers + (sizes.num_decoder_layers or sizes.num_layers)) * (12 * sizes.d_model + 3 * sizes.d_ff)
-        ),
-        "seq2seq": lambda: (sizes.num_layers * 2 * 10 + 8) * sizes.width + 4 * sizes.embedding_width,
-        "gpt": lambda: sizes.num_layers * (12 * sizes.d_model + 3 * sizes.d_ff + 2 * sizes.num_heads * settings.span),
-        "bert": lambda: sizes.num_layers * (12 * sizes.d_model + 3 * sizes.d_ff + 2 * sizes.num_heads * settings.span),
-        "vit": lambda: sizes.num_layers * (12 * sizes.d_model + 3 * sizes.d_ff + 2 * sizes.num_heads * settings.span),
-        "recurrent": lambda: sizes.num_layers * 10 * sizes.width + 3 * sizes.embedding_width,
-        "window": lambda: (sizes.window + 2) * sizes.embedding_width + 3 * sizes.width,
-    }[sizes.kind]()
 
 
 def _ending(training: TrainSettings) -> str:

@@ -1,297 +1,103 @@
-"""A run measured: translations by corpus scores, language models by perplexity, classifiers by what they get right."""
+"""A run measured on sets of its task, and what was measured kept beside it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
-from sightline.tasks.classification.predictor import Classifier
-from sightline.data.readers import PairSource, read_pairs
-from sightline.decode import SearchOptions
-from sightline.tasks.image_classification.predictor import ImageClassifier
-from sightline.tasks.language.predictor import LanguageModel
-from sightline.runs.loading import Used, load
-from sightline.tasks.masked_language.predictor import MaskedLanguageModel
-from sightline.tasks.question_answering.predictor import QuestionAnswerer
-from sightline.tasks.tagging.predictor import Tagger
-from sightline.tasks.classification import task as classification
-from sightline.tasks.image_classification import task as image_classification
-from sightline.tasks.masked_language import task as masked_language
-from sightline.tasks.question_answering import task as question_answering
-from sightline.tasks.tagging import task as tagging
-from sightline.tasks.classification.settings import LabelledFiles
-from sightline.tasks.classification.examples import encode_files
-from sightline.tasks.image_classification.settings import ImageFiles
-from sightline.tasks.language.settings import TextFiles
-from sightline.tasks.language.task import encode, figures, measure
-from sightline.tasks.masked_language.settings import SentenceFiles
-from sightline.tasks.metrics import Measured, bleu, chrf, exponential, ter
-from sightline.tasks.question_answering.settings import QuestionFiles
-from sightline.tasks.tagging.settings import TaggedFiles
-from sightline.tasks.translation.settings import PairFiles
-from sightline.tasks.translation.predictor import Translator
-
-PERCENT = ("accuracy", "calibration_error", "f1", "match", "matthews", "precision", "recall")
-# upper bounds of source length in words
-BUCKETS = (8, 11, 14, 17, 21, 1_000_000)
+from sightline.predict.predictor import Predictor
+from sightline.runs.loading import load
+from sightline.tasks.registry import TASKS
+from sightline.tasks.report import Report, Row
+from sightline.tasks.settings import RunSettings
+from sightline.train.run_directory import Run
 
 
-class Report(Protocol):
-    """What was measured on one set."""
-
-    @property
-    def name(self) -> str: ...
-
-    def lines(self) -> list[str]:
-        """The report as text."""
-        ...
-
-    def rows(self) -> list[tuple[str, str, str]]:
-        """(score, value, signature) for a table."""
-        ...
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as plain values."""
-        ...
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How well a run translates one set."""
-
-    name: str
-    sentences: int
-    scores: tuple[Measured, ...]
-    perplexity: float  # per target token, end of sentence included
-    seconds: float
-    buckets: tuple[tuple[str, int, float], ...]  # (source words, sentences, BLEU)
-    hypotheses: tuple[str, ...]
-    sources: tuple[str, ...]
-    references: tuple[str, ...]
-
-    @property
-    def sentences_per_second(self) -> float:
-        return self.sentences / self.seconds
-
-    def score(self, name: str) -> float:
-        """The first score of that name: BLEU, chrF2 or TER."""
-        return next(measured.score for measured in self.scores if measured.name == name)
-
-    def lines(self, by_length: bool = False) -> list[str]:
-        """The report as text."""
-        lines = [f"{self.name}: {self.sentences:,} sentences, {self.sentences_per_second:.1f} a second"]
-        lines += [f"  {measured.name} {measured.score:.2f}  {measured.signature}" for measured in self.scores]
-        lines.append(f"  perplexity {self.perplexity:.3f} per token")
-        if by_length:
-            lines += [
-                f"  BLEU {score:5.2f}  sources of {words} words ({count:,})" for words, count, score in self.buckets
-            ]
-        return lines
-
-    def rows(self) -> list[tuple[str, str, str]]:
-        """(score, value, signature) for a table."""
-        rows = [(one.name, f"{one.score:.2f}", f"`{one.signature}`") for one in self.scores]
-        return [*rows, ("perplexity per token", f"{self.perplexity:.3f}", "")]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as plain values, without the texts."""
-        values = asdict(self)
-        for name in ("hypotheses", "sources", "references"):
-            del values[name]
-        return {**values, "sentences_per_second": self.sentences_per_second}
-
-
-def evaluate_pairs(
-    translator: Translator,
-    name: str,
-    pairs: PairSource,
-    options: SearchOptions,
-    *,
-    lowercase: bool = False,
-    batch_size: int = 64,
-    done: Callable[[int], None] = lambda count: None,
-) -> Evaluation:
-    """Translates the sources and compares with the references; every pair counts, none is skipped.
-
-    Args:
-        lowercase: add BLEU without regard to case.
-    """
-    read = list(read_pairs(pairs))
-    sources, references = [pair[0] for pair in read], [pair[1] for pair in read]
-    start = time.perf_counter()
-    hypotheses = []
-    for record in translator.stream(sources, options=options, batch_size=batch_size):
-        hypotheses.append(record.text)
-        done(1)
-    seconds = time.perf_counter() - start
-    scores = [bleu(hypotheses, references), chrf(hypotheses, references), ter(hypotheses, references)]
-    if lowercase:
-        scores.append(bleu(hypotheses, references, lowercase=True))
-    scored = translator.score(sources, references)
-    tokens = sum(len(one.token_log_probabilities) for one in scored)
-    perplexity = exponential(-sum(one.log_probability for one in scored) / tokens)
-    return Evaluation(
-        name,
-        len(read),
-        tuple(scores),
-        perplexity,
-        seconds,
-        tuple(_by_length(sources, references, hypotheses)),
-        tuple(hypotheses),
-        tuple(sources),
-        tuple(references),
-    )
-
-
-def _by_length(sources: list[str], references: list[str], hypotheses: list[str]) -> list[tuple[str, int, float]]:
-    buckets, low = [], 1
-    for high in BUCKETS:
-        rows = [row for row, text in enumerate(sources) if low <= len(text.split()) <= high]
-        if rows:
-            score = bleu([hypotheses[row] for row in rows], [references[row] for row in rows]).score
-            buckets.append((f"{low}-{high}" if high < BUCKETS[-1] else f"{low}+", len(rows), score))
-        low = high + 1
-    return buckets
-
-
-@dataclass(frozen=True)
-class TextEvaluation:
-    """How well a language model predicts one set."""
-
-    name: str
-    tokens: int
-    words: int
-    scores: dict[str, float]  # loss (nats a token), perplexity, bits_per_byte, bits_per_character, word_perplexity
-    seconds: float
-
-    def lines(self) -> list[str]:
-        """The report as text."""
-        speed = self.tokens / max(self.seconds, 1e-9)
-        lines = [f"{self.name}: {self.tokens:,} tokens, {self.words:,} words, {speed:,.0f} tokens a second"]
-        return lines + [f"  {label} {value}" for label, value, _ in self.rows()]
-
-    def rows(self) -> list[tuple[str, str, str]]:
-        """(score, value, signature) for a table."""
-        labels = {
-            "perplexity": "perplexity per token",
-            "word_perplexity": "perplexity per word",
-            "bits_per_byte": "bits per byte",
-            "bits_per_character": "bits per character",
-        }
-        return [(label, f"{self.scores[key]:.4f}", "") for key, label in labels.items()]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as plain values."""
-        return asdict(self)
-
-
-def evaluate_text(model: LanguageModel, name: str, files: TextFiles) -> TextEvaluation:
-    """Every token of a text but the very first is predicted, as in validation."""
-    start = time.perf_counter()
-    text = encode(model.settings, model.tokenizer, [files])
-    nats = measure(model.model, text.stream, model.settings)
-    found = figures(nats, text)
-    # a document's end counts as a word, as it does in word-level corpora
-    words = text.words + text.documents
-    scores = {**found, "word_perplexity": exponential(nats / max(words, 1))}
-    return TextEvaluation(name, len(text.stream) - 1, text.words, scores, time.perf_counter() - start)
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a model's answers on one set come to."""
-
-    name: str
-    count: int
-    unit: str  # what is counted
-    scores: dict[str, float]  # accuracy, F1 and their like in per cent
-    seconds: float
-
-    def lines(self) -> list[str]:
-        """The report as text."""
-        lines = [f"{self.name}: {self.count:,} {self.unit}, {self.count / max(self.seconds, 1e-9):,.0f} a second"]
-        return lines + [f"  {label} {value}" for label, value, _ in self.rows()]
-
-    def rows(self) -> list[tuple[str, str, str]]:
-        """(score, value, signature) for a table."""
-        return [
-            (
-                name.replace("_", " "),
-                f"{value:.4f}{' %' if name.endswith(('accuracy', 'f1', 'precision', 'recall')) else ''}",
-                "",
-            )
-            for name, value in self.scores.items()
-        ]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as plain values."""
-        return asdict(self)
-
-
-def evaluate_labels(model: Classifier, name: str, files: LabelledFiles) -> Figures:
-    """Every record counts; texts that are too long are cut."""
-    start = time.perf_counter()
-    examples = encode_files(model.settings, model.tokenizer, files)
-    found = classification.figures(model.settings, model.scores(examples), examples)
-    return Figures(name, len(examples), "records", found, time.perf_counter() - start)
-
-
-def evaluate_tags(model: Tagger, name: str, files: TaggedFiles) -> Figures:
-    """Every unit counts; records that are too long are read in halves."""
-    start = time.perf_counter()
-    records = tagging.read_all(model.settings, files)
-    found = tagging.measure(model.settings, model.model, model.tokenizer, records, files.joined_by)
-    return Figures(name, len(records), "records", found, time.perf_counter() - start)
-
-
-def evaluate_questions(model: QuestionAnswerer, name: str, files: QuestionFiles) -> Figures:
-    """Every question counts."""
-    start = time.perf_counter()
-    questions = question_answering.read_all(model.settings, files.source)
-    found = question_answering.measure(model.settings, model.model, model.tokenizer, questions)
-    return Figures(name, len(questions), "questions", found, time.perf_counter() - start)
-
-
-def evaluate_images(model: ImageClassifier, name: str, files: ImageFiles) -> Figures:
-    """Every image counts."""
-    images = image_classification.read_labelled(model.settings, files)
-    start = time.perf_counter()
-    found = image_classification.measure(model.settings, model.model, images)
-    return Figures(name, len(images), "images", found, time.perf_counter() - start)
-
-
-def evaluate_masked(model: MaskedLanguageModel, name: str, files: SentenceFiles) -> Figures:
-    """Masks and pairs are drawn as in validation, the same each time."""
-    start = time.perf_counter()
-    documents = masked_language.encode([files], model.tokenizer)
-    found = masked_language.measure(model.settings, model.model, model.tokenizer, documents)
-    return Figures(name, len(documents.sentences.tokens), "tokens", found, time.perf_counter() - start)
-
-
-def _evaluate_translation(translator: Translator, name: str, files: PairFiles) -> Evaluation:
-    return evaluate_pairs(translator, name, files.pair_source(), translator.settings.search, lowercase=True)
-
-
-_EVALUATE: dict[str, Callable[[Any, str, Any], Report]] = {
-    "translation": _evaluate_translation,
-    "language": evaluate_text,
-    "masked_language": evaluate_masked,
-    "classification": evaluate_labels,
-    "tagging": evaluate_tags,
-    "question_answering": evaluate_questions,
-    "image_classification": evaluate_images,
-}
-
-
-def evaluate_set(model: Used, name: str, files: Any) -> Report:
-    """One set of the kind that the model's test sets are, called `name`."""
-    return _EVALUATE[model.settings.task](model, name, files)
+def evaluate_set(model: Predictor, name: str, files: object, **options: object) -> Report:
+    """One set of the kind that the model's test sets are, called `name`; `options` are `evaluate_options` of its task."""
+    return TASKS[model.settings.task].evaluate(model, name, files, **options)
 
 
 def evaluate_run(run: str | Path, device: str = "cpu") -> list[Report]:
     """Every test set of a trained run, in fp32; translations with and without case."""
     model = load(run, device=device)
     return [evaluate_set(model, name, files) for name, files in model.settings.data.test.items()]
+
+
+@dataclass(frozen=True)
+class KeptReport:
+    """What an earlier evaluation of one set came to."""
+
+    name: str
+    text: tuple[str, ...]
+    table: tuple[Row, ...]
+    values: dict[str, object]
+
+    def lines(self) -> list[str]:
+        """The report as text."""
+        return list(self.text)
+
+    def rows(self) -> list[Row]:
+        """(score, value, signature) for a table."""
+        return list(self.table)
+
+    def as_dict(self) -> dict[str, object]:
+        """The report as plain values."""
+        return self.values
+
+
+def evaluate_missing(run: Run, settings: RunSettings, device: str = "cpu") -> tuple[list[Report], bool]:
+    """The reports on all test sets, and whether any was made.
+
+    Those kept of the same weights and files are taken as they are; the others are made, and kept.
+    """
+    kept, weights = _read(run), run.weights_digest()
+    found: list[Report] = []
+    made = False
+    model: Predictor | None = None
+    entries: list[dict[str, object]] = []
+    for name, files in settings.data.test.items():
+        key = {"name": name, "files": files.model_dump(mode="json"), "weights": weights}
+        entry = next((one for one in kept if {part: one.get(part) for part in key} == key), None)
+        if entry is None:
+            model = model or load(run.path, device=device)
+            report = evaluate_set(model, name, files)
+            entry = {**key, "text": report.lines(), "table": report.rows(), "values": _finite(report.as_dict())}
+            made = True
+        else:
+            report = _kept_report(entry)
+        found.append(report)
+        entries.append(entry)
+    if made:
+        run.write_text(run.evaluations, json.dumps({"reports": entries}, ensure_ascii=False, indent=1))
+    return found, made
+
+
+def _read(run: Run) -> list[Mapping[str, object]]:
+    """What was kept; nothing where the file is missing or damaged, since it can be made again."""
+    try:
+        reports = json.loads(run.evaluations.read_text(encoding="utf-8"))["reports"]
+        return [one for one in reports if type(one) is dict and _kept_report(one)]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
+
+
+def _kept_report(entry: Mapping[str, object]) -> KeptReport:
+    """Raises KeyError or TypeError for what is no report."""
+    text, table, values = entry["text"], entry["table"], entry["values"]
+    if type(text) is not list or type(table) is not list or type(values) is not dict:
+        raise TypeError("no report")
+    rows = tuple((str(label), str(value), str(signature)) for label, value, signature in table)
+    return KeptReport(str(entry["name"]), tuple(map(str, text)), rows, values)
+
+
+def _finite(value: object) -> object:
+    """Plain values as JSON has them: what is not finite is null."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,110 +1,126 @@
-"""What a run takes from the pretrained run it goes on from: sizes, tokenizer, weights."""
+"""What a run takes from the run it goes on from, its parent: sizes, tokenizers, weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TypeVar
 
 import torch
-from pydantic import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from sightline import config
-from sightline.data.tokenizer import Tokenizer
-from sightline.errors import UsageError
+from sightline.errors import CheckpointError, UsageError
 from sightline.nn.lora import plain_name
-from sightline.train.run_directory import Run
-from sightline.tasks.classification.examples import find_labels
-from sightline.tasks.tagging import task as tagging
-from sightline.tasks.classification.settings import ClassificationSettings
-from sightline.tasks.language.settings import LanguageSettings
-from sightline.tasks.masked_language.settings import MaskedLanguageSettings
-from sightline.tasks.question_answering.settings import QuestionSettings
-from sightline.tasks.tagging.settings import TaggingSettings
+from sightline.runs.loading import spec_of
+from sightline.tasks.settings import RunSettings
+from sightline.tasks.spec import Pretraining, TaskSpec
 from sightline.train import storage
+from sightline.train.run_directory import Run
 
-Settings = TypeVar("Settings", ClassificationSettings, TaggingSettings, QuestionSettings, MaskedLanguageSettings)
-Labelling = ClassificationSettings | TaggingSettings | QuestionSettings
-Train = Callable[[Any, Callable[[str], None]], dict[str, Tokenizer]]
+S = TypeVar("S", bound=RunSettings)
 
-# What may differ from the pretrained model: by its kind of positions, since only a table of learned ones has an end.
-FREE = ("dropout", "attention_dropout")
+# What may differ from the parent's model; only a table of learned positions has an end.
+FREE = ("dropout", "attention_dropout", "activation_dropout", "input_dropout", "weight_dropout", "scheduled_sampling")
 ENDLESS_FREE = (*FREE, "max_length")
-# The kinds of models that can be gone on from, and the settings of their pretraining.
-PRETRAINING: dict[str, type[BaseModel]] = {"gpt": LanguageSettings, "bert": MaskedLanguageSettings}
-# By the kind of model, what all names of its weights begin with that a classifier takes over.
-BODIES = {"gpt": "", "bert": "bert."}
+FREE_OF_TOKENIZER = ("merge_dropout",)
 
 
-def complete(settings: ClassificationSettings) -> ClassificationSettings:
-    """The settings with what they leave to the data and to the pretrained run: classes, sizes, tokenizer.
+@dataclass(frozen=True)
+class Parent:
+    """What decides a child's sizes and tokenizer: the parent's task, model and tokenizer settings.
 
-    Raises:
-        UsageError: where the run is not of a pretrained model, or the settings contradict it.
-        DataError: where the labels are no classes.
+    It is kept in the child's run directory, so that the child goes on without its parent.
     """
-    settings = adopt(settings)
-    labels = find_labels(settings)
-    return settings.model_copy(update={"data": settings.data.model_copy(update={"labels": labels})})
+
+    path: str
+    task: str
+    model: dict[str, object]
+    tokenizer: dict[str, object]
+
+    @classmethod
+    def of(cls, path: str, pretraining: Pretraining) -> Parent:
+        """Reads a run. Raises UsageError where one of this `pretraining` cannot go on from it."""
+        run = Run(path)
+        spec = spec_of(run)
+        settings = run.settings(spec.settings)
+        kind = settings.model.kind
+        if (spec.name, kind) not in pretraining.parents:
+            known = " or ".join(f"{kind.upper()} ({task})" for task, kind in pretraining.parents)
+            raise UsageError(
+                f"pretrained: {path} is a {kind} model of task {spec.name}; the run of a {known} is wanted"
+            )
+        dumped = settings.model_dump(mode="json")
+        return cls(path, spec.name, dumped["model"], dumped.get("tokenizer", {}))
+
+    @classmethod
+    def kept_in(cls, run: Run) -> Parent | None:
+        """What a run directory keeps of its parent; None where it keeps nothing."""
+        if not run.parent.exists():
+            return None
+        found = storage.read_json(run.path, run.parent.name)
+        try:
+            return cls(str(found["path"]), str(found["task"]), dict(found["model"]), dict(found["tokenizer"]))
+        except (KeyError, TypeError, ValueError):
+            raise CheckpointError(f"{run.parent}: damaged; restore it from a copy") from None
+
+    def keep_in(self, run: Run) -> None:
+        """Writes it into a run directory."""
+        run.write_text(run.parent, json.dumps(asdict(self), indent=1, default=list))
 
 
-def complete_tagging(settings: TaggingSettings) -> TaggingSettings:
-    """The same for a tagger."""
-    settings = adopt(settings)
-    return settings.model_copy(update={"data": settings.data.model_copy(update={"tags": tagging.find_tags(settings)})})
+def adopt(spec: TaskSpec[S], settings: S, run: Run | None = None) -> tuple[S, Parent | None]:
+    """The settings with the parent's sizes and tokenizer, and no longer sequences than it reads; and the parent.
 
+    Args:
+        run: of the child, which keeps what it took.
 
-def adopt(settings: Settings) -> Settings:
-    """The settings with the pretrained run's sizes and tokenizer, and no longer sequences than it reads.
-
-    Raises UsageError where the run is not of a pretrained model, or the settings contradict it.
+    Raises UsageError where the run named is of no fitting model, or the settings contradict it.
     """
-    where = settings.pretrained
-    if where is None:
-        return settings
-    theirs = _pretrained(where, settings)[1]
-    free = FREE if theirs.model.positions == "learned" else ENDLESS_FREE
-    values = {
-        **settings.model_dump(),
-        "model": _taken(settings.model, theirs.model, where, "model", free),
-        "tokenizer": _taken(settings.tokenizer, theirs.tokenizer, where, "tokenizer"),
-    }
-    if "max_tokens" not in settings.data.model_fields_set:
-        values["data"]["max_tokens"] = min(settings.data.max_tokens, values["model"]["max_length"])
-    return config.validate(type(settings), values, where)
+    if settings.parent is None:
+        return settings, None
+    if spec.pretraining is None:
+        raise UsageError(f"pretrained: a run of task {spec.name} goes on from no other")
+    parent = None if run is None else Parent.kept_in(run)
+    if parent is None or parent.path != settings.parent:
+        parent = Parent.of(settings.parent, spec.pretraining)
+    values = settings.model_dump(mode="json")
+    usual = spec.init.models[0]
+    endless = parent.model.get("positions") != "learned"
+    given = settings.model_dump(mode="json", exclude_unset=True)
+    free = ENDLESS_FREE if endless else FREE
+    values["model"] = _taken(given.get("model", {}), parent.model, parent.path, "model", free, usual)
+    if "tokenizer" in values:
+        own = given.get("tokenizer", {})
+        values["tokenizer"] = _taken(own, parent.tokenizer, parent.path, "tokenizer", FREE_OF_TOKENIZER)
+    limit = spec.pretraining.bounded
+    longest = values["model"].get("max_length")
+    if limit and longest is not None and limit not in settings.data.model_fields_set:
+        values["data"][limit] = min(values["data"][limit], longest)
+    return config.validate(spec.settings, values, parent.path), parent
 
 
-def taken_or(train: Train) -> Train:
-    """The pretrained run's tokenizer where there is one, or what `train` learns."""
+def initialise(spec: TaskSpec, settings: RunSettings, model: nn.Module) -> None:
+    """Gives a new model the parent's weights: all of them, or those of the body; a new head stays as it is.
 
-    def tokenizers(settings: Any, report: Callable[[str], None]) -> dict[str, Tokenizer]:
-        return train(settings, report) if settings.pretrained is None else Run(settings.pretrained).load_tokenizers()
-
-    return tokenizers
-
-
-def initialise(settings: Labelling, model: torch.nn.Module) -> None:
-    """Gives a new classifier the pretrained run's weights; the head and the special tokens stay as they are."""
-    if settings.pretrained is None or settings.scratch:
+    Raises CheckpointError where the parent is missing or damaged.
+    """
+    path = settings.parent
+    if path is None or spec.pretraining is None or settings.from_scratch:
         return
-    run, theirs = _pretrained(settings.pretrained, settings)
-    body: Any = model.get_submodule("body")
+    run = Run(path)
+    weights = run.read_weights()
+    prefix = spec_of(run).bodies[settings.model.kind]
+    if spec.pretraining.whole:
+        whole = storage.persistent_tensors(model)
+        if all(name.startswith(prefix) for name in weights):  # a body that came without heads; those stay new
+            whole = {name: tensor for name, tensor in whole.items() if name.startswith(prefix)}
+        _copy(weights, whole, run)
+        return
+    body = model.get_submodule("body")
     own = {plain: parameter for name, parameter in body.named_parameters() if (plain := plain_name(name))}
-    prefix = BODIES[theirs.model.kind]
-    weights = {name.removeprefix(prefix): tensor for name, tensor in _weights(run).items() if name.startswith(prefix)}
-    _copy(weights, own, run)
-
-
-def initialise_masked(settings: MaskedLanguageSettings, model: torch.nn.Module) -> None:
-    """Gives a new BERT the weights, heads included, of the run it goes on from."""
-    if settings.pretrained is not None:
-        run, _ = _pretrained(settings.pretrained, settings)
-        _copy(_weights(run), dict(model.named_parameters()), run)
-
-
-def _weights(run: Run) -> dict[str, Tensor]:
-    run.verify()
-    return run.read_weights()
+    _copy({name.removeprefix(prefix): one for name, one in weights.items() if name.startswith(prefix)}, own, run)
 
 
 @torch.no_grad()
@@ -112,26 +128,20 @@ def _copy(weights: Mapping[str, Tensor], own: Mapping[str, Tensor], run: Run) ->
     storage.copy_tensors(dict(weights), dict(own), run.weights)
 
 
-def _pretrained(path: str, settings: BaseModel) -> tuple[Run, Any]:
-    """The run, and its settings. Raises UsageError where one of these settings cannot go on from it."""
-    run = Run(path)
-    kind = str(run.read_config().get("model", {}).get("kind"))
-    wanted = tuple(PRETRAINING) if type(settings) is ClassificationSettings else ("bert",)
-    schema = PRETRAINING.get(kind)
-    if kind not in wanted or schema is None or run.task != schema.model_fields["task"].default:
-        names = " or a ".join(one.upper() for one in wanted)
-        raise UsageError(f"pretrained: {path} is a {kind} model of task {run.task}; the run of a {names} is wanted")
-    return run, run.settings(schema)
-
-
-def _taken(given: Any, theirs: Any, where: str, name: str, free: tuple[str, ...] = ()) -> dict[str, Any]:
+def _taken(
+    given: Mapping[str, object],
+    theirs: Mapping[str, object],
+    where: str,
+    name: str,
+    free: tuple[str, ...],
+    usual_kind: str = "",
+) -> dict[str, object]:
     """The fields of `theirs`, but for the free ones that were given. Raises UsageError for others that differ."""
-    values = theirs.model_dump()
-    for field in given.model_fields_set:
-        value = getattr(given, field)
+    values = dict(theirs)
+    for field, value in given.items():
         if field in free:
             values[field] = value
-        # a kind that was not said is a GPT's
-        elif (field, value) != ("kind", "gpt") and value != values.get(field):
+        # a kind that was not said is the task's usual one
+        elif (field, value) != ("kind", usual_kind) and value != values.get(field):
             raise UsageError(f"{name}.{field}: {value!r}, but {where} has {values.get(field)!r}; leave it out")
     return values

@@ -1,33 +1,61 @@
-"""Any trained run, ready for use."""
+"""Any trained run as what it has learned to be."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from sightline.errors import CheckpointError, UsageError, nearest
+from sightline.predict.predictor import Predictor
+from sightline.runs.plugins import missing_plugin
 from sightline.tasks.classification.predictor import Classifier
 from sightline.tasks.image_classification.predictor import ImageClassifier
 from sightline.tasks.language.predictor import LanguageModel
 from sightline.tasks.masked_language.predictor import MaskedLanguageModel
 from sightline.tasks.question_answering.predictor import QuestionAnswerer
-from sightline.train.run_directory import Run
+from sightline.tasks.registry import DEFAULT, TASKS
+from sightline.tasks.spec import TaskSpec
 from sightline.tasks.tagging.predictor import Tagger
 from sightline.tasks.translation.predictor import Translator
+from sightline.train.run_directory import Run
 
-USES = {
-    "translation": Translator,
-    "language": LanguageModel,
-    "masked_language": MaskedLanguageModel,
-    "classification": Classifier,
-    "tagging": Tagger,
-    "question_answering": QuestionAnswerer,
-    "image_classification": ImageClassifier,
-}
-Used = Translator | LanguageModel | MaskedLanguageModel | Classifier | Tagger | QuestionAnswerer | ImageClassifier
+__all__ = [
+    "Classifier",
+    "ImageClassifier",
+    "LanguageModel",
+    "MaskedLanguageModel",
+    "QuestionAnswerer",
+    "Tagger",
+    "Translator",
+    "load",
+    "load_for",
+    "spec_of",
+]
 
 
-def load(run: str | Path, *, precision: str = "fp32", device: str = "cpu", update: int | None = None) -> Used:
-    """A trained run as what it has learned to be, one of `USES`.
+def spec_of(run: Run) -> TaskSpec:
+    """The task that a run has learned. Raises CheckpointError for one that is not known here."""
+    name = str(run.read_config().get("task", DEFAULT))
+    if name not in TASKS:
+        problem = missing_plugin(run) or f'task: there is no "{name}"{nearest(name, TASKS)}'
+        raise CheckpointError(f"{run.config}: {problem}")
+    kind = run.read_config().get("model", {}).get("kind")
+    problem = missing_plugin(run)
+    if problem:
+        raise CheckpointError(f"{run.config}: model {kind}: {problem}")
+    return TASKS[name]
 
-    See those for the arguments.
+
+def load(run: str | Path, *, precision: str = "fp32", device: str = "cpu", update: int | None = None) -> Predictor:
+    """A trained run, ready for use: a `Translator`, `LanguageModel`, `Classifier` … by its task.
+
+    See `sightline.predict.predictor.Predictor` for the arguments and what is raised.
     """
-    return USES[Run(run).task](run, precision=precision, device=device, update=update)
+    return spec_of(Run(run)).predictor(run, precision=precision, device=device, update=update)
+
+
+def load_for(verb: str, run: str | Path, *, precision: str = "fp32", device: str = "cpu") -> Predictor:
+    """The same for a verb of the command line. Raises UsageError, with the right verb, where the run is not for it."""
+    spec = spec_of(Run(run))
+    if verb not in (spec.verb, *spec.verbs):
+        raise UsageError(f"{run}: a run of task {spec.name}; try `sightline {spec.verb}`")
+    return spec.predictor(run, precision=precision, device=device)

@@ -2,135 +2,60 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
-from pydantic import BaseModel
 
-from sightline import __version__
-from sightline.runs import fine_tuning
-from sightline.predict.calibration import calibrate
-from sightline.data.readers import read_pairs
-from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError, nearest
-from sightline.runs.evaluation import Report, evaluate_run
 from sightline.nn.ops import to_precision
-from sightline.train.run_directory import PRECISIONS, Run
-from sightline.tasks.classification import task as classification
-from sightline.tasks.classification.examples import encode_files
-from sightline.tasks.image_classification import task as image_classification
-from sightline.tasks.language import task as language
-from sightline.tasks.masked_language import task as masked_language
-from sightline.tasks.question_answering import task as question_answering
-from sightline.tasks.tagging import task as tagging
-from sightline.tasks.translation import task as translation
+from sightline.predict.calibration import calibrate
+from sightline.runs import fine_tuning
+from sightline.runs.card import model_card
+from sightline.runs.evaluation import evaluate_missing
+from sightline.runs.fine_tuning import Parent
+from sightline.runs.loading import load
+from sightline.runs.outcome import read_outcome, write_outcome
+from sightline.runs.plugins import keep_plugins
+from sightline.tasks.registry import DEFAULT, TASKS
+from sightline.tasks.report import Report
+from sightline.tasks.settings import RunSettings
+from sightline.tasks.spec import Say, TaskSpec
 from sightline.train import machine, precision
 from sightline.train.final import final_weights
 from sightline.train.log import TrainLog
 from sightline.train.loop import Outcome, train
+from sightline.train.run_directory import PRECISIONS, Run
 from sightline.train.task import Task
 
-Say = Callable[[str], None]
+S = TypeVar("S", bound=RunSettings)
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What makes one task a run: each a function of that task's settings.
-
-    Attributes:
-        read_test: reads one test set as `evaluate` will. complete: fills in what the settings leave to other files.
-        initialise: changes a new model's first weights.
-    """
-
-    settings: type[BaseModel]
-    train_tokenizers: Callable[[Any, Say], dict[str, Tokenizer]]
-    make_model: Callable[[Any, dict[str, Tokenizer]], torch.nn.Module]
-    task: Callable[..., Task]
-    read_test: Callable[[Any, dict[str, Tokenizer], Any], object]
-    complete: Callable[[Any], Any] = lambda settings: settings
-    initialise: Callable[[Any, torch.nn.Module], None] = lambda settings, model: None
-
-
-KINDS = {
-    "translation": Kind(
-        translation.TranslationSettings,
-        translation.train_tokenizers,
-        translation.make_model,
-        translation.TranslationTask,
-        lambda settings, tokenizers, files: sum(1 for _ in read_pairs(files.pair_source())),
-    ),
-    "language": Kind(
-        language.LanguageSettings,
-        language.train_tokenizers,
-        language.make_model,
-        language.LanguageTask,
-        lambda settings, tokenizers, files: language.encode(settings, tokenizers[language.SIDE], [files]),
-    ),
-    "masked_language": Kind(
-        masked_language.MaskedLanguageSettings,
-        fine_tuning.taken_or(masked_language.train_tokenizers),
-        masked_language.make_model,
-        masked_language.MaskedLanguageTask,
-        lambda settings, tokenizers, files: masked_language.encode([files], tokenizers[masked_language.SIDE]),
-        fine_tuning.adopt,
-        fine_tuning.initialise_masked,
-    ),
-    "classification": Kind(
-        classification.ClassificationSettings,
-        fine_tuning.taken_or(classification.train_tokenizers),
-        classification.make_model,
-        classification.ClassificationTask,
-        lambda settings, tokenizers, files: encode_files(
-            settings, tokenizers[classification.SIDE], files
-        ),
-        fine_tuning.complete,
-        fine_tuning.initialise,
-    ),
-    "image_classification": Kind(
-        image_classification.ImageSettings,
-        image_classification.no_tokenizers,
-        image_classification.make_model,
-        image_classification.ImageTask,
-        lambda settings, tokenizers, files: image_classification.read_labelled(settings, files),
-        image_classification.complete,
-    ),
-    "tagging": Kind(
-        tagging.TaggingSettings,
-        fine_tuning.taken_or(tagging.train_tokenizers),
-        tagging.make_model,
-        tagging.TaggingTask,
-        lambda settings, tokenizers, files: tagging.read_all(settings, files),
-        fine_tuning.complete_tagging,
-        fine_tuning.initialise,
-    ),
-    "question_answering": Kind(
-        question_answering.QuestionSettings,
-        fine_tuning.taken_or(question_answering.train_tokenizers),
-        question_answering.make_model,
-        question_answering.QuestionTask,
-        lambda settings, tokenizers, files: question_answering.read_all(settings, files.source),
-        fine_tuning.adopt,
-        fine_tuning.initialise,
-    ),
-}
-
-
-def schema(values: Mapping[str, Any], where: str) -> type[BaseModel]:
-    """The settings of the task that a configuration names; translation where it names none.
+def schema(values: Mapping[str, object], where: str) -> type[RunSettings]:
+    """The settings of the task that a configuration names; those of the default where it names none.
 
     Raises UsageError for a task that there is not.
     """
-    task = values.get("task", "translation")
-    if task not in KINDS:
-        raise UsageError(f'{where}: task: there is no "{task}"{nearest(str(task), KINDS)}')
-    return KINDS[task].settings
+    task = values.get("task", DEFAULT)
+    if task not in TASKS:
+        raise UsageError(f'{where}: task: there is no "{task}"{nearest(str(task), TASKS)}')
+    return TASKS[str(task)].settings
 
 
-def prepare(settings: Any, path: str | Path, *, fresh: bool, report: Say) -> Any:
+def complete(spec: TaskSpec[S], settings: S, run: Run | None = None) -> tuple[S, Parent | None]:
+    """The settings with what they leave to a parent run and to the data; and the parent, where there is one.
+
+    Args:
+        run: a run directory that may keep what was taken from the parent.
+    """
+    settings, parent = fine_tuning.adopt(spec, settings, run)
+    return spec.complete(settings), parent
+
+
+def prepare(settings: S, path: str | Path, *, fresh: bool, report: Say, parent: Parent | None = None) -> S:
     """Makes the run directory, or checks that what is trained there was started with the same configuration.
 
     Returns:
@@ -140,34 +65,35 @@ def prepare(settings: Any, path: str | Path, *, fresh: bool, report: Say) -> Any
     Raises:
         UsageError: where the run is there and was started with another configuration, naming what changed.
     """
-    run = Run(path)
+    run, spec = Run(path), TASKS[settings.task]
     for name in ("train", "validation"):
         if not getattr(settings.data, name):
             raise UsageError(f"data.{name}: no file is named, so there is nothing to learn from; name one")
-    if fresh and run.exists:
-        run.clear()
-    # a start that was killed leaves tokenizers and no configuration
-    if not run.exists and any(one != run.tokenizers for one in run.others()):
-        raise UsageError(f"{path}: a folder with other things in it; choose another --run")
-    if run.begun:
+    run.make_room(fresh=fresh)
+    if run.has_training:
         kept = run.settings(type(settings))
         settings = _resolved(settings, kept.training.precision, kept.training.device, kept.training.threads)
-        run.refuse_changes(settings)
+        if run.refuse_changes(settings):
+            run.write_config(settings)
         return settings
     device = precision.resolve_device(settings.training.device)
     width = precision.resolve(settings.training.precision, device)
     settings = _resolved(settings, width, device, torch.get_num_threads())
-    learned = "; learning the vocabulary" if hasattr(settings, "tokenizer") else ""
-    pretrained = getattr(settings, "pretrained", None)
-    vocabulary = f"; the vocabulary is that of {pretrained}" if pretrained else learned
-    report(f"precision {settings.training.precision}{vocabulary}")
-    # tokenizers first and the configuration last: a run directory with one is complete
-    run.save_tokenizers(KINDS[settings.task].train_tokenizers(settings, report))
+    tokenizers = {} if parent is None else Run(parent.path).load_tokenizers()
+    vocabulary = "; learning the vocabulary" if "tokenizer" in type(settings).model_fields else ""
+    report(
+        f"precision {settings.training.precision}{f'; the vocabulary is that of {parent.path}' if parent else vocabulary}"
+    )
+    # the configuration last: a run directory with one is complete
+    run.save_tokenizers(tokenizers or spec.train_tokenizers(settings, report))
+    if parent is not None:
+        parent.keep_in(run)
+    keep_plugins(run, settings)
     run.write_config(settings)
     return settings
 
 
-def _resolved(settings: Any, width: str, device: str, threads: int | None) -> Any:
+def _resolved(settings: S, width: str, device: str, threads: int | None) -> S:
     """What was left to the machine filled in; all of it decides the last bits of the weights."""
     training = settings.training
     filled = {
@@ -178,88 +104,84 @@ def _resolved(settings: Any, width: str, device: str, threads: int | None) -> An
     return settings.model_copy(update={"training": training.model_copy(update=filled)})
 
 
-def build(settings: Any, path: str | Path, report: Say) -> Task:
+def build(settings: RunSettings, path: str | Path, report: Say) -> Task:
     """The task of a prepared run, its model freshly initialised in the run's precision."""
-    kind = KINDS[settings.task]
-    tokenizers = Run(path).load_tokenizers()
-    model = kind.make_model(settings, tokenizers)
-    kind.initialise(settings, model)
+    run, spec = Run(path), TASKS[settings.task]
+    tokenizers = run.load_tokenizers()
+    model = spec.make_model(settings, tokenizers)
+    if not run.updates:  # a checkpoint has all weights, whatever became of the parent
+        fine_tuning.initialise(spec, settings, model)
     count = sum(parameter.numel() for parameter in model.parameters())
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     part = "" if trained == count else f" ({trained:,} of them trained)"
     report(f"model: {settings.model.kind}, {count:,} parameters{part}, {settings.training.precision}")
     device = precision.resolve_device(settings.training.device)
     to_precision(model.to(device), PRECISIONS[settings.training.precision])
-    return kind.task(settings, tokenizers, model, device=device, report=report)
+    return spec.make_task(settings, tokenizers, model, device=device, report=report)
 
 
 def train_run(
-    settings: Any,
-    path: str | Path,
-    *,
-    fresh: bool = False,
-    report: Say,
-    log: Callable[..., TrainLog],
+    settings: RunSettings, path: str | Path, *, fresh: bool = False, report: Say, log: Callable[..., TrainLog]
 ) -> tuple[Outcome, list[Report]]:
     """Trains a run to its end, or goes on with it; exports the weights, measures the test sets, writes the card.
 
     A run that has ended and been measured is only read. Raises UsageError where another process is training it.
     """
     machine.setup(settings.training.threads)
-    settings = KINDS[settings.task].complete(settings)
-    with Run(path).held():
-        return _train_held(prepare(settings, path, fresh=fresh, report=report), Run(path), report, log)
+    run, spec = Run(path), TASKS[settings.task]
+    settings, parent = complete(spec, settings, None if fresh else run)
+    with run.locked():
+        return _train_held(spec, prepare(settings, path, fresh=fresh, report=report, parent=parent), run, report, log)
 
 
-def _train_held(settings: Any, run: Run, report: Say, log: Callable[..., TrainLog]) -> tuple[Outcome, list[Report]]:
+def _train_held(
+    spec: TaskSpec, settings: RunSettings, run: Run, report: Say, log: Callable[..., TrainLog]
+) -> tuple[Outcome, list[Report]]:
+    device = settings.training.device
+    outcome = read_outcome(run, settings.training)
+    finished = outcome is not None
+    if outcome is None:
+        outcome = _make_weights(spec, settings, run, report, log)
+    reports, some_made = evaluate_missing(run, settings, device)
+    if some_made or not finished or not run.card.exists():
+        metric = spec.metrics.get(settings.training.metric)
+        run.write_card(model_card(settings, outcome, reports, run.parameters(), metric))
+    return outcome, reports
+
+
+def _make_weights(
+    spec: TaskSpec, settings: RunSettings, run: Run, report: Say, log: Callable[..., TrainLog]
+) -> Outcome:
     # what is wrong with a test set is to be told now, not after hours of training
     tokenizers = run.load_tokenizers()
     for files in settings.data.test.values():
-        KINDS[settings.task].read_test(settings, tokenizers, files)
-    if settings.model.kind == language.COUNTED:
-        outcome, count = _count(settings, run, report)
-        device = "cpu"
+        spec.read_test(settings, tokenizers, files)
+    started = time.monotonic()
+    fitted = spec.fit(settings, tokenizers, report)
+    if fitted is not None:
+        run.save_weights(fitted.tensors)
+        told = (f"{spec.metrics[name].title} {spec.metrics[name].text(one)}" for name, one in fitted.metrics.items())
+        report("validation: " + ", ".join(told))
+        best = fitted.metrics.get(settings.training.metric)
+        outcome = Outcome("all text counted", 1, best, 1, time.monotonic() - started)
     else:
         device = settings.training.device
         task = build(settings, run.path, report)
         with log(run.path) as training_log:
-            outcome = train(task, settings.training, run.path, training_log)
-        weights, origin = final_weights(run.path, settings.training)
+            outcome = train(task, settings.training, run.path, training_log, run.identity(settings))
+        weights, origin = final_weights(run.path, settings.training, outcome.update)
         run.save_weights(weights)
         report(f"final weights: {origin}")
         if getattr(settings, "calibrate", False):
-            report(calibrate(run, device))
-        count = sum(parameter.numel() for parameter in task.model.parameters())
-    evaluations = evaluate_run(run.path, device)
-    run.write_card(model_card(settings, outcome, evaluations, count))
-    return outcome, evaluations
+            report(calibrate(run, load(run.path, device=device)))
+        run.note_update(outcome.update)
+    _keep_example(run)
+    write_outcome(run, outcome, settings.training)
+    return outcome
 
 
-def _count(settings: language.LanguageSettings, run: Run, report: Say) -> tuple[Outcome, int]:
-    """A model that is counted, saved; and how many numbers it holds."""
-    start = time.monotonic()
-    model, figures = language.count_model(settings, run.load_tokenizers(), report)
-    run.save_weights(model.tensors())
-    report(f"validation perplexity {figures['perplexity']:.3f}, bits per byte {figures['bits_per_byte']:.4f}")
-    numbers = sum(tensor.numel() for name, tensor in model.tensors().items() if not name.endswith("keys"))
-    return Outcome("all text counted", 1, figures["loss"], 1, time.monotonic() - start), numbers
-
-
-def model_card(settings: Any, outcome: Outcome, evaluations: list[Report], count: int) -> str:
-    """The README of a run: how the model, of `count` parameters, was made and how good it is."""
-    lines = [
-        f"# {settings.title}, {settings.model.kind}",
-        "",
-        f"Trained by Sightline {__version__} with PyTorch {torch.__version__}: {outcome.update:,} updates "
-        f"({outcome.reason}), {count:,} parameters, {settings.training.precision}.",
-        f"Best validation {settings.training.metric}: {outcome.best} at update {outcome.best_update}.",
-        "",
-        "Learned from: " + ", ".join(files.source for files in settings.data.train),
-        "",
-        "| set | score | value | signature |",
-        "| --- | --- | --- | --- |",
-    ]
-    for evaluation in evaluations:
-        lines += [f"| {evaluation.name} | {' | '.join(row)} |" for row in evaluation.rows()]
-    lines += ["", "Everything it was made from is in `config.toml`; `metrics.jsonl` tells how training went.", ""]
-    return "\n".join(lines)
+def _keep_example(run: Run) -> None:
+    """Keeps an input of the validation data in the run, so that whoever shows the model opens no data for one."""
+    inputs = load(run.path).first_example()
+    if inputs is not None and all(isinstance(one, str) for one in inputs):
+        run.write_text(run.example, json.dumps({"inputs": inputs}, ensure_ascii=False))

@@ -1,9 +1,9 @@
-"""The server's own API, /v1/…: one function for each thing that can be asked."""
+"""The server's own API, /v1/…: one function for each thing that can be body."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -13,14 +13,25 @@ from fastapi import APIRouter, Request
 from sightline.errors import UsageError
 from sightline.predict.streaming import Pieces
 from sightline.serve import looking, requests
-from sightline.serve.engine import Call, Writing, in_common
-from sightline.serve.served import Models, Served
-from sightline.serve.waiting import Events, as_written, beside, each_of, event, results_of
+from sightline.serve.errors import RESPONSES, streamed
+from sightline.serve.jobs import CallJob, Job, SearchJob, StepwiseJob
+from sightline.serve.responses import (
+    EventStream,
+    calls,
+    client_of,
+    event,
+    partial_outputs,
+    results_of,
+    text_tokens,
+)
+from sightline.serve.served import Models, ServedModel
+
+IMAGE_TOKENS = 256  # about as many patches as an image has
 
 
 def router(models: Models) -> APIRouter:
     """All routes of /v1 that are ours alone."""
-    routes = APIRouter(prefix="/v1", tags=["sightline"])
+    routes = APIRouter(prefix="/v1", tags=["sightline"], responses=RESPONSES)
 
     @routes.get("/models")
     async def list_models() -> dict[str, Any]:
@@ -34,55 +45,56 @@ def router(models: Models) -> APIRouter:
             raise models.unknown(name)
         return models.by_name[name].about()
 
-    @routes.post("/translate")
-    async def translate(request: Request, asked: requests.Translate):
+    @routes.post("/translate", responses=streamed("The translations; or, on request, events: see `stream`"))
+    async def translate(request: Request, body: requests.TranslateRequest):
         """Translations, with the probability of every token; streamed as they are written on request."""
-        served = models.pick(asked.model, "translate")
-        texts = requests.several(asked.text)
-        if not asked.stream:
-            found = await translations(request, served, asked, texts)
+        served = models.pick(body.model, "translate")
+        texts = requests.as_list(body.text)
+        if not body.stream:
+            found = await translations(request, served, body, texts)
             return {"model": served.name, "translations": found}
         if len(texts) != 1:
             raise UsageError("stream: for one text at a time")
-        (source,), (job,) = _to_translate(served, asked, texts, streamed=True)
+        (source,), (job,) = _translation_jobs(served, body, texts, streamed=True)
         if job is not None:
-            served.engine.submit([job])
-        return Events(_translating(request, served, asked, texts[0], source, job), job)
+            served.engine.submit([job], client_of(request))
+        return EventStream(_stream_translation(request, served, body, texts[0], source, job), job)
 
-    @routes.post("/generate")
-    async def generate(request: Request, asked: requests.Generate):
+    @routes.post("/generate", responses=streamed("The text; or, where one is written, events: see `stream`"))
+    async def generate(request: Request, body: requests.GenerateRequest):
         """What a language model writes after a prompt; streamed as it is written unless that is turned off."""
-        served = models.pick(asked.model, "generate")
-        one = Continuation(served.ready, asked.prompt, asked.max_tokens, asked.n, asked.stop, asked.options())
+        served = models.pick(body.model, "generate")
+        one = Continuation(served.predictor, body.prompt, body.max_tokens, body.n, body.stop, body.options())
         alone = one.options.num_hypotheses == 1  # several would compete, or end at different times
-        if asked.stream and not alone:
+        if body.stream and not alone:
             raise UsageError(
                 f"stream: {one.options.num_hypotheses} hypotheses cannot be shown while they are written; ask for one"
             )
-        if alone if asked.stream is None else asked.stream:
+        if alone if body.stream is None else body.stream:
             job = one.job(streamed=True)
-            served.engine.submit([job])
-            return Events(_generating(request, served, asked, one, job), job)
+            served.engine.submit([job], client_of(request))
+            return EventStream(_stream_generation(request, served, body, one, job), job)
         (found,) = await results_of(request, served.engine, [one.job()])
-        return await _generation(request, served, asked, one, found)
+        return await _generation(request, served, body, one, found)
 
     @routes.post("/score")
-    async def score(request: Request, asked: requests.Score) -> dict[str, Any]:
+    async def score(request: Request, body: requests.ScoreRequest) -> dict[str, Any]:
         """How probable texts are, token by token, or translations given their sources."""
-        served = models.pick(asked.model, "score", asked.fits)
-        texts = requests.several(asked.text)
-        if served.task == "language":
-            found = await each_of(request, served.engine, "score", served.ready.score, texts)
+        served = models.pick(body.model, "score", body.fits)
+        texts = requests.as_list(body.text)
+        if not served.predictor.scores_pairs:
+            found = await results_of(request, served.engine, _score_jobs(served, texts))
             return {"model": served.name, "scores": [_scored(one) for one in found]}
-        targets = requests.several(asked.target or [])
+        targets = requests.as_list(body.target or [])
         if len(targets) != len(texts):
             raise UsageError("target: give a translation for each text")
 
         def both(pairs: list[tuple[str, str]]) -> Sequence[Any]:
-            return served.ready.score([source for source, _ in pairs], [target for _, target in pairs])
+            return served.predictor.score([source for source, _ in pairs], [target for _, target in pairs])
 
         pairs = list(zip(texts, targets, strict=True))
-        found = await each_of(request, served.engine, "score", both, pairs)
+        tokens = [text_tokens(*pair) for pair in pairs]
+        found = await results_of(request, served.engine, calls("score", both, pairs, tokens))
         each = [
             {
                 "tokens": _probable(_target_tokens(served, target), one.token_log_probabilities),
@@ -94,55 +106,76 @@ def router(models: Models) -> APIRouter:
         return {"model": served.name, "scores": each}
 
     @routes.post("/fill")
-    async def fill(request: Request, asked: requests.Fill) -> dict[str, Any]:
+    async def fill(request: Request, body: requests.FillRequest) -> dict[str, Any]:
         """What may stand in the blanks of a text."""
-        served = models.pick(asked.model, "fill")
+        served = models.pick(body.model, "fill")
 
         def run(texts: list[str]) -> list[Any]:
-            return [served.ready.fill(text, top=asked.top) for text in texts]
+            return [served.predictor.fill(text, top=body.top) for text in texts]
 
-        (found,) = await each_of(request, served.engine, ("fill", asked.top), run, [asked.text])
+        jobs = calls(("fill", body.top), run, [body.text], [text_tokens(body.text)])
+        (found,) = await results_of(request, served.engine, jobs)
         return {"model": served.name, **asdict(found)}
 
     @routes.post("/classify")
-    async def classify(request: Request, asked: requests.Classify) -> dict[str, Any]:
+    async def classify(request: Request, body: requests.ClassifyRequest) -> dict[str, Any]:
         """Labels of texts, or of an image, with the probability of each class."""
-        served = models.pick(asked.model, "classify", asked.fits)
-        if served.task == "image_classification":
-            if asked.image is None or asked.texts:
+        served = models.pick(body.model, "classify", body.fits)
+        if served.predictor.reads_images:
+            if body.image is None or body.texts:
                 raise UsageError("image: this model labels an image; send one in base64")
-            records: list[Any] = [await looking.image(served, asked.image)]
+            records: list[Any] = [await looking.image(served, body.image)]
+            tokens = [IMAGE_TOKENS]
         else:
-            if asked.image is not None or not asked.texts:
+            if body.image is not None or not body.texts:
                 raise UsageError("texts: this model labels texts; send some")
-            records = [one if isinstance(one, str) else tuple(one) for one in asked.texts]
-        found = await each_of(request, served.engine, "classify", served.ready.predict, records)
+            records = [one if isinstance(one, str) else tuple(one) for one in body.texts]
+            tokens = [text_tokens(*requests.as_list(one)) for one in body.texts]
+        jobs = calls("classify", served.predictor.predict, records, tokens)
+        found = await results_of(request, served.engine, jobs)
         fields = ("label", "probabilities", "value")
         results = [{name: getattr(one, name) for name in fields if hasattr(one, name)} for one in found]
         return {"model": served.name, "labels": results}
 
+    @routes.post("/predict")
+    async def predict(request: Request, body: requests.PredictRequest) -> dict[str, Any]:
+        """What a model of a user's own task makes of inputs; its fields are the task's, `text` says it in words."""
+        served = models.pick(body.model, "predict")
+        jobs = calls("predict", served.predictor.predict, body.inputs, [text_tokens(one) for one in body.inputs])
+        found = await results_of(request, served.engine, jobs)
+        return {"model": served.name, "predictions": [{**asdict(one), "text": str(one)} for one in found]}
+
     @routes.post("/tag")
-    async def tag(request: Request, asked: requests.Tag) -> dict[str, Any]:
+    async def tag(request: Request, body: requests.TagRequest) -> dict[str, Any]:
         """The spans that a tagger finds in texts."""
-        served = models.pick(asked.model, "tag")
-        texts = requests.several(asked.text)
-        found = await each_of(request, served.engine, "tag", served.ready.tag, texts)
+        served = models.pick(body.model, "tag")
+        texts = requests.as_list(body.text)
+        jobs = calls("tag", served.predictor.tag, texts, [text_tokens(text) for text in texts])
+        found = await results_of(request, served.engine, jobs)
         return {"model": served.name, "texts": [asdict(one) for one in found]}
 
     @routes.post("/answer")
-    async def answer(request: Request, asked: requests.Answer) -> dict[str, Any]:
+    async def answer(request: Request, body: requests.AnswerRequest) -> dict[str, Any]:
         """The answer to a question, as a stretch of a text."""
-        served = models.pick(asked.model, "answer")
-        pair = (asked.question, asked.context)
-        (found,) = await each_of(request, served.engine, "answer", served.ready.answer_each, [pair])
+        served = models.pick(body.model, "answer")
+        pair = (body.question, body.context)
+        jobs = calls("answer", served.predictor.answer_each, [pair], [text_tokens(*pair)])
+        (found,) = await results_of(request, served.engine, jobs)
         return {"model": served.name, **asdict(found)}
 
     @routes.post("/attention")
-    async def attention(request: Request, asked: requests.Look) -> dict[str, Any]:
+    async def attention(request: Request, body: requests.AttentionRequest) -> dict[str, Any]:
         """Where a model looks while it reads, or while it writes a translation."""
-        served = models.pick(asked.model, "attention", asked.fits)
-        pixels = None if asked.image is None else await looking.image(served, asked.image)
-        job = Call("attention", partial(_each, looking.look_into, served), (asked, pixels), together=1)
+        served = models.pick(body.model, "attention", body.fits)
+        pixels = None if body.image is None else await looking.image(served, body.image)
+        passes = looking.MAX_CHECKED if body.check else 1
+        job = CallJob(
+            key="attention",
+            function=partial(_each, looking.attention_of, served),
+            argument=(body, pixels),
+            batch_size=1,
+            tokens=passes * text_tokens(*requests.as_list(body.text or "")),
+        )
         (found,) = await results_of(request, served.engine, [job])
         return {"model": served.name, **found}
 
@@ -159,13 +192,13 @@ class Continuation:
         self.model, self.prompt = model, prompt
         self.stop = [stop] if isinstance(stop, str) else list(stop)
         self.options = model.options(max_tokens, n, **changes)
-        if self.options.beam > requests.MOST_BEAM:
-            raise UsageError(f"beam: at most {requests.MOST_BEAM} here, not {self.options.beam}")
+        if self.options.beam > requests.MAX_BEAM:
+            raise UsageError(f"beam: at most {requests.MAX_BEAM} here, not {self.options.beam}")
         self.read = model.encode_prompt(prompt)
 
-    def job(self, streamed: bool = False) -> Writing:
+    def job(self, streamed: bool = False) -> SearchJob:
         sentence = self.model.make_request(self.read, self.options, self.stop)
-        return Writing(in_common(self.options), sentence, self.options.num_hypotheses, streamed=streamed)
+        return SearchJob(options=self.options, sentence=sentence, streamed=streamed)
 
     def pieces(self) -> Pieces:
         return self.model.pieces(self.read, self.stop)
@@ -174,53 +207,58 @@ class Continuation:
         return self.model.generation(self.prompt, self.read, hypotheses, self.stop)
 
 
-async def _generating(
-    request: Request, served: Served, asked: requests.Generate, one: Continuation, job: Writing
+async def _stream_generation(
+    request: Request, served: ServedModel, body: requests.GenerateRequest, one: Continuation, job: SearchJob
 ) -> AsyncIterator[str]:
     pieces = one.pieces()
-    async for tokens in as_written(job):
+    async for tokens in partial_outputs(job):
         if piece := pieces.more(tokens):
             yield event({"piece": piece})
-    found = await job.done
-    whole = await _generation(request, served, asked, one, found)
+    found = await job.result
+    whole = await _generation(request, served, body, one, found)
     if rest := pieces.rest(whole["text"]):
         yield event({"piece": rest})
     yield event({"done": whole})
 
 
 async def _generation(
-    request: Request, served: Served, asked: requests.Generate, one: Continuation, hypotheses: Any
+    request: Request, served: ServedModel, body: requests.GenerateRequest, one: Continuation, hypotheses: Any
 ) -> dict[str, Any]:
     record = one.record(hypotheses)
-    whole = {"model": served.name, "prompt": asked.prompt, **_written(record)}
+    whole = {"model": served.name, "prompt": body.prompt, **_written(record)}
     whole["alternatives"] = [_written(other) for other in record.alternatives]
-    if asked.candidates and whole["tokens"]:
-        given = (one.read, list(hypotheses[0].tokens), len(whole["tokens"]), asked.candidates)
-        run = partial(_each, looking.beside_continuation, served)
-        whole |= await beside(request, served.engine, "candidates", run, given)
+    if body.candidates and whole["tokens"]:
+        given = (one.read, list(hypotheses[0].tokens), len(whole["tokens"]), body.candidates)
+        function = partial(_each, looking.explain_continuation, served)
+        job = CallJob(key="candidates", function=function, argument=given, tokens=len(one.read) + len(whole["tokens"]))
+        whole |= (await results_of(request, served.engine, [job], continues=True))[0]
     return whole
 
 
 async def translations(
-    request: Request, served: Served, asked: requests.Translate, texts: Sequence[str]
+    request: Request, served: ServedModel, body: requests.TranslateRequest, texts: Sequence[str]
 ) -> list[dict[str, Any]]:
     """The translation of each text; nothing is made of nothing."""
-    sources, jobs = _to_translate(served, asked, texts)
+    sources, jobs = _translation_jobs(served, body, texts)
     found = iter(await results_of(request, served.engine, [job for job in jobs if job is not None]))
     results = [None if job is None else next(found) for job in jobs]
-    return [await _translation(request, served, asked, *one) for one in zip(texts, sources, results, strict=True)]
+    return [await _translation(request, served, body, *one) for one in zip(texts, sources, results, strict=True)]
 
 
-def _to_translate(
-    served: Served, asked: requests.Translate, texts: Sequence[str], streamed: bool = False
-) -> tuple[list[list[int]], list[Writing | None]]:
-    model: Any = served.ready
-    changes = {"n_best": asked.n_best} | ({} if asked.beam is None else {"beam": asked.beam})
+def _translation_jobs(
+    served: ServedModel, body: requests.TranslateRequest, texts: Sequence[str], streamed: bool = False
+) -> tuple[list[list[int]], list[SearchJob | None]]:
+    model: Any = served.predictor
+    changes = {"n_best": body.n_best} | ({} if body.beam is None else {"beam": body.beam})
     options = model.settings.search.with_changes(**changes)
     sources = [model.encode_source(text) for text in texts]
-    key = in_common(options)
     jobs = [
-        Writing(key, model.make_request(source, options, asked.prefix), options.num_hypotheses, source, streamed)
+        SearchJob(
+            options=options,
+            sentence=model.make_request(source, options, body.prefix),
+            source=source,
+            streamed=streamed,
+        )
         if source
         else None
         for source in sources
@@ -228,35 +266,46 @@ def _to_translate(
     return sources, jobs
 
 
-async def _translating(
-    request: Request, served: Served, asked: requests.Translate, text: str, source: list[int], job: Writing | None
+async def _stream_translation(
+    request: Request,
+    served: ServedModel,
+    body: requests.TranslateRequest,
+    text: str,
+    source: list[int],
+    job: SearchJob | None,
 ) -> AsyncIterator[str]:
     found = None
     if job is not None:
-        async for tokens in as_written(job):
-            yield event({"text": served.ready.tokenizers["target"].decode(tokens)})
-        found = await job.done
-    yield event({"done": {"model": served.name, **await _translation(request, served, asked, text, source, found)}})
+        async for tokens in partial_outputs(job):
+            yield event({"text": served.predictor.tokenizers["target"].decode(tokens)})
+        found = await job.result
+    yield event({"done": {"model": served.name, **await _translation(request, served, body, text, source, found)}})
 
 
 async def _translation(
-    request: Request, served: Served, asked: requests.Translate, text: str, source: list[int], hypotheses: Any
+    request: Request,
+    served: ServedModel,
+    body: requests.TranslateRequest,
+    text: str,
+    source: list[int],
+    hypotheses: Any,
 ) -> dict[str, Any]:
     if hypotheses is None:
         return {"source": text, "text": "", "tokens": [], "alternatives": [], "finished": True}
-    record = served.ready.translation(text, source, hypotheses)  # pyright: ignore
+    record = served.predictor.translation(text, source, hypotheses)  # pyright: ignore
     whole = {"source": text, **_written(record)}
     whole["alternatives"] = [_written(other) for other in record.alternatives]
-    if asked.attention or asked.candidates:
+    if body.attention or body.candidates:
         # an end that was not written has no place to stand
         written = list(hypotheses[0].tokens)
-        given = (source, written, len(whole["tokens"]), asked.candidates, asked.attention)
-        run = partial(_each, looking.beside_translation, served)
-        whole |= await beside(request, served.engine, "beside", run, given)
+        given = (source, written, len(whole["tokens"]), body.candidates, body.attention)
+        function = partial(_each, looking.explain_translation, served)
+        job = CallJob(key="explain", function=function, argument=given, tokens=len(source) + len(written))
+        whole |= (await results_of(request, served.engine, [job], continues=True))[0]
     return whole
 
 
-def _each(function: Any, served: Served, given: list[Any]) -> list[Any]:
+def _each(function: Any, served: ServedModel, given: list[Any]) -> list[Any]:
     """A function of one input as one of a list."""
     return [function(served, one) for one in given]
 
@@ -279,8 +328,23 @@ def _probable(tokens: Sequence[str], log_probabilities: Sequence[float | None]) 
     ]
 
 
-def _target_tokens(served: Served, target: str) -> list[str]:
-    tokenizer = served.ready.tokenizers["target"]
+def _score_jobs(served: ServedModel, texts: Sequence[str]) -> list[Job]:
+    """Short texts together; each long one step by step, so that others take turns and it stops with its client."""
+    model: Any = served.predictor
+
+    def steps(text: str) -> Generator[None, None, Any]:
+        (scored,) = yield from model.score_stepwise([text])
+        return scored
+
+    jobs: list[Job] = list(calls("score", model.score, texts, [text_tokens(text) for text in texts]))
+    return [
+        job if job.is_short else StepwiseJob(steps=partial(steps, text), tokens=job.tokens)
+        for job, text in zip(jobs, texts, strict=True)
+    ]
+
+
+def _target_tokens(served: ServedModel, target: str) -> list[str]:
+    tokenizer = served.predictor.tokenizers["target"]
     return [*tokenizer.tokens(tokenizer.encode(target)), tokenizer.END]
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
+from fastapi import Request
+
+from sightline.errors import UsageError
+from sightline.serve.errors import ErrorBody
+from sightline.serve.forms import read_fields
 from sightline.serve.metrics import Metrics
 
 log = logging.getLogger("sightline.serve")
@@ -18,8 +22,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-MOST_BYTES = 10_000_000  # of a request that may carry an image
-MOST_TEXT_BYTES = 512_000  # of any other
+MAX_BYTES = 10_000_000  # of a request that may carry an image
+MAX_TEXT_BYTES = 512_000  # of any other
 READ_SECONDS = 20.0  # a request's body has to be here by then
 LINGER_SECONDS = 2.0  # for so long what a refused client still sends is read, and thrown away
 # Nothing is taken from anywhere else, nothing is executed but our own files, and nobody may put the page in a frame.
@@ -35,8 +39,9 @@ HEADERS = {
     "cache-control": "no-store",
 }
 WITH_IMAGES = ("/v1/classify", "/v1/attention")
-OPEN = ("/", "/health", "/docs")  # without a token: the page asks for it
-KEYED = ("/translate", "/languages")  # LibreTranslate's clients put it into the body
+# without a token: the page asks for it, and LibreTranslate's clients ask whether there is one
+OPEN = ("/", "/health", "/ready", "/docs", "/frontend/settings")
+TOKEN_IN_BODY = ("/translate", "/detect", "/languages")  # where LibreTranslate's clients put it
 
 
 class Guard:
@@ -58,7 +63,7 @@ class Guard:
         began, status, answered = time.monotonic(), 500, False
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
-        async def dressed(message: Message) -> None:
+        async def with_headers(message: Message) -> None:
             nonlocal status, answered
             if message["type"] == "http.response.start":
                 status, answered = message["status"], True
@@ -67,30 +72,30 @@ class Guard:
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
-        keyed = scope["path"] in KEYED
+        token_in_body = scope["path"] in TOKEN_IN_BODY
         problem = self._refused(scope, headers)
-        if problem is None and not keyed:
-            problem = self._unknown(scope, headers)
+        if problem is None and not token_in_body:
+            problem = self._unauthorized(scope, headers)
         body = b""
         try:
             if problem is None:
                 body, problem = await self._body(scope, headers, receive)
             if problem is not None:
                 await _linger(headers, receive)
-            elif keyed:
-                problem = self._unknown(scope, headers, body)
+            elif token_in_body:
+                problem = self._unauthorized(scope, headers, await _api_key(scope, body, receive))
             if problem is None:
-                await self._app(scope, _replayed(body, receive), dressed)
+                await self._app(scope, _replayed(body, receive), with_headers)
             else:
-                await _refuse(dressed, *problem)
+                await _refuse(with_headers, *problem)
         except Exception:
-            if not answered:  # otherwise the application has told the client, and its log
+            if not answered:  # otherwise the application has answered and logged it
                 log.exception("unexpected error")
-                await _refuse(dressed, 500, "unexpected error; the server's log has more")
+                await _refuse(with_headers, 500, "unexpected error; the server's log has more")
         finally:
-            self._note(scope, status, time.monotonic() - began)
+            self._count(scope, status, time.monotonic() - began)
 
-    def _note(self, scope: Any, status: int, seconds: float) -> None:
+    def _count(self, scope: Any, status: int, seconds: float) -> None:
         # paths that are no routes would let clients make as many rows as they like
         path = getattr(scope.get("route"), "path", "other")
         self._metrics.count("requests", path, str(status))
@@ -102,16 +107,16 @@ class Guard:
         if self._hosts and _name(host) not in self._hosts:
             return 421, "this server is not asked under that name; --allow-host adds one"
         origin = headers.get("origin")
-        if origin is not None and _place(origin) != host.lower():
+        if origin is not None and _host_of(origin) != host.lower():
             return 403, "requests from other sites' pages are not answered"
         return None
 
-    def _unknown(self, scope: Any, headers: dict[str, str], body: bytes = b"") -> tuple[int, str] | None:
-        """(401, reason) where a token is needed, and neither the header nor `body` has it."""
+    def _unauthorized(self, scope: Any, headers: dict[str, str], api_key: str = "") -> tuple[int, str] | None:
+        """(401, reason) where a token is needed, and neither the header nor `api_key` is it."""
         if self._token is None or scope["path"] in OPEN or scope["path"].startswith("/static/"):
             return None
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        keys = (given.strip() if scheme.lower() == "bearer" else "", _api_key(body))
+        keys = (given.strip() if scheme.lower() == "bearer" else "", api_key)
         if any(hmac.compare_digest(key.encode(errors="replace"), self._token) for key in keys):
             return None
         return 401, "a token is needed: Authorization: Bearer …"
@@ -120,12 +125,12 @@ class Guard:
         self, scope: Any, headers: dict[str, str], receive: Receive
     ) -> tuple[bytes, tuple[int, str] | None]:
         """The whole body, or why it is not taken; no more than the limit is ever held."""
-        most = MOST_BYTES if scope["path"] in WITH_IMAGES else MOST_TEXT_BYTES
+        most = MAX_BYTES if scope["path"] in WITH_IMAGES else MAX_TEXT_BYTES
         too_much = (413, f"more than {most:,} bytes")
-        told = headers.get("content-length", "0")
-        if not told.isdecimal():
+        declared = headers.get("content-length", "0")
+        if not declared.isdecimal():
             return b"", (400, "content-length is no number")
-        if int(told) > most:
+        if int(declared) > most:
             return b"", too_much
         body = bytearray()
         try:
@@ -143,17 +148,16 @@ class Guard:
             return b"", (408, "the request took too long to arrive")
 
 
-def _api_key(body: bytes) -> str:
-    """`api_key` of a body, JSON or a form; nothing where there is none."""
+async def _api_key(scope: Any, body: bytes, receive: Receive) -> str:
+    """`api_key` of a body in any form; nothing where there is none."""
     try:
-        asked = json.loads(body)
-        key = asked.get("api_key") if isinstance(asked, dict) else None
-    except (ValueError, RecursionError):
-        key = parse_qs(body.decode(errors="replace")).get("api_key", [None])[0]
+        key = (await read_fields(Request(scope, _replayed(body, receive)))).get("api_key")
+    except UsageError:
+        return ""
     return key if isinstance(key, str) else ""
 
 
-def _place(origin: str) -> str:
+def _host_of(origin: str) -> str:
     """The name and port of an Origin header."""
     try:
         return urlsplit(origin).netloc.lower()
@@ -197,7 +201,7 @@ async def _linger(headers: dict[str, str], receive: Receive) -> None:
 
 
 async def _refuse(send: Send, status: int, reason: str) -> None:
-    body = json.dumps({"error": {"message": reason, "type": "refused", "code": status}}).encode()
+    body = ErrorBody.of(status, "refused", reason).model_dump_json().encode()
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))

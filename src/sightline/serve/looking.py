@@ -16,53 +16,53 @@ from sightline.data.pixels import open_image
 from sightline.decode import log_probabilities
 from sightline.errors import DataError, UsageError
 from sightline.predict.streaming import INCOMPLETE, NEAR, after
-from sightline.serve.requests import Look, several
-from sightline.serve.served import Served
+from sightline.serve.requests import AttentionRequest, as_list
+from sightline.serve.served import ServedModel
 from sightline.sight import heads
 from sightline.sight.reading import Side, agreement, by_word, look, occlusion
 from sightline.tasks.translation.decoding import BOS, pad_sources
 
-MOST_CHECKED = 64  # positions: each takes a pass
-MOST_PIXELS = 40_000_000
+MAX_CHECKED = 64  # positions: each takes a pass
+MAX_PIXELS = 40_000_000
 
 
-async def image(served: Served, encoded: str) -> np.ndarray:
+async def image(served: ServedModel, encoded: str) -> np.ndarray:
     """What a model sees of an image file in base64, or of a data: address. Raises UsageError where it is none."""
-    if served.task != "image_classification":
+    if not served.predictor.reads_images:
         raise UsageError("image: this model reads text")
     return await asyncio.to_thread(_image, served, encoded)
 
 
-def _image(served: Served, encoded: str) -> np.ndarray:
+def _image(served: ServedModel, encoded: str) -> np.ndarray:
     try:
         content = base64.b64decode(encoded.rpartition(",")[2], validate=True)
     except ValueError:
         raise UsageError("image: not base64") from None
-    model: Any = served.ready
+    model: Any = served.predictor
     try:
-        return model.pixels(open_image(io.BytesIO(content), MOST_PIXELS))
+        return model.pixels(open_image(io.BytesIO(content), MAX_PIXELS))
     except DataError:
-        raise UsageError(f"image: none that can be read, or more than {MOST_PIXELS:,} pixels") from None
+        raise UsageError(f"image: none that can be read, or more than {MAX_PIXELS:,} pixels") from None
 
 
-def look_into(served: Served, question: tuple[Look, np.ndarray | None]) -> dict[str, Any]:
+def attention_of(served: ServedModel, question: tuple[AttentionRequest, np.ndarray | None]) -> dict[str, Any]:
     """Attention of one site of a model while it reads what was asked about: a text, or the pixels of an image."""
     asked, pixels = question
     model = served.at(asked.checkpoint)
-    if served.task == "image_classification":
+    if served.predictor.reads_images:
         if pixels is None:
             raise UsageError("image: this model reads an image; send one in base64")
         given: list[Any] = [pixels]
     elif asked.text is None:
         raise UsageError("text: give what the model is to read")
     else:
-        given = list(several(asked.text))
+        given = list(as_list(asked.text))
     wanted = served.texts
     if len(given) != wanted:
         raise UsageError(f"text: {len(given)} texts; the model reads {wanted}")
-    if asked.target is not None and served.task != "translation":
+    if asked.target is not None and "target" not in model.reading_options:
         raise UsageError("target: only a translation has one")
-    more = {"end_only": True} if served.task == "language" else {}
+    more = {"end_only": True} if "end_only" in model.reading_options else {}
     reading = model.reading(*given, **more, **({} if asked.target is None else {"target": asked.target}))
     seen = look(reading, "*.weights")
     found: dict[str, Any] = {
@@ -75,13 +75,13 @@ def look_into(served: Served, question: tuple[Look, np.ndarray | None]) -> dict[
         found["heads"] = [{"site": site.label, **values} for site, values in heads.table(seen)[1]]
     drops = None
     if asked.check and reading.outputs:
-        if len(reading.sides[reading.input_axis]) > MOST_CHECKED:
-            raise UsageError(f"check: at most {MOST_CHECKED} positions; give a shorter text")
+        if len(reading.sides[reading.input_axis]) > MAX_CHECKED:
+            raise UsageError(f"check: at most {MAX_CHECKED} positions; give a shorter text")
         drops = occlusion(reading)
         found["occlusion"] = {"values": _rounded(drops), "taken": reading.occlusion}
     if found["sites"]:
         found |= _weights(seen, asked.site, drops)
-    if served.task == "image_classification":
+    if served.predictor.reads_images:
         found["image"] = _patches(model, given[0])
     return found
 
@@ -142,13 +142,13 @@ def _patches(model: Any, pixels: np.ndarray) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def beside_translation(served: Served, given: tuple[list[int], list[int], int, int, bool]) -> dict[str, Any]:
-    """What stands beside a finished translation: tokens that might have stood at each place, and where it looked."""
+def explain_translation(served: ServedModel, given: tuple[list[int], list[int], int, int, bool]) -> dict[str, Any]:
+    """Of a finished translation: the likeliest tokens at each place, and where the decoder looked."""
     source, target, places, count, attention = given
-    model: Any = served.ready
+    model: Any = served.predictor
     found: dict[str, Any] = {}
     if count:
-        tokens_BS, mask_BS = pad_sources([source], model.model.output_bias.device)
+        tokens_BS, mask_BS = pad_sources([source], model.model.device)
         inputs_BT = torch.tensor([[BOS, *target]], device=tokens_BS.device)
         logits = model.model.project(model.model.features(tokens_BS, mask_BS, inputs_BT))[0, :places]
         found |= _likeliest(logits, model.tokenizers["target"], [], target, count)
@@ -167,10 +167,10 @@ def beside_translation(served: Served, given: tuple[list[int], list[int], int, i
 
 
 @torch.inference_mode()
-def beside_continuation(served: Served, given: tuple[list[int], list[int], int, int]) -> dict[str, Any]:
+def explain_continuation(served: ServedModel, given: tuple[list[int], list[int], int, int]) -> dict[str, Any]:
     """For each of the tokens that were written after a prompt: the likeliest ones in its place."""
     read, written, places, count = given
-    model: Any = served.ready
+    model: Any = served.predictor
     inner = model.model
     # the token at the end of what is looked at is the last that was read before the last place
     ids = [*read, *written][: len(read) + places - 1]

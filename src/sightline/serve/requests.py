@@ -6,59 +6,60 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MOST_CHARACTERS = 20_000
-MOST_TEXTS = 64
-MOST_TOKENS = 1024
-MOST_BEAM = 16
-MOST_IMAGE = 9_000_000  # characters of base64
+MAX_CHARACTERS = 20_000
+MAX_TEXTS = 64
+MAX_TOKENS = 1024
+MAX_BEAM = 16
+COLDEST = 1e-4  # a temperature at which nothing but the likeliest token is drawn
+MAX_IMAGE = 9_000_000  # characters of base64
 
-Text = Annotated[str, Field(max_length=MOST_CHARACTERS)]
-Texts = Annotated[list[Text], Field(min_length=1, max_length=MOST_TEXTS)]
-Model = Annotated[
+Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
+Texts = Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
+ModelName = Annotated[
     str | None, Field(max_length=200, description="a name of /v1/models; the first that can where it is left out")
 ]
 
 
-def several(texts: str | list[str]) -> list[str]:
+def as_list(texts: str | list[str]) -> list[str]:
     """One text or several as a list."""
     return [texts] if isinstance(texts, str) else texts
 
 
 def _reads(served: Any, image: str | None, texts: str | list[str]) -> bool:
     """Whether a served model reads an image, or records of so many texts."""
-    is_image = served.task == "image_classification"
-    return is_image if image is not None else not is_image and served.texts == len(several(texts))
+    is_image = served.predictor.reads_images
+    return is_image if image is not None else not is_image and served.texts == len(as_list(texts))
 
 
-class Asked(BaseModel):
-    """What all requests have in common."""
+class RequestModel(BaseModel):
+    """What all requests of /v1 have in common."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    model: Model = None
+    model: ModelName = None
 
 
-class Translate(Asked):
+class TranslateRequest(RequestModel):
     text: Text | Texts = Field(description="one text, or several")
-    beam: int | None = Field(None, ge=1, le=MOST_BEAM, description="beam width; the run's own where it is left out")
-    n_best: int = Field(1, ge=1, le=MOST_BEAM, description="translations of each text")
+    beam: int | None = Field(None, ge=1, le=MAX_BEAM, description="beam width; the run's own where it is left out")
+    n_best: int = Field(1, ge=1, le=MAX_BEAM, description="translations of each text")
     prefix: Text | None = Field(None, description="what every translation must begin with")
     attention: bool = Field(False, description="also tell where each word looked")
     candidates: int = Field(0, ge=0, le=10, description="also tell so many tokens that might stand at each place")
     stream: bool = Field(False, description="server-sent events while it is written; for one text")
 
 
-class Generate(Asked):
+class GenerateRequest(RequestModel):
     prompt: Text = ""
-    max_tokens: int = Field(200, ge=1, le=MOST_TOKENS)
-    n: int = Field(1, ge=1, le=MOST_BEAM, description="how many")
+    max_tokens: int = Field(200, ge=1, le=MAX_TOKENS)
+    n: int = Field(1, ge=1, le=MAX_BEAM, description="how many")
     stop: (
         Annotated[str, Field(min_length=1, max_length=200)]
         | Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=8)]
     ) = Field(default=[], description="strings that end the text and are not part of it")
     strategy: Literal["beam", "sample"] | None = None
-    beam: int | None = Field(None, ge=1, le=MOST_BEAM)
-    temperature: float | None = Field(None, gt=0, le=100)
+    beam: int | None = Field(None, ge=1, le=MAX_BEAM)
+    temperature: float | None = Field(None, ge=0, le=100, description="0 always writes the likeliest token")
     top_k: int | None = Field(None, ge=0, le=1_000_000)
     top_p: float | None = Field(None, gt=0, le=1)
     min_p: float | None = Field(None, ge=0, lt=1)
@@ -74,46 +75,61 @@ class Generate(Asked):
         names = (
             "strategy", "beam", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed",
         )  # fmt: skip
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return {**given, **sampling(self.temperature, self.n, self.beam)}
 
 
-class Fill(Asked):
+def sampling(temperature: float | None, n: int, beam: int | None = None) -> dict[str, Any]:
+    """The search settings of a temperature, which nothing divides by where it is next to 0: then the likeliest token
+    is always written, and several texts of one prompt are as good as equal."""
+    if temperature is None or temperature >= COLDEST:
+        return {} if temperature is None else {"temperature": temperature}
+    if n == 1:
+        return {"strategy": "beam", "beam": beam or 1, "temperature": 1.0}
+    return {"temperature": COLDEST}
+
+
+class FillRequest(RequestModel):
     text: Text = Field(description="with [MASK] where something is missing")
     top: int = Field(5, ge=1, le=50, description="candidates for each blank")
 
 
-class Classify(Asked):
-    texts: Annotated[list[Text | Texts], Field(max_length=MOST_TEXTS)] = Field(
+class ClassifyRequest(RequestModel):
+    texts: Annotated[list[Text | Texts], Field(max_length=MAX_TEXTS)] = Field(
         default=[], description="records: a text each, or a list of texts where a record has several"
     )
-    image: str | None = Field(None, max_length=MOST_IMAGE, description="an image file in base64")
+    image: str | None = Field(None, max_length=MAX_IMAGE, description="an image file in base64")
 
     def fits(self, served: Any) -> bool:
         """Whether that is a model for this request."""
         return _reads(served, self.image, self.texts[0] if self.texts else [])
 
 
-class Tag(Asked):
+class PredictRequest(RequestModel):
+    inputs: Texts = Field(description="what the model of a user's own task reads, a text each")
+
+
+class TagRequest(RequestModel):
     text: Text | Texts
 
 
-class Answer(Asked):
+class AnswerRequest(RequestModel):
     question: Text
     context: Text
 
 
-class Score(Asked):
+class ScoreRequest(RequestModel):
     text: Text | Texts
     target: Text | Texts | None = Field(None, description="of a translation model: the translations to score")
 
     def fits(self, served: Any) -> bool:
         """Whether that is a model for this request."""
-        return (served.task == "translation") == (self.target is not None)
+        return served.predictor.scores_pairs == (self.target is not None)
 
 
-class Look(Asked):
+class AttentionRequest(RequestModel):
     text: Text | Texts | None = Field(None, description="what the model reads; several texts of one record as a list")
-    image: str | None = Field(None, max_length=MOST_IMAGE, description="an image file in base64")
+    image: str | None = Field(None, max_length=MAX_IMAGE, description="an image file in base64")
     target: Text | None = Field(None, description="of a translation: look while this one is written")
     site: str | None = Field(None, max_length=200, description='an attention, or "NAME:3" for one of its heads')
     checkpoint: int | None = Field(None, ge=0, lt=2**63, description="look at the run as it was after so many updates")
@@ -122,19 +138,19 @@ class Look(Asked):
 
     def fits(self, served: Any) -> bool:
         """Whether that is a model for this request, and attends at all."""
-        right = self.target is None or served.task == "translation"
+        right = self.target is None or "target" in served.predictor.reading_options
         return right and served.attends and _reads(served, self.image, [] if self.text is None else self.text)
 
 
-class Completion(BaseModel):
+class CompletionRequest(BaseModel):
     """What OpenAI's clients send to /v1/completions. What would change the text and is not supported is refused."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
-    model: Model = None
+    model: ModelName = None
     prompt: Text | Texts = ""
-    max_tokens: int | None = Field(16, ge=1, le=MOST_TOKENS)
-    n: int | None = Field(1, ge=1, le=MOST_BEAM)
+    max_tokens: int | None = Field(16, ge=1, le=MAX_TOKENS)
+    n: int | None = Field(1, ge=1, le=MAX_BEAM)
     temperature: float | None = Field(1.0, ge=0, le=2)
     top_p: float | None = Field(1.0, ge=0, le=1)
     stop: (
@@ -153,13 +169,18 @@ class Completion(BaseModel):
     logit_bias: dict[str, float] | None = None
 
 
-class LibreTranslate(BaseModel):
-    """What LibreTranslate's clients send to /translate."""
+class DetectRequest(BaseModel):
+    """What LibreTranslate's clients send to /detect."""
 
     model_config = ConfigDict(extra="ignore")
 
     q: Text | Texts
+
+
+class LibreTranslateRequest(DetectRequest):
+    """What LibreTranslate's clients send to /translate."""
+
     source: str = Field("auto", max_length=20)
     target: str = Field(max_length=20)
-    format: Literal["text", "html"] = "text"
-    alternatives: int = Field(0, ge=0, le=MOST_BEAM - 1)
+    format: Literal["text", "html"] = Field("text", description="of html, the text between tags is translated")
+    alternatives: int = Field(0, ge=0, le=MAX_BEAM - 1)

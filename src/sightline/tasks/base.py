@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from sightline.data.tokenizer import Tokenizer
+from sightline.train.metric import Metric
 
 
-class PlainTask(ABC):
+class BaseTask(ABC):
     """Batches that split themselves, replicas that share all but the model, and nothing carried between batches.
 
     Args:
@@ -23,6 +24,7 @@ class PlainTask(ABC):
     """
 
     unit = "tokens"
+    metrics: Mapping[str, Metric]
     model: nn.Module
 
     def __init__(
@@ -44,8 +46,12 @@ class PlainTask(ABC):
         """Reads what is learned from and measured on. Raises DataError where that cannot be."""
 
     @abstractmethod
-    def size(self, batch: Any) -> int:
+    def num_units(self, batch: Any) -> int:
         """How many tokens the batch has, padding not counted; or what else `unit` says."""
+
+    def data_fingerprint(self) -> str | None:
+        """Not known."""
+        return None
 
     def split(self, batch: Any, parts: int) -> list[Any]:
         """The batch in at most `parts` pieces, for workers side by side."""
@@ -57,10 +63,10 @@ class PlainTask(ABC):
         other.model = model
         return other
 
-    def carried(self) -> dict[str, Tensor]:
+    def carried_state(self) -> dict[str, Tensor]:
         """Nothing: every batch stands alone."""
         return {}
 
-    def carry(self, tensors: dict[str, Tensor]) -> None:
+    def load_carried_state(self, tensors: dict[str, Tensor]) -> None:
         """Nothing to take over."""
         assert not tensors

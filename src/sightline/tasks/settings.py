@@ -2,25 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from sightline.errors import nearest
+from sightline.config import Frozen as Frozen
+from sightline.errors import UsageError, nearest
+from sightline.models.sizes import ModelSizes
 from sightline.train.settings import TrainSettings
 
 
-class Frozen(BaseModel):
-    """A record that refuses unknown keys and never changes."""
+class DataSections(Protocol):
+    """What `data` has in every configuration: sources to learn from, to validate on and to evaluate."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    @property
+    def train(self) -> Sequence[DataSource]: ...
+    @property
+    def validation(self) -> object: ...
+    @property
+    def test(self) -> Mapping[str, DataSource]: ...
 
 
-def check_metric(training: TrainSettings, figures: Sequence[str]) -> None:
+class DataSource(Protocol):
+    """Where data lies: a path, a catalogue name or "embedded:…"."""
+
+    @property
+    def source(self) -> str: ...
+
+
+class RunSettings(Frozen):
+    """What the configurations of all tasks have in common."""
+
+    if TYPE_CHECKING:  # fields of each task's own settings, in its own order and of its own types
+
+        @property
+        def task(self) -> str: ...
+        @property
+        def data(self) -> DataSections: ...
+        @property
+        def model(self) -> ModelSizes: ...
+        @property
+        def training(self) -> TrainSettings: ...
+
+    @property
+    def title(self) -> str:
+        """What a run of it is called on its card."""
+        return type(self).__name__
+
+    @property
+    def validation_metrics(self) -> tuple[str, ...]:
+        """The names of what is measured in validation."""
+        return ()
+
+    @property
+    def span(self) -> int:
+        """The most tokens that attend to each other in training; 0 where nothing bounds them."""
+        return 0
+
+    def given(self, source: str, reference: str | None = None) -> DataSource:
+        """A file that is only named, read as the training data was; `reference` holds what is right, where that is a
+        file of its own. Raises UsageError where the task has no such."""
+        raise UsageError(f"{source}: sets of task {self.task} are named in the configuration, under data.test")
+
+    def without_reference(self, reference: str | None) -> None:
+        """Raises UsageError for a reference where the task's files hold what is right themselves."""
+        if reference is not None:
+            raise UsageError(
+                f"{reference}: a reference is for other tasks; files of task {self.task} hold what is right"
+            )
+
+    @property
+    def parent(self) -> str | None:
+        """The run that this one goes on from."""
+        return None
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether only the sizes and the tokenizer of that run are taken, and not its weights."""
+        return False
+
+
+def check_metric(training: TrainSettings, names: Sequence[str]) -> None:
     """Raises ValueError where the metric that chooses the best checkpoint is none of the validation's figures."""
-    if training.metric not in figures:
-        raise ValueError(f'training.metric: there is no "{training.metric}"{nearest(training.metric, figures)}')
+    if training.metric not in names:
+        raise ValueError(f'training.metric: there is no "{training.metric}"{nearest(training.metric, names)}')
 
 
 class TokenizerSettings(Frozen):

@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from sightline.data.batches import BatchOrder
 from sightline.data.labelled import Examples, collate_examples
 from sightline.data.tokenizer import Tokenizer
 from sightline.models import BertSizes
 from sightline.models.classifier import BertTokenClassifier, Tuning
-from sightline.tasks.settings import Frozen, PieceSettings, check_metric
+from sightline.tasks.settings import PieceSettings, RunSettings, check_metric
 from sightline.train.settings import TrainSettings
 
 SIDE = "text"  # the name of the one tokenizer
 
 
-class TokenSettings(Frozen):
+class TokenSettings(RunSettings):
     """What such a task is made from; each says its own name and data."""
 
     task: str
@@ -37,14 +37,24 @@ class TokenSettings(Frozen):
     training: TrainSettings = TrainSettings.model_validate({})
 
     @property
+    def parent(self) -> str | None:
+        """The run that this one goes on from."""
+        return self.pretrained
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether only the sizes and the tokenizer of that run are taken, and not its weights."""
+        return self.scratch
+
+    @property
     def span(self) -> int:
         """The most tokens that attend to each other."""
         return self.data.max_tokens
 
     @property
     @abstractmethod
-    def figures(self) -> tuple[str, ...]:
-        """What is measured in validation."""
+    def validation_metrics(self) -> tuple[str, ...]:
+        """The names of what is measured in validation."""
 
     @model_validator(mode="after")
     def _fits(self) -> TokenSettings:
@@ -53,11 +63,13 @@ class TokenSettings(Frozen):
         if self.pretrained is None and (self.tuning.weights != "full" or self.scratch):
             what = "scratch" if self.scratch else f"tuning.weights {self.tuning.weights}"
             raise ValueError(f"{what} is for a pretrained run, and none is named")
-        check_metric(self.training, self.figures)
+        check_metric(self.training, self.validation_metrics)
         return self
 
 
-def make_token_classifier(settings: TokenSettings, tokenizers: dict[str, Tokenizer], outputs: int) -> nn.Module:
+def make_token_classifier(
+    settings: TokenSettings, tokenizers: dict[str, Tokenizer], outputs: int
+) -> BertTokenClassifier:
     """The model, its weights drawn from a generator seeded by the run's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.training.seed)
@@ -72,14 +84,14 @@ def in_batches(settings: TokenSettings, examples: Examples, seed: int) -> BatchO
 
 
 @torch.inference_mode()
-def token_logits(settings: TokenSettings, model: Any, sequences: Sequence[list[int]]) -> list[Tensor]:
+def token_logits(settings: TokenSettings, model: BertTokenClassifier, sequences: Sequence[list[int]]) -> list[Tensor]:
     """The logits (T, C) in fp32 of the tokens of each sequence."""
     if not sequences:
         return []
     examples = Examples(sequences, 1, np.zeros(len(sequences), dtype=np.int64))
     found: dict[int, Tensor] = {}
     for indices in in_batches(settings, examples, 0).epoch(0):
-        batch = collate_examples(examples, indices).to(model.head.weight.device)
-        logits_NTC = model.outputs(model.read(batch.tokens_NT, batch.real_NT)).float().cpu()
+        batch = collate_examples(examples, indices).to(model.device)
+        logits_NTC = model(batch.tokens_NT, batch.real_NT).float().cpu()
         found |= {i: logits_NTC[row, : len(sequences[i])] for row, i in enumerate(indices.tolist())}
     return [found[number] for number in range(len(sequences))]

@@ -35,7 +35,7 @@ class MovingAverage:
 
 
 @contextmanager
-def lent(weights: Mapping[str, Tensor], model: torch.nn.Module) -> Iterator[None]:
+def swap_weights(weights: Mapping[str, Tensor], model: torch.nn.Module) -> Iterator[None]:
     """Inside, the model's parameters of these names hold `weights`, rounded to the parameters' dtype."""
     parameters = dict(model.named_parameters())
     own = {name: parameters[name].detach().clone() for name in weights}

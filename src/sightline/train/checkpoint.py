@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ from typing import Any
 from torch import Tensor
 
 from sightline.errors import CheckpointError
-from sightline.train import storage
+from sightline.train import manifest, storage
+from sightline.train.manifest import Manifest
 
 FOLDER = "checkpoints"
 PREFIX = "step-"
 STATE = "state.json"
 FORMAT = 1
+# Files of a checkpoint, without their ending.
+WEIGHTS, OPTIMIZER, GENERATORS, AVERAGE, CARRIED = "weights", "optimizer", "generators", "average", "carried"
 Report = Callable[[str], None]
 
 
@@ -26,15 +30,29 @@ class Checkpoint:
     path: Path
     update: int
 
-    def verify(self) -> None:
-        """Raises CheckpointError naming the first file that is not what was written."""
-        storage.verify_directory(self.path)
+    def verify(self, names: Collection[str] | None = None) -> None:
+        """Checks `state.json` and the tensor files of these names; by default all that are there, the weights at least.
+
+        Raises:
+            CheckpointError: naming the first file that is missing or not what was written.
+            LaterVersionError: where a later version of Sightline wrote it.
+        """
+        listed = Manifest.read(self.path, FORMAT)
+        wanted = listed.files if names is None else ()
+        required = [STATE, *(self.file(name).name for name in ((WEIGHTS,) if names is None else names))]
+        listed.verify(self.path, dict.fromkeys([*required, *wanted]))
 
     def state(self) -> dict[str, Any]:
-        """`state.json`. Raises CheckpointError where it is of a format this version cannot read."""
-        state = storage.read_json(self.path / STATE)
-        if not isinstance(state, dict) or state.get("format") != FORMAT:
-            raise CheckpointError(f"{self.path / STATE}: not of format {FORMAT}; another version of Sightline wrote it")
+        """`state.json`.
+
+        Raises:
+            CheckpointError: where it is not that of a checkpoint.
+            LaterVersionError: where it is of a format that this version cannot read.
+        """
+        path, state = self.path / STATE, storage.read_json(self.path, STATE)
+        if not isinstance(state, dict) or type(state.get("format")) is not int:
+            raise CheckpointError(f"{path}: damaged (not the state of a run)")
+        manifest.require_format(path, state["format"], FORMAT)
         return state
 
     def file(self, name: str) -> Path:
@@ -42,7 +60,8 @@ class Checkpoint:
         return self.path / f"{name}.safetensors"
 
     def has(self, name: str) -> bool:
-        return self.file(name).exists()
+        """Whether `NAME.safetensors` was written with it."""
+        return self.file(name).name in Manifest.read(self.path, FORMAT).files
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """All tensors of `NAME.safetensors`."""
@@ -62,9 +81,13 @@ class Checkpoints:
         self._keep = keep
         self._report = report
 
-    def clean(self) -> None:
+    def remove_leftovers(self) -> None:
         """Removes what interrupted saves left. Only for the process that trains: another's save may be under way."""
-        storage.clean(self.folder)
+        manifest.remove_temporaries(self.folder)
+
+    def remove(self) -> None:
+        """Removes all of them."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def all(self) -> list[Checkpoint]:
         """What lies there, oldest first, proved or not."""
@@ -76,12 +99,11 @@ class Checkpoints:
         return [Checkpoint(numbered[update], update) for update in sorted(numbered)]
 
     def at(self, update: int) -> Checkpoint:
-        """The checkpoint of an update. Raises CheckpointError where there is none, or it is damaged."""
+        """The checkpoint of an update, not proved yet. Raises CheckpointError where there is none."""
         checkpoint = Checkpoint(self.folder / f"{PREFIX}{update}", update)
         if not checkpoint.path.is_dir():
             kept = ", ".join(f"{one.update:,}" for one in self.all()) or "none"
             raise CheckpointError(f"{checkpoint.path}: no such checkpoint; kept of updates: {kept}")
-        checkpoint.verify()
         return checkpoint
 
     def latest(self) -> Checkpoint | None:
@@ -91,6 +113,7 @@ class Checkpoints:
 
         Raises:
             CheckpointError: where there are checkpoints and all are damaged.
+            LaterVersionError: where a later version of Sightline wrote the newest one that is not damaged.
         """
         problem: CheckpointError | None = None
         for checkpoint in reversed(self.all()):
@@ -117,7 +140,7 @@ class Checkpoints:
         target = Checkpoint(self.folder / f"{PREFIX}{update}", update)
         files = {f"{name}.safetensors": storage.safetensors_blocks(content) for name, content in tensors.items()}
         files[STATE] = storage.json_blocks({"format": FORMAT, **state})
-        storage.write_directory(target.path, files)
+        manifest.write_directory(target.path, files)
         return target
 
     def prune(self, newest: int, is_periodic: Callable[[int], bool], protected: Iterable[int]) -> None:
@@ -125,4 +148,4 @@ class Checkpoints:
         present = [checkpoint.update for checkpoint in self.all() if checkpoint.update <= newest]
         periodic = [update for update in present if is_periodic(update)]
         for update in sorted(set(present) - {newest, *periodic[-self._keep :], *protected}):
-            storage.remove_directory(self.folder / f"{PREFIX}{update}")
+            manifest.remove_directory(self.folder / f"{PREFIX}{update}")

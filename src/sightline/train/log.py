@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from sightline.errors import SightlineError, UsageError
+from sightline.errors import UsageError
+from sightline.train import storage
 
 METRICS = "metrics.jsonl"
 Figures = Mapping[str, float]
+
+
+class SummaryWriter(Protocol):
+    """What is used of TensorBoard's."""
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None: ...
+    def close(self) -> None: ...
 
 
 class Display(Protocol):
@@ -96,7 +103,7 @@ class TrainLog:
         """Raises UsageError where TensorBoard is asked for and not installed."""
         self.path = run_dir / METRICS
         self._display = display
-        self._board = _summary_writer(run_dir / "tensorboard") if tensorboard else None
+        self._board = _summary_writer_class()(str(run_dir / "tensorboard")) if tensorboard else None
         run_dir.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> TrainLog:
@@ -112,9 +119,7 @@ class TrainLog:
         if not self.path.exists():
             return
         kept = [line for line in self.path.read_bytes().splitlines(keepends=True) if _update_of(line) <= update]
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_bytes(b"".join(kept))
-        os.replace(temporary, self.path)
+        storage.replace_file(self.path, kept)
 
     def train(self, update: int, figures: Figures, eta: float | None) -> None:
         """Means since the last such line. `eta` in seconds."""
@@ -143,14 +148,8 @@ class TrainLog:
     def _write(self, kind: str, update: int, figures: Figures) -> None:
         finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
         line = json.dumps({"kind": kind, "update": update, **finite}) + "\n"
-        try:
-            with open(self.path, "ab") as file:
-                file.write(line.encode())
-        except OSError as error:
-            raise SightlineError(
-                f"{self.path}: cannot be written ({error.strerror}); make room or mend the permissions and run the "
-                "same command again"
-            ) from error
+        with storage.writing(self.path), open(self.path, "ab") as file:
+            file.write(line.encode())
         if self._board is not None:
             for name, value in figures.items():
                 self._board.add_scalar(f"{kind}/{name}", value, update)
@@ -165,11 +164,13 @@ def display_on(console: Console) -> Display:
 
 
 def describe(figures: Figures) -> str:
-    """ "loss 4.213, learning rate 0.0005": whole numbers in full, others to four digits."""
-    return ", ".join(
-        f"{name.replace('_', ' ')} {value:,}" if isinstance(value, int) else f"{name.replace('_', ' ')} {_short(value)}"
-        for name, value in figures.items()
-    )
+    """ "loss 4.213, learning rate 0.0005": whole numbers in full, others to four digits.
+
+    A part of the loss that is all of it, as a classifier's without a language model's beside it, is not said twice.
+    """
+    said = {name: f"{value:,}" if isinstance(value, int) else _short(value) for name, value in figures.items()}
+    parts = [name for name in figures if name.endswith(("_loss", "nll")) and said[name] == said.get("loss")]
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in said.items() if name not in parts)
 
 
 def duration(seconds: float) -> str:
@@ -189,11 +190,16 @@ def _update_of(line: bytes) -> float:
         return math.inf
 
 
-def _summary_writer(folder: Path) -> Any:
+def require_tensorboard() -> None:
+    """Raises UsageError where TensorBoard is not installed; to be called before any work."""
+    _summary_writer_class()
+
+
+def _summary_writer_class() -> Callable[[str], SummaryWriter]:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UsageError(
             "TensorBoard: is not installed; pip install 'sightline[tensorboard]', or do not ask for it"
         ) from None
-    return SummaryWriter(str(folder))
+    return SummaryWriter

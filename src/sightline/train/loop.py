@@ -5,22 +5,24 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from sightline.data.batches import DataPosition
-from sightline.errors import SightlineError, UsageError
+from sightline.errors import CheckpointError, SightlineError, UsageError
 from sightline.train import machine, schedules
+from sightline.train.checkpoint import Checkpoints
+from sightline.train.identity import Identity
 from sightline.train.log import TrainLog
+from sightline.train.metric import Metric
 from sightline.train.progress import Progress
 from sightline.train.session import Session
 from sightline.train.settings import TrainSettings
 from sightline.train.stopper import Interrupted, Stopper
-from sightline.train.task import Task
+from sightline.train.task import Batch, Task
 from sightline.train.workers import Workers
 
 
@@ -35,24 +37,48 @@ class Outcome:
     seconds: float  # of training, over all sessions
 
 
-def train(task: Task, settings: TrainSettings, run_dir: Path, log: TrainLog) -> Outcome:
+def finished(settings: TrainSettings, run_dir: Path) -> Outcome | None:
+    """How a run that has ended did so, by its newest checkpoint alone; None where `train` has more to do."""
+    found = Checkpoints(run_dir).all()
+    if not found:
+        return None
+    newest = found[-1]
+    try:
+        newest.verify([])
+        progress = Progress.from_json(newest.state(), str(newest.path))
+    except CheckpointError:  # `train` goes back to the one before
+        return None
+    reason = progress.stop_reason(settings)
+    return None if reason is None else _outcome(reason, progress)
+
+
+def _outcome(reason: str, progress: Progress) -> Outcome:
+    return Outcome(reason, progress.update, progress.best, progress.best_update, progress.seconds)
+
+
+def train(
+    task: Task[Batch], settings: TrainSettings, run_dir: Path, log: TrainLog, identity: Identity | None = None
+) -> Outcome:
     """Trains `task.model` from the last checkpoint in `run_dir`, or from the start, until a limit of `settings`.
 
     On return the newest checkpoint is that of the last update; `final_weights` chooses what to ship. A run that has
-    already ended does nothing.
+    already ended does nothing. Each checkpoint notes the `identity` of the run, and is gone on from with no other.
 
     Raises:
         Interrupted: after SIGTERM or Ctrl-C, with everything saved; the same call goes on.
-        SightlineError: a loss or gradient that is not finite; the weights are those of the update before.
-        CheckpointError: a checkpoint cannot be written, or none of those there can be read.
+        SightlineError: a loss or gradient that is not finite, the weights being those of the update before; or
+            `run_dir` was removed.
+        CheckpointError: a checkpoint cannot be written, none of those there can be read, or it is of another identity.
     """
-    session = Session(task, settings, run_dir, log)
+    if identity is not None:
+        identity = replace(identity, data=task.data_fingerprint())
+    session = Session(task, settings, run_dir, log, identity)
     optimizer, progress = session.optimizer, session.progress
     schedule = schedules.from_settings(settings)
     batches = task.batches(progress.position)
-    tidier, clock = machine.Tidier(), time.monotonic()
+    trimmer, clock = machine.MemoryTrimmer(), time.monotonic()
     with Workers(task, settings.threads or torch.get_num_threads()) as workers, Stopper() as stopper:
-        while (reason := progress.ending(settings)) is None:
+        while (reason := progress.stop_reason(settings)) is None:
             started = time.monotonic()
             update = progress.update + 1
             learning_rate = settings.learning_rate * schedule(update)
@@ -60,22 +86,23 @@ def train(task: Task, settings: TrainSettings, run_dir: Path, log: TrainLog) -> 
             optimizer.step(learning_rate)
             session.average_weights(update)
             progress.update = update
+            session.require_directory()
             now = time.monotonic()
             progress.meter.seconds += now - started
             progress.seconds, clock = progress.seconds + now - clock, now
 
-            ended = progress.ending(settings) is not None
+            ended = progress.stop_reason(settings) is not None
             log.advance(progress.fraction(settings))
-            tidier.update()
+            trimmer.after_update()
             if ended or update % settings.log_every == 0:
-                figures = {"epoch": progress.position.epoch, **progress.meter.take(task.unit)}
+                figures = {"epoch": progress.position.epoch, **progress.meter.compute_and_reset(task.unit)}
                 figures |= {"learning_rate": learning_rate, "gradient_norm": norm, task.unit: progress.tokens}
                 log.train(update, figures, session.seconds_left())
             best = False
             if settings.validate_every and (ended or update % settings.validate_every == 0):
-                with workers.resting():
+                with workers.all_threads():
                     best = validate(task, settings, session, log)
-                ended = progress.ending(settings) is not None  # patience may be at its end
+                ended = progress.stop_reason(settings) is not None  # patience may be at its end
             if ended or best or stopper.requested or session.is_periodic(update):
                 session.save()
             if stopper.requested and not ended:
@@ -84,13 +111,13 @@ def train(task: Task, settings: TrainSettings, run_dir: Path, log: TrainLog) -> 
                     "is saved; the same command goes on from there",
                     stopper.requested,
                 )
-    return Outcome(reason, progress.update, progress.best, progress.best_update, progress.seconds)
+    return _outcome(reason, progress)
 
 
 def accumulate(
-    task: Task,
-    workers: Workers,
-    batches: Iterator[tuple[DataPosition, Any]],
+    task: Task[Batch],
+    workers: Workers[Batch],
+    batches: Iterator[tuple[DataPosition, Batch]],
     settings: TrainSettings,
     session: Session,
 ) -> tuple[DataPosition, float]:
@@ -100,12 +127,14 @@ def accumulate(
     into micro-batches is the same update. The last update of an epoch that ends the run may have fewer.
     """
     progress, optimizer = session.progress, session.optimizer
-    position, drawn, losses, tokens = progress.position, [], [], 0
+    position, tokens = progress.position, 0
+    drawn: list[Batch] = []
+    losses: list[torch.Tensor] = []
     names: list[str] = []
     extras: list[torch.Tensor] = []
     while len(drawn) < settings.accumulate and not (drawn and position.epoch == settings.max_epochs):
         position, batch = next(batches)
-        pieces = workers.gradients(batch, session.randomness.generator, optimizer.collect)
+        pieces = workers.gradients(batch, session.randomness.generator, optimizer.collect_gradients)
         drawn.append(batch)
         losses.append(torch.stack([loss.float() for loss, _, _ in pieces]).sum())
         for _, count, more in pieces:
@@ -124,22 +153,36 @@ def accumulate(
         raise SightlineError(
             _not_finite(progress, f"gradient norm is {length}", "; ".join(task.describe(batch) for batch in drawn))
         )
-    size = sum(map(task.size, drawn))
+    size = sum(map(task.num_units, drawn))
     progress.meter.add(math.fsum(sums), tokens, size, zip(names, values[len(losses) :], strict=True))
     progress.tokens += size
     return position, length
 
 
-def validate(task: Task, settings: TrainSettings, session: Session, log: TrainLog) -> bool:
-    """Validates the weights that would be shipped; True where they are the best so far. Raises UsageError for a
-    metric that the task does not have."""
+def validate(task: Task[Batch], settings: TrainSettings, session: Session, log: TrainLog) -> bool:
+    """Validates the weights that would be shipped; True where they are the best so far.
+
+    Raises UsageError for a metric that the task does not have, or whose better direction nobody has told.
+    """
     with session.validating():
         figures = task.validate()
     if settings.metric not in figures:
         raise UsageError(f"metric: the task has no {settings.metric}; known: {', '.join(sorted(figures))}")
-    best = session.progress.judge(float(figures[settings.metric]), settings.higher_is_better)
+    best = session.progress.record_validation(float(figures[settings.metric]), higher_is_better(settings, task.metrics))
     log.validation(session.progress.update, figures, best=best)
     return best
+
+
+def higher_is_better(settings: TrainSettings, metrics: Mapping[str, Metric]) -> bool:
+    """Whether a larger value of the chosen metric is the better one, by the settings or else by the task's table.
+
+    Raises UsageError where neither tells.
+    """
+    if settings.metric_direction != "auto":
+        return settings.metric_direction == "max"
+    if settings.metric not in metrics:
+        raise UsageError(f'metric_direction: nothing tells which {settings.metric} is better; set it to "min" or "max"')
+    return metrics[settings.metric].higher_is_better
 
 
 def _not_finite(progress: Progress, what: str, batch: str) -> str:

@@ -21,7 +21,7 @@ def _glibc() -> ctypes.CDLL | None:
     return libc
 
 
-def keep_memory() -> bool:
+def retain_freed_memory() -> bool:
     """Tells glibc to reuse large blocks instead of returning them to the system; False where there is no glibc.
 
     By default every tensor above 32 MiB (less at first) is mapped and unmapped afresh, and each of its pages is faulted
@@ -31,7 +31,7 @@ def keep_memory() -> bool:
     return _mallopt({M_MMAP_THRESHOLD: 1 << 30, M_TRIM_THRESHOLD: (1 << 31) - 1, M_TOP_PAD: 64 << 20})
 
 
-def map_large_blocks() -> bool:
+def mmap_large_blocks() -> bool:
     """Tells glibc to map every block of a megabyte or more by itself, for a server; False where there is no glibc.
 
     By default that threshold grows with each block that is freed, and blocks of all sizes come to lie between each
@@ -49,27 +49,27 @@ def _mallopt(wanted: dict[int, int]) -> bool:
     return all([mallopt(parameter, value) == 1 for parameter, value in wanted.items()])
 
 
-class Tidier:
+class MemoryTrimmer:
     """Returns memory now and then: after an update that ends with half as much again as the first one since did.
 
-    Batches of many shapes leave holes of many sizes: what `keep_memory` keeps grew by 50 to 100 MB an update of a small
-    BERT. Returning it takes 0.1 s and the pages are faulted in again, so `least` updates pass in any case.
+    Batches of many shapes leave holes of many sizes: what `retain_freed_memory` keeps grew by 50 to 100 MB an update
+    of a small BERT. Returning it takes 0.1 s and the pages are faulted in again, so `least` updates pass in any case.
     """
 
     def __init__(self, least: int = 20) -> None:
         self._least, self._updates, self._first = least, 0, 0
 
-    def update(self) -> None:
+    def after_update(self) -> None:
         """To be called after each update."""
         self._updates += 1
         if self._updates == 1:
-            self._first = resident()
-        elif self._updates > self._least and resident() > 1.5 * self._first:
-            return_memory()
+            self._first = resident_bytes()
+        elif self._updates > self._least and resident_bytes() > 1.5 * self._first:
+            trim_memory()
             self._updates = 0
 
 
-def resident() -> int:
+def resident_bytes() -> int:
     """Bytes of memory that this process holds; 0 where the system does not tell as Linux does."""
     try:
         pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
@@ -78,7 +78,7 @@ def resident() -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def return_memory() -> None:
+def trim_memory() -> None:
     """Gives the system back what glibc keeps and does not use."""
     libc = _glibc()
     if libc is not None:
@@ -91,7 +91,7 @@ def setup(threads: int | None = None) -> int:
     The number of threads decides in which order sums are taken, hence the last bits of the weights: a run that is to
     be resumed exactly needs the number it began with.
     """
-    keep_memory()
+    retain_freed_memory()
     if threads is not None:
         torch.set_num_threads(threads)
     return torch.get_num_threads()

@@ -16,19 +16,39 @@ from torch import (
 )
 
 from sightline.errors import CheckpointError
+from sightline.nn.tables import LookupTable
 
 LOW_PRECISION = (torch.bfloat16, torch.float16)
 # What each rule remembers of every weight between updates.
 MOMENTS = {"adamw": ("exp_avg", "exp_avg_sq", "step"), "sgd": ()}
 
 
-def decays(name: str, parameter: Tensor) -> bool:
-    """Which parameters weight decay acts on: matrices, but not those that are looked up by row.
+def matrices(model: nn.Module) -> frozenset[str]:
+    """Names of the parameters that weight decay acts on: matrices, but not tables that are looked up by row.
 
-    Biases and the gains of norms have one dimension. Tables of embeddings have two and are known by name: most of
-    their rows get no gradient in an update, and decay would be all that ever happens to rare tokens.
+    Biases and the gains of norms have one dimension. Most rows of a table get no gradient in an update, and decay would
+    be all that ever happens to rare tokens.
     """
-    return parameter.ndim >= 2 and not any(word in name.lower() for word in ("embedding", "position"))
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    return frozenset(
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.ndim >= 2 and not isinstance(parameter, LookupTable) and id(parameter) not in tables
+    )
+
+
+def by_names(model: nn.Module) -> frozenset[str]:
+    """The same as the first version had it, for runs that it began: some tables, as of segments, decay."""
+    tables = ("embedding", "position")
+    return frozenset(
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.ndim >= 2 and not any(word in name.lower() for word in tables)
+    )
+
+
+# How a checkpoint names the rule that its run was begun with.
+DECAY_RULES: dict[str, Callable[[nn.Module], frozenset[str]]] = {"matrices": matrices, "names": by_names}
 
 
 class MasterOptimizer:
@@ -39,7 +59,7 @@ class MasterOptimizer:
     precision therefore has an fp32 *master*: gradients are summed into fp32, the rule steps the master, and the
     parameter is the master rounded. Any other parameter is its own master. Masters are what checkpoints hold.
 
-    Per update: `collect` after each backward pass, `scale_and_clip` once, then `step`.
+    Per update: `collect_gradients` after each backward pass, `scale_and_clip` once, then `step`.
     """
 
     def __init__(
@@ -50,8 +70,10 @@ class MasterOptimizer:
         betas: tuple[float, float] = (0.9, 0.98),
         eps: float = 1e-9,
         weight_decay: float = 0.0,
-        decays: Callable[[str, Tensor], bool] = decays,
+        decays: Callable[[nn.Module], frozenset[str]] = matrices,
     ) -> None:
+        """`decays` names the parameters that `weight_decay` acts on."""
+        decayed = decays(model)
         named = {name: p for name, p in model.named_parameters() if p.requires_grad}
         low = [name for name, p in named.items() if p.dtype in LOW_PRECISION]
         self._parameters: list[Tensor] = list(named.values())
@@ -61,8 +83,8 @@ class MasterOptimizer:
         self._low_grads = [torch.zeros_like(master) for master in self._low_masters]
         self._own = [(named[name], master) for name, master in self._masters.items() if name not in low]
         groups = [
-            {"params": [m for name, m in self._masters.items() if decays(name, m)], "weight_decay": weight_decay},
-            {"params": [m for name, m in self._masters.items() if not decays(name, m)], "weight_decay": 0.0},
+            {"params": [m for name, m in self._masters.items() if name in decayed], "weight_decay": weight_decay},
+            {"params": [m for name, m in self._masters.items() if name not in decayed], "weight_decay": 0.0},
         ]
         # The fused kernel reads every tensor once: 5.6 times faster than foreach on a CPU (10 M weights, one thread).
         groups = [group for group in groups if group["params"]]
@@ -83,7 +105,7 @@ class MasterOptimizer:
         return dict(self._masters)
 
     @torch.no_grad()
-    def collect(self) -> None:
+    def collect_gradients(self) -> None:
         """Adds the parameters' gradients to the masters' and clears the former where they are of low precision.
 
         Called after every backward pass, so that accumulation over micro-batches happens in fp32.
@@ -121,12 +143,12 @@ class MasterOptimizer:
         for group in self._rule.param_groups:
             group["lr"] = learning_rate
         self._rule.step()
-        self.round_down()
+        self.copy_masters_to_parameters()
         for tensor in (*self._masters.values(), *self._parameters):
             tensor.grad = None
 
     @torch.no_grad()
-    def round_down(self) -> None:
+    def copy_masters_to_parameters(self) -> None:
         """Sets the parameters of low precision to their masters."""
         if self._low:
             _foreach_copy_(self._low, self._low_masters)

@@ -66,14 +66,22 @@ def cpu_speedup(linear: Linear = model_linear) -> float:
 
 
 def resolve_device(device: str) -> str:
-    """The kind of device for a setting of "auto", "cpu", "cuda" or "mps"; "auto" is the first of cuda, mps, cpu there.
+    """The device for a setting of "auto", "cpu", "cuda", "cuda:1" or "mps"; "auto" is the first of cuda, mps and cpu
+    that is there.
 
     Raises:
         UsageError: where the one asked for is not there.
     """
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
+    there = devices()
     if device == "auto":
-        return next(kind for kind, available in there.items() if available())
-    if device not in there or not there[device]():
-        raise UsageError(f'device: no "{device}" on this machine; use cpu, or auto')
+        return next(kind for kind in ("cuda", "mps", "cpu") if kind in there)
+    if device not in there:
+        raise UsageError(f'device: no "{device}" on this machine; there are: {", ".join(there)} (or auto)')
     return device
+
+
+def devices() -> list[str]:
+    """What this machine can compute on: "cpu", and with such processors "cuda", "cuda:0", "cuda:1" …, "mps"."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    found = ["cpu", *(["cuda"] if count else []), *(f"cuda:{number}" for number in range(count))]
+    return [*found, "mps"] if torch.backends.mps.is_available() else found

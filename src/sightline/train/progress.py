@@ -28,7 +28,7 @@ class Meter:
         for name, value in extras:
             self.extras[name] = self.extras.get(name, 0.0) + value
 
-    def take(self, unit: str) -> dict[str, float]:
+    def compute_and_reset(self, unit: str) -> dict[str, float]:
         """Means per prediction and the speed (units/s), and begins again."""
         means = {"loss": self.loss / self.tokens, **{k: v / self.tokens for k, v in self.extras.items()}}
         means[f"{unit}_per_second"] = self.size / max(self.seconds, 1e-9)
@@ -52,7 +52,7 @@ class Progress:
     stale: int = 0
     meter: Meter = field(default_factory=Meter)
 
-    def judge(self, value: float, higher_is_better: bool) -> bool:
+    def record_validation(self, value: float, higher_is_better: bool) -> bool:
         """Takes in a validation at the present update; True where it is the best so far."""
         better = self.best is None or (value > self.best if higher_is_better else value < self.best)
         if better and value == value:  # NaN is never the best
@@ -61,7 +61,7 @@ class Progress:
         self.stale += 1
         return False
 
-    def ending(self, settings: TrainSettings) -> str | None:
+    def stop_reason(self, settings: TrainSettings) -> str | None:
         """Why there is nothing more to do, or None."""
         if settings.max_updates is not None and self.update >= settings.max_updates:
             return f"{self.update:,} updates"

@@ -40,7 +40,7 @@ class Randomness:
             ) from None
 
     @contextmanager
-    def undisturbed(self) -> Iterator[None]:
+    def preserved(self) -> Iterator[None]:
         """Whatever is drawn inside, afterwards the generators are as they were."""
         states = self.state_dict()
         try:

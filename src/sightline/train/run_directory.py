@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,23 +21,34 @@ from sightline import config
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import CheckpointError, SightlineError, UsageError, nearest
 from sightline.nn.ops import to_precision
-from sightline.train import storage
+from sightline.train import extension, manifest, model_loading, storage
 from sightline.train.checkpoint import Checkpoints
 from sightline.train.final import checkpoint_weights
+from sightline.train.identity import Identity
+from sightline.train.manifest import Manifest
 from sightline.train.precision import resolve_device
+from sightline.train.session import IDENTITY
 
 Settings = TypeVar("Settings", bound=BaseModel)
-# What a run that has learned a task is used with.
-VERBS = {
-    "translation": "translate",
-    "language": "generate",
-    "masked_language": "fill",
-    "classification": "classify",
-    "tagging": "tag",
-    "question_answering": "answer",
-    "image_classification": "classify",
-}
+Model = TypeVar("Model", bound=torch.nn.Module)
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+# Bytes of a tokenizer; one of 250,000 pieces has 17 million.
+LARGEST_TOKENIZER = 64 << 20
+UPDATE = "update"  # in the manifest: after which update training had ended whose weights these are
+# What a start that was killed may leave without a configuration, and what the first version called unfinished files.
+_BEGUN = (
+    "tokenizer",
+    "parent.json",
+    "plugins",
+    "plugins.json",
+    "checkpoints",
+    "metrics.jsonl",
+    "tensorboard",
+    "metrics.tmp",
+)
+_FORMER_TEMPORARIES = ("config.toml.new", "manifest.json.new", "model.safetensors.new", "README.md.new")
 
 
 class Run:
@@ -45,7 +56,8 @@ class Run:
 
     `config.toml` (complete), `tokenizer/NAME.json`, `model.safetensors` (fp32, the weights to use), `checkpoints/`
     (to go on from), `metrics.jsonl`, `README.md` (the model card), `manifest.json` (size and SHA-256 of what the
-    model is used from), `.lock` (held while it is trained). Nothing in it is ever a pickle.
+    model is used from), `.lock` (locked while it is trained). Nothing in it is ever a pickle, and nothing outside of it
+    is read: a name or link that leads out of it is refused.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -56,20 +68,34 @@ class Run:
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
         self.card = self.path / "README.md"
-        self.manifest = self.path / storage.MANIFEST
+        self.manifest = self.path / manifest.MANIFEST
         self.lock = self.path / ".lock"
+        self.parent = self.path / "parent.json"
+        self.outcome = self.path / "outcome.json"
+        self.evaluations = self.path / "evaluations.json"
+        self.example = self.path / "example.json"
+        self.plugins = self.path / "plugins"
+        self.plugin_list = self.path / "plugins.json"
 
     @property
     def exists(self) -> bool:
         return self.config.exists()
 
     @property
-    def begun(self) -> bool:
+    def has_training(self) -> bool:
         """Whether there is something that training has made."""
-        return self.exists and (self.weights.exists() or any(self.checkpoints.glob("step-*")))
+        return self.exists and (self.weights.exists() or bool(self.updates))
+
+    @property
+    def format(self) -> int:
+        """The version of what its files mean: 1 of the first version of Sightline, which wrote none.
+
+        Raises LaterVersionError where a later version made it.
+        """
+        return config.split_format(self._read_toml(), str(self.config))
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """For this process alone until the end of the block, however that comes, even killed; makes the directory.
 
         Raises UsageError where another process has it. On a file system without locks it is everyone's.
@@ -91,20 +117,56 @@ class Run:
             yield
         finally:
             lock.release()
-            if made and not self.others():  # nothing came of it
+            if made and not self.contents():  # nothing came of it
                 shutil.rmtree(self.path, ignore_errors=True)
 
-    def others(self) -> list[Path]:
+    def contents(self) -> list[Path]:
         """What lies in the directory, but for its lock."""
         return [one for one in self.path.iterdir() if one != self.lock] if self.path.is_dir() else []
 
-    def clear(self) -> None:
-        """Removes all of it, but for its lock."""
-        for one in self.others():
-            if one.is_dir() and not one.is_symlink():
-                shutil.rmtree(one)
+    def make_room(self, *, fresh: bool) -> None:
+        """Removes what killed processes left, and with `fresh` all there is; for the process that has it locked.
+
+        Raises UsageError where the directory is not a run's, or a run's without its configuration.
+        """
+        if self.exists:
+            if fresh:
+                self.clear()
             else:
-                one.unlink()
+                manifest.remove_temporaries(self.path)
+            return
+        foreign = [one for one in self.contents() if not self._is_leftover(one)]
+        if foreign:
+            raise UsageError(f"{self.path}: a folder with other things in it ({foreign[0].name}); choose another --run")
+        if self.updates and not fresh:
+            raise UsageError(
+                f"{self.path}: has checkpoints and no {self.config.name}; restore it from a copy, or start over with "
+                "--fresh"
+            )
+        self.clear()
+
+    def _is_leftover(self, path: Path) -> bool:
+        """Whether a run without a configuration may have this in its directory."""
+        if path.name.startswith(storage.TEMPORARY) or path.name in _FORMER_TEMPORARIES:
+            return True
+        if path == self.tokenizers:
+            names = [one.name for one in path.iterdir()] if path.is_dir() else [""]
+            return all(name.endswith(".json") or name.startswith(storage.TEMPORARY) for name in names)
+        return path.name in _BEGUN
+
+    def clear(self) -> None:
+        """Removes all of it, but for its lock.
+
+        In an order that a kill leaves a run that can go on or begin again: the configuration is the last to go.
+        """
+        first, last = (self.weights, self.manifest, self.checkpoints), self.config
+        rest = [one for one in self.contents() if one not in (*first, last)]
+        for one in (*first, *rest, last):
+            with storage.writing(one):
+                if one.is_dir() and not one.is_symlink():
+                    manifest.remove_directory(one)
+                elif one.is_symlink() or one.exists():
+                    one.unlink()
 
     def require(self) -> None:
         """Raises a one-line error where this is no run directory."""
@@ -117,44 +179,120 @@ class Run:
         raise UsageError(f"{self.path}: no run directory (config.toml is missing)")
 
     def read_config(self) -> dict[str, Any]:
+        """The keys of the configuration.
+
+        Raises:
+            CheckpointError: where it cannot be read, is no regular file of the directory, or far too large.
+            LaterVersionError: where a later version of Sightline wrote it.
+        """
+        values = self._read_toml()
+        config.split_format(values, str(self.config))
+        return values
+
+    def _read_toml(self) -> dict[str, Any]:
         self.require()
         try:
-            return tomllib.loads(self.config.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            return tomllib.loads(self._config_text())
+        except tomllib.TOMLDecodeError as error:
+            problem = str(error)
+        except RecursionError:
+            problem = "nested too deeply"
+        raise CheckpointError(f"{self.config}: cannot be read ({problem}); restore it from a copy")
+
+    def _config_text(self) -> str:
+        try:
+            return storage.read_bytes(self.path, self.config.name).decode()
+        except UnicodeDecodeError as error:
             raise CheckpointError(f"{self.config}: cannot be read ({error}); restore it from a copy") from None
 
     def settings(self, schema: type[Settings]) -> Settings:
-        return config.validate(schema, self.read_config(), str(self.config), self.config.read_text(encoding="utf-8"))
+        return config.validate(schema, self.read_config(), str(self.config), self._config_text())
 
     def write_config(self, settings: BaseModel) -> None:
-        self._write(self.config, config.to_toml(settings))
+        """Writes the configuration, and its entry in the manifest of a run that has one."""
+        text = f"{config.FORMAT_KEY} = {config.FORMAT}\n{config.to_toml(settings)}"
+        proved = self._manifest() if self.weights.exists() else None
+        if proved is None:
+            self.write_text(self.config, text)
+        else:
+            self._replace({self.config.name: [text.encode()]}, proved, proved.notes)
 
-    def save_weights(self, tensors: Mapping[str, Tensor]) -> None:
+    def save_weights(self, tensors: Mapping[str, Tensor], update: int | None = None) -> None:
         """Writes the weights to use, and the manifest that proves them, the tokenizers and the configuration.
 
-        Those that were trained in bf16 and have no fp32 masters become fp32.
+        Those that were trained in bf16 and have no fp32 masters become fp32. `update` is noted as that after which
+        training has ended; a run without it is one whose weights are still to be chosen.
+
+        Raises:
+            SightlineError: where the file system refuses; the weights and the manifest are what they were.
+            CheckpointError: where a tokenizer is no longer the one that the run was trained with.
         """
         low = PRECISIONS["bf16"]
         tensors = {name: tensor.float() if tensor.dtype == low else tensor for name, tensor in tensors.items()}
-        whole = self.weights.with_name(self.weights.name + ".new")
+        self._require_trained_with()
+        before = self._manifest()
+        with storage.writing(self.weights):
+            files = {self._name(file): (storage.file_digest(file),) for file in (self.config, *self._tokenizer_files())}
+        if before is not None and self.weights.name in before.files:
+            files[self.weights.name] = before.files[self.weights.name]
+        notes = {} if update is None else {UPDATE: update}
+        self._replace({self.weights.name: storage.safetensors_blocks(tensors)}, Manifest(files), notes)
+
+    def note_update(self, update: int) -> None:
+        """Notes in the manifest that the weights to use are those of a training that ended after this update."""
+        proved = Manifest.read(self.path, config.FORMAT)
+        Manifest(proved.files, config.FORMAT, {**proved.notes, UPDATE: update}).write(self.path)
+
+    @property
+    def trained_to(self) -> int | None:
+        """After which update the training had ended whose weights are there to use; None where that is not known.
+
+        A run of the first version cannot have gone on after it had ended.
+        """
+        proved = self._manifest() if self.weights.exists() else None
+        if proved is None:
+            return None
+        if proved.format == 1:
+            return max(self.updates, default=None)
+        found = proved.notes.get(UPDATE)
+        return found if type(found) is int else None
+
+    def _manifest(self) -> Manifest | None:
+        """The manifest; None where there is none that can be read."""
         try:
-            storage.write_file(whole, storage.safetensors_blocks(tensors))
-            whole.replace(self.weights)
-            used = [self.config, self.weights, *sorted(self.tokenizers.glob("*.json"))]
-            entries = {str(file.relative_to(self.path)): storage.entry(file) for file in used}
-        except OSError as error:
-            raise SightlineError(f"{self.weights}: cannot be written ({error.strerror})") from None
-        self._write(self.manifest, json.dumps({"files": entries}, indent=2))
+            return Manifest.read(self.path, config.FORMAT)
+        except CheckpointError:
+            return None
+
+    def _replace(self, files: Mapping[str, manifest.Blocks], before: Manifest, notes: Mapping[str, Any]) -> None:
+        manifest.replace_files(self.path, files, before, notes, config.FORMAT)
+
+    def _name(self, file: Path) -> str:
+        return file.relative_to(self.path).as_posix()
+
+    def _tokenizer_files(self) -> list[Path]:
+        return sorted(self.tokenizers.glob("*.json"))
 
     def verify(self) -> None:
-        """Raises CheckpointError where a file the model is used from is missing or not what was written."""
+        """Checks what the model is used from, but for the weights, which `read_weights` and `load_model` check.
+
+        Raises CheckpointError where a file is missing, not what was written or not the run's.
+        """
+        proved = self._trained_manifest()
+        listed = [name for name in proved.files if name != self.weights.name]
+        proved.verify(self.path, dict.fromkeys([self.config.name, *listed]))
+        for file in self._tokenizer_files():
+            if self._name(file) not in proved.files:
+                raise CheckpointError(f"{file}: does not belong to the run; remove it")
+
+    def _trained_manifest(self) -> Manifest:
         self.require()
         if not self.weights.exists():
             raise CheckpointError(
                 f"{self.path}: not trained to the end yet (no {self.weights.name}); "
                 f"`sightline train {self.config} --run {self.path}` goes on"
             )
-        storage.verify_directory(self.path)
+        return Manifest.read(self.path, config.FORMAT)
 
     def parameters(self) -> int:
         """How many numbers the weights to use are."""
@@ -162,14 +300,43 @@ class Run:
             return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
     def read_weights(self, update: int | None = None) -> dict[str, Tensor]:
-        """The weights to use, by name, or those of the checkpoint of an update."""
-        return storage.read_tensors(self.weights) if update is None else checkpoint_weights(self.path, update)
+        """The weights to use, by name, or those of the checkpoint of an update: parts of the file, read as needed.
 
-    def load_weights(self, model: torch.nn.Module, update: int | None = None) -> None:
-        """Copies the weights into a model of the run's configuration, in fp32; tied ones are stored once."""
-        names = model.state_dict(keep_vars=True).keys()
-        buffers = {name: buffer for name, buffer in model.named_buffers() if name in names}
-        storage.copy_tensors(self.read_weights(update), {**dict(model.named_parameters()), **buffers}, self.weights)
+        Raises CheckpointError where they are missing or not what was written.
+        """
+        if update is not None:
+            return checkpoint_weights(self.path, update)
+        self._trained_manifest().verify(self.path, [self.weights.name])
+        return storage.read_tensors(self.weights)
+
+    def load_model(
+        self, build: Callable[[], Model], precision: str = "fp32", device: str = "cpu", update: int | None = None
+    ) -> Model:
+        """The model that `build` makes of the run's configuration, with its weights, for use in `precision` on
+        `device`.
+
+        The weights are verified while the model is built, and mapped from the file instead of copied where `precision`
+        and `device` are fp32 and the CPU. Those of the checkpoint of an `update` take the place of the final ones.
+
+        Raises:
+            UsageError: for a precision or device that there is not.
+            CheckpointError: where there is no such checkpoint, or the weights are damaged or another model's.
+        """
+        if precision not in PRECISIONS:
+            raise UsageError(f'precision: no such choice: "{precision}"{nearest(precision, PRECISIONS)}')
+        there = resolve_device(device)
+        if update is not None:
+            model = model_loading.load_model(build, self.read_weights(update), Checkpoints(self.path).at(update).path)
+        else:
+            with ThreadPoolExecutor(1) as pool:
+                proof = pool.submit(self.read_weights)
+                try:
+                    storage.require_inside(self.path, self.weights.name)
+                    model = model_loading.load_model(build, storage.read_tensors(self.weights), self.weights)
+                finally:
+                    proof.result()  # a damaged file is said to be so, whatever it did to the model
+        to_precision(model.to(there), PRECISIONS[precision])
+        return model
 
     @property
     def updates(self) -> list[int]:
@@ -178,60 +345,71 @@ class Run:
 
     @property
     def task(self) -> str:
-        """What the model of the run has learned, a key of `VERBS`."""
+        """What the model of the run has learned."""
         return str(self.read_config().get("task", "translation"))
 
     def require_task(self, task: str) -> None:
-        """Raises UsageError, with the verb to use instead, where the run has learned another task."""
+        """Raises UsageError where the run has learned another task."""
         if self.task != task:
-            verb = VERBS.get(self.task, "evaluate")
-            raise UsageError(f"{self.path}: a run of task {self.task}, not {task}; try `sightline {verb}`")
+            raise UsageError(
+                f"{self.path}: a run of task {self.task}, not {task}; sightline.load() tells what it is for"
+            )
 
     def load_tokenizers(self) -> dict[str, Tokenizer]:
         """The tokenizers of the run by name."""
-        return {file.stem: Tokenizer.load(file) for file in sorted(self.tokenizers.glob("*.json"))}
-
-    def ready_model(self, model: torch.nn.Module, precision: str, device: str, update: int | None = None) -> None:
-        """Gives a model of the run's configuration the run's weights, for use in `precision` on `device`.
-
-        Raises UsageError for a precision that there is not, CheckpointError for an `update` without a checkpoint.
-        """
-        if precision not in PRECISIONS:
-            raise UsageError(f'precision: no such choice: "{precision}"{nearest(precision, PRECISIONS)}')
-        self.load_weights(model, update)
-        to_precision(model.to(resolve_device(device)), PRECISIONS[precision])
+        found = {}
+        for file in self._tokenizer_files():
+            path = storage.require_inside(self.path, self._name(file))
+            if path.stat().st_size > LARGEST_TOKENIZER:
+                raise CheckpointError(f"{path}: is larger than {LARGEST_TOKENIZER:,} bytes; restore it from a copy")
+            found[file.stem] = Tokenizer.load(path)
+        return found
 
     def write_card(self, text: str) -> None:
-        self._write(self.card, text)
+        self.write_text(self.card, text)
 
-    def _write(self, path: Path, text: str) -> None:
-        try:
+    def weights_digest(self) -> str:
+        """The SHA-256 of the weights to use, as the manifest has it."""
+        return Manifest.read(self.path, config.FORMAT).files[self.weights.name][0].sha256
+
+    def write_text(self, path: Path, text: str) -> None:
+        """Writes a file of the run in one step. Raises SightlineError where the file system refuses."""
+        with storage.writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            whole = path.with_name(path.name + ".new")
-            whole.write_text(text, encoding="utf-8")
-            whole.replace(path)
-        except OSError as error:
-            raise SightlineError(f"{path}: cannot be written ({error.strerror})") from None
+        storage.replace_file(path, [text.encode()])
 
-    def refuse_changes(self, settings: BaseModel) -> None:
-        """Raises UsageError where the run was started with another configuration, naming what changed."""
+    def identity(self, settings: BaseModel) -> Identity:
+        """What the run's checkpoints are tied to: the settings that decide the weights, and the tokenizers as they lie
+        there."""
+        files = {self._name(file): storage.file_digest(file).sha256 for file in self._tokenizer_files()}
+        return Identity(config.fixed_settings(settings), files)
+
+    def _require_trained_with(self) -> None:
+        """Raises CheckpointError where a tokenizer is another one than the newest checkpoint was made with."""
+        found = Checkpoints(self.path).all()
+        state = found[-1].state() if found else {}
+        if IDENTITY in state:
+            made_with = Identity.from_json(state[IDENTITY])
+            now = {self._name(file): storage.file_digest(file).sha256 for file in self._tokenizer_files()}
+            made_with.require_same(Identity(files=now), str(found[-1].path))
+
+    def refuse_changes(self, settings: BaseModel) -> list[config.Change]:
+        """What is another than the run was started with and may be: limits that are raised, what weights do not depend
+        on.
+
+        Raises UsageError where anything else changed, naming it.
+        """
         # both complete, so that a key this version has and the run's did not stands at its default
-        before = self.settings(type(settings)).model_dump(mode="json")
-        changed = config.differences(before, settings.model_dump(mode="json"))
-        if changed:
-            shown = "; ".join(changed[:3]) + (f" (and {len(changed) - 3} more)" if len(changed) > 3 else "")
-            raise UsageError(
-                f"{self.path}: this run was started with another configuration: {shown}; "
-                "give it again, choose another --run, or start over with --fresh"
-            )
+        before = self.settings(type(settings))
+        problem = extension.refused(before, settings, max(self.updates, default=0))
+        if problem is not None:
+            raise UsageError(f"{self.path}: {problem}choose another --run, or start over with --fresh")
+        return config.changes(before, settings)
 
     def save_tokenizers(self, tokenizers: Mapping[str, Tokenizer]) -> None:
         """Writes the tokenizers of the run in place of any that are there."""
-        for file in self.tokenizers.glob("*.json"):
-            file.unlink()
+        for file in self._tokenizer_files():
+            with storage.writing(file):
+                file.unlink()
         for name, tokenizer in tokenizers.items():
-            try:
-                self.tokenizers.mkdir(parents=True, exist_ok=True)
-                tokenizer.save(self.tokenizers / f"{name}.json")
-            except OSError as error:
-                raise SightlineError(f"{self.tokenizers}: cannot be written ({error.strerror})") from None
+            self.write_text(self.tokenizers / f"{name}.json", tokenizer.to_json())

@@ -69,3 +69,9 @@ def from_settings(settings: TrainSettings) -> Schedule:
         "cosine": lambda update: cosine(update, warmup, total, floor),
         "wsd": lambda update: warmup_stable_decay(update, warmup, total, settings.decay, floor),
     }[settings.schedule]
+
+
+def same_until(before: TrainSettings, after: TrainSettings, update: int) -> bool:
+    """Whether both ask for the same learning rates up to and including an update."""
+    first, second = from_settings(before), from_settings(after)
+    return all(first(one) == second(one) for one in range(1, update + 1))

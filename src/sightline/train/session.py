@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -10,45 +10,58 @@ import torch
 from torch import Tensor
 
 from sightline.data.batches import DataPosition
+from sightline.errors import CheckpointError
 from sightline.train import storage
-from sightline.train.averaging import MovingAverage, lent
-from sightline.train.checkpoint import Checkpoint, Checkpoints
+from sightline.train.averaging import MovingAverage, swap_weights
+from sightline.train.checkpoint import AVERAGE, CARRIED, GENERATORS, OPTIMIZER, WEIGHTS, Checkpoint, Checkpoints
+from sightline.train.identity import Identity
 from sightline.train.log import TrainLog
-from sightline.train.optim import MasterOptimizer
+from sightline.train.optim import DECAY_RULES, MasterOptimizer
 from sightline.train.progress import Progress
 from sightline.train.randomness import Randomness
 from sightline.train.settings import TrainSettings
-from sightline.train.task import Task
+from sightline.train.task import Batch, Task
 
-# Files of a checkpoint.
-WEIGHTS, OPTIMIZER, AVERAGE, GENERATORS, CARRIED = "weights", "optimizer", "average", "generators", "carried"
+# Keys of `state.json` beside those of `Progress`. Checkpoints of the first version have neither.
+IDENTITY, DECAY = "identity", "decay"
 
 
 class Session:
     """Weights, optimizer, moving average, random state and progress, as new or from the newest good checkpoint."""
 
-    def __init__(self, task: Task, settings: TrainSettings, run_dir: Path, log: TrainLog) -> None:
-        """Raises CheckpointError where no checkpoint can be read, or it belongs to another model."""
+    def __init__(
+        self, task: Task[Batch], settings: TrainSettings, run_dir: Path, log: TrainLog, identity: Identity | None = None
+    ) -> None:
+        """Raises CheckpointError where no checkpoint can be read, or it belongs to another model or `identity`."""
         model = task.model
         self._task, self._model, self._settings, self._log = task, model, settings, log
+        self._directory = storage.Presence(run_dir)
+        self._checkpoints = Checkpoints(run_dir, settings.keep, log.message)
+        self._checkpoints.remove_leftovers()
+        found = self._checkpoints.latest()
+        state = {DECAY: "matrices"} if found is None else found.state()
+        self._decay = str(state.get(DECAY, "names"))
+        self._identity = identity
         self.optimizer = MasterOptimizer(
             model,
             rule=settings.optimizer,
             betas=settings.betas,
             eps=settings.eps,
             weight_decay=settings.weight_decay,
+            decays=DECAY_RULES[self._decay],
         )
         self.randomness = Randomness(settings.seed, self.optimizer.device)
         self.average = MovingAverage(self.optimizer.masters, settings.ema) if settings.ema else None
         self.progress = Progress(DataPosition(settings.seed, 0, 0))
-        self._checkpoints = Checkpoints(run_dir, settings.keep, log.message)
-        self._checkpoints.clean()
-        found = self._checkpoints.latest()
         self._fresh = found is None
         if found is not None:
-            self._load(found)
+            self._load(found, state)
         self._begun: tuple[float, float] | None = None
         log.resume(self.progress.update)
+
+    def require_directory(self) -> None:
+        """Raises SightlineError where the run directory has been removed meanwhile; nothing is written then."""
+        self._directory.require()
 
     def weights(self) -> dict[str, Tensor]:
         """Every parameter, as its fp32 master where it has one, and every persistent buffer, by name. Not copies."""
@@ -77,9 +90,9 @@ class Session:
     def validating(self) -> Iterator[None]:
         """Inside, the model has the averaged weights where there are such; afterwards training is as it was."""
         with ExitStack() as stack:
-            stack.enter_context(self.randomness.undisturbed())
+            stack.enter_context(self.randomness.preserved())
             if self.average is not None:
-                stack.enter_context(lent(self.average.tensors, self._model))
+                stack.enter_context(swap_weights(self.average.tensors, self._model))
             yield
 
     def save(self) -> None:
@@ -92,25 +105,40 @@ class Session:
         }
         if self.average is not None:
             tensors[AVERAGE] = self.average.tensors
-        if carried := self._task.carried():
+        if carried := self._task.carried_state():
             tensors[CARRIED] = carried
-        self._checkpoints.save(update, tensors, self.progress.to_json())
+        identity = {} if self._identity is None else {IDENTITY: self._identity.to_json()}
+        self._directory.require()
+        self._checkpoints.save(update, tensors, {**self.progress.to_json(), DECAY: self._decay, **identity})
+        if not self._directory.there:  # removed while this was written: it is all that is left
+            self._checkpoints.remove()
+        self._directory.require()
         protected = [] if self.progress.best_update is None else [self.progress.best_update]
         self._checkpoints.prune(update, self.is_periodic, protected)
         self._log.saved(update)
 
-    def _load(self, checkpoint: Checkpoint) -> None:
-        self.progress = Progress.from_json(checkpoint.state(), str(checkpoint.path))
+    def _load(self, checkpoint: Checkpoint, state: Mapping[str, object]) -> None:
+        self.progress = Progress.from_json(state, str(checkpoint.path))
+        self._require_identity(checkpoint, state)
         storage.copy_tensors(checkpoint.tensors(WEIGHTS), self.weights(), checkpoint.file(WEIGHTS))
-        self.optimizer.round_down()
+        self.optimizer.copy_masters_to_parameters()
         self.optimizer.load_state_dict(checkpoint.tensors(OPTIMIZER), str(checkpoint.file(OPTIMIZER)))
         if self.average is not None:
             storage.copy_tensors(checkpoint.tensors(AVERAGE), self.average.tensors, checkpoint.file(AVERAGE))
         generators = checkpoint.tensors(GENERATORS)
         self.randomness.load_state_dict(generators, str(checkpoint.file(GENERATORS)))
         if checkpoint.has(CARRIED):
-            self._task.carry(checkpoint.tensors(CARRIED))
+            self._task.load_carried_state(checkpoint.tensors(CARRIED))
         self._log.message(f"going on from {checkpoint.path}")
+
+    def _require_identity(self, checkpoint: Checkpoint, state: Mapping[str, object]) -> None:
+        if self._identity is None or IDENTITY not in state:
+            return
+        try:
+            made_with = Identity.from_json(state[IDENTITY])
+        except (KeyError, TypeError, AttributeError):
+            raise CheckpointError(f"{checkpoint.path}: damaged (not the identity of a run)") from None
+        made_with.require_same(self._identity, str(checkpoint.path))
 
 
 def master_weights(model: torch.nn.Module, optimizer: MasterOptimizer) -> dict[str, Tensor]:

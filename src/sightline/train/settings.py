@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from sightline.config import EXTEND, FREE
 
 DEFAULT_UPDATES = 20_000
-
-# Figures of merit that are better when lower; of all others more is better.
-LOWER_IS_BETTER = frozenset(
-    {
-        "loss",
-        "masked_loss",
-        "calibration_error",
-        "nll",
-        "perplexity",
-        "bits_per_character",
-        "bits_per_byte",
-        "bits_per_token",
-        "error_rate",
-        "cer",
-        "wer",
-        "ter",
-    }
-)
 
 
 class TrainSettings(BaseModel):
@@ -33,11 +18,19 @@ class TrainSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_updates: int | None = Field(
-        None, ge=1, description=f"stop after so many updates; {DEFAULT_UPDATES} where no limit is given"
+        None,
+        ge=1,
+        description=f"stop after so many updates; {DEFAULT_UPDATES} where no limit is given",
+        json_schema_extra=EXTEND,
     )
-    max_epochs: int | None = Field(None, ge=1, description="stop after so many passes through the data")
+    max_epochs: int | None = Field(
+        None, ge=1, description="stop after so many passes through the data", json_schema_extra=EXTEND
+    )
     max_minutes: float | None = Field(
-        None, gt=0, description="stop after so many minutes of training, over all sessions of the run"
+        None,
+        gt=0,
+        description="stop after so many minutes of training, over all sessions of the run",
+        json_schema_extra=EXTEND,
     )
     tokens_per_batch: int = Field(4096, ge=1, description="size of a batch in tokens of its longer side, with padding")
     accumulate: int = Field(1, ge=1, description="batches per update, as if they were one large batch")
@@ -71,24 +64,27 @@ class TrainSettings(BaseModel):
         0, ge=0, description="periodic checkpoints averaged into the final weights; 0 takes the best checkpoint"
     )
     validate_every: int = Field(500, ge=0, description="updates between validations; 0 never validates")
-    save_every: int = Field(500, ge=1, description="updates between periodic checkpoints")
-    keep: int = Field(3, ge=1, description="periodic checkpoints kept, beside the best one")
+    save_every: int = Field(500, ge=1, description="updates between periodic checkpoints", json_schema_extra=FREE)
+    keep: int = Field(3, ge=1, description="periodic checkpoints kept, beside the best one", json_schema_extra=FREE)
     patience: int = Field(
-        0, ge=0, description="stop after so many validations in a row without a better metric; 0 never does"
+        0,
+        ge=0,
+        description="stop after so many validations in a row without a better metric; 0 never does",
+        json_schema_extra=EXTEND,
     )
     metric: str = Field("loss", min_length=1, description="figure of the validation that chooses the best checkpoint")
     metric_direction: Literal["auto", "min", "max"] = Field(
-        "auto", description="which is better: min, max, or auto (min for losses, perplexities and error rates)"
+        "auto", description="which is better: min, max, or auto: what the task says of the metric"
     )
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto", description="bf16 weights with fp32 masters, fp32, or auto: what is faster on this machine"
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        "auto", description="where to train: cpu, cuda, mps, or auto: the fastest kind that is there"
+    device: str = Field(
+        "auto", description="where to train: cpu, cuda, cuda:1 and so on, mps, or auto: the fastest kind that is there"
     )
     threads: int | None = Field(None, ge=1, description="CPU threads; PyTorch's choice where not given")
     seed: int = Field(1, ge=0, lt=2**63, description="of the order of the data, dropout and the first weights")
-    log_every: int = Field(50, ge=1, description="updates between lines of the log")
+    log_every: int = Field(50, ge=1, description="updates between lines of the log", json_schema_extra=FREE)
 
     @model_validator(mode="before")
     @classmethod
@@ -97,6 +93,13 @@ class TrainSettings(BaseModel):
         if hasattr(values, "get") and all(values.get(name) is None for name in limits):
             return {**values, "max_updates": DEFAULT_UPDATES}
         return values
+
+    @field_validator("device")
+    @classmethod
+    def _a_device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", value):
+            raise ValueError(f'no such choice: "{value}"; known: auto, cpu, cuda, cuda:1 and so on, mps')
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainSettings:
@@ -109,10 +112,3 @@ class TrainSettings(BaseModel):
         if self.patience and not self.validate_every:
             raise ValueError("patience counts validations, and validate_every = 0 makes none")
         return self
-
-    @property
-    def higher_is_better(self) -> bool:
-        """Whether a larger value of `metric` is the better one."""
-        if self.metric_direction == "auto":
-            return self.metric not in LOWER_IS_BETTER
-        return self.metric_direction == "max"

@@ -1,13 +1,14 @@
-"""Directories of files that are written whole or not at all, and proved by size and SHA-256 when they are read."""
+"""Files that are written whole or not at all and read within bounds; safetensors files among them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from sightline.errors import CheckpointError
+from sightline.errors import CheckpointError, SightlineError
 
-MANIFEST = "manifest.json"
+# Whatever begins like this is unfinished or being removed, and belongs to nobody once its process is gone.
 TEMPORARY = ".tmp-"
+# Bytes of a configuration, a manifest or a state file; the largest that was ever written had a few thousand.
+LARGEST_TEXT = 1 << 20
+# A network file system or a worn disk may fail once and read well the next time.
+READ_ATTEMPTS = 3
 
 # The names of dtypes in a safetensors header.
 DTYPE_NAMES = {
@@ -33,6 +38,14 @@ DTYPE_NAMES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+
+
+@dataclass(frozen=True)
+class FileDigest:
+    """Size in bytes and SHA-256 (hexadecimal) of a file's content."""
+
+    size: int
+    sha256: str
 
 
 def safetensors_blocks(
@@ -62,85 +75,164 @@ def json_blocks(value: Any) -> Iterator[bytes]:
     yield json.dumps(value, indent=1).encode() + b"\n"
 
 
-def write_directory(target: Path, files: Mapping[str, Iterable[bytes | memoryview]]) -> None:
-    """Writes `files` and their manifest as the directory `target`, in one step as seen from outside.
+def write_file(path: Path, blocks: Iterable[bytes | memoryview]) -> FileDigest:
+    """Writes a file and flushes it to the device; its digest, computed from what was meant to be written."""
+    digest = hashlib.sha256()
+    size = 0
+    with open(path, "wb", buffering=0) as file:
+        for block in blocks:
+            rest = memoryview(block)
+            digest.update(rest)
+            size += len(rest)
+            while rest:
+                rest = rest[file.write(rest) :]
+        os.fsync(file.fileno())
+    return FileDigest(size, digest.hexdigest())
 
-    Everything goes to a temporary sibling first, is flushed to the device and read back; then the sibling is renamed
-    and its parent flushed. At every instant `target` is what it was, or absent, or complete.
 
-    Raises:
-        CheckpointError: where the file system refuses; the temporary directory is removed then.
-    """
-    temporary = target.with_name(TEMPORARY + target.name)
+def write_temporary(path: Path, blocks: Iterable[bytes | memoryview]) -> FileDigest:
+    """Writes what is to replace `path` beside it, for `move_into_place`. Raises OSError, and leaves nothing then."""
+    temporary = path.with_name(TEMPORARY + path.name)
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        manifest = {name: write_file(temporary / name, blocks) for name, blocks in files.items()}
-        write_file(temporary / MANIFEST, json_blocks({"format": 1, "files": manifest}))
-        _sync_directory(temporary)
-        verify_directory(temporary)
-        aside = _set_aside(target) if target.exists() else None
-        os.rename(temporary, target)
-        _sync_directory(target.parent)
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise CheckpointError(
-            f"{target}: cannot be written ({error.strerror or error}); make room or mend the permissions and run the "
-            "same command again, which goes on from the checkpoint before"
-        ) from error
-    except CheckpointError:
-        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.unlink(missing_ok=True)
+        return write_file(temporary, blocks)
+    except OSError:
+        temporary.unlink(missing_ok=True)
         raise
 
 
-def remove_directory(target: Path) -> None:
-    """Removes a directory so that an interruption leaves none that looks complete."""
-    shutil.rmtree(_set_aside(target), ignore_errors=True)
+def move_into_place(path: Path) -> None:
+    """Makes what `write_temporary` wrote the file `path`, durably. Raises OSError."""
+    os.replace(path.with_name(TEMPORARY + path.name), path)
+    sync_directory(path.parent)
 
 
-def clean(parent: Path) -> None:
-    """Removes what interrupted writes and removals left in `parent`."""
-    for leftover in parent.glob(TEMPORARY + "*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+def replace_file(path: Path, blocks: Iterable[bytes | memoryview]) -> FileDigest:
+    """Writes a file in one step as seen from outside: at every instant it is what it was, or absent, or complete.
 
-
-def verify_directory(directory: Path) -> None:
-    """Checks the size and SHA-256 of every file.
-
-    Raises:
-        CheckpointError: naming the first file that is missing, of another size or of other content.
+    Raises SightlineError where the file system refuses; the file is what it was then.
     """
-    manifest = read_json(directory / MANIFEST)
+    with writing(path):
+        digest = write_temporary(path, blocks)
+        move_into_place(path)
+    return digest
+
+
+def replace_text(path: Path, text: str) -> FileDigest:
+    """The same of UTF-8 text."""
+    return replace_file(path, [text.encode()])
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns a refusal of the file system into one line that names `path`."""
     try:
-        expected = {str(name): (int(entry["size"]), str(entry["sha256"])) for name, entry in manifest["files"].items()}
-    except (TypeError, KeyError, ValueError, AttributeError):
-        raise CheckpointError(f"{directory / MANIFEST}: damaged (not a manifest)") from None
-    for name, (size, digest) in expected.items():
-        path = directory / name
+        yield
+    except OSError as error:
+        raise SightlineError(
+            f"{path}: cannot be written ({error.strerror or error}); make room or mend the permissions and run the "
+            "same command again"
+        ) from error
+
+
+class Presence:
+    """Whether a directory is still the one it was: not removed, nor removed and made anew by somebody else."""
+
+    def __init__(self, directory: Path, marker: str = "config.toml") -> None:
+        """`marker` names a file that, where it is there now, is there as long as the directory is."""
+        self._directory, self._marker = directory, directory / marker
+        self._marked = self._marker.exists()
+        self._identity = self._found()
+
+    def _found(self) -> tuple[int, int] | None:
         try:
-            found = path.stat().st_size
-            if found != size:
-                raise CheckpointError(f"{path}: damaged ({found:,} bytes, not {size:,})")
-            if _digest(path) != digest:
-                raise CheckpointError(f"{path}: damaged (its content is not what was written)")
-        except FileNotFoundError:
-            raise CheckpointError(f"{path}: missing") from None
-        except OSError as error:
-            raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+            status = self._directory.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    @property
+    def there(self) -> bool:
+        return self._found() == self._identity and (not self._marked or self._marker.exists())
+
+    def require(self) -> None:
+        """Raises SightlineError where it is not."""
+        if not self.there:
+            raise SightlineError(
+                f"{self._directory}: was removed while it was trained; training has ended, and nothing is written there"
+            )
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file. Raises CheckpointError where there is none or it is damaged."""
+def sync_directory(directory: Path) -> None:
+    """Flushes the names in a directory to the device."""
+    if os.name == "nt":  # directories cannot be opened there, and NTFS journals the rename
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
-        return json.loads(path.read_bytes())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def file_digest(path: Path) -> FileDigest:
+    """Size and SHA-256 of a file; a read that fails is tried again. Raises OSError."""
+    for attempt in range(READ_ATTEMPTS):
+        try:
+            with open(path, "rb") as file:
+                return FileDigest(os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
+        except FileNotFoundError:
+            raise
+        except OSError:
+            if attempt + 1 == READ_ATTEMPTS:
+                raise
+    raise AssertionError
+
+
+def require_inside(root: Path, name: str) -> Path:
+    """The path of a regular file that is named in a directory from elsewhere.
+
+    Raises CheckpointError where the name or a link leads out of the directory, and for pipes and devices.
+    """
+    path = root / name
+    parts = Path(name).parts
+    if not parts or Path(name).is_absolute() or ".." in parts or "\0" in name:
+        raise CheckpointError(f"{root}: {name!r} is no name of a file inside it; the directory is damaged")
+    try:
+        status = path.stat()
+        if not path.resolve().is_relative_to(root.resolve()):
+            raise CheckpointError(f"{path}: is a link out of {root}; put the file itself there")
     except FileNotFoundError:
         raise CheckpointError(f"{path}: missing") from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError:
-        raise CheckpointError(f"{path}: damaged (not JSON)") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise CheckpointError(f"{path}: is not a regular file; restore it from a copy")
+    return path
+
+
+def read_bytes(root: Path, name: str, limit: int = LARGEST_TEXT) -> bytes:
+    """All of a file inside the directory `root`.
+
+    Raises CheckpointError where it is missing, no regular file inside of `root`, or larger than `limit` bytes.
+    """
+    path = require_inside(root, name)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+    if len(content) > limit:
+        raise CheckpointError(f"{path}: is larger than {limit:,} bytes; restore it from a copy")
+    return content
+
+
+def read_json(root: Path, name: str) -> Any:
+    """A JSON file inside the directory `root`. Raises CheckpointError where there is none or it is damaged."""
+    content = read_bytes(root, name)
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):  # the latter of brackets in brackets
+        raise CheckpointError(f"{root / name}: damaged (not JSON)") from None
 
 
 def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
@@ -166,6 +258,21 @@ def _opened(path: Path) -> Iterator[Any]:
         raise CheckpointError(f"{path}: damaged ({error})") from None
 
 
+def require_fit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: Path | str) -> None:
+    """Raises CheckpointError where a tensor is missing, superfluous or of another shape or dtype than expected."""
+    if found.keys() != expected.keys():
+        missing, superfluous = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+        what = f"has no {missing[0]}" if missing else f"has {superfluous[0]}, which the model has not"
+        raise CheckpointError(f"{where}: {what}; the checkpoint belongs to another model")
+    for name, tensor in expected.items():
+        other = found[name]
+        if other.shape != tensor.shape or other.dtype != tensor.dtype:
+            raise CheckpointError(
+                f"{where}: {name} is {other.dtype} {list(other.shape)}, not {tensor.dtype} {list(tensor.shape)}; "
+                "the checkpoint belongs to another model"
+            )
+
+
 @torch.no_grad()
 def copy_tensors(source: Mapping[str, Tensor], target: Mapping[str, Tensor], where: Path | str) -> None:
     """Copies every tensor of `source` into the one of the same name, once all are known to fit.
@@ -173,58 +280,13 @@ def copy_tensors(source: Mapping[str, Tensor], target: Mapping[str, Tensor], whe
     Raises:
         CheckpointError: where a tensor is missing, superfluous or of another shape or dtype; nothing is copied then.
     """
-    if source.keys() != target.keys():
-        missing, superfluous = sorted(target.keys() - source.keys()), sorted(source.keys() - target.keys())
-        what = f"has no {missing[0]}" if missing else f"has {superfluous[0]}, which the model has not"
-        raise CheckpointError(f"{where}: {what}; the checkpoint belongs to another model")
-    for name, tensor in target.items():
-        found = source[name]
-        if found.shape != tensor.shape or found.dtype != tensor.dtype:
-            raise CheckpointError(
-                f"{where}: {name} is {found.dtype} {list(found.shape)}, not {tensor.dtype} {list(tensor.shape)}; "
-                "the checkpoint belongs to another model"
-            )
+    require_fit(source, target, where)
     for name, tensor in target.items():
         tensor.copy_(source[name])
 
 
-def write_file(path: Path, blocks: Iterable[bytes | memoryview]) -> dict[str, Any]:
-    """Writes and flushes a file; returns its entry in the manifest, computed from what was meant to be written."""
-    digest = hashlib.sha256()
-    size = 0
-    with open(path, "wb", buffering=0) as file:
-        for block in blocks:
-            rest = memoryview(block)
-            digest.update(rest)
-            size += len(rest)
-            while rest:
-                rest = rest[file.write(rest) :]
-        os.fsync(file.fileno())
-    return {"size": size, "sha256": digest.hexdigest()}
-
-
-def entry(path: Path) -> dict[str, Any]:
-    """A file's entry in a manifest: its size in bytes and its SHA-256."""
-    return {"size": path.stat().st_size, "sha256": _digest(path)}
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _set_aside(target: Path) -> Path:
-    aside = target.with_name(f"{TEMPORARY}old-{target.name}")
-    shutil.rmtree(aside, ignore_errors=True)
-    os.rename(target, aside)
-    return aside
-
-
-def _sync_directory(directory: Path) -> None:
-    if os.name == "nt":  # directories cannot be opened there, and NTFS journals the rename
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def persistent_tensors(model: torch.nn.Module) -> dict[str, Tensor]:
+    """Parameters and persistent buffers of a model by name; tied ones once. Not copies."""
+    persistent = model.state_dict(keep_vars=True).keys()
+    buffers = {name: buffer for name, buffer in model.named_buffers() if name in persistent}
+    return {**dict(model.named_parameters()), **buffers}

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from sightline.data.batches import DataPosition
+from sightline.train.metric import Metric
+
+Batch = TypeVar("Batch")
 
 
-class Task(Protocol):
+class Task(Protocol[Batch]):
     """Joins a model with its data. The loop knows nothing else about either.
 
     What a task does may depend on the model's parameters and buffers, on the batch, on the generator it is given, on
-    torch's global generators and on what `carried` tells; all of these are saved and restored. A task that keeps other
+    torch's global generators and on its carried state; all of these are saved and restored. A task that keeps other
     state between batches cannot be resumed exactly, nor can one that draws from a global generator while several
     workers do.
     """
@@ -27,44 +30,56 @@ class Task(Protocol):
 
     @property
     def unit(self) -> str:
-        """What the size of a batch is told in: "tokens" or "images"."""
+        """What `num_units` counts: "tokens" or "images"."""
         ...
 
-    def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, Any]]:
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """By name, what is known of the figures that `validate` gives."""
+        ...
+
+    def data_fingerprint(self) -> str | None:
+        """Identifies the encoded training and validation data: equal where the batches are; None where unknown.
+
+        A run goes on with no other data than it began with.
+        """
+        ...
+
+    def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, Batch]]:
         """Batches from `position` on, for ever, each with the position that follows it.
 
         After the last batch of an epoch that position is batch 0 of the next epoch.
         """
         ...
 
-    def size(self, batch: Any) -> int:
+    def num_units(self, batch: Batch) -> int:
         """How many tokens or images the batch has, padding not counted; never waits for a device."""
         ...
 
-    def split(self, batch: Any, parts: int) -> list[Any]:
+    def split(self, batch: Batch, parts: int) -> list[Batch]:
         """The batch in at most `parts` pieces of like size, for workers side by side."""
         ...
 
-    def replica(self, model: torch.nn.Module) -> Task:
+    def replica(self, model: torch.nn.Module) -> Task[Batch]:
         """The same task for a copy of the model; both are used at once, from different threads."""
         ...
 
-    def loss(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
+    def loss(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """(loss summed over what is predicted, how many predictions those are, further sums for the log).
 
         What is predicted are tokens, or labels. The further sums are logged per prediction, under their names.
         """
         ...
 
-    def carried(self) -> dict[str, Tensor]:
+    def carried_state(self) -> dict[str, Tensor]:
         """What goes on from one batch to the next, such as recurrent states, by name; empty for most tasks."""
         ...
 
-    def carry(self, tensors: dict[str, Tensor]) -> None:
-        """Takes over what `carried` told."""
+    def load_carried_state(self, tensors: dict[str, Tensor]) -> None:
+        """Restores what `carried_state` gave."""
         ...
 
-    def describe(self, batch: Any) -> str:
+    def describe(self, batch: Batch) -> str:
         """Names the batch in an error message."""
         ...
 

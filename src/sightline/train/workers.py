@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Generic
 
 import torch
 from torch import Tensor
 
-from sightline.train.task import Task
+from sightline.train.task import Batch, Task
 
 # More than a few Python threads wait for each other more than they compute.
 MOST = 4
@@ -31,7 +31,7 @@ def shared_copy(model: torch.nn.Module) -> torch.nn.Module:
     return replica
 
 
-class Workers:
+class Workers(Generic[Batch]):
     """A context manager that splits each batch among workers and sums their gradients into the model.
 
     Two threads inside one operator wait for each other at every operator's end, which costs small models half their
@@ -41,7 +41,7 @@ class Workers:
     save. Buffers that training passes change (running statistics) become the mean of the workers'.
     """
 
-    def __init__(self, task: Task, threads: int) -> None:
+    def __init__(self, task: Task[Batch], threads: int) -> None:
         """`threads` CPU threads are dealt out to the workers; a few workers with several each where there are many."""
         device = next(task.model.parameters()).device
         count = worker_count(threads, device)
@@ -49,7 +49,7 @@ class Workers:
         self._replicas = [task] if count == 1 else [task.replica(shared_copy(task.model)) for _ in range(count)]
         self._pool = ThreadPoolExecutor(count) if count > 1 else None
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> Workers[Batch]:
         torch.set_num_threads(self._each)
         return self
 
@@ -61,7 +61,7 @@ class Workers:
             self._pool.shutdown(cancel_futures=True)
 
     def gradients(
-        self, batch: Any, generator: torch.Generator, collect: Callable[[], None]
+        self, batch: Batch, generator: torch.Generator, collect: Callable[[], None]
     ) -> list[tuple[Tensor, int, dict[str, Tensor]]]:
         """Makes the gradients of one batch and has them collected; returns what `Task.loss` returned for each piece.
 
@@ -86,7 +86,7 @@ class Workers:
         return results
 
     @contextmanager
-    def resting(self) -> Iterator[None]:
+    def all_threads(self) -> Iterator[None]:
         """Inside, whoever computes alone has all threads."""
         torch.set_num_threads(self._threads)
         try:
@@ -95,7 +95,7 @@ class Workers:
             torch.set_num_threads(self._each)
 
     @torch.no_grad()
-    def _mean_buffers(self, replicas: Sequence[Task]) -> None:
+    def _mean_buffers(self, replicas: Sequence[Task[Batch]]) -> None:
         for name, buffer in self._task.model.named_buffers():
             if buffer.is_floating_point():
                 theirs = [replica.model.get_buffer(name) for replica in replicas]
@@ -104,7 +104,7 @@ class Workers:
                     other.copy_(buffer)
 
 
-def _backward(task: Task, piece: Any, seed: int) -> tuple[Tensor, int, dict[str, Tensor]]:
+def _backward(task: Task[Batch], piece: Batch, seed: int) -> tuple[Tensor, int, dict[str, Tensor]]:
     loss, count, extras = task.loss(piece, torch.Generator().manual_seed(seed))
     loss.backward()
     return loss.detach(), count, extras

@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { choices, field, make } from "./dom.js";
 import { Sight } from "./sight.js";
-import { TASKS } from "./tasks.js";
+import { FORMS } from "./tasks.js";
 
 const byId = (id) => document.getElementById(id);
 const LIVE_AFTER = 350; // ms without a key before a text is sent by itself
@@ -62,7 +62,8 @@ function tell(text, wrong = false) {
 }
 
 const model = (id) => state.models.find((one) => one.id === id);
-const task = () => TASKS[model(byId("model").value).task];
+const page = () => model(byId("model").value).page;
+const form = () => FORMS[page().answer];
 
 // What a link restores: models, what was typed, and what each column shows.
 function remember() {
@@ -81,11 +82,11 @@ function restored() {
 
 function makeInputs() {
   const first = model(byId("model").value);
-  const example = Object.fromEntries(task().inputs(first).map(([name], n) => [name, first.example[n] ?? ""]));
-  byId("inputs").replaceChildren(...task().inputs(first).map(([name, label]) => {
-    const input = name === "image" ? make("input", { type: "file", accept: "image/*", onchange: () => readImage(input) })
+  const example = Object.fromEntries(page().inputs.map(({ name }, n) => [name, first.example[n] ?? ""]));
+  byId("inputs").replaceChildren(...page().inputs.map(({ name, label, image }) => {
+    const input = image ? make("input", { type: "file", accept: "image/*", onchange: () => readImage(input) })
       : make("textarea", { dir: "auto", maxlength: 20000, spellcheck: "false", placeholder: example[name] });
-    if (name !== "image") {
+    if (!image) {
       input.value = state.values[name] ?? example[name];
       state.values[name] = input.value;
       input.addEventListener("input", () => { state.values[name] = input.value; later(); });
@@ -95,7 +96,8 @@ function makeInputs() {
     one.classList.add("field");
     return one;
   }));
-  byId("options").replaceChildren(...task().options.map(([name, label, min, max, step, usual]) => {
+  byId("options").replaceChildren(...page().options.map(({ name, label, least: min, most: max, step, default: preset }) => {
+    const usual = preset ?? "";
     const input = make("input", { type: "number", min, max, step, value: state.values[name] ?? usual, placeholder: "usual" });
     state.values[name] = input.value;
     input.addEventListener("input", () => { state.values[name] = input.value; });
@@ -124,14 +126,14 @@ function makeColumns() {
 let timer = 0;
 function later() {
   clearTimeout(timer);
-  if (task().live) timer = setTimeout(() => run(), LIVE_AFTER);
+  if (page().live) timer = setTimeout(() => run(), LIVE_AFTER);
 }
 
 async function run(goingOn = false) {
   clearTimeout(timer);
   if (!goingOn) state.columns.forEach((column) => { delete column.sight.chosen.begun; });
   const asked = { ...state.values };
-  const names = task().inputs(model(byId("model").value)).map(([name]) => name);
+  const names = page().inputs.map(({ name }) => name);
   if (!names.some((name) => String(asked[name] ?? "").trim())) {
     state.columns.forEach((column) => column.clear());
     tell("");
@@ -142,7 +144,7 @@ async function run(goingOn = false) {
   byId("stop").disabled = false;
   const began = performance.now();
   const mine = (run.latest = {});
-  await Promise.all(state.columns.map((column) => column.start((one) => task().run(one, asked))));
+  await Promise.all(state.columns.map((column) => column.start((one) => form().run(one, asked))));
   if (mine !== run.latest) return;
   byId("stop").disabled = true;
   if (state.columns.some((column) => column.controller?.signal.aborted)) tell("stopped");

@@ -1,5 +1,5 @@
-// What each kind of model is asked and how its answer is shown. Every task has:
-//   inputs(model): what the user types; options: numbers beside it; run(column, asked): asks and shows.
+// How each form of answer is asked for and shown; /v1/models says of every model which form its answers have, what is
+// typed for it and the numbers beside it. Every form has run(column, asked), which asks and shows.
 
 import { ask, events } from "./api.js";
 import { bare, make, percent, shade } from "./dom.js";
@@ -51,9 +51,6 @@ function showTokens(column, answer, rowOfToken, retry, begun = "") {
 const textBefore = (answer, number) => [...answer.text].slice(0, answer.offsets[number]).join("");
 
 const translation = {
-  inputs: () => [["text", "Text to translate"]],
-  options: [["beam", "Beam width", 1, 16, 1, ""]],
-  live: true,
   async run(column, asked) {
     const prefix = column.begun;
     const body = { model: column.model.id, text: asked.text, stream: true, candidates: 5 };
@@ -72,10 +69,7 @@ const translation = {
   },
 };
 
-const language = {
-  inputs: () => [["prompt", "How the text begins"]],
-  options: [["max_tokens", "Tokens", 1, 1024, 1, 60], ["temperature", "Temperature", 0.05, 5, 0.05, 0.8],
-    ["top_p", "Top-p", 0.01, 1, 0.01, 0.95], ["seed", "Seed", 0, 1e9, 1, 1]],
+const continuation = {
   async run(column, asked) {
     const more = column.begun;
     const body = { model: column.model.id, prompt: asked.prompt + more, candidates: 5, strategy: "sample" };
@@ -98,10 +92,7 @@ const language = {
   },
 };
 
-const masked = {
-  inputs: () => [["text", "Text with [MASK] where something is missing"]],
-  options: [],
-  live: true,
+const blanks = {
   async run(column, asked) {
     if (!asked.text.includes("[MASK]")) {
       column.output.textContent = asked.text;
@@ -116,12 +107,10 @@ const masked = {
   },
 };
 
-const classification = {
-  inputs: (model) => (model.image ? [["image", "Image file"]] : Array.from({ length: model.texts }, (_, n) => [`text${n}`, model.texts > 1 ? `Text ${n + 1}` : "Text"])),
-  options: [],
+const labels = {
   async run(column, asked) {
     const { model } = column;
-    const texts = Array.from({ length: model.texts }, (_, n) => asked[`text${n}`] ?? "");
+    const texts = model.page.inputs.map(({ name }) => asked[name] ?? "");
     const given = model.image ? { image: asked.image } : { texts: [texts.length > 1 ? texts : texts[0]] };
     const { labels: [answer] } = await ask("/v1/classify", { model: model.id, ...given }, column.signal);
     column.output.textContent = answer.label;
@@ -131,10 +120,7 @@ const classification = {
   },
 };
 
-const tagging = {
-  inputs: () => [["text", "Text"]],
-  options: [],
-  live: true,
+const spans = {
   async run(column, asked) {
     const { texts: [answer] } = await ask("/v1/tag", { model: column.model.id, text: asked.text }, column.signal);
     const parts = [];
@@ -150,9 +136,7 @@ const tagging = {
   },
 };
 
-const answering = {
-  inputs: () => [["question", "Question"], ["context", "Text that may answer it"]],
-  options: [],
+const answer = {
   async run(column, asked) {
     const { question, context } = asked;
     const answer = await ask("/v1/answer", { model: column.model.id, question, context }, column.signal);
@@ -162,4 +146,12 @@ const answering = {
   },
 };
 
-export const TASKS = { translation, language, masked_language: masked, classification, image_classification: classification, tagging, question_answering: answering };
+const text = {
+  async run(column, asked) {
+    const { predictions: [found] } = await ask("/v1/predict", { model: column.model.id, inputs: [asked.text] }, column.signal);
+    column.output.textContent = found.text;
+    await column.sight.look({ text: asked.text });
+  },
+};
+
+export const FORMS = { text, translation, continuation, blanks, labels, spans, answer };

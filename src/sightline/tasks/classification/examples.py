@@ -10,13 +10,14 @@ from itertools import chain, islice
 import numpy as np
 
 from sightline.data.batches import BatchOrder
-from sightline.data.labelled import Examples, read_labelled
+from sightline.data.labelled import Examples, LabelledSource, read_labelled
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, nearest
-from sightline.models.classifier import CLASSIFIERS
-from sightline.tasks.classification.settings import ClassificationSettings, LabelledFiles
+from sightline.models.classifier import build_inputs
+from sightline.tasks.classification.settings import ClassificationSettings
 
 Texts = Sequence[list[int]]  # tokens of each text of a record
+_DISTINCT = 20  # from so many classes on, there being more of them than half of the records is a mistake
 
 
 def sequences(settings: ClassificationSettings, texts: Texts, vocab_size: int) -> list[list[int]]:
@@ -26,13 +27,12 @@ def sequences(settings: ClassificationSettings, texts: Texts, vocab_size: int) -
     the others; with the special tokens that the model's kind puts around and between them.
     """
     form = settings.data.form
-    build_inputs = CLASSIFIERS[settings.model.kind].build_inputs
     groups: list[Texts] = [texts]
     if form == "similarity":
         groups = [texts, (texts[1], texts[0])]
     elif form == "choice":
         groups = [(texts[0], other) for other in texts[1:]]
-    return [build_inputs(group, vocab_size) for group in groups]
+    return [build_inputs(group, vocab_size, settings.model) for group in groups]
 
 
 def cut(settings: ClassificationSettings, texts: Texts) -> Texts:
@@ -69,14 +69,20 @@ def target(label: str, settings: ClassificationSettings, where: str) -> float:
 def find_labels(settings: ClassificationSettings) -> tuple[str, ...]:
     """The classes of the training records, in order; none where labels are numbers.
 
-    Raises DataError where they are no classes: one only, or more than a thousand.
+    Raises DataError where they are no classes: one only, more than a thousand, or most of them of one record.
     """
     if settings.data.labels or settings.by_number:
         return settings.data.labels
-    found = sorted({label for _, label in read_training(settings)})
+    labels = [label for _, label in read_training(settings)]
+    found = sorted(set(labels))
     where = settings.data.train[0].source
     if len(found) < 2:
         raise DataError(f"{where}: {len(found)} different labels in the training records; a classifier needs two")
+    if len(found) > _DISTINCT and len(found) > len(labels) / 2:
+        raise DataError(
+            f"{where}: {len(found):,} different labels in {len(labels):,} records; column "
+            f"{settings.data.train[0].label!r} looks like text, so choose another"
+        )
     if len(found) > 1000:
         raise DataError(f"{where}: {len(found):,} different labels; set data.numbers, or choose another column")
     return tuple(found)
@@ -84,7 +90,7 @@ def find_labels(settings: ClassificationSettings) -> tuple[str, ...]:
 
 def read_training(settings: ClassificationSettings) -> Iterator[tuple[tuple[str, ...], str]]:
     """(texts, label) of the training records, the first `data.first` of them."""
-    records = chain.from_iterable(read_labelled(files.labelled_source()) for files in settings.data.train)
+    records = chain.from_iterable(read_labelled(files) for files in settings.data.train)
     return islice(records, settings.data.first or None)
 
 
@@ -97,11 +103,13 @@ def batch_order(examples: Examples, settings: ClassificationSettings, seed: int)
 def encode_files(
     settings: ClassificationSettings,
     tokenizer: Tokenizer,
-    files: LabelledFiles,
+    files: LabelledSource,
     report: Callable[[str], None] = lambda line: None,
 ) -> Examples:
     """The records of a file as examples; those that are too long are cut."""
-    return encode(settings, tokenizer, read_labelled(files.labelled_source()), files.source, report)
+    for line in files.notices():
+        report(line)
+    return encode(settings, tokenizer, read_labelled(files), files.source, report)
 
 
 def encode(

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 
 from sightline.data.labelled import Examples, collate_examples, read_labelled
-from sightline.data.text import given
+from sightline.data.text import normalize_text
 from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
-from sightline.predict.predictor import Ready
+from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, leaving_out, masking, over_positions, special_side
 from sightline.tasks.classification.examples import encode_files, read_as_sequences
 from sightline.tasks.classification.settings import ClassificationSettings
-from sightline.tasks.classification.task import all_scores, make_model, scores
+from sightline.tasks.classification.task import all_scores, make_model, to_scores
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class Prediction:
         return self.probabilities.get(self.label)
 
 
-class Classifier(Ready[ClassificationSettings]):
-    """Labels texts with the weights of a run. See `Ready` for the arguments."""
+class Classifier(Predictor[ClassificationSettings]):
+    """Labels texts with the weights of a run. See `Predictor` for the arguments."""
 
     schema = ClassificationSettings
     make_model = staticmethod(make_model)
 
     @property
     def input_count(self) -> int:
-        """The texts of one record."""
+        """How many texts a record has."""
         return self.settings.texts
 
     @overload
@@ -67,7 +67,7 @@ class Classifier(Ready[ClassificationSettings]):
         """
         if type(texts) is str:
             return self.predict([texts])[0]
-        records = [tuple(map(given, [one] if type(one) is str else one)) for one in texts]
+        records = [tuple(map(normalize_text, [one] if type(one) is str else one)) for one in texts]
         for number, record in enumerate(records, 1):
             if len(record) != self.settings.texts:
                 raise UsageError(f"record {number}: {len(record)} texts; the model reads {self.settings.texts}")
@@ -77,10 +77,9 @@ class Classifier(Ready[ClassificationSettings]):
         examples = Examples([ids for one in read for ids in one], len(read[0]), np.zeros(len(read), dtype=np.int64))
         return [self._prediction(*pair) for pair in zip(records, self.scores(examples), strict=True)]
 
-    @staticmethod
-    def first_of(settings: Any, files: Any) -> list[Any]:
+    def first_of(self, files: Any) -> list[Any]:
         """The first record of these files."""
-        return list(next(read_labelled(files.labelled_source()))[0])
+        return list(next(read_labelled(files))[0])
 
     @torch.no_grad()
     def reading(self, *texts: str) -> Reading:
@@ -91,21 +90,25 @@ class Classifier(Ready[ClassificationSettings]):
         """
         if len(texts) != self.settings.texts:
             raise UsageError(f"{len(texts)} texts; the model reads {self.settings.texts}")
-        (sequences,) = [one for one, _ in read_as_sequences(self.settings, self.tokenizer, [tuple(map(given, texts))])]
+        (sequences,) = [
+            one for one, _ in read_as_sequences(self.settings, self.tokenizer, [tuple(map(normalize_text, texts))])
+        ]
         each, size = len(sequences), self.tokenizer.vocab_size
         bert = self.settings.model.kind == "bert"
 
         def pooled(sequences: Sequence[list[int]], ctx: PassContext) -> torch.Tensor:
             examples = Examples(sequences, len(sequences), np.zeros(1, dtype=np.int64))
-            batch = collate_examples(examples, np.arange(1)).to(self.model.head.weight.device)
-            return self.model.read(batch.tokens_NT, batch.real_NT, ctx)[1]
+            batch = collate_examples(examples, np.arange(1)).to(self.model.device)
+            return self.model.read(batch.tokens_NT, batch.real_NT, ctx=ctx)[1]
 
         def all_of(sequences: Sequence[list[int]], ctx: PassContext) -> torch.Tensor:
             # what is recorded is the first alone, as long as it is and not as the longest
             pooled_ND = pooled(sequences[:1], ctx)
             if each > 1:
                 pooled_ND = torch.cat([pooled_ND, pooled(sequences[1:], replace(ctx, recorder=None))])
-            found = scores(self.settings, self.model, pooled_ND, each)[0]
+            if self.settings.data.form == "similarity":
+                pooled_ND = pooled_ND.sum(0, keepdim=True)
+            found = to_scores(self.settings, self.model.outputs(pooled_ND), each)[0]
             return found if self.settings.data.numbers else log_probabilities(found)
 
         best = int(all_of(sequences, PassContext()).argmax())

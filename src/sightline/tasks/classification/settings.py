@@ -6,36 +6,40 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sightline.config import FREE
 from sightline.data.labelled import LabelledSource
 from sightline.models import BertSizes, GPTSizes
 from sightline.models.classifier import Tuning
-from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
+from sightline.tasks.settings import Frozen, RunSettings, TokenizerSettings, check_metric
+from sightline.train.metric import Metric, by_name
 from sightline.train.settings import TrainSettings
 
 SIDE = "text"  # the name of the one tokenizer
 
-
-class LabelledFiles(Frozen):
-    """Where labelled texts lie; see `sightline.data.labelled.LabelledSource`."""
-
-    source: str
-    texts: tuple[int | str, ...] = Field(min_length=1)
-    label: int | str
-    part: tuple[float, float] = (0.0, 1.0)
-
-    def labelled_source(self) -> LabelledSource:
-        return LabelledSource(**self.model_dump())
+METRICS = by_name(
+    (
+        Metric("loss", False, "nats"),
+        Metric("accuracy", True, "%"),
+        Metric("macro_f1", True, "%"),
+        Metric("matthews", True, "%"),
+        Metric("calibration_error", False, "%"),
+        Metric("pearson", True),
+        Metric("spearman", True),
+    )
+)
 
 
 class DataSettings(Frozen):
     """What is learned and measured."""
 
-    train: tuple[LabelledFiles, ...] = Field(
+    train: tuple[LabelledSource, ...] = Field(
         description="TSV or JSON Lines files; texts = names or numbers of their columns, label = that of the label, "
         "part = [from, to] as fractions",
     )
-    validation: LabelledFiles | None = Field(None, description="records that choose the best checkpoint")
-    test: dict[str, LabelledFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    validation: LabelledSource | None = Field(None, description="records that choose the best checkpoint")
+    test: dict[str, LabelledSource] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
+    )
     form: Literal["single", "pair", "similarity", "choice"] = Field(
         "single",
         description="single: one text; pair: two in order (entailment); similarity: two in both orders; choice: a "
@@ -52,7 +56,7 @@ class DataSettings(Frozen):
     max_tokens: int = Field(128, ge=4, description="the texts of longer sequences are cut; how many is told")
 
 
-class ClassificationSettings(Frozen):
+class ClassificationSettings(RunSettings):
     """Everything a fine-tuned classifier is made from."""
 
     task: Literal["classification"] = Field("classification", description="what the model learns")
@@ -78,15 +82,26 @@ class ClassificationSettings(Frozen):
     )
     training: TrainSettings = TrainSettings.model_validate({})
 
-    def given(self, source: str) -> LabelledFiles:
+    def given(self, source: str, reference: str | None = None) -> LabelledSource:
         """A file that is only named, read as the training text was; of an imported model the label comes last."""
-        usual = LabelledFiles(source=source, texts=tuple(range(self.texts)), label=self.texts)
+        self.without_reference(reference)
+        usual = LabelledSource(source=source, texts=tuple(range(self.texts)), label=self.texts)
         return (self.data.train or (usual,))[0].model_copy(update={"source": source, "part": (0.0, 1.0)})
 
     @property
     def title(self) -> str:
         """What a run of it is called on its card."""
         return "Classifier"
+
+    @property
+    def parent(self) -> str | None:
+        """The run that this one goes on from."""
+        return self.pretrained
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether only the sizes and the tokenizer of that run are taken, and not its weights."""
+        return self.scratch
 
     @property
     def span(self) -> int:
@@ -136,12 +151,12 @@ class ClassificationSettings(Frozen):
         if self.pretrained is None and (self.tuning.weights != "full" or self.scratch):
             what = "scratch" if self.scratch else f"tuning.weights {self.tuning.weights}"
             raise ValueError(f"{what} is for a pretrained run, and none is named")
-        check_metric(self.training, self.figures)
+        check_metric(self.training, self.validation_metrics)
         return self
 
     @property
-    def figures(self) -> tuple[str, ...]:
-        """What is measured in validation."""
+    def validation_metrics(self) -> tuple[str, ...]:
+        """The names of what is measured in validation."""
         if self.data.numbers:
             return ("loss", "pearson", "spearman")
         return ("loss", "accuracy", "macro_f1", "matthews", "calibration_error")

@@ -8,29 +8,29 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from sightline.data.batches import DataPosition, iterate
 from sightline.data.labelled import ExampleBatch, Examples, collate_examples
-from sightline.data.ticker import VOCABULARY, Ticker
+from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode.probabilities import softmax
-from sightline.models.classifier import make_classifier
+from sightline.models.classifier import AnyClassifier, make_classifier
 from sightline.nn.context import INFERENCE, PassContext
-from sightline.tasks.base import PlainTask
+from sightline.predict.metrics import calibration_error, correlations
+from sightline.tasks.base import BaseTask
 from sightline.tasks.classification.examples import batch_order, encode, encode_files, read_training
-from sightline.tasks.classification.settings import SIDE, ClassificationSettings
-from sightline.tasks.metrics import calibration_error, correlations
+from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings
 
 
 def train_tokenizers(settings: ClassificationSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training texts."""
     texts = (text for record, _ in read_training(settings) for text in record)
-    texts = Ticker(report, VOCABULARY).over(texts)
+    texts = ProgressReporter(report, VOCABULARY).over(texts)
     return {SIDE: Tokenizer.train(texts, **settings.tokenizer.model_dump())}
 
 
-def make_model(settings: ClassificationSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+def make_model(settings: ClassificationSettings, tokenizers: dict[str, Tokenizer]) -> AnyClassifier:
     """The model, its weights drawn from a generator seeded by the run's seed."""
     outputs = 1 if settings.by_number else len(settings.data.labels)
     with torch.random.fork_rng(devices=[]):
@@ -38,14 +38,18 @@ def make_model(settings: ClassificationSettings, tokenizers: dict[str, Tokenizer
         return make_classifier(tokenizers[SIDE].vocab_size, settings.model, outputs, settings.tuning)
 
 
-class ClassificationTask(PlainTask):
+class ClassificationTask(BaseTask):
     """Joins a model with labelled texts for the training loop."""
 
+    metrics = METRICS
     settings: ClassificationSettings
+    model: AnyClassifier
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
         texts = settings.data.train[0].source
+        for line in (line for source in settings.data.train for line in source.notices()):
+            report(line)
         self._train = encode(settings, self.tokenizers[SIDE], read_training(settings), texts, report)
         validation: Any = settings.data.validation
         self._validation = encode_files(settings, self.tokenizers[SIDE], validation, report)
@@ -57,7 +61,7 @@ class ClassificationTask(PlainTask):
         for after, indices in iterate(self._order, position):
             yield after, collate_examples(self._train, indices).to(self.device)
 
-    def size(self, batch: ExampleBatch) -> int:
+    def num_units(self, batch: ExampleBatch) -> int:
         """Tokens of the inputs."""
         return self._train.num_tokens(batch.indices)
 
@@ -66,13 +70,11 @@ class ClassificationTask(PlainTask):
 
         The language model's loss of an example is the mean over the tokens of its sequences.
         """
-        model: Any = self.model
-        ctx = PassContext(generator=generator)
-        features_NTD, last_ND = model.read(batch.tokens_NT, batch.real_NT, ctx)
-        loss = label_loss(self.settings, scores(self.settings, model, last_ND, batch.each, ctx), batch.targets_B)
+        scores_BC, features_NTD = scores(self.settings, self.model, batch, PassContext(generator=generator))
+        loss = label_loss(self.settings, scores_BC, batch.targets_B)
         extras = {"label_loss": loss.detach()}
         if self.settings.language_weight:
-            nats, spoken = model.language_loss(features_NTD, batch.tokens_NT, batch.real_NT)
+            nats, spoken = self.model.language_loss(features_NTD, batch.tokens_NT, batch.real_NT)
             loss = loss + self.settings.language_weight * len(batch.targets_B) / max(spoken, 1) * nats
         return loss, len(batch.targets_B), extras
 
@@ -89,16 +91,20 @@ class ClassificationTask(PlainTask):
 
 
 def scores(
-    settings: ClassificationSettings, model: Any, last_ND: Tensor, each: int, ctx: PassContext = INFERENCE
-) -> Tensor:
-    """What stands for the sequences → (B, C) in fp32: logits of the classes or choices, or one number.
+    settings: ClassificationSettings, model: AnyClassifier, batch: ExampleBatch, ctx: PassContext = INFERENCE
+) -> tuple[Tensor, Tensor]:
+    """(B, C) in fp32: logits of the classes or choices, or one number; and the features at every position (N, T, D).
 
     The features of both orders of a similarity are added; each text of a choice has one output.
     """
-    if settings.data.form == "similarity":
-        last_ND = last_ND.unflatten(0, (-1, each)).sum(1)
-    outputs = model.outputs(last_ND, ctx).float()
-    return outputs.view(-1, each) if settings.data.form == "choice" else outputs
+    orders = batch.each if settings.data.form == "similarity" else 1
+    outputs_BC, features_NTD = model(batch.tokens_NT, batch.real_NT, orders=orders, ctx=ctx)
+    return to_scores(settings, outputs_BC, batch.each), features_NTD
+
+
+def to_scores(settings: ClassificationSettings, outputs: Tensor, each: int) -> Tensor:
+    """The head's outputs as (B, C) in fp32, C being the choices where there is one output a choice."""
+    return outputs.float().view(-1, each) if settings.data.form == "choice" else outputs.float()
 
 
 def label_loss(settings: ClassificationSettings, scores_BC: Tensor, targets_B: Tensor) -> Tensor:
@@ -109,13 +115,12 @@ def label_loss(settings: ClassificationSettings, scores_BC: Tensor, targets_B: T
 
 
 @torch.inference_mode()
-def all_scores(settings: ClassificationSettings, model: Any, examples: Examples) -> Tensor:
+def all_scores(settings: ClassificationSettings, model: AnyClassifier, examples: Examples) -> Tensor:
     """(examples, C): the scores of every example, in order."""
     found: dict[int, Tensor] = {}
     for indices in batch_order(examples, settings, 0).epoch(0):
-        batch = collate_examples(examples, indices).to(model.head.weight.device)
-        _, last_ND = model.read(batch.tokens_NT, batch.real_NT)
-        found |= zip(indices.tolist(), scores(settings, model, last_ND, batch.each).cpu(), strict=True)
+        batch = collate_examples(examples, indices).to(model.device)
+        found |= zip(indices.tolist(), scores(settings, model, batch)[0].cpu(), strict=True)
     return torch.stack([found[number] for number in range(len(examples))])
 
 

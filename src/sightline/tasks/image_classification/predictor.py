@@ -15,7 +15,7 @@ from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
 from sightline.nn.context import PassContext
 from sightline.predict.patches import PatchAttention, patch_attention
-from sightline.predict.predictor import Ready
+from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, over_positions
 from sightline.tasks.image_classification.settings import ImageSettings
 from sightline.tasks.image_classification.task import make_model, read, read_labelled, scores, to_tensor
@@ -36,12 +36,17 @@ class ImagePrediction:
         return self.probabilities[self.label]
 
 
-class ImageClassifier(Ready[ImageSettings]):
-    """Tells the classes of images with the weights of a run. See `Ready` for the arguments."""
+class ImageClassifier(Predictor[ImageSettings]):
+    """Tells the classes of images with the weights of a run. See `Predictor` for the arguments."""
 
     schema = ImageSettings
     make_model = staticmethod(make_model)
     default_view = "patches"
+
+    @property
+    def reads_images(self) -> bool:
+        """An input is an image."""
+        return True
 
     def validation(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The scores (N, C) of the run's validation images, and their classes (N)."""
@@ -75,10 +80,9 @@ class ImageClassifier(Ready[ImageSettings]):
         """What the class token looked at in one image."""
         return patch_attention(self.reading(image))
 
-    @staticmethod
-    def first_of(settings: Any, files: Any) -> list[Any]:
+    def first_of(self, files: Any) -> list[Any]:
         """The first image of these files."""
-        return [read(settings, files).pixels[0]]
+        return [read(self.settings, files).pixels[0]]
 
     @torch.no_grad()
     def reading(self, image: Image) -> Reading:
@@ -90,7 +94,7 @@ class ImageClassifier(Ready[ImageSettings]):
         images_1CYX = to_tensor(self.settings, pixels[None], self.model)
 
         def all_of(images_1CYX: torch.Tensor, ctx: PassContext) -> torch.Tensor:
-            return log_probabilities(self.model(images_1CYX, ctx)[0]).cpu()
+            return log_probabilities(self.model(images_1CYX, ctx=ctx)[0]).cpu()
 
         best = int(all_of(images_1CYX, PassContext()).argmax())
 

@@ -6,33 +6,30 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from sightline.config import FREE
 from sightline.data.images import ImageSource
 from sightline.data.pixels import Fit
 from sightline.models.vit import ViTSizes
-from sightline.tasks.settings import Frozen, check_metric
+from sightline.tasks.settings import Frozen, RunSettings, check_metric
+from sightline.train.metric import Metric, by_name
 from sightline.train.settings import TrainSettings
 
-
-class ImageFiles(Frozen):
-    """Where images lie; see `sightline.data.images.ImageSource`."""
-
-    source: str
-    labels: str | None = None
-    part: tuple[float, float] = (0.0, 1.0)
-
-    def image_source(self, fit: Fit) -> ImageSource:
-        return ImageSource(**self.model_dump(), fit=fit)
+METRICS = by_name(
+    (Metric("loss", False, "nats"), Metric("accuracy", True, "%"), Metric("calibration_error", False, "%"))
+)
 
 
 class DataSettings(Frozen):
     """What is learned and measured."""
 
-    train: tuple[ImageFiles, ...] = Field(
+    train: tuple[ImageSource, ...] = Field(
         description="folders with a folder for each class, or IDX or NumPy files with labels = the file of classes; "
         "part = [from, to] as fractions",
     )
-    validation: ImageFiles | None = Field(None, description="images that choose the best checkpoint")
-    test: dict[str, ImageFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    validation: ImageSource | None = Field(None, description="images that choose the best checkpoint")
+    test: dict[str, ImageSource] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
+    )
     classes: tuple[str, ...] = Field((), description="the classes; those of the training images where not given")
     fit: Fit = Field("crop", description="of images that are not square: crop takes the middle, squash all of them")
     mean: tuple[float, ...] = Field((0.5,), description="subtracted from pixels of 0 to 1; one, or one a channel")
@@ -52,7 +49,7 @@ class AugmentationSettings(Frozen):
     erase: float = Field(0.0, ge=0, le=1, description="share of them that lose a random rectangle")
 
 
-class ImageSettings(Frozen):
+class ImageSettings(RunSettings):
     """Everything a classifier of images is made from."""
 
     task: Literal["image_classification"] = Field("image_classification", description="what the model learns")
@@ -65,9 +62,9 @@ class ImageSettings(Frozen):
     model: ViTSizes = ViTSizes.model_validate({})
     training: TrainSettings = TrainSettings.model_validate({})
 
-    def given(self, source: str) -> ImageFiles:
-        """Images that are only named."""
-        return ImageFiles(source=source)
+    def given(self, source: str, reference: str | None = None) -> ImageSource:
+        """Images that are only named; of an IDX file the reference is that of their classes."""
+        return ImageSource(source=source, labels=reference)
 
     @property
     def title(self) -> str:
@@ -80,13 +77,13 @@ class ImageSettings(Frozen):
         return self.model.side**2 + 1
 
     @property
-    def figures(self) -> tuple[str, ...]:
-        """What is measured in validation."""
+    def validation_metrics(self) -> tuple[str, ...]:
+        """The names of what is measured in validation."""
         return ("loss", "accuracy", "calibration_error")
 
     @model_validator(mode="after")
     def _fits(self) -> ImageSettings:
-        check_metric(self.training, self.figures)
+        check_metric(self.training, self.validation_metrics)
         if self.augmentation.shift >= self.model.image_size:
             raise ValueError(
                 f"augmentation.shift {self.augmentation.shift}: must be under model.image_size {self.model.image_size}"

@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from sightline.data.augmentation import Augmentation
 from sightline.data.batches import DataPosition, iterate
-from sightline.data.images import Images, read_images
+from sightline.data.images import Images, ImageSource, read_images
 from sightline.data.mixing import SHUFFLING, generator
+from sightline.data.progress import Report, silent
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode.probabilities import softmax
 from sightline.errors import DataError, nearest
 from sightline.models.vit import ViT
 from sightline.nn.context import PassContext
-from sightline.tasks.base import PlainTask
-from sightline.tasks.image_classification.settings import ImageFiles, ImageSettings
-from sightline.tasks.metrics import calibration_error
+from sightline.predict.metrics import calibration_error
+from sightline.tasks.base import BaseTask
+from sightline.tasks.image_classification.settings import METRICS, ImageSettings
 
 
 def complete(settings: ImageSettings) -> ImageSettings:
@@ -38,16 +39,18 @@ def complete(settings: ImageSettings) -> ImageSettings:
     return settings.model_copy(update={"data": settings.data.model_copy(update={"classes": tuple(ordered)})})
 
 
-def read(settings: ImageSettings, files: ImageFiles, cache_dir: Path | None = None) -> Images:
+def read(settings: ImageSettings, files: ImageSource, cache_dir: Path | None = None, report: Report = silent) -> Images:
     """The images of these files, in the model's size."""
     return read_images(
-        files.image_source(settings.data.fit), settings.model.image_size, settings.model.channels, cache_dir
+        files, settings.model.image_size, settings.model.channels, settings.data.fit, cache_dir=cache_dir, report=report
     )
 
 
-def read_labelled(settings: ImageSettings, files: ImageFiles, cache_dir: Path | None = None) -> Images:
+def read_labelled(
+    settings: ImageSettings, files: ImageSource, cache_dir: Path | None = None, report: Report = silent
+) -> Images:
     """The same with the model's numbers of the classes. Raises DataError for a class that training has not."""
-    found, known = read(settings, files, cache_dir), settings.data.classes
+    found, known = read(settings, files, cache_dir, report), settings.data.classes
     for name in found.names:
         if name not in known:
             raise DataError(f'{files.source}: no training image is of the class "{name}"{nearest(name, known)}')
@@ -60,7 +63,7 @@ def no_tokenizers(settings: ImageSettings, report: Callable[[str], None]) -> dic
     return {}
 
 
-def make_model(settings: ImageSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+def make_model(settings: ImageSettings, tokenizers: dict[str, Tokenizer]) -> ViT:
     """The model, its weights drawn from a generator seeded by the run's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.training.seed)
@@ -98,7 +101,7 @@ class ImageBatch:
         return [ImageBatch(self.images_BCYX[one], self.targets_B[one], self.indices[one]) for one in rows]
 
 
-def to_tensor(settings: ImageSettings, pixels_BYXC: np.ndarray, model: nn.Module) -> Tensor:
+def to_tensor(settings: ImageSettings, pixels_BYXC: np.ndarray, model: ViT) -> Tensor:
     """Bytes as the model wants them: (B, C, Y, X), scaled and shifted, in its precision and on its device."""
     weight = next(model.parameters())
     # a copy: what is mapped into memory cannot be written to, which torch wants to be able to
@@ -109,18 +112,20 @@ def to_tensor(settings: ImageSettings, pixels_BYXC: np.ndarray, model: nn.Module
     return ((images.float() / 255 - mean) / std).to(weight.dtype)
 
 
-class ImageTask(PlainTask):
+class ImageTask(BaseTask):
     """Joins a model with images for the training loop."""
 
     unit = "images"
+    metrics = METRICS
     settings: ImageSettings
+    model: ViT
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
         self._change = Augmentation(**settings.augmentation.model_dump())
-        self._train = [read_labelled(settings, files, cache_dir) for files in settings.data.train]
+        self._train = [read_labelled(settings, files, cache_dir, report) for files in settings.data.train]
         validation: Any = settings.data.validation
-        self._validation = read_labelled(settings, validation, cache_dir)
+        self._validation = read_labelled(settings, validation, cache_dir, report)
         self._starts = np.cumsum([0, *map(len, self._train)])
         count = int(self._starts[-1])
         if not count or not len(self._validation):
@@ -145,13 +150,13 @@ class ImageTask(PlainTask):
             yield after, ImageBatch(images, torch.from_numpy(classes).to(images.device), indices)
             position = after
 
-    def size(self, batch: ImageBatch) -> int:
+    def num_units(self, batch: ImageBatch) -> int:
         """Images."""
         return len(batch.indices)
 
     def loss(self, batch: ImageBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Cross-entropy (nats) summed over the images, and how many those are."""
-        logits_BC = self.model(batch.images_BCYX, PassContext(generator)).float()
+        logits_BC = self.model(batch.images_BCYX, ctx=PassContext(generator)).float()
         smoothing = self.settings.label_smoothing
         loss = F.cross_entropy(logits_BC, batch.targets_B, reduction="sum", label_smoothing=smoothing)
         return loss, len(batch.targets_B), {}
@@ -166,7 +171,7 @@ class ImageTask(PlainTask):
 
 
 @torch.inference_mode()
-def scores(settings: ImageSettings, model: nn.Module, pixels_NYXC: np.ndarray) -> Tensor:
+def scores(settings: ImageSettings, model: ViT, pixels_NYXC: np.ndarray) -> Tensor:
     """Logits (N, C) of images in bytes, in fp32."""
     rows = max(1, settings.training.tokens_per_batch // settings.span)
     found = [torch.zeros(0, max(len(settings.data.classes), 1))]
@@ -175,7 +180,7 @@ def scores(settings: ImageSettings, model: nn.Module, pixels_NYXC: np.ndarray) -
     return torch.cat(found)
 
 
-def measure(settings: ImageSettings, model: nn.Module, images: Images) -> dict[str, float]:
+def measure(settings: ImageSettings, model: ViT, images: Images) -> dict[str, float]:
     """loss: nats an image. accuracy: the share that is right; calibration_error; both in per cent."""
     logits_NC, classes_N = scores(settings, model, images.pixels), torch.from_numpy(images.classes)
     accuracy = 100 * float((logits_NC.argmax(1) == classes_N).float().mean())

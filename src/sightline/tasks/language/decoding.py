@@ -5,9 +5,9 @@ Shapes: B rows, T positions, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,28 +15,34 @@ from torch import Tensor
 from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
 from sightline.decode.strategies import Stop, request_seed
 from sightline.errors import UsageError
-from sightline.nn.state import pad_and_concatenate, select_rows
+from sightline.models.protocols import LanguageModel
+from sightline.nn.state import State, pad_and_concatenate, select_rows
+from sightline.special_tokens import BOS_ID, EOS_ID, PAD_ID
 
-PAD, BOS, EOS = 0, 1, 2
+PAD, BOS, EOS = PAD_ID, BOS_ID, EOS_ID
 MOST_LOGITS = 1 << 27
 SPAN = 512  # tokens that a model of unlimited context reads at once
 Ids = Sequence[int]
+S = TypeVar("S", bound=State)
+# a model whose state is its own business
+AnyModel = LanguageModel[Any]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class SlidingWindowState:
+class SlidingWindowState(Generic[S]):
     """A state that can look at `context` tokens at most, with the tokens it has read: (B, T), and which are real."""
 
-    state: Any
+    state: S
     tokens_BT: Tensor
     real_BT: Tensor
 
-    def reorder(self, index: Tensor) -> SlidingWindowState:
+    def reorder(self, index: Tensor) -> SlidingWindowState[S]:
         return SlidingWindowState(
             self.state.reorder(index), select_rows(self.tokens_BT, index), select_rows(self.real_BT, index)
         )
 
-    def concatenate(self, other: SlidingWindowState) -> SlidingWindowState:
+    def concatenate(self, other: SlidingWindowState[S]) -> SlidingWindowState[S]:
         tokens_BT = pad_and_concatenate([self.tokens_BT, other.tokens_BT], 1, left=True)
         real_BT = pad_and_concatenate([self.real_BT, other.real_BT], 1, left=True)
         first = int(real_BT.any(0).int().argmax()) if real_BT.shape[1] else 0
@@ -54,26 +60,24 @@ def pad_batch(sequences: Sequence[Ids], device: torch.device, left: bool = False
     return tokens_BT.to(device), real_BT.to(device)
 
 
-def prefill_state(model: Any, sequences: Sequence[Ids], left: bool = False) -> Any:
+def prefill_state(model: AnyModel, sequences: Sequence[Ids], left: bool = False) -> Any:
     """The state after these tokens, for `step_function(model)`. Either all sequences are empty or none is."""
     tokens_BT, real_BT = pad_batch(sequences, model.device, left)
     state = model.start(len(sequences))
     if tokens_BT.shape[1] == 0:
         return state if model.context_length is None else SlidingWindowState(state, tokens_BT, real_BT)
-    if model.context_length is None:
-        return model.decode(tokens_BT, state, real_BT=None if bool(real_BT.all()) else real_BT)[1]
-    if tokens_BT.shape[1] >= model.context_length:
-        return _reread(model, SlidingWindowState(state, tokens_BT, real_BT))
     some_BT = None if bool(real_BT.all()) else real_BT
+    if model.context_length is None:
+        return model.decode(tokens_BT, state, real_BT=some_BT)[1]
+    if tokens_BT.shape[1] >= model.context_length:
+        return _reread(model, SlidingWindowState(state, tokens_BT, real_BT), model.context_length)
     return SlidingWindowState(model.decode(tokens_BT, state, real_BT=some_BT)[1], tokens_BT, real_BT)
 
 
-def _reread(model: Any, window: SlidingWindowState) -> SlidingWindowState:
+def _reread(model: LanguageModel[S], window: SlidingWindowState[S], context: int) -> SlidingWindowState[S]:
     """The window read anew, without padding between tokens; of rows that fill the context only the later half."""
     kept = [
-        tokens[real].tolist()[-(model.context_length // 2) :]
-        if int(real.sum()) >= model.context_length
-        else tokens[real].tolist()
+        tokens[real].tolist()[-(context // 2) :] if int(real.sum()) >= context else tokens[real].tolist()
         for tokens, real in zip(window.tokens_BT, window.real_BT, strict=True)
     ]
     tokens_BT, real_BT = pad_batch(kept, window.tokens_BT.device)
@@ -81,14 +85,15 @@ def _reread(model: Any, window: SlidingWindowState) -> SlidingWindowState:
     return SlidingWindowState(state, tokens_BT, real_BT)
 
 
-def step_function(model: Any) -> Callable[[Tensor, Any], tuple[Tensor, Any]]:
+def step_function(model: AnyModel) -> Callable[[Tensor, Any], tuple[Tensor, Any]]:
     """The model's step. A model of limited context forgets the earlier half of it whenever a row has filled it."""
-    if model.context_length is None:
+    context = model.context_length
+    if context is None:
         return model.step
 
-    def step(tokens_B: Tensor, window: SlidingWindowState) -> tuple[Tensor, SlidingWindowState]:
-        if window.tokens_BT.shape[1] >= model.context_length:
-            window = _reread(model, window)
+    def step(tokens_B: Tensor, window: SlidingWindowState[Any]) -> tuple[Tensor, SlidingWindowState[Any]]:
+        if window.tokens_BT.shape[1] >= context:
+            window = _reread(model, window, context)
         logits_BV, state = model.step(tokens_B, window.state)
         real_B1 = window.real_BT.new_ones(len(tokens_B), 1)
         return logits_BV, replace(
@@ -101,7 +106,7 @@ def step_function(model: Any) -> Callable[[Tensor, Any], tuple[Tensor, Any]]:
     return step
 
 
-def new_search(model: Any, options: SearchOptions, forbidden: Sequence[int] = (PAD, BOS)) -> Search:
+def new_search(model: AnyModel, options: SearchOptions, forbidden: Sequence[int] = (PAD, BOS)) -> Search[Any]:
     """A search that prompts can be prefilled into."""
     return Search(step_function(model), options, eos_id=EOS, forbidden=forbidden, device=model.device)
 
@@ -114,7 +119,7 @@ def make_request(prompt: Ids, options: SearchOptions, stop: Stop | None = None) 
 
 
 @torch.inference_mode()
-def prefill(search: Search, model: Any, requests: Sequence[SearchRequest], left: bool = False) -> None:
+def prefill(search: Search[Any], model: AnyModel, requests: Sequence[SearchRequest], left: bool = False) -> None:
     """Reads prompts, as `make_request` made them, and adds what follows each to the search.
 
     Those of one id are read apart from longer ones, which are padded on the right, or the `left`: it changes nothing.
@@ -127,7 +132,7 @@ def prefill(search: Search, model: Any, requests: Sequence[SearchRequest], left:
 
 @torch.inference_mode()
 def generate_ids(
-    model: Any,
+    model: AnyModel,
     prompts: Sequence[Ids],
     options: SearchOptions,
     *,
@@ -152,9 +157,8 @@ def generate_ids(
     return results
 
 
-@torch.inference_mode()
 def score_ids(
-    model: Any, sequences: Sequence[Ids], *, batch_size: int = 16, stride: int | None = None
+    model: AnyModel, sequences: Sequence[Ids], *, batch_size: int = 16, stride: int | None = None
 ) -> list[list[float]]:
     """ln p of every token of each sequence but its first, given those before it.
 
@@ -163,6 +167,23 @@ def score_ids(
 
     Raises UsageError for a stride above the context.
     """
+    return run_to_end(score_ids_stepwise(model, sequences, batch_size=batch_size, stride=stride))
+
+
+def run_to_end(steps: Generator[None, None, Result]) -> Result:
+    """What a generator that yields between its steps returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+@torch.inference_mode()
+def score_ids_stepwise(
+    model: AnyModel, sequences: Sequence[Ids], *, batch_size: int = 16, stride: int | None = None
+) -> Generator[None, None, list[list[float]]]:
+    """`score_ids` for callers that do other work in between, or stop: yields after each span of each batch."""
     if stride is not None and model.context_length is not None and stride > model.context_length:
         raise UsageError(
             f"stride: {stride} is more than the model's context of {model.context_length} tokens; lower it"
@@ -175,17 +196,18 @@ def score_ids(
         count = max(1, min(batch_size, MOST_LOGITS // (columns * model.vocab_size)))
         indices = order[low : low + count]
         low += count
-        for index, found in zip(indices, _scores(model, [sequences[i] for i in indices], stride), strict=True):
-            results[index] = found
+        for scores in _scores(model, [sequences[i] for i in indices], stride):
+            for index, found in zip(indices, scores, strict=True):
+                results[index] += found
+            yield
     return results
 
 
-def _scores(model: Any, sequences: Sequence[Ids], stride: int | None) -> list[list[float]]:
-    """The same for one batch: in spans that a limited context can hold, or one after the other with a state.
+def _scores(model: AnyModel, sequences: Sequence[Ids], stride: int | None) -> Iterator[list[list[float]]]:
+    """The same for one batch, span by span: spans are what a limited context can hold, or follow with a state.
 
     Where spans lie does not depend on how long the sequences are, so that company changes nothing.
     """
-    found: list[list[float]] = [[] for _ in sequences]
     longest = max(map(len, sequences)) - 1
     span = model.context_length or SPAN
     fresh = model.context_length is not None
@@ -201,7 +223,8 @@ def _scores(model: Any, sequences: Sequence[Ids], stride: int | None) -> list[li
         features, state = model.decode(tokens_BT[:, :-1], state)
         features, targets_BT = features[:, reach - begin :], tokens_BT[:, 1 + reach - begin :]
         picked = log_probabilities(model.project(features)).gather(-1, targets_BT[..., None])[..., 0]
-        for row, ids in enumerate(sequences):
-            found[row] += picked[row, : max(0, min(len(ids) - 1, reach + advance) - reach)].tolist()
+        yield [
+            picked[row, : max(0, min(len(ids) - 1, reach + advance) - reach)].tolist()
+            for row, ids in enumerate(sequences)
+        ]
         reach += advance
-    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, overload
@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from sightline.data.documents import read_pieces
-from sightline.data.text import given
+from sightline.data.text import normalize_text
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
 from sightline.errors import UsageError
 from sightline.models import NGram
 from sightline.nn.context import PassContext
-from sightline.predict.predictor import Ready
+from sightline.predict.metrics import exponential
+from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, over_positions
 from sightline.predict.streaming import NEAR, Pieces, after
 from sightline.tasks.language.decoding import (
@@ -30,11 +31,11 @@ from sightline.tasks.language.decoding import (
     make_request,
     new_search,
     prefill,
-    score_ids,
+    run_to_end,
+    score_ids_stepwise,
 )
-from sightline.tasks.language.settings import COUNTED, LanguageSettings
-from sightline.tasks.language.task import make_model
-from sightline.tasks.metrics import exponential
+from sightline.tasks.language.settings import LanguageSettings
+from sightline.tasks.language.task import make_model, sizes_of_counts
 
 
 @dataclass(frozen=True)
@@ -105,18 +106,29 @@ class ScoredText:
         return -self.log_probability / math.log(2) / max(self.characters, 1)
 
 
-class LanguageModel(Ready[LanguageSettings]):
-    """Writes and scores text with the weights of a run. See `Ready` for the arguments."""
+class LanguageModel(Predictor[LanguageSettings]):
+    """Writes and scores text with the weights of a run. See `Predictor` for the arguments."""
 
     schema = LanguageSettings
     make_model = staticmethod(make_model)
     reading_options = frozenset({"end_only"})
+    writes = True
+
+    @property
+    def attends(self) -> bool:
+        """Whether the model attends to what it has read."""
+        return bool(self.model.attention_sites)
+
+    @property
+    def inspectable(self) -> bool:
+        """A model that is counted has no internals."""
+        return not self.settings.counted
 
     def _load(self, precision: str, device: str, update: int | None) -> Any:
-        if self.settings.model.kind != COUNTED:
+        if not self.settings.counted:
             return super()._load(precision, device, update)
         weights, vocab_size = self.run.read_weights(), self.tokenizer.vocab_size
-        return NGram.from_tensors(weights, vocab_size, self.settings.model)  # pyright: ignore[reportArgumentType]
+        return NGram.from_tensors(weights, vocab_size, sizes_of_counts(self.settings))
 
     @property
     def _never(self) -> tuple[int, ...]:
@@ -131,7 +143,7 @@ class LanguageModel(Ready[LanguageSettings]):
 
     def encode_prompt(self, prompt: str) -> list[int]:
         """The ids a prompt is read as. Raises UsageError for an empty one that the model cannot begin from."""
-        ids = self._begin + self.tokenizer.encode(given(prompt))
+        ids = self._begin + self.tokenizer.encode(normalize_text(prompt))
         if not ids:
             raise UsageError("the prompt is empty, and this model learned no beginning of a text; give a prompt")
         return ids
@@ -216,9 +228,9 @@ class LanguageModel(Ready[LanguageSettings]):
         """What follows a prompt that `encode_prompt` has read."""
         return make_request(read, options, self._stopper(stop))
 
-    def prefill(self, search: Search, sentences: Sequence[SearchRequest]) -> None:
-        """Lets sentences join a search, where `generation` makes a record of what was found."""
-        prefill(search, self.model, sentences)
+    def prefill(self, search: Search, requests: Sequence[SearchRequest], sources: Sequence[Sequence[int]] = ()) -> None:
+        """Reads the prompts of requests and lets them join a search; `generation` makes a record of what was found."""
+        prefill(search, self.model, requests)
 
     def generation(
         self, prompt: str, read: Sequence[int], hypotheses: Sequence[Hypothesis], stop: Sequence[str] = ()
@@ -247,10 +259,16 @@ class LanguageModel(Ready[LanguageSettings]):
         """
         if type(texts) is str:
             return self.score([texts], stride=stride)[0]
+        return run_to_end(self.score_stepwise(texts, stride=stride))
+
+    def score_stepwise(
+        self, texts: Sequence[str], *, stride: int | None = None
+    ) -> Generator[None, None, list[ScoredText]]:
+        """`score` of several texts for callers that do other work in between, or stop: yields between its parts."""
         ends = [EOS] if self.settings.has_documents else []
-        texts = [given(text) for text in texts]
+        texts = [normalize_text(text) for text in texts]
         encoded = [self.tokenizer.encode(text) + ends for text in texts]
-        scored = score_ids(self.model, [self._begin + ids for ids in encoded], stride=stride)
+        scored = yield from score_ids_stepwise(self.model, [self._begin + ids for ids in encoded], stride=stride)
         results = []
         for text, ids, found in zip(texts, encoded, scored, strict=True):
             first = [None] * (len(ids) - len(found))
@@ -266,10 +284,9 @@ class LanguageModel(Ready[LanguageSettings]):
             )
         return results
 
-    @staticmethod
-    def first_of(settings: Any, files: Any) -> list[Any]:
+    def first_of(self, files: Any) -> list[Any]:
         """The first words of these files."""
-        text = next(text for text, _ in read_pieces(files.text_source()) if text.strip())
+        text = next(text for text, _ in read_pieces(files) if text.strip())
         return [" ".join(text.split()[:12])]
 
     def reading(self, text: str, *, end_only: bool = False) -> Reading:
@@ -280,9 +297,9 @@ class LanguageModel(Ready[LanguageSettings]):
 
         Raises UsageError for a text that is too short or longer than the model can look at at once, and for n-grams.
         """
-        if self.settings.model.kind == COUNTED:
+        if self.settings.counted:
             raise UsageError(f"{self.run.path}: an n-gram model is counted and has no internals to look at")
-        ids = self._begin + self.tokenizer.encode(given(text))
+        ids = self._begin + self.tokenizer.encode(normalize_text(text))
         most = (self.model.context_length or (SPAN if end_only else len(ids))) + 1
         begin = [self.tokenizer.END] * (len(self._begin) if len(ids) <= most else 0)
         ids = ids[-most:] if end_only else ids
@@ -292,7 +309,7 @@ class LanguageModel(Ready[LanguageSettings]):
 
         def all_of(tokens: Sequence[int], ctx: PassContext) -> Tensor:
             tokens_1T = torch.tensor([tokens], device=self.model.device)
-            features, _ = self.model.decode(tokens_1T, self.model.start(1), ctx)
+            features, _ = self.model.decode(tokens_1T, self.model.start(1), ctx=ctx)
             return log_probabilities(self.model.project(features))[0]
 
         def run(places: Sequence[int], ctx: PassContext) -> Tensor:
@@ -322,11 +339,13 @@ class LanguageModel(Ready[LanguageSettings]):
         )
 
     def read_out(self, residual_BTD: Tensor, /) -> Tensor:
-        """The residual stream after any layer as logits of what comes next. Raises UsageError for all but a GPT."""
-        if self.settings.model.kind != "gpt":
-            raise UsageError(f"{self.run.path}: the logit lens reads the residual stream of a GPT")
-        inner: Any = self.model
-        return inner.project(residual_BTD if inner.norm is None else inner.norm(residual_BTD))
+        """The residual stream after any layer as logits of what comes next. Raises UsageError where there is none."""
+        logits = self.model.read_out(residual_BTD)
+        if logits is None:
+            raise UsageError(
+                f"{self.run.path}: the logit lens reads a residual stream, as a GPT's; this model has none"
+            )
+        return logits
 
     def _stopper(self, stop: Sequence[str]):
         if not stop:
@@ -356,7 +375,7 @@ class LanguageModel(Ready[LanguageSettings]):
 
 def _stops(stop: str | Sequence[str]) -> list[str]:
     """The stop strings. Raises UsageError for an empty one, which would stop everything."""
-    stops = [given(one) for one in ([stop] if type(stop) is str else stop)]
+    stops = [normalize_text(one) for one in ([stop] if type(stop) is str else stop)]
     if not all(stops):
         raise UsageError("stop: an empty string ends every text at once; leave it out")
     return stops

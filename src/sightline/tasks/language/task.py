@@ -9,25 +9,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sightline.data.batches import DataPosition, iterate
-from sightline.data.documents import EncodedText, encode_text, read_pieces, split_documents
-from sightline.data.ticker import ENCODING, VOCABULARY, Ticker
+from sightline.data.documents import EncodedText, TextSource, encode_text, read_pieces, split_documents
+from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.windows import BlockOrder, StreamOrder, TextBatch, collate_windows, strided
 from sightline.errors import UsageError
-from sightline.models import NGram, make_language_model
+from sightline.models import NGram, NGramSizes, make_language_model
+from sightline.models.registry import AnyLanguageModel
 from sightline.nn.context import INFERENCE, PassContext
-from sightline.tasks.base import PlainTask
-from sightline.tasks.language.settings import COUNTED, SIDE, LanguageSettings, TextFiles
-from sightline.tasks.metrics import exponential
+from sightline.predict.metrics import exponential
+from sightline.tasks.base import BaseTask
+from sightline.tasks.language.settings import METRICS, SIDE, LanguageSettings
 
 
 def train_tokenizers(settings: LanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training text."""
-    pieces = (text for files in settings.data.train for text, _ in read_pieces(files.text_source()))
-    pieces = Ticker(report, VOCABULARY).over(pieces)
+    pieces = (text for files in settings.data.train for text, _ in read_pieces(files))
+    pieces = ProgressReporter(report, VOCABULARY).over(pieces)
     return {SIDE: Tokenizer.train(pieces, **settings.tokenizer.model_dump())}
 
 
@@ -40,15 +41,22 @@ def count_model(
     """A model of the kind that is counted, and its figures on the validation text."""
     text = encode(settings, tokenizers[SIDE], settings.data.train, cache_dir, report)
     report(f"training text: {text.summary()}")
-    model = NGram.count(*split_documents(text.stream), tokenizers[SIDE].vocab_size, settings.model)  # pyright: ignore
+    model = NGram.count(*split_documents(text.stream), tokenizers[SIDE].vocab_size, sizes_of_counts(settings))
     report("n-grams: " + ", ".join(f"{count:,}" for count in model.ngram_counts))
     validation = encode(settings, tokenizers[SIDE], settings.data.validation, cache_dir)
     return model, figures(measure(model, validation.stream, settings), validation)
 
 
-def make_model(settings: LanguageSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+def sizes_of_counts(settings: LanguageSettings) -> NGramSizes:
+    """The sizes of a model that is counted. Raises UsageError where it is trained."""
+    if not isinstance(settings.model, NGramSizes):
+        raise UsageError(f"model.kind {settings.model.kind}: it is trained and not counted")
+    return settings.model
+
+
+def make_model(settings: LanguageSettings, tokenizers: dict[str, Tokenizer]) -> AnyLanguageModel:
     """The model, its weights drawn from a generator seeded by the run's seed."""
-    size, cutoffs = tokenizers[SIDE].vocab_size, getattr(settings.model, "cutoffs", ())
+    size, cutoffs = tokenizers[SIDE].vocab_size, settings.model.frequency_cutoffs
     if cutoffs and cutoffs[-1] >= size:
         raise UsageError(f"model.cutoffs: {cutoffs[-1]} lies beyond the vocabulary, which has {size:,} tokens")
     with torch.random.fork_rng(devices=[]):
@@ -56,14 +64,16 @@ def make_model(settings: LanguageSettings, tokenizers: dict[str, Tokenizer]) -> 
         return make_language_model(size, settings.model)
 
 
-class LanguageTask(PlainTask):
+class LanguageTask(BaseTask):
     """Joins a model with a stream of tokens for the training loop.
 
     Models that carry a state read parallel streams from end to end, each batch going on from the states of the batch
     before it (truncated back-propagation through time); others read blocks in random order.
     """
 
+    metrics = METRICS
     settings: LanguageSettings
+    model: AnyLanguageModel
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
@@ -71,7 +81,7 @@ class LanguageTask(PlainTask):
         self._validation = encode(settings, self.tokenizers[SIDE], settings.data.validation, cache_dir)
         self._separator = Tokenizer.eos_id if settings.data.separate else None
         block, training = settings.data.block, settings.training
-        self._carries = bool(self.model.carries_state)
+        self._carries = self.model.carries_state
         length, budget = len(self._train.stream), training.tokens_per_batch
         if self._carries:
             self._order = StreamOrder(length, max(1, budget // block), block, seed=training.seed)
@@ -88,36 +98,33 @@ class LanguageTask(PlainTask):
             fresh = not self._carries or position.batch == 0
             batch = collate_windows(self._train.stream, windows, fresh=fresh, separator=self._separator)
             if self._carries and fresh:
-                start: Any = self.model
-                self._carried[:] = start.start(len(windows)).tensors()
+                self._carried[:] = self.model.start(len(windows)).tensors()
             yield after, batch.to(self.device)
             position = after
 
-    def size(self, batch: TextBatch) -> int:
+    def num_units(self, batch: TextBatch) -> int:
         """Tokens that are predicted."""
         return batch.num_tokens
 
     def loss(self, batch: TextBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Cross-entropy summed over tokens (nats), and how many tokens those are."""
-        model: Any = self.model
-        state = model.start(len(batch.windows))
         ctx = PassContext(generator=generator)
         if not self._carries:
-            documents = {} if batch.document_BT is None else {"document_BT": batch.document_BT}
-            features, _ = model.decode(batch.tokens_BT, state, ctx, **documents)
-            return _loss_sum(model, features, batch), batch.num_tokens, {}
+            loss, _ = _loss_of(self.model, batch, ctx=ctx)
+            return loss, batch.num_tokens, {}
+        state = self.model.start(len(batch.windows))
         state = state.with_tensors([part[batch.rows].clone() for part in self._carried])
-        features, state = model.decode(batch.tokens_BT, state, ctx)
+        loss, state = _loss_of(self.model, batch, state, ctx=ctx)
         for part, last in zip(self._carried, state.tensors(), strict=True):
             part[batch.rows] = last.detach()
-        return _loss_sum(model, features, batch), batch.num_tokens, {}
+        return loss, batch.num_tokens, {}
 
-    def carried(self) -> dict[str, Tensor]:
+    def carried_state(self) -> dict[str, Tensor]:
         """The recurrent states after the latest batch, by number."""
         return {str(number): part for number, part in enumerate(self._carried)}
 
-    def carry(self, tensors: dict[str, Tensor]) -> None:
-        """Takes over what `carried` told."""
+    def load_carried_state(self, tensors: dict[str, Tensor]) -> None:
+        """Restores what `carried_state` gave."""
         self._carried[:] = [tensors[str(number)].to(self.device) for number in range(len(tensors))]
 
     def describe(self, batch: TextBatch) -> str:
@@ -135,34 +142,30 @@ class LanguageTask(PlainTask):
 def encode(
     settings: LanguageSettings,
     tokenizer: Tokenizer,
-    files: Sequence[TextFiles],
+    files: Sequence[TextSource],
     cache_dir: Path | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> EncodedText:
     """The text of these files as the run reads it."""
-    sources = [one.text_source() for one in files]
-    return encode_text(
-        sources, tokenizer, keep_empty=settings.data.keep_empty, cache_dir=cache_dir, progress=Ticker(report, ENCODING)
-    )
+    return encode_text(files, tokenizer, keep_empty=settings.data.keep_empty, cache_dir=cache_dir, report=report)
 
 
-def _loss_sum(model: Any, features_BTD: Tensor, batch: TextBatch) -> Tensor:
-    targets_BT, real = batch.targets_BT, batch.real_BT
-    if batch.num_tokens == targets_BT.numel():  # most batches: choosing all rows would copy them
-        features, targets = features_BTD.flatten(0, 1), targets_BT.flatten()
-    else:
-        features, targets = features_BTD[real], targets_BT[real]
-    return model.loss(features, targets)
+def _loss_of(
+    model: AnyLanguageModel, batch: TextBatch, state: Any = None, *, ctx: PassContext = INFERENCE
+) -> tuple[Tensor, Any]:
+    """The loss (nats), summed over the tokens that are scored, and the state after the batch."""
+    scored_BT = None if batch.num_tokens == batch.targets_BT.numel() else batch.real_BT
+    return model(batch.tokens_BT, batch.targets_BT, state, scored_BT=scored_BT, document_BT=batch.document_BT, ctx=ctx)
 
 
 @torch.inference_mode()
-def measure(model: Any, stream: np.ndarray, settings: LanguageSettings) -> float:
+def measure(model: AnyLanguageModel | NGram, stream: np.ndarray, settings: LanguageSettings) -> float:
     """The sum of -ln p (nats) over the tokens of `stream` but the very first, which nothing predicts.
 
     Models that carry a state read it in up to 16 parts side by side; others in blocks, each of which may see what
     lies before its new tokens where `validation.stride` is less than a block.
     """
-    if settings.model.kind == COUNTED:
+    if isinstance(model, NGram):
         log_p = model.log_probabilities(*split_documents(stream))
         # running text has neither a predicted beginning nor an end
         return -float(log_p.sum() if settings.has_documents else log_p[1:-1].sum())
@@ -172,16 +175,14 @@ def measure(model: Any, stream: np.ndarray, settings: LanguageSettings) -> float
         stride = settings.validation.stride or block
         for windows, first in strided(len(stream), block, stride, max(1, budget // block)):
             batch = collate_windows(stream, windows, first_scored=first, separator=separator).to(model.device)
-            documents = {} if batch.document_BT is None else {"document_BT": batch.document_BT}
-            features, _ = model.decode(batch.tokens_BT, model.start(len(windows)), INFERENCE, **documents)
-            total += float(_loss_sum(model, features, batch))
+            total += float(_loss_of(model, batch)[0])
         return total
     rows = max(1, min(16, (len(stream) - 1) // (4 * block)))
     state = model.start(rows)
     for windows in StreamOrder(len(stream), rows, block).epoch(0):
         batch = collate_windows(stream, windows).to(model.device)
-        features, state = model.decode(batch.tokens_BT, state, INFERENCE)
-        total += float(_loss_sum(model, features, batch))
+        loss, state = _loss_of(model, batch, state)
+        total += float(loss)
     return total
 
 

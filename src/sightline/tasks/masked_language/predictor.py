@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from sightline.data.masking import CLS, SEP
-from sightline.data.text import given
+from sightline.data.text import normalize_text
 from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
-from sightline.predict.predictor import Ready
+from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, masking, over_positions, special_side
+from sightline.special_tokens import CLS_ID, SEP_ID
 from sightline.tasks.masked_language.settings import MASK, MaskedLanguageSettings
 from sightline.tasks.masked_language.task import make_model
 
@@ -48,11 +48,19 @@ class Filled:
     unknown: int
 
 
-class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
-    """Fills in blanks with the weights of a run. See `Ready` for the arguments."""
+class MaskedLanguageModel(Predictor[MaskedLanguageSettings]):
+    """Fills in blanks with the weights of a run. See `Predictor` for the arguments."""
 
     schema = MaskedLanguageSettings
     make_model = staticmethod(make_model)
+
+    def _load(self, precision: str, device: str, update: int | None) -> Any:
+        if self.settings.encoder_only:
+            raise UsageError(
+                f"{self.run.path}: an encoder without a head fills in nothing; fine-tune it, or go on pretraining it: "
+                f"sightline init my.toml --pretrained {self.run.path}"
+            )
+        return super()._load(precision, device, update)
 
     @torch.inference_mode()
     def fill(self, text: str, *, top: int = 5) -> Filled:
@@ -60,7 +68,7 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
 
         Specials are never proposed. Raises UsageError for a text without a blank, or longer than the model reads.
         """
-        parts = given(text).split(MASK)
+        parts = normalize_text(text).split(MASK)
         if len(parts) < 2:
             raise UsageError(f'fill: no {MASK} in "{text}"; write one where a word is missing')
         ids = self._ids(parts)
@@ -69,7 +77,7 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
             raise UsageError(f"fill: {len(ids)} tokens; the model reads {most} at most")
         tokens_1T = torch.tensor([ids], device=self.model.output_weight.device)
         places = (tokens_1T[0] == self.tokenizer.vocab_size).nonzero()[:, 0]
-        features_1TD = self.model.bert.encode(tokens_1T)
+        features_1TD = self.model.encode(tokens_1T)
         logits_NV = self._candidates(features_1TD[0, places])
         best_NK = softmax(logits_NV).topk(min(top, logits_NV.shape[1] - len(self._specials)))
         blanks = []
@@ -83,24 +91,23 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
         unknown = ids.count(self.tokenizer.unk_id) if self.tokenizer.unk_id is not None else 0
         return Filled(text, self._joined(parts, winners), tuple(blanks), unknown)
 
-    @staticmethod
-    def first_of(settings: Any, files: Any) -> list[Any]:
+    def first_of(self, files: Any) -> list[Any]:
         """The first sentence of these files with its middle word missing."""
-        words = next(files.sentence_source().documents_of())[0].split()
+        words = next(files.read_documents())[0].split()
         words[len(words) // 2] = MASK
         return [" ".join(words)]
 
     @torch.no_grad()
     def reading(self, text: str) -> Reading:
         """A text as the model reads it; its outputs are the likeliest tokens in its blanks, where it has any."""
-        parts, mask_id = given(text).split(MASK), self.tokenizer.vocab_size
+        parts, mask_id = normalize_text(text).split(MASK), self.tokenizer.vocab_size
         ids = self._ids(parts)
         if len(ids) > self.settings.model.max_length:
             raise UsageError(f"text: {len(ids)} tokens; the model reads {self.settings.model.max_length} at most")
         places = [place for place, one in enumerate(ids) if one == mask_id]
 
         def all_of(ids: Sequence[int], ctx: PassContext) -> torch.Tensor:
-            features_1TD = self.model.bert.encode(torch.tensor([ids], device=self.model.bert.device), ctx=ctx)
+            features_1TD = self.model.encode(torch.tensor([ids], device=self.model.device), ctx=ctx)
             return log_probabilities(self._candidates(features_1TD[0, places]))
 
         best = all_of(ids, PassContext()).argmax(1, keepdim=True)
@@ -110,7 +117,7 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
 
         side = special_side(self.tokenizer, ids)
         outputs = self.tokenizer.tokens(best[:, 0].tolist())
-        change = masking((CLS, SEP, mask_id), mask_id)
+        change = masking((CLS_ID, SEP_ID, mask_id), mask_id)
         return over_positions(ids, side, run, outputs, change, "masked", output_positions=places)
 
     def read_out(self, residual_xD: torch.Tensor, /) -> torch.Tensor:
@@ -126,16 +133,16 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
     @property
     def _specials(self) -> list[int]:
         """What stands in no blank."""
-        return sorted({*range(SEP + 1), self.tokenizer.vocab_size, self.tokenizer.unk_id or 0})
+        return sorted({*range(SEP_ID + 1), self.tokenizer.vocab_size, self.tokenizer.unk_id or 0})
 
     def _ids(self, parts: Sequence[str]) -> list[int]:
         """[CLS], the parts with [MASK] between them, [SEP]. A space before a blank belongs to what is missing."""
-        ids = [CLS]
+        ids = [CLS_ID]
         for number, part in enumerate(parts):
             if number:
                 ids.append(self.tokenizer.vocab_size)
             ids += self.tokenizer.encode(part.rstrip(" ") if number + 1 < len(parts) else part)
-        return [*ids, SEP]
+        return [*ids, SEP_ID]
 
     def _joined(self, parts: Sequence[str], fillings: dict[int, int]) -> str:
         text = parts[0]
@@ -146,4 +153,4 @@ class MaskedLanguageModel(Ready[MaskedLanguageSettings]):
                 text, word = text.rstrip(" "), word.removeprefix("##")
             text += word + part
         # a letter of a syllable joins those around it
-        return given(text)
+        return normalize_text(text)

@@ -6,9 +6,11 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from sightline.config import FREE
 from sightline.data.sentences import SentenceSource
 from sightline.models import BertSizes
-from sightline.tasks.settings import Frozen, PieceSettings, check_metric
+from sightline.tasks.settings import Frozen, PieceSettings, RunSettings, check_metric
+from sightline.train.metric import Metric, by_name
 from sightline.train.settings import TrainSettings
 
 SIDE = "text"  # the name of the one tokenizer
@@ -16,31 +18,29 @@ SIDE = "text"  # the name of the one tokenizer
 
 MASK = "[MASK]"  # how the token beyond the vocabulary is spelled
 
-
-class SentenceFiles(Frozen):
-    """Where documents of sentences lie; see `sightline.data.sentences.SentenceSource`."""
-
-    source: str
-    documents: Literal["line", "block", "article", "file", "group"] = "line"
-    sentences: Literal["line", "split", "whole"] = "split"
-    column: int | str | None = None
-    groups: str | None = None
-    part: tuple[float, float] = (0.0, 1.0)
-
-    def sentence_source(self) -> SentenceSource:
-        return SentenceSource(**self.model_dump())
+METRICS = by_name(
+    (
+        Metric("loss", False, "nats"),
+        Metric("masked_loss", False, "nats"),
+        Metric("masked_accuracy", True, "%"),
+        Metric("next_sentence_loss", False, "nats"),
+        Metric("next_sentence_accuracy", True, "%"),
+    )
+)
 
 
 class DataSettings(Frozen):
     """The documents a model learns from and is measured on."""
 
-    train: tuple[SentenceFiles, ...] = Field(
+    train: tuple[SentenceSource, ...] = Field(
         description='files of text; documents = line, block (up to a blank line), article (from one "= Title =" to the '
         "next), file, or group (lines that the file groups names alike); sentences = line, split (by rules) or whole; "
         "column of a TSV or JSON Lines file; part = [from, to] as fractions",
     )
-    validation: tuple[SentenceFiles, ...] = Field(description="text that chooses the best checkpoint")
-    test: dict[str, SentenceFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    validation: tuple[SentenceSource, ...] = Field(description="text that chooses the best checkpoint")
+    test: dict[str, SentenceSource] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
+    )
     max_tokens: int = Field(128, ge=8, description="the longest input in tokens, [CLS] and [SEP] included")
     short: float = Field(0.1, ge=0, le=1, description="share of inputs that aim for a random, smaller length")
 
@@ -60,7 +60,7 @@ class MaskingSettings(Frozen):
         return self
 
 
-class MaskedLanguageSettings(Frozen):
+class MaskedLanguageSettings(RunSettings):
     """Everything a pretrained BERT is made from."""
 
     task: Literal["masked_language"] = Field("masked_language", description="what the model learns")
@@ -68,15 +68,19 @@ class MaskedLanguageSettings(Frozen):
         None, description="a run of this task whose weights and tokenizer to go on from, such as one of shorter inputs"
     )
     next_sentence: bool = Field(True, description="also learn whether one segment follows another")
+    encoder_only: bool = Field(
+        False, description="of an imported model: it came without the heads of pretraining and is to be fine-tuned"
+    )
     data: DataSettings
     masking: MaskingSettings = MaskingSettings.model_validate({})
     tokenizer: PieceSettings = PieceSettings.model_validate({})
     model: BertSizes = BertSizes.model_validate({})
     training: TrainSettings = TrainSettings.model_validate({})
 
-    def given(self, source: str) -> SentenceFiles:
+    def given(self, source: str, reference: str | None = None) -> SentenceSource:
         """A file that is only named, read as the training text was."""
-        return (self.data.train or (SentenceFiles(source=source),))[0].model_copy(
+        self.without_reference(reference)
+        return (self.data.train or (SentenceSource(source=source),))[0].model_copy(
             update={"source": source, "part": (0.0, 1.0)}
         )
 
@@ -84,6 +88,11 @@ class MaskedLanguageSettings(Frozen):
     def title(self) -> str:
         """What a run of it is called on its card."""
         return "Masked language model"
+
+    @property
+    def parent(self) -> str | None:
+        """The run that this one goes on from."""
+        return self.pretrained
 
     @property
     def span(self) -> int:
@@ -98,11 +107,11 @@ class MaskedLanguageSettings(Frozen):
             )
         if self.next_sentence and self.model.segments < 2:
             raise ValueError("next_sentence needs model.segments of 2")
-        check_metric(self.training, self.figures)
+        check_metric(self.training, self.validation_metrics)
         return self
 
     @property
-    def figures(self) -> tuple[str, ...]:
-        """What is measured in validation."""
+    def validation_metrics(self) -> tuple[str, ...]:
+        """The names of what is measured in validation."""
         pairs = ("next_sentence_loss", "next_sentence_accuracy") if self.next_sentence else ()
         return ("loss", "masked_loss", "masked_accuracy", *pairs)

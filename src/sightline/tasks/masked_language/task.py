@@ -5,34 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from sightline.data.batches import DataPosition, iterate
 from sightline.data.masking import ALONE, MaskedBatch, Masks, SegmentOrder, collate_masked, input_lengths
 from sightline.data.mixing import MASKING, generator
-from sightline.data.sentences import EncodedDocuments, encode_documents
-from sightline.data.ticker import ENCODING, VOCABULARY, Ticker
+from sightline.data.progress import VOCABULARY, ProgressReporter
+from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_documents
 from sightline.data.tokenizer import Tokenizer
 from sightline.models import BertForPretraining
 from sightline.nn.context import PassContext
-from sightline.nn.ops import linear_cross_entropy
-from sightline.tasks.base import PlainTask
-from sightline.tasks.masked_language.settings import SIDE, MaskedLanguageSettings, SentenceFiles
+from sightline.tasks.base import BaseTask
+from sightline.tasks.masked_language.settings import METRICS, SIDE, MaskedLanguageSettings
 
 
 def train_tokenizers(settings: MaskedLanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training text."""
-    documents = (one for files in settings.data.train for one in files.sentence_source().documents_of())
-    sentences = Ticker(report, VOCABULARY).over(sentence for document in documents for sentence in document)
+    documents = (one for files in settings.data.train for one in files.read_documents())
+    sentences = ProgressReporter(report, VOCABULARY).over(sentence for document in documents for sentence in document)
     return {SIDE: Tokenizer.train(sentences, **settings.tokenizer.model_dump())}
 
 
-def make_model(settings: MaskedLanguageSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+def make_model(settings: MaskedLanguageSettings, tokenizers: dict[str, Tokenizer]) -> BertForPretraining:
     """The model, its weights drawn from a generator seeded by the run's seed; [MASK] follows the vocabulary."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.training.seed)
@@ -50,10 +48,12 @@ def masks(settings: MaskedLanguageSettings, tokenizer: Tokenizer) -> Masks:
     )
 
 
-class MaskedLanguageTask(PlainTask):
+class MaskedLanguageTask(BaseTask):
     """Joins a model with documents for the training loop."""
 
+    metrics = METRICS
     settings: MaskedLanguageSettings
+    model: BertForPretraining
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
@@ -79,7 +79,7 @@ class MaskedLanguageTask(PlainTask):
             yield after, collate_masked(self._train.sentences.tokens, items, self._masks, random).to(self.device)
             position = after
 
-    def size(self, batch: MaskedBatch) -> int:
+    def num_units(self, batch: MaskedBatch) -> int:
         """Tokens of the inputs, masked or not."""
         return int(input_lengths(batch.items).sum())
 
@@ -89,19 +89,23 @@ class MaskedLanguageTask(PlainTask):
         A next-sentence loss weighs as much as the masked tokens that there are for each pair, so that both losses'
         means are added as in BERT, however few inputs are pairs and whatever the pieces that a batch is computed in.
         """
-        model: Any = self.model
-        features_BTD = model.bert.encode(batch.tokens_BT, batch.real_BT, batch.segment_BT, PassContext(generator))
-        # only what was masked is projected to the vocabulary
-        ready_ND = model.transform_masked(features_BTD[batch.chosen_BT])
+        pairs_B, follows_B = (batch.kind_B != ALONE, batch.kind_B) if self.settings.next_sentence else (None, None)
         targets_N = batch.targets_BT[batch.chosen_BT]
-        loss, nats = linear_cross_entropy(ready_ND, model.output_weight, model.output_bias, targets_N)
-        extras = {"masked_loss": nats.detach()}
-        if self.settings.next_sentence:
-            pairs = batch.kind_B != ALONE
-            logits = model.next_sentence_logits(features_BTD)[pairs].float()
-            nsp = F.cross_entropy(logits, batch.kind_B[pairs], reduction="sum") * self._weight
-            loss = loss + nsp
-            extras["next_sentence_loss"] = nsp.detach()
+        masked, next_sentence = self.model(
+            batch.tokens_BT,
+            batch.real_BT,
+            batch.segment_BT,
+            batch.chosen_BT,
+            targets_N,
+            pairs_B,
+            follows_B,
+            ctx=PassContext(generator),
+        )
+        loss, extras = masked, {"masked_loss": masked.detach()}
+        if next_sentence is not None:
+            weighted = next_sentence * self._weight
+            loss = loss + weighted
+            extras["next_sentence_loss"] = weighted.detach()
         return loss, len(targets_N), extras
 
     def describe(self, batch: MaskedBatch) -> str:
@@ -115,14 +119,13 @@ class MaskedLanguageTask(PlainTask):
 
 
 def encode(
-    files: Sequence[SentenceFiles],
+    files: Sequence[SentenceSource],
     tokenizer: Tokenizer,
     report: Callable[[str], None] = lambda line: None,
     cache_dir: Path | None = None,
 ) -> EncodedDocuments:
     """The documents of these files as token ids."""
-    sources = [one.sentence_source() for one in files]
-    return encode_documents(sources, tokenizer, cache_dir=cache_dir, progress=Ticker(report, ENCODING))
+    return encode_documents(files, tokenizer, cache_dir=cache_dir, report=report)
 
 
 def segment_order(settings: MaskedLanguageSettings, documents: EncodedDocuments, seed: int) -> SegmentOrder:
@@ -140,7 +143,7 @@ def segment_order(settings: MaskedLanguageSettings, documents: EncodedDocuments,
 
 @torch.inference_mode()
 def measure(
-    settings: MaskedLanguageSettings, model: Any, tokenizer: Tokenizer, documents: EncodedDocuments
+    settings: MaskedLanguageSettings, model: BertForPretraining, tokenizer: Tokenizer, documents: EncodedDocuments
 ) -> dict[str, float]:
     """How well a model fills in and tells what follows; inputs and masks of documents are the same each time.
 
@@ -148,13 +151,13 @@ def measure(
     masked_accuracy (per cent): of the masked tokens. next_sentence_accuracy (per cent): of the pairs. Documents that
     cannot be paired, such as one alone, are measured by masked tokens.
     """
-    if len(documents.partible) < 2:
+    if len(documents.pairable) < 2:
         settings = settings.model_copy(update={"next_sentence": False})
     how, totals = masks(settings, tokenizer), dict.fromkeys(("nats", "tokens", "right", "nsp", "pairs", "told"), 0.0)
     for number, items in enumerate(segment_order(settings, documents, 0).epoch(0)):
         batch = collate_masked(documents.sentences.tokens, items, how, generator(MASKING, 0, number))
-        batch = batch.to(model.output_weight.device)
-        features_BTD = model.bert.encode(batch.tokens_BT, batch.real_BT, batch.segment_BT)
+        batch = batch.to(model.device)
+        features_BTD = model.encode(batch.tokens_BT, batch.real_BT, segment_BT=batch.segment_BT)
         logits_NV = model.project(model.transform_masked(features_BTD[batch.chosen_BT])).float()
         targets_N = batch.targets_BT[batch.chosen_BT]
         totals["nats"] += float(F.cross_entropy(logits_NV, targets_N, reduction="sum"))

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from sightline.data.questions import read_questions
-from sightline.data.text import given
+from sightline.data.text import normalize_text
 from sightline.nn.context import PassContext
-from sightline.predict.predictor import Ready
+from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, masking, over_positions, special_side
 from sightline.tasks.question_answering.settings import QuestionSettings
 from sightline.tasks.question_answering.spans import answerable, answers, inputs_of
@@ -33,15 +33,15 @@ class Answer:
     probability: float
 
 
-class QuestionAnswerer(Ready[QuestionSettings]):
-    """Answers questions from texts with the weights of a run. See `Ready` for the arguments."""
+class QuestionAnswerer(Predictor[QuestionSettings]):
+    """Answers questions from texts with the weights of a run. See `Predictor` for the arguments."""
 
     schema = QuestionSettings
     make_model = staticmethod(make_model)
 
     @property
     def input_count(self) -> int:
-        """Two: a question and the text that answers it."""
+        """A question and a text."""
         return 2
 
     def answer(self, questions: Sequence[str] | str, context: str) -> list[Answer] | Answer:
@@ -52,15 +52,14 @@ class QuestionAnswerer(Ready[QuestionSettings]):
 
     def answer_each(self, asked: Sequence[tuple[str, str]]) -> list[Answer]:
         """The answer to each (question, text)."""
-        asked = [(given(question), given(context)) for question, context in asked]
+        asked = [(normalize_text(question), normalize_text(context)) for question, context in asked]
         inputs = inputs_of(self.settings, self.tokenizer, asked)
         found = answers(self.settings, inputs, token_logits(self.settings, self.model, inputs.sequences))
         return [self._answer(*pair, one) for pair, one in zip(asked, found, strict=True)]
 
-    @staticmethod
-    def first_of(settings: Any, files: Any) -> list[Any]:
+    def first_of(self, files: Any) -> list[Any]:
         """The first question of these files."""
-        one = next(read_questions(files.source))
+        one = next(read_questions(files))
         return [one.question, one.context]
 
     @torch.no_grad()
@@ -69,15 +68,15 @@ class QuestionAnswerer(Ready[QuestionSettings]):
 
         Its outputs are the log-probabilities of where the answer begins and ends; [CLS] where there is none.
         """
-        inputs = inputs_of(self.settings, self.tokenizer, [(given(question), given(context))])
+        inputs = inputs_of(self.settings, self.tokenizer, [(normalize_text(question), normalize_text(context))])
         logits = token_logits(self.settings, self.model, inputs.sequences)
         (found,) = answers(self.settings, inputs, logits)
         ids = inputs.sequences[found.row]
 
         def all_of(ids: Sequence[int], ctx: PassContext) -> torch.Tensor:
-            tokens_1T = torch.tensor([ids], device=self.model.head.weight.device)
+            tokens_1T = torch.tensor([ids], device=self.model.device)
             real_1T = torch.ones_like(tokens_1T, dtype=torch.bool)
-            logits_T2 = self.model.outputs(self.model.read(tokens_1T, real_1T, ctx))[0].float()
+            logits_T2 = self.model(tokens_1T, real_1T, ctx=ctx)[0].float()
             return logits_T2.masked_fill(~answerable(tokens_1T, real_1T)[0, :, None], -torch.inf).log_softmax(0).cpu()
 
         best_12 = torch.tensor([found.tokens])

@@ -6,27 +6,34 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from sightline.config import FREE
 from sightline.data.questions import (
+    QuestionSource,
     Units,
 )
 from sightline.tasks.settings import Frozen
 from sightline.tasks.tokens import TokenSettings
+from sightline.train.metric import Metric, by_name
 
-
-class QuestionFiles(Frozen):
-    """Where questions lie; see `sightline.data.questions.read_questions`."""
-
-    source: str
+METRICS = by_name(
+    (
+        Metric("loss", False, "nats"),
+        Metric("exact_match", True, "%"),
+        Metric("f1", True, "%"),
+    )
+)
 
 
 class DataSettings(Frozen):
     """What is learned and measured."""
 
-    train: tuple[QuestionFiles, ...] = Field(
+    train: tuple[QuestionSource, ...] = Field(
         description="files of SQuAD's layout, or JSON Lines with question, context and answers",
     )
-    validation: QuestionFiles | None = Field(None, description="questions that choose the best checkpoint")
-    test: dict[str, QuestionFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    validation: QuestionSource | None = Field(None, description="questions that choose the best checkpoint")
+    test: dict[str, QuestionSource] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
+    )
     first: int = Field(0, ge=0, description="use only the first so many training questions; 0 takes all")
     unanswerable: bool = Field(False, description="some questions have no answer in their text (SQuAD 2.0)")
     threshold: float = Field(
@@ -45,9 +52,10 @@ class QuestionSettings(TokenSettings):
     task: Literal["question_answering"] = Field("question_answering", description="what the model learns")
     data: DataSettings
 
-    def given(self, source: str) -> QuestionFiles:
+    def given(self, source: str, reference: str | None = None) -> QuestionSource:
         """A file that is only named."""
-        return QuestionFiles(source=source)
+        self.without_reference(reference)
+        return QuestionSource(source=source)
 
     @property
     def title(self) -> str:
@@ -55,8 +63,8 @@ class QuestionSettings(TokenSettings):
         return "Question answerer"
 
     @property
-    def figures(self) -> tuple[str, ...]:
-        """What is measured in validation."""
+    def validation_metrics(self) -> tuple[str, ...]:
+        """The names of what is measured in validation."""
         return ("loss", "exact_match", "f1")
 
     @model_validator(mode="after")

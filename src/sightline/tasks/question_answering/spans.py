@@ -19,7 +19,7 @@ from sightline.data.questions import (
     windows,
 )
 from sightline.data.tokenizer import Tokenizer
-from sightline.nn.state import BOS, EOS
+from sightline.special_tokens import BOS_ID, EOS_ID
 from sightline.tasks.question_answering.settings import QuestionSettings
 
 NOWHERE = (0, 0)  # the tokens of an answer that does not stand in a window: [CLS]
@@ -50,11 +50,11 @@ def inputs_of(settings: QuestionSettings, tokenizer: Tokenizer, asked: Iterable[
         if context != latest[0]:
             latest = (context, tokenizer.encode(context), tokenizer.spans(context))
         _, ids, spans = latest
-        head = [BOS, *tokenizer.encode(question)[: min(data.max_question, data.max_tokens // 2 - 2)], EOS]
+        head = [BOS_ID, *tokenizer.encode(question)[: min(data.max_question, data.max_tokens // 2 - 2)], EOS_ID]
         found.spans.append(spans)
         for low, high in windows(len(ids), data.max_tokens - len(head) - 1, data.step):
             found.question.append(number)
-            found.sequences.append([*head, *ids[low:high], EOS])
+            found.sequences.append([*head, *ids[low:high], EOS_ID])
             found.offset.append(len(head))
             found.windows.append((low, high))
     return found
@@ -95,7 +95,7 @@ def _tokens(question: Question, spans: Sequence[tuple[int, int]]) -> tuple[int, 
 
 def answerable(tokens_NT: Tensor, real_NT: Tensor) -> Tensor:
     """Which tokens an answer may consist of: those of the text, and [CLS], which stands for none."""
-    ends = tokens_NT == EOS
+    ends = tokens_NT == EOS_ID
     allowed = (ends.cumsum(1) == 1) & ~ends & real_NT
     allowed[:, 0] = True
     return allowed

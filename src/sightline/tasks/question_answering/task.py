@@ -10,29 +10,31 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sightline.data.batches import DataPosition, iterate
 from sightline.data.labelled import ExampleBatch, Examples, collate_examples
+from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.questions import (
     Question,
+    QuestionSource,
     exact_match,
     overlap_f1,
     read_questions,
 )
-from sightline.data.ticker import VOCABULARY, Ticker
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
+from sightline.models.classifier import BertTokenClassifier
 from sightline.nn.context import PassContext
-from sightline.tasks.base import PlainTask
-from sightline.tasks.question_answering.settings import QuestionSettings
+from sightline.tasks.base import BaseTask
+from sightline.tasks.question_answering.settings import METRICS, QuestionSettings
 from sightline.tasks.question_answering.spans import answerable, answers, inputs_of, span_loss, targets_of
 from sightline.tasks.tokens import SIDE, in_batches, make_token_classifier, token_logits
 
 
 def read_training(settings: QuestionSettings) -> Iterator[Question]:
     """The training questions, the first `data.first` of them."""
-    return islice(chain.from_iterable(read_questions(files.source) for files in settings.data.train),
+    return islice(chain.from_iterable(read_questions(source) for source in settings.data.train),
                   settings.data.first or None)  # fmt: skip
 
 
@@ -48,23 +50,27 @@ def train_tokenizers(settings: QuestionSettings, report: Callable[[str], None]) 
                 yield one.context
             before = one.context
 
-    return {SIDE: Tokenizer.train(Ticker(report, VOCABULARY).over(texts()), **settings.tokenizer.model_dump())}
+    return {
+        SIDE: Tokenizer.train(ProgressReporter(report, VOCABULARY).over(texts()), **settings.tokenizer.model_dump())
+    }
 
 
-def make_model(settings: QuestionSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+def make_model(settings: QuestionSettings, tokenizers: dict[str, Tokenizer]) -> BertTokenClassifier:
     """The model: of every token how well an answer begins and how well one ends there."""
     return make_token_classifier(settings, tokenizers, 2)
 
 
-class QuestionTask(PlainTask):
+class QuestionTask(BaseTask):
     """Joins a model with questions for the training loop."""
 
+    metrics = METRICS
     settings: QuestionSettings
+    model: BertTokenClassifier
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
         validation: Any = settings.data.validation
-        self._validation = read_all(settings, validation.source)
+        self._validation = read_all(settings, validation)
         questions = list(read_training(settings))
         where = settings.data.train[0].source
         _require_answers(settings, questions, where)
@@ -85,15 +91,13 @@ class QuestionTask(PlainTask):
         for after, indices in iterate(self._order, position):
             yield after, collate_examples(self._train, indices).to(self.device)
 
-    def size(self, batch: ExampleBatch) -> int:
+    def num_units(self, batch: ExampleBatch) -> int:
         """Tokens of the inputs."""
         return self._train.num_tokens(batch.indices)
 
     def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """The mean of the cross-entropies of begin and end (nats), summed over the inputs; how many those are."""
-        model: Any = self.model
-        ctx = PassContext(generator=generator)
-        logits_NTC = model.outputs(model.read(batch.tokens_NT, batch.real_NT, ctx), ctx).float()
+        logits_NTC = self.model(batch.tokens_NT, batch.real_NT, ctx=PassContext(generator=generator)).float()
         loss = span_loss(logits_NTC, answerable(batch.tokens_NT, batch.real_NT), batch.targets_B)
         return loss, len(batch.targets_B), {}
 
@@ -107,10 +111,10 @@ class QuestionTask(PlainTask):
         return measure(self.settings, self.model, self.tokenizers[SIDE], self._validation)
 
 
-def read_all(settings: QuestionSettings, source: str) -> list[Question]:
+def read_all(settings: QuestionSettings, source: QuestionSource) -> list[Question]:
     """The questions of a file. Raises DataError where one has no answer and the settings do not allow for it."""
     found = list(read_questions(source))
-    _require_answers(settings, found, source)
+    _require_answers(settings, found, source.source)
     return found
 
 
@@ -122,7 +126,7 @@ def _require_answers(settings: QuestionSettings, questions: Sequence[Question], 
 
 
 def measure(
-    settings: QuestionSettings, model: Any, tokenizer: Tokenizer, questions: Sequence[Question]
+    settings: QuestionSettings, model: BertTokenClassifier, tokenizer: Tokenizer, questions: Sequence[Question]
 ) -> dict[str, float]:
     """How well a model answers.
 

@@ -8,12 +8,12 @@ from typing import Any, overload
 
 import torch
 
-from sightline.data.tagged import read_tagged, repaired, spans
-from sightline.data.text import given
+from sightline.data.tagged import read_tagged, repaired, spans, split_words
+from sightline.data.text import normalize_text
 from sightline.decode import log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
-from sightline.predict.predictor import Ready
+from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, masking, over_positions, special_side
 from sightline.tasks.tagging.settings import TaggingSettings
 from sightline.tasks.tagging.task import make_model, tag
@@ -48,8 +48,8 @@ class TaggedText:
         return "".join([*parts, self.text[at:]])
 
 
-class Tagger(Ready[TaggingSettings]):
-    """Tags texts with the weights of a run. See `Ready` for the arguments."""
+class Tagger(Predictor[TaggingSettings]):
+    """Tags texts with the weights of a run. See `Predictor` for the arguments."""
 
     schema = TaggingSettings
     make_model = staticmethod(make_model)
@@ -61,20 +61,20 @@ class Tagger(Ready[TaggingSettings]):
     def tag(self, texts: Sequence[str]) -> list[TaggedText]: ...
 
     def tag(self, texts: str | Sequence[str]) -> TaggedText | list[TaggedText]:
-        """The spans of each text, or of one. Units are words between spaces, or characters, as in training."""
+        """The spans of each text, or of one. Units are words between white space, or characters, as in training."""
         if type(texts) is str:
             return self.tag([texts])[0]
-        texts = [given(text) for text in texts]
+        texts = [normalize_text(text) for text in texts]
         files = self.settings.data.train
         joined_by = files[0].joined_by if files else " "
-        records = [tuple(text.split(joined_by)) if joined_by else tuple(text) for text in texts]
-        found = tag(self.settings, self.model, self.tokenizer, records, joined_by)
-        return [self._record(*one, joined_by) for one in zip(texts, records, found.tags, strict=True)]
+        records = [split_words(text, joined_by) for text in texts]
+        units = [tuple(unit for unit, _ in record) for record in records]
+        found = tag(self.settings, self.model, self.tokenizer, units, joined_by)
+        return [self._record(*one) for one in zip(texts, records, found.tags, strict=True)]
 
-    @staticmethod
-    def first_of(settings: Any, files: Any) -> list[Any]:
+    def first_of(self, files: Any) -> list[Any]:
         """The first record of these files."""
-        return [files.joined_by.join(next(read_tagged(files.tagged_source()))[0])]
+        return [files.joined_by.join(next(read_tagged(files))[0])]
 
     @torch.no_grad()
     def reading(self, text: str) -> Reading:
@@ -82,14 +82,14 @@ class Tagger(Ready[TaggingSettings]):
 
         Raises UsageError for a text of more tokens than are read at once.
         """
-        ids = [self.tokenizer.bos_id, *self.tokenizer.encode(given(text)), self.tokenizer.eos_id]
+        ids = [self.tokenizer.bos_id, *self.tokenizer.encode(normalize_text(text)), self.tokenizer.eos_id]
         if len(ids) > self.settings.data.max_tokens:
             raise UsageError(f"text: {len(ids)} tokens; the model reads {self.settings.data.max_tokens} at once")
 
         def all_of(ids: Sequence[int], ctx: PassContext) -> torch.Tensor:
-            tokens_1T = torch.tensor([ids], device=self.model.head.weight.device)
-            features_1TD = self.model.read(tokens_1T, torch.ones_like(tokens_1T, dtype=torch.bool), ctx)
-            return log_probabilities(self.model.outputs(features_1TD)[0, 1:-1])
+            tokens_1T = torch.tensor([ids], device=self.model.device)
+            logits_1TC = self.model(tokens_1T, torch.ones_like(tokens_1T, dtype=torch.bool), ctx=ctx)
+            return log_probabilities(logits_1TC[0, 1:-1])
 
         best_T1 = all_of(ids, PassContext()).argmax(1, keepdim=True)
         tags = [self.settings.data.tags[number] for number in best_T1[:, 0].tolist()]
@@ -103,13 +103,10 @@ class Tagger(Ready[TaggingSettings]):
             output_positions=range(1, len(ids) - 1),
         )
 
-    def _record(self, text: str, units: tuple[str, ...], tags: list[str], joined_by: str) -> TaggedText:
-        starts, at = [], 0
-        for unit in units:
-            starts.append(at)
-            at += len(unit) + len(joined_by)
-        marked = []
+    def _record(self, text: str, record: list[tuple[str, int]], tags: list[str]) -> TaggedText:
+        marked: list[Span] = []
         for first, stop, kind in spans(tags):
-            start, end = starts[first], starts[stop - 1] + len(units[stop - 1])
+            (_, start), (last, at) = record[first], record[stop - 1]
+            end = at + len(last)
             marked.append(Span(start, end, kind, text[start:end]))
-        return TaggedText(text, units, tuple(repaired(tags)), tuple(marked))
+        return TaggedText(text, tuple(unit for unit, _ in record), tuple(repaired(tags)), tuple(marked))

@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from sightline.data.batches import DataPosition, iterate
 from sightline.data.labelled import ExampleBatch, Examples, collate_examples
-from sightline.data.tagged import UNTAGGED, Aligned, align, read_tagged, span_f1, unit_tags
-from sightline.data.ticker import VOCABULARY, Ticker
+from sightline.data.progress import VOCABULARY, ProgressReporter
+from sightline.data.tagged import UNTAGGED, Aligned, TaggedSource, align, read_tagged, span_f1, unit_tags
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, nearest
+from sightline.models.classifier import BertTokenClassifier
 from sightline.nn.context import PassContext
-from sightline.nn.state import BOS, EOS
-from sightline.tasks.base import PlainTask
-from sightline.tasks.tagging.settings import TaggedFiles, TaggingSettings
+from sightline.special_tokens import BOS_ID, EOS_ID
+from sightline.tasks.base import BaseTask
+from sightline.tasks.tagging.settings import METRICS, TaggingSettings
 from sightline.tasks.tokens import SIDE, in_batches, make_token_classifier, token_logits
 
 Units = Sequence[str]
@@ -30,7 +31,7 @@ Units = Sequence[str]
 
 def read_training(settings: TaggingSettings) -> Iterator[tuple[Units, Sequence[str]]]:
     """(units, tags) of the training records, the first `data.first` of them."""
-    records = chain.from_iterable(read_tagged(files.tagged_source()) for files in settings.data.train)
+    records = chain.from_iterable(read_tagged(files) for files in settings.data.train)
     return islice(records, settings.data.first or None)
 
 
@@ -47,11 +48,11 @@ def find_tags(settings: TaggingSettings) -> tuple[str, ...]:
 def train_tokenizers(settings: TaggingSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training texts."""
     joined_by = settings.data.train[0].joined_by
-    texts = Ticker(report, VOCABULARY).over(joined_by.join(units) for units, _ in read_training(settings))
+    texts = ProgressReporter(report, VOCABULARY).over(joined_by.join(units) for units, _ in read_training(settings))
     return {SIDE: Tokenizer.train(texts, **settings.tokenizer.model_dump())}
 
 
-def make_model(settings: TaggingSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+def make_model(settings: TaggingSettings, tokenizers: dict[str, Tokenizer]) -> BertTokenClassifier:
     """The model, its weights drawn from a generator seeded by the run's seed."""
     return make_token_classifier(settings, tokenizers, max(len(settings.data.tags), 1))
 
@@ -67,7 +68,7 @@ class Pieces:
     @property
     def sequences(self) -> list[list[int]]:
         """Tokens of the pieces as the model reads them."""
-        return [[BOS, *one.ids, EOS] for one in self.aligned]
+        return [[BOS_ID, *one.ids, EOS_ID] for one in self.aligned]
 
 
 def cut(records: Iterable[Units], joined_by: str, tokenizer: Tokenizer, max_tokens: int) -> Pieces:
@@ -87,10 +88,12 @@ def cut(records: Iterable[Units], joined_by: str, tokenizer: Tokenizer, max_toke
     return pieces
 
 
-class TaggingTask(PlainTask):
+class TaggingTask(BaseTask):
     """Joins a model with tagged units for the training loop."""
 
+    metrics = METRICS
     settings: TaggingSettings
+    model: BertTokenClassifier
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
@@ -117,18 +120,16 @@ class TaggingTask(PlainTask):
                 targets_NT[row, : len(self._targets[index])] = torch.tensor(self._targets[index])
             yield after, replace(batch, targets_B=targets_NT).to(self.device)
 
-    def size(self, batch: ExampleBatch) -> int:
+    def num_units(self, batch: ExampleBatch) -> int:
         """Tokens of the inputs."""
         return self._train.num_tokens(batch.indices)
 
     def loss(self, batch: ExampleBatch, generator: torch.Generator) -> tuple[Tensor, int, dict[str, Tensor]]:
         """Cross-entropy of the tags (nats) summed over the tokens that have one, and how many those are."""
-        model: Any = self.model
+        tagged_NT = batch.targets_B != UNTAGGED
+        targets_K = batch.targets_B[tagged_NT]
         ctx = PassContext(generator=generator)
-        features_NTD = model.read(batch.tokens_NT, batch.real_NT, ctx)
-        tagged = batch.targets_B != UNTAGGED
-        targets_K = batch.targets_B[tagged]
-        logits_KC = model.outputs(features_NTD[tagged], ctx).float()
+        logits_KC = self.model(batch.tokens_NT, batch.real_NT, chosen_NT=tagged_NT, ctx=ctx).float()
         return F.cross_entropy(logits_KC, targets_K, reduction="sum"), len(targets_K), {}
 
     def describe(self, batch: ExampleBatch) -> str:
@@ -141,9 +142,9 @@ class TaggingTask(PlainTask):
         return measure(self.settings, self.model, self.tokenizers[SIDE], self._validation, self._joined_by)
 
 
-def read_all(settings: TaggingSettings, files: TaggedFiles) -> list[tuple[Units, Sequence[str]]]:
+def read_all(settings: TaggingSettings, files: TaggedSource) -> list[tuple[Units, Sequence[str]]]:
     """(units, tags) of the records of a file. Raises DataError where there are none, or a tag that training has not."""
-    found: list[tuple[Units, Sequence[str]]] = list(read_tagged(files.tagged_source()))
+    found: list[tuple[Units, Sequence[str]]] = list(read_tagged(files))
     if not found:
         raise DataError(f"{files.source}: no records; check the file")
     _require_tags(settings, found, files.source)
@@ -182,7 +183,7 @@ class Tagged:
 
 
 def tag(
-    settings: TaggingSettings, model: Any, tokenizer: Tokenizer, records: Sequence[Units], joined_by: str
+    settings: TaggingSettings, model: BertTokenClassifier, tokenizer: Tokenizer, records: Sequence[Units], joined_by: str
 ) -> Tagged:
     """The tags of each record's units, in BIO."""
     found = Tagged([[] for _ in records], cut(records, joined_by, tokenizer, settings.data.max_tokens), [])
@@ -195,7 +196,7 @@ def tag(
 
 def measure(
     settings: TaggingSettings,
-    model: Any,
+    model: BertTokenClassifier,
     tokenizer: Tokenizer,
     records: Sequence[tuple[Units, Sequence[str]]],
     joined_by: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,41 +14,36 @@ from sightline.data.encoded import EncodedPairs
 from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
 from sightline.decode.strategies import request_seed
 from sightline.errors import UsageError
+from sightline.models.protocols import EncoderDecoder
 from sightline.nn.context import PassContext, Recorder
-from sightline.nn.state import pad_and_concatenate, select_rows
+from sightline.nn.state import State, pad_and_concatenate, select_rows
+from sightline.special_tokens import BOS_ID, EOS_ID, PAD_ID
 
-BOS, EOS, PAD = 1, 2, 0
+BOS, EOS, PAD = BOS_ID, EOS_ID, PAD_ID
 Ids = Sequence[int]
-# where decoders record how they attend to their source
-CROSS_ATTENTION = ("decoder.*.cross_attention.weights", "decoder.attention.weights")
-
-
-def _device_of(model: Any) -> torch.device:
-    return model.output_bias.device
-
-
-def attends(model: Any) -> bool:
-    """Whether the decoder attends to its source."""
-    return getattr(model.sizes, "attention", "") != "none"
+S = TypeVar("S", bound=State)
+# a model whose state is its own business
+AnyModel = EncoderDecoder[Any]
 
 
 @dataclass(frozen=True)
-class CoverageState:
+class CoverageState(Generic[S]):
     """A decoder's state with how much attention each source position has had so far (B, S)."""
 
-    state: Any
+    state: S
     mask_BS: Tensor
     coverage_BS: Tensor
 
-    def reorder(self, index: Tensor) -> CoverageState:
+    def reorder(self, index: Tensor) -> CoverageState[S]:
         return CoverageState(
             self.state.reorder(index), select_rows(self.mask_BS, index), select_rows(self.coverage_BS, index)
         )
 
-    def concatenate(self, other: CoverageState) -> CoverageState:
-        masks, coverages = ([getattr(one, name) for one in (self, other)] for name in ("mask_BS", "coverage_BS"))
+    def concatenate(self, other: CoverageState[S]) -> CoverageState[S]:
         return CoverageState(
-            self.state.concatenate(other.state), pad_and_concatenate(masks, 1), pad_and_concatenate(coverages, 1)
+            self.state.concatenate(other.state),
+            pad_and_concatenate([self.mask_BS, other.mask_BS], 1),
+            pad_and_concatenate([self.coverage_BS, other.coverage_BS], 1),
         )
 
     def penalty(self) -> Tensor:
@@ -57,12 +52,14 @@ class CoverageState:
         return (share * self.mask_BS).sum(1)
 
 
-def coverage_step(model: Any) -> Callable[[Tensor, CoverageState], tuple[Tensor, CoverageState]]:
+def coverage_step(
+    model: EncoderDecoder[S],
+) -> Callable[[Tensor, CoverageState[S]], tuple[Tensor, CoverageState[S]]]:
     """The model's step, which also adds up its attention, averaged over heads and layers."""
 
-    def step(tokens_B: Tensor, covered: CoverageState) -> tuple[Tensor, CoverageState]:
-        recorder = Recorder(CROSS_ATTENTION)
-        logits_BV, state = model.step(tokens_B, covered.state, PassContext(recorder=recorder))
+    def step(tokens_B: Tensor, covered: CoverageState[S]) -> tuple[Tensor, CoverageState[S]]:
+        recorder = Recorder(model.cross_attention_sites)
+        logits_BV, state = model.step(tokens_B, covered.state, ctx=PassContext(recorder=recorder))
         sites = [
             weights[:, None] if weights.dim() == 3 else weights
             for steps in recorder.tensors.values()
@@ -90,20 +87,20 @@ def by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
-def new_search(model: Any, options: SearchOptions) -> Search:
+def new_search(model: AnyModel, options: SearchOptions) -> Search[Any]:
     """A search that sources can be prefilled into."""
-    covered = options.coverage_beta and attends(model)
+    attends = bool(model.cross_attention_sites)
     return Search(
-        coverage_step(model) if covered else model.step,
+        coverage_step(model) if options.coverage_beta and attends else model.step,
         options,
         eos_id=EOS,
         forbidden=(PAD, BOS),
-        coverage_penalty=CoverageState.penalty if attends(model) else None,
-        device=_device_of(model),
+        coverage_penalty=CoverageState.penalty if attends else None,
+        device=model.device,
     )
 
 
-def make_request(model: Any, source: Ids, options: SearchOptions, prefix: Ids = ()) -> SearchRequest:
+def make_request(model: AnyModel, source: Ids, options: SearchOptions, prefix: Ids = ()) -> SearchRequest:
     """A translation of a source, with the seed and the longest output of these options.
 
     Raises UsageError for a prefix longer than the model has positions for.
@@ -118,18 +115,18 @@ def make_request(model: Any, source: Ids, options: SearchOptions, prefix: Ids = 
 
 
 @torch.inference_mode()
-def prefill(search: Search, model: Any, sources: Sequence[Ids], requests: Sequence[SearchRequest]) -> None:
+def prefill(search: Search[Any], model: AnyModel, sources: Sequence[Ids], requests: Sequence[SearchRequest]) -> None:
     """Reads sources and adds their translations, as `make_request` made them, to the search."""
-    tokens_BS, mask_BS = pad_sources(sources, _device_of(model))
+    tokens_BS, mask_BS = pad_sources(sources, model.device)
     state = model.start(tokens_BS, mask_BS)
-    if search.options.coverage_beta and attends(model):
+    if search.options.coverage_beta and model.cross_attention_sites:
         state = CoverageState(state, mask_BS, torch.zeros(mask_BS.shape, device=mask_BS.device))
     search.add(requests, state)
 
 
 @torch.inference_mode()
 def translate_ids(
-    model: Any,
+    model: AnyModel,
     sources: Sequence[Ids],
     options: SearchOptions,
     *,
@@ -162,12 +159,12 @@ def translate_ids(
 
 
 @torch.inference_mode()
-def score_ids(model: Any, pairs: Sequence[tuple[Ids, Ids]], *, batch_size: int = 64) -> list[list[float]]:
+def score_ids(model: AnyModel, pairs: Sequence[tuple[Ids, Ids]], *, batch_size: int = 64) -> list[list[float]]:
     """ln p of every target token, end-of-sentence included, given its source and the tokens before it."""
     results: list[list[float]] = [[] for _ in pairs]
     encoded = EncodedPairs.of(pairs)
     for indices in by_length([max(len(source), len(target)) for source, target in pairs], batch_size):
-        batch = collate(encoded, torch.tensor(indices).numpy()).to(_device_of(model))
+        batch = collate(encoded, torch.tensor(indices).numpy()).to(model.device)
         features = model.features(batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT)
         picked = log_probabilities(model.project(features)).gather(-1, batch.target_out_BT[..., None])[..., 0]
         for row, index in enumerate(indices):
@@ -176,18 +173,18 @@ def score_ids(model: Any, pairs: Sequence[tuple[Ids, Ids]], *, batch_size: int =
 
 
 @torch.inference_mode()
-def attention_ids(model: Any, source: Ids, target: Ids) -> Tensor | None:
+def attention_ids(model: AnyModel, source: Ids, target: Ids) -> Tensor | None:
     """Where the decoder looked while it wrote `target`: weights (sites, T, S) by one pass with teacher forcing.
 
     T and S count end-of-sentence. A site is a head of a layer, or the one attention of a recurrent decoder; None for
     a model that does not attend to its source.
     """
-    recorder = Recorder(CROSS_ATTENTION)
-    tokens_BS, mask_BS = pad_sources([source], _device_of(model))
-    inputs_BT = torch.tensor([[BOS, *target]], device=tokens_BS.device)
-    model.features(tokens_BS, mask_BS, inputs_BT, None, PassContext(recorder=recorder))
-    if not recorder.tensors:
+    if not model.cross_attention_sites:
         return None
+    recorder = Recorder(model.cross_attention_sites)
+    tokens_BS, mask_BS = pad_sources([source], model.device)
+    inputs_BT = torch.tensor([[BOS, *target]], device=tokens_BS.device)
+    model.features(tokens_BS, mask_BS, inputs_BT, ctx=PassContext(recorder=recorder))
     # a decoder that runs step by step records one row at a time
     sites = [torch.cat(steps, -2)[0] for steps in recorder.tensors.values()]
     return torch.cat([site if site.dim() == 3 else site[None] for site in sites]).float().cpu()

@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sightline.data.readers import read_pairs
-from sightline.data.text import given
+from sightline.data.pairs import read_pairs
+from sightline.data.text import normalize_text
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vocabulary import BOS as BEGIN
 from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
-from sightline.predict.predictor import Ready
+from sightline.predict.metrics import exponential
+from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, by_word
-from sightline.tasks.metrics import exponential
 from sightline.tasks.translation.decoding import (
     BOS,
     EOS,
@@ -95,12 +95,25 @@ class Scored:
         return exponential(-self.log_probability / len(self.token_log_probabilities))
 
 
-class Translator(Ready[TranslationSettings]):
-    """Translates with the weights of a run. See `Ready` for the arguments."""
+class Translator(Predictor[TranslationSettings]):
+    """Translates with the weights of a run. See `Predictor` for the arguments."""
 
     schema = TranslationSettings
     make_model = staticmethod(make_model)
     reading_options = frozenset({"target"})
+    writes = True
+    scores_pairs = True
+
+    @property
+    def languages(self) -> list[str]:
+        """From which, into which."""
+        data = self.settings.data
+        return [data.source_language, data.target_language]
+
+    @property
+    def attends(self) -> bool:
+        """Whether the decoder attends to its source."""
+        return bool(self.model.cross_attention_sites)
 
     @overload
     def translate(
@@ -188,7 +201,7 @@ class Translator(Ready[TranslationSettings]):
 
     def _encode(self, side: str, text: str, limit: int) -> list[int]:
         limit = min(limit, (self.model.context_length or limit + 1) - 1)  # the end takes a place, too
-        ids = self.tokenizers[side].encode(given(text))
+        ids = self.tokenizers[side].encode(normalize_text(text))
         if len(ids) > limit:
             raise UsageError(f"{side} of {len(ids)} tokens is over the run's limit of {limit}; split it into sentences")
         return ids
@@ -202,9 +215,9 @@ class Translator(Ready[TranslationSettings]):
         begun = () if prefix is None else self.encode_target(prefix)
         return make_request(self.model, source, options, begun)
 
-    def prefill(self, search: Search, sources: Sequence[Sequence[int]], sentences: Sequence[SearchRequest]) -> None:
-        """Lets translations join a search, where `translation` makes a record of what was found."""
-        prefill(search, self.model, sources, sentences)
+    def prefill(self, search: Search, requests: Sequence[SearchRequest], sources: Sequence[Sequence[int]]) -> None:
+        """Reads sources and lets requests join a search; `translation` makes a record of what was found."""
+        prefill(search, self.model, sources, requests)
 
     def translation(
         self, text: str, source: Sequence[int], hypotheses: Sequence[Hypothesis], attention: bool = False
@@ -227,10 +240,9 @@ class Translator(Ready[TranslationSettings]):
         looked = self.attention(source, list(hypotheses[0].tokens)) if attention else None
         return Translation(**{**best.__dict__, "alternatives": tuple(records[1:]), "attention": looked})
 
-    @staticmethod
-    def first_of(settings: Any, files: Any) -> list[Any]:
+    def first_of(self, files: Any) -> list[Any]:
         """The first source of these files."""
-        return [next(source for source, _ in read_pairs(files.pair_source()) if source.strip())]
+        return [next(source for source, _ in read_pairs(files) if source.strip())]
 
     @torch.no_grad()
     def reading(self, text: str, *, target: str | None = None) -> Reading:
@@ -245,9 +257,9 @@ class Translator(Ready[TranslationSettings]):
 
         def make(source: list[int]) -> Reading:
             def run(ctx: PassContext) -> Tensor:
-                tokens_BS, mask_BS = pad_sources([source], self.model.output_bias.device)
+                tokens_BS, mask_BS = pad_sources([source], self.model.device)
                 inputs_BT = torch.tensor([[BOS, *written]], device=tokens_BS.device)
-                logits = self.model.project(self.model.features(tokens_BS, mask_BS, inputs_BT, None, ctx))
+                logits = self.model.project(self.model.features(tokens_BS, mask_BS, inputs_BT, ctx=ctx))
                 return log_probabilities(logits)[0].cpu().gather(1, goals[:, None])[:, 0]
 
             def without(place: int) -> Reading | None:

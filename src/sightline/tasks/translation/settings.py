@@ -6,26 +6,25 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sightline.data.readers import PairSource
+from sightline.config import FREE
+from sightline.data.pairs import PairSource
 from sightline.decode import SearchOptions
 from sightline.models import EncoderDecoderSizes, TransformerSizes
-from sightline.tasks.settings import Frozen, TokenizerSettings, check_metric
+from sightline.tasks.settings import Frozen, RunSettings, TokenizerSettings, check_metric
+from sightline.train.metric import Metric, by_name
 from sightline.train.settings import TrainSettings
 
 SIDES = ("source", "target")
 
-
-class PairFiles(Frozen):
-    """Where sentence pairs lie; see `sightline.data.readers.PairSource`."""
-
-    source: str
-    target: str | None = None
-    source_column: int | str | None = None
-    target_column: int | str | None = None
-    weight: float = 1.0
-
-    def pair_source(self) -> PairSource:
-        return PairSource(**self.model_dump())
+# What validation measures; `evaluate` adds scores with signatures of their own.
+METRICS = by_name(
+    (
+        Metric("loss", False, "nats"),
+        Metric("perplexity", False, digits=3, label="perplexity per token"),
+        Metric("bleu", True, digits=2, label="BLEU"),
+        Metric("chrf", True, digits=2, label="chrF2"),
+    )
+)
 
 
 class DataSettings(Frozen):
@@ -33,11 +32,13 @@ class DataSettings(Frozen):
 
     source_language: str = Field("source", description="what the source is called in reports")
     target_language: str = Field("target", description="what the target is called in reports")
-    train: tuple[PairFiles, ...] = Field(
+    train: tuple[PairSource, ...] = Field(
         min_length=1, description="files of pairs: two aligned files, or one TSV or JSON Lines file; weight = copies"
     )
-    validation: PairFiles = Field(description="pairs that choose the best checkpoint")
-    test: dict[str, PairFiles] = Field(default={}, description="sets that `sightline evaluate` reports on, by name")
+    validation: PairSource = Field(description="pairs that choose the best checkpoint")
+    test: dict[str, PairSource] = Field(
+        default={}, description="sets that `sightline evaluate` reports on, by name", json_schema_extra=FREE
+    )
     max_source_tokens: int = Field(256, ge=1, description="longer pairs are skipped, and counted")
     max_target_tokens: int = Field(256, ge=1, description="longer pairs are skipped, and counted")
 
@@ -62,10 +63,13 @@ class ValidationSettings(Frozen):
     beam: int = Field(1, ge=1, description="beam width for that translation")
 
 
-class TranslationSettings(Frozen):
+class TranslationSettings(RunSettings):
     """Everything a translation run is made from."""
 
     task: Literal["translation"] = Field("translation", description="what the model learns")
+    pretrained: str | None = Field(
+        None, description="a run of this task whose sizes, tokenizers and weights to go on from, on other data"
+    )
     data: DataSettings
     tokenizer: PairTokenizerSettings = PairTokenizerSettings.model_validate({})
     model: EncoderDecoderSizes = Field(default_factory=lambda: TransformerSizes.model_validate({}))
@@ -78,7 +82,16 @@ class TranslationSettings(Frozen):
     )
     training: TrainSettings = TrainSettings.model_validate({})
     validation: ValidationSettings = ValidationSettings.model_validate({})
-    search: SearchOptions = SearchOptions.model_validate({})
+    search: SearchOptions = Field(default_factory=lambda: SearchOptions.model_validate({}), json_schema_extra=FREE)
+
+    @property
+    def parent(self) -> str | None:
+        """The run that this one goes on from."""
+        return self.pretrained
+
+    def given(self, source: str, reference: str | None = None) -> PairSource:
+        """A file of pairs, or one of sources and one of their translations, line by line."""
+        return PairSource.from_arguments(source=source, target=reference)
 
     @property
     def title(self) -> str:
@@ -94,10 +107,10 @@ class TranslationSettings(Frozen):
     def _one_vocabulary(self) -> TranslationSettings:
         if self.model.tied == "all" and not self.tokenizer.shared:
             raise ValueError('model.tied = "all" needs tokenizer.shared = true')
-        check_metric(self.training, self.figures)
+        check_metric(self.training, self.validation_metrics)
         return self
 
     @property
-    def figures(self) -> tuple[str, ...]:
-        """What is measured in validation."""
+    def validation_metrics(self) -> tuple[str, ...]:
+        """The names of what is measured in validation."""
         return ("loss", "perplexity", *(("bleu", "chrf") if self.validation.sentences else ()))

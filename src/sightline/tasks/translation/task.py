@@ -4,58 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sightline.data.batches import BatchOrder, DataPosition, PairBatch, collate, iterate
-from sightline.data.cache import encode_pairs
 from sightline.data.encoded import EncodedPairs, Gathered
 from sightline.data.merges import MergeDropout
-from sightline.data.mixing import UNDOING, generator
-from sightline.data.readers import read_pairs
-from sightline.data.ticker import ENCODING, VOCABULARY, Ticker
+from sightline.data.mixing import MERGE_DROPOUT, generator
+from sightline.data.pairs import PairSource, encode_pairs, read_pairs
+from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.tokenizer import Tokenizer
 from sightline.models import make_encoder_decoder
+from sightline.models.registry import AnyEncoderDecoder
 from sightline.nn.context import INFERENCE, PassContext
-from sightline.nn.ops import linear_cross_entropy
-from sightline.tasks.base import PlainTask
+from sightline.tasks.base import BaseTask
 from sightline.tasks.translation.decoding import translate_ids
-from sightline.tasks.translation.settings import SIDES, PairFiles, TranslationSettings
+from sightline.tasks.translation.settings import METRICS, SIDES, TranslationSettings
 
 
 def train_tokenizers(settings: TranslationSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizers of both sides, learned from the training text; the same object twice where shared."""
     options = settings.tokenizer.model_dump(exclude={"shared", "merge_dropout"})
-    sources = [files.pair_source() for files in settings.data.train]
 
     def lines(*sides: int) -> Iterator[str]:
-        for source in sources:
+        for source in settings.data.train:
             for pair in read_pairs(source):
                 for side in sides:
                     yield pair[side]
 
     if settings.tokenizer.shared:
-        both = Tokenizer.train(Ticker(report, VOCABULARY).over(lines(0, 1)), **options)
+        both = Tokenizer.train(ProgressReporter(report, VOCABULARY).over(lines(0, 1)), **options)
         return dict.fromkeys(SIDES, both)
     return {
-        name: Tokenizer.train(Ticker(report, VOCABULARY).over(lines(side)), **options)
+        name: Tokenizer.train(ProgressReporter(report, VOCABULARY).over(lines(side)), **options)
         for side, name in enumerate(SIDES)
     }
 
 
-def make_model(settings: TranslationSettings, tokenizers: dict[str, Tokenizer]) -> nn.Module:
+def make_model(settings: TranslationSettings, tokenizers: dict[str, Tokenizer]) -> AnyEncoderDecoder:
     """The model, its weights drawn from a generator seeded by the run's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.training.seed)
         return make_encoder_decoder(tokenizers["source"].vocab_size, tokenizers["target"].vocab_size, settings.model)
 
 
-class TranslationTask(PlainTask):
+class TranslationTask(BaseTask):
     """Joins a model with encoded pairs for the training loop."""
 
+    metrics = METRICS
     settings: TranslationSettings
+    model: AnyEncoderDecoder
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
@@ -75,16 +74,16 @@ class TranslationTask(PlainTask):
             f"{self._order.padding(0):.1%} padding"
         )
 
-    def _encode(self, files: Sequence[PairFiles]) -> EncodedPairs:
+    def _encode(self, files: Sequence[PairSource]) -> EncodedPairs:
         data = self.settings.data
         return encode_pairs(
-            [one.pair_source() for one in files],
+            files,
             self.tokenizers["source"],
             self.tokenizers["target"],
             max_source_tokens=data.max_source_tokens,
             max_target_tokens=data.max_target_tokens,
             cache_dir=self._cache_dir,
-            progress=Ticker(self._report, ENCODING, "pairs"),
+            report=self._report,
         )
 
     def _batch_order(self, pairs: EncodedPairs, seed: int) -> BatchOrder:
@@ -107,10 +106,10 @@ class TranslationTask(PlainTask):
 
     def _undoing(self, after: DataPosition) -> Callable[[int, Gathered], Gathered]:
         """What undoes merges in the batch before a position."""
-        random = generator(UNDOING, after.seed, after.epoch, after.batch)
+        random = generator(MERGE_DROPOUT, after.seed, after.epoch, after.batch)
         return lambda side, gathered: self._merge_dropout[side](*gathered, random) if self._merge_dropout else gathered
 
-    def size(self, batch: PairBatch) -> int:
+    def num_units(self, batch: PairBatch) -> int:
         """Tokens of the target side."""
         return batch.num_target_tokens
 
@@ -129,16 +128,15 @@ class TranslationTask(PlainTask):
     def _loss_sums(
         self, batch: PairBatch, smoothing: float, ctx: PassContext, consistency: float = 0.0
     ) -> tuple[Tensor, Tensor]:
-        model: Any = self.model
-        features_BTD = model.features(
-            batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT, ctx
-        )
-        real = batch.target_mask_BT
-        features_ND, targets_N = features_BTD[real], batch.target_out_BT[real]
-        if consistency:
-            features_ND, targets_N = features_ND.view(2, -1, features_ND.shape[-1]), targets_N[: len(targets_N) // 2]
-        return linear_cross_entropy(
-            features_ND, model.output_weight, model.output_bias, targets_N, smoothing, consistency
+        return self.model(
+            batch.source_BS,
+            batch.source_mask_BS,
+            batch.target_in_BT,
+            batch.target_out_BT,
+            batch.target_mask_BT,
+            label_smoothing=smoothing,
+            consistency=consistency,
+            ctx=ctx,
         )
 
     def describe(self, batch: PairBatch) -> str:
@@ -158,7 +156,7 @@ class TranslationTask(PlainTask):
         figures = {"loss": loss, "perplexity": float(torch.tensor(loss).exp())}
         count = min(self.settings.validation.sentences, len(self._validation))
         if count:
-            from sightline.tasks.metrics import bleu, chrf
+            from sightline.predict.metrics import bleu, chrf
 
             target = self.tokenizers["target"]
             references = [target.decode(self._validation.target(i).tolist()) for i in range(count)]

@@ -1,0 +1,48 @@
+"""`sightline predict`: what a model of a user's own task makes of each input."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from sightline.cli.common import RunArgument, chunks, either, lines_of, print_json, progress
+
+
+def register(app: typer.Typer) -> None:
+    app.command(name="predict")(predict)
+
+
+def predict(
+    run: RunArgument,
+    file: Annotated[
+        str | None, typer.Argument(help="A file, an input a line; standard input, or -, by default.")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="This input instead of a file.")] = None,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an input.")] = False,
+) -> None:
+    """Predict with a model of a task of your own (see docs/extending.md): a line for each input.
+
+    sightline predict runs/sums --text "3 4 5" --plugin sums.py
+
+    sightline predict runs/sums sequences.txt --json --plugin sums.py
+    """
+    from sightline.runs.loading import load_for
+    from sightline.train.machine import setup
+
+    source = either(file, text)
+    setup(threads)
+    model: Any = load_for("predict", run, precision=precision, device=device)
+    lines = iter([text]) if text is not None else lines_of(source)
+    with progress("predicting") as advance:
+        for chunk in chunks(lines, lines):
+            for one in model.predict(chunk):
+                if as_json:
+                    print_json(asdict(one))
+                else:
+                    print(str(one).replace("\n", " "), flush=True)
+                advance(1)

@@ -1,0 +1,64 @@
+"""The task of classifying texts, as the rest of Sightline sees it."""
+
+from __future__ import annotations
+
+import time
+
+from sightline.data.labelled import LabelledSource, suggest_columns
+from sightline.tasks.classification.examples import encode_files, find_labels
+from sightline.tasks.classification.exchange import EXCHANGES, exchanged
+from sightline.tasks.classification.predictor import Classifier
+from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings
+from sightline.tasks.classification.task import ClassificationTask, figures, make_model, train_tokenizers
+from sightline.tasks.presets import FINE_TUNING, SMALL
+from sightline.tasks.report import Figures
+from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Tokenizers, Values
+
+
+def _read_test(settings: ClassificationSettings, tokenizers: Tokenizers, files: LabelledSource) -> object:
+    return encode_files(settings, tokenizers[SIDE], files)
+
+
+def evaluate(model: Classifier, name: str, files: LabelledSource) -> Figures:
+    """Every record counts; texts that are too long are cut."""
+    start = time.perf_counter()
+    examples = encode_files(model.settings, model.tokenizer, files)
+    found = figures(model.settings, model.scores(examples), examples)
+    return Figures(name, len(examples), "records", found, time.perf_counter() - start, METRICS)
+
+
+def _complete(settings: ClassificationSettings) -> ClassificationSettings:
+    """With the classes of the training records."""
+    data = settings.data.model_copy(update={"labels": find_labels(settings)})
+    return settings.model_copy(update={"data": data})
+
+
+def _files(source: str, target: str | None) -> Values:
+    return {"source": source, **suggest_columns(source)}
+
+
+SPEC = TaskSpec(
+    name="classification",
+    settings=ClassificationSettings,
+    predictor=Classifier,
+    verb="classify",
+    after_training="sightline classify {run} {texts}",
+    after_evaluation="sightline classify {run} FILE",
+    metrics=METRICS,
+    train_tokenizers=train_tokenizers,
+    make_model=make_model,
+    make_task=ClassificationTask,
+    read_test=_read_test,
+    evaluate=evaluate,
+    page=Page("labels", (PageInput("text", "Text"),)),
+    complete=_complete,
+    init=Init(
+        models=("gpt", "bert"),
+        sizes={"gpt": {**SMALL, "max_length": 256}, "bert": {**SMALL, "max_length": 512}},
+        values=FINE_TUNING,
+        files=_files,
+    ),
+    pretraining=Pretraining(parents=(("language", "gpt"), ("masked_language", "bert")), bounded="max_tokens"),
+    exchanges=EXCHANGES,
+    exchanged=exchanged,
+)

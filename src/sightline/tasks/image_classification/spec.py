@@ -1,0 +1,54 @@
+"""The task of classifying images, as the rest of Sightline sees it."""
+
+from __future__ import annotations
+
+import time
+
+from sightline.data.images import ImageSource
+from sightline.tasks.image_classification.exchange import EXCHANGES, exchanged
+from sightline.tasks.image_classification.predictor import ImageClassifier
+from sightline.tasks.image_classification.settings import METRICS, ImageSettings
+from sightline.tasks.image_classification.task import (
+    ImageTask,
+    complete,
+    make_model,
+    measure,
+    no_tokenizers,
+    read_labelled,
+)
+from sightline.tasks.report import Figures
+from sightline.tasks.spec import Init, Page, PageInput, TaskSpec, Tokenizers
+
+
+def _read_test(settings: ImageSettings, tokenizers: Tokenizers, files: ImageSource) -> object:
+    return read_labelled(settings, files)
+
+
+def evaluate(model: ImageClassifier, name: str, files: ImageSource) -> Figures:
+    """Every image counts."""
+    images = read_labelled(model.settings, files)
+    start = time.perf_counter()
+    found = measure(model.settings, model.model, images)
+    return Figures(name, len(images), "images", found, time.perf_counter() - start, METRICS)
+
+
+SPEC = TaskSpec(
+    name="image_classification",
+    settings=ImageSettings,
+    predictor=ImageClassifier,
+    verb="classify",
+    after_training="sightline classify {run} FILE",
+    after_evaluation="sightline classify {run} FILE",
+    metrics=METRICS,
+    train_tokenizers=no_tokenizers,
+    make_model=make_model,
+    make_task=ImageTask,
+    read_test=_read_test,
+    evaluate=evaluate,
+    page=Page("labels", (PageInput("image", "Image file", image=True),)),
+    complete=complete,
+    init=Init(models=("vit",)),
+    data_files=("source", "labels"),
+    exchanges=EXCHANGES,
+    exchanged=exchanged,
+)

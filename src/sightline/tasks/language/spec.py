@@ -1,0 +1,69 @@
+"""The task of language modelling, as the rest of Sightline sees it."""
+
+from __future__ import annotations
+
+from sightline.data.documents import TextSource
+from sightline.tasks.language.evaluation import evaluate
+from sightline.tasks.language.exchange import EXCHANGES, exchanged
+from sightline.tasks.language.predictor import LanguageModel
+from sightline.tasks.language.settings import METRICS, SIDE, LanguageSettings
+from sightline.tasks.language.task import LanguageTask, count_model, encode, make_model, train_tokenizers
+from sightline.tasks.presets import PRETRAINING, SMALL
+from sightline.tasks.spec import Fitted, Init, Page, PageInput, PageOption, Pretraining, Say, TaskSpec, Tokenizers
+
+NAME = "language"
+
+
+def _read_test(settings: LanguageSettings, tokenizers: Tokenizers, files: TextSource) -> object:
+    return encode(settings, tokenizers[SIDE], [files])
+
+
+def _fit(settings: LanguageSettings, tokenizers: Tokenizers, report: Say) -> Fitted | None:
+    """An n-gram model is counted; every other kind is trained."""
+    if not settings.counted:
+        return None
+    model, found = count_model(settings, tokenizers, report)
+    tensors = model.tensors()
+    # keys say which n-gram a number is of
+    numbers = sum(tensor.numel() for name, tensor in tensors.items() if not name.endswith("keys"))
+    return Fitted(tensors, numbers, found)
+
+
+SPEC = TaskSpec(
+    name=NAME,
+    settings=LanguageSettings,
+    predictor=LanguageModel,
+    verb="generate",
+    after_training="sightline generate {run} --prompt '…'",
+    after_evaluation="sightline score {run} FILE",
+    metrics=METRICS,
+    train_tokenizers=train_tokenizers,
+    make_model=make_model,
+    make_task=LanguageTask,
+    read_test=_read_test,
+    evaluate=evaluate,
+    page=Page(
+        "continuation",
+        (PageInput("prompt", "How the text begins"),),
+        (
+            PageOption("max_tokens", "Tokens", 1, 1024, 1, 60),
+            PageOption("temperature", "Temperature", 0, 5, 0.05, 0.8),
+            PageOption("top_p", "Top-p", 0.01, 1, 0.01, 0.95),
+            PageOption("seed", "Seed", 0, 1e9, 1, 1),
+        ),
+    ),
+    init=Init(
+        models=("gpt", "recurrent", "window", "ngram"),
+        sizes={"gpt": {**SMALL, "max_length": 256}},
+        values=PRETRAINING,
+        validation_is_list=True,
+    ),
+    pretraining=Pretraining(
+        parents=((NAME, "gpt"), (NAME, "recurrent"), (NAME, "window")), whole=True, bounded="block"
+    ),
+    bodies={"gpt": ""},
+    fit=_fit,
+    verbs=("score",),
+    exchanges=EXCHANGES,
+    exchanged=exchanged,
+)

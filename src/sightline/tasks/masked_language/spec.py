@@ -1,0 +1,53 @@
+"""The task of pretraining a BERT, as the rest of Sightline sees it."""
+
+from __future__ import annotations
+
+import time
+
+from sightline.data.sentences import SentenceSource
+from sightline.tasks.masked_language.exchange import EXCHANGES, exchanged
+from sightline.tasks.masked_language.predictor import MaskedLanguageModel
+from sightline.tasks.masked_language.settings import METRICS, SIDE, MaskedLanguageSettings
+from sightline.tasks.masked_language.task import MaskedLanguageTask, encode, make_model, measure, train_tokenizers
+from sightline.tasks.presets import PRETRAINING, SMALL
+from sightline.tasks.report import Figures
+from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Tokenizers
+
+NAME = "masked_language"
+
+
+def _read_test(settings: MaskedLanguageSettings, tokenizers: Tokenizers, files: SentenceSource) -> object:
+    return encode([files], tokenizers[SIDE])
+
+
+def evaluate(model: MaskedLanguageModel, name: str, files: SentenceSource) -> Figures:
+    """Masks and pairs are drawn as in validation, the same each time."""
+    start = time.perf_counter()
+    documents = encode([files], model.tokenizer)
+    found = measure(model.settings, model.model, model.tokenizer, documents)
+    return Figures(name, len(documents.sentences.tokens), "tokens", found, time.perf_counter() - start, METRICS)
+
+
+SPEC = TaskSpec(
+    name=NAME,
+    settings=MaskedLanguageSettings,
+    predictor=MaskedLanguageModel,
+    verb="fill",
+    after_training="sightline fill {run} 'a text with a [MASK]'",
+    after_evaluation="sightline fill {run} 'a text with a [MASK]'",
+    metrics=METRICS,
+    train_tokenizers=train_tokenizers,
+    make_model=make_model,
+    make_task=MaskedLanguageTask,
+    read_test=_read_test,
+    evaluate=evaluate,
+    page=Page("blanks", (PageInput("text", "Text with [MASK] where something is missing"),), live=True),
+    init=Init(
+        sizes={"bert": {**SMALL, "max_length": 512}}, models=("bert",), values=PRETRAINING, validation_is_list=True
+    ),
+    pretraining=Pretraining(parents=((NAME, "bert"),), whole=True, bounded="max_tokens"),
+    bodies={"bert": "bert."},
+    data_files=("source", "groups"),
+    exchanges=EXCHANGES,
+    exchanged=exchanged,
+)

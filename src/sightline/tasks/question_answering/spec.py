@@ -1,0 +1,47 @@
+"""The task of answering questions from texts, as the rest of Sightline sees it."""
+
+from __future__ import annotations
+
+import time
+
+from sightline.data.questions import QuestionSource
+from sightline.tasks.presets import FINE_TUNING, SMALL
+from sightline.tasks.question_answering.exchange import EXCHANGES, exchanged
+from sightline.tasks.question_answering.predictor import QuestionAnswerer
+from sightline.tasks.question_answering.settings import METRICS, QuestionSettings
+from sightline.tasks.question_answering.task import QuestionTask, make_model, measure, read_all, train_tokenizers
+from sightline.tasks.report import Figures
+from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Tokenizers
+
+
+def _read_test(settings: QuestionSettings, tokenizers: Tokenizers, files: QuestionSource) -> object:
+    return read_all(settings, files)
+
+
+def evaluate(model: QuestionAnswerer, name: str, files: QuestionSource) -> Figures:
+    """Every question counts."""
+    start = time.perf_counter()
+    questions = read_all(model.settings, files)
+    found = measure(model.settings, model.model, model.tokenizer, questions)
+    return Figures(name, len(questions), "questions", found, time.perf_counter() - start, METRICS)
+
+
+SPEC = TaskSpec(
+    name="question_answering",
+    settings=QuestionSettings,
+    predictor=QuestionAnswerer,
+    verb="answer",
+    after_training="sightline answer {run} FILE --question '…'",
+    after_evaluation="sightline answer {run} FILE --question '…'",
+    metrics=METRICS,
+    train_tokenizers=train_tokenizers,
+    make_model=make_model,
+    make_task=QuestionTask,
+    read_test=_read_test,
+    evaluate=evaluate,
+    page=Page("answer", (PageInput("question", "Question"), PageInput("context", "Text that may answer it"))),
+    init=Init(models=("bert",), sizes={"bert": {**SMALL, "max_length": 512}}, values=FINE_TUNING),
+    pretraining=Pretraining(parents=(("masked_language", "bert"),), bounded="max_tokens"),
+    exchanges=EXCHANGES,
+    exchanged=exchanged,
+)

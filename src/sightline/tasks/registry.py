@@ -1,0 +1,60 @@
+"""The one list of tasks, and what users add to it: their own files by request, installed packages by entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import entry_points
+
+from sightline.errors import UsageError
+from sightline.tasks.classification.spec import SPEC as CLASSIFICATION
+from sightline.tasks.image_classification.spec import SPEC as IMAGE_CLASSIFICATION
+from sightline.tasks.language.spec import SPEC as LANGUAGE
+from sightline.tasks.masked_language.spec import SPEC as MASKED_LANGUAGE
+from sightline.tasks.question_answering.spec import SPEC as QUESTION_ANSWERING
+from sightline.tasks.spec import TaskSpec
+from sightline.tasks.tagging.spec import SPEC as TAGGING
+from sightline.tasks.translation.spec import SPEC as TRANSLATION
+
+DEFAULT = TRANSLATION.name  # what a configuration without `task` is
+GROUP = "sightline.tasks"  # of entry points; each gives a TaskSpec
+
+
+class Registry(Mapping[str, TaskSpec]):
+    """Task specifications by name. Installed packages are asked once, when a name is not known or all are listed."""
+
+    def __init__(self, specs: Sequence[TaskSpec]) -> None:
+        self._specs = {spec.name: spec for spec in specs}
+        self._installed = False
+
+    def __getitem__(self, name: str) -> TaskSpec:
+        if name not in self._specs:
+            self._add_installed()
+        return self._specs[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._add_installed()
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        self._add_installed()
+        return len(self._specs)
+
+    def add(self, spec: TaskSpec, where: str) -> None:
+        """Adds a user's task. Raises UsageError where it is no task, or its name is taken by another."""
+        if not isinstance(spec, TaskSpec):
+            raise UsageError(f"{where}: {spec!r} is no TaskSpec; see docs/extending.md")
+        known = self._specs.get(spec.name)
+        if known is not None and known is not spec:
+            raise UsageError(f'{where}: there is a task "{spec.name}" already; choose another name')
+        self._specs[spec.name] = spec
+
+    def _add_installed(self) -> None:
+        if not self._installed:
+            self._installed = True
+            for point in entry_points(group=GROUP):
+                self.add(point.load(), f"entry point {point.name} of {GROUP}")
+
+
+TASKS = Registry(
+    (TRANSLATION, LANGUAGE, MASKED_LANGUAGE, CLASSIFICATION, TAGGING, QUESTION_ANSWERING, IMAGE_CLASSIFICATION)
+)

@@ -1,0 +1,61 @@
+"""What an evaluation of one set comes to, as text, as a table and as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from sightline.train.metric import Metric
+
+Row = tuple[str, str, str]
+
+
+class Report(Protocol):
+    """What was measured on one set."""
+
+    @property
+    def name(self) -> str: ...
+
+    def lines(self) -> list[str]:
+        """The report as text."""
+        ...
+
+    def rows(self) -> list[Row]:
+        """(score, value, signature) for a table."""
+        ...
+
+    def as_dict(self) -> dict[str, object]:
+        """The report as plain values."""
+        ...
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a model's answers on one set come to.
+
+    Attributes:
+        count, unit: how many of what were counted. scores: by the names of `metrics`, which say how each is printed.
+    """
+
+    name: str
+    count: int
+    unit: str
+    scores: Mapping[str, float]
+    seconds: float
+    metrics: Mapping[str, Metric]
+
+    def lines(self) -> list[str]:
+        """The report as text."""
+        lines = [f"{self.name}: {self.count:,} {self.unit}, {self.count / max(self.seconds, 1e-9):,.0f} a second"]
+        return lines + [f"  {label} {value}" for label, value, _ in self.rows()]
+
+    def rows(self) -> list[Row]:
+        """(score, value, signature) for a table."""
+        return [(self.metrics[name].title, self.metrics[name].text(value), "") for name, value in self.scores.items()]
+
+    def as_dict(self) -> dict[str, object]:
+        """The report as plain values."""
+        values = asdict(self)
+        del values["metrics"]
+        return values

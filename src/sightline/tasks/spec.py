@@ -1,0 +1,175 @@
+"""What the rest of Sightline sees of a task: one record of typed functions and data that each task's folder fills in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from torch import Tensor, nn
+
+from sightline.data.tokenizer import Tokenizer
+from sightline.predict.predictor import Predictor
+from sightline.tasks.exchange import Exchange, ExchangedModel
+from sightline.tasks.report import Report
+from sightline.tasks.settings import RunSettings
+from sightline.train.metric import Metric
+from sightline.train.run_directory import Run
+from sightline.train.task import Task
+
+S = TypeVar("S", bound=RunSettings)
+Say = Callable[[str], None]
+Tokenizers = dict[str, Tokenizer]
+Values = dict[str, object]
+
+
+def silent(line: str) -> None:
+    """Says nothing."""
+
+
+class MakeTask(Protocol):
+    """What joins a model with its data for the training loop; see `sightline.tasks.base.BaseTask`."""
+
+    def __call__(
+        self, settings: RunSettings, tokenizers: Tokenizers, model: nn.Module, *, device: str, report: Say
+    ) -> Task: ...
+
+
+class Evaluate(Protocol):
+    """Measures a predictor on one set, called `name`."""
+
+    def __call__(self, predictor: Any, name: str, files: Any, /, **options: Any) -> Report: ...
+
+
+@dataclass(frozen=True)
+class Init:
+    """What `sightline init` writes for a task.
+
+    Attributes:
+        models: kinds of models to choose from, the default first; none where there is one kind alone.
+        sizes: by kind, where the defaults, which are the papers', would ask for another machine or time scale.
+        values: other keys that differ from the defaults.
+        files: the train entry of a source (and target) file; by default only its name.
+        validation_is_list: whether `data.validation` is a list, as `data.train` is.
+    """
+
+    models: tuple[str, ...] = ()
+    sizes: Mapping[str, Values] = field(default_factory=dict)
+    values: Values = field(default_factory=dict)
+    files: Callable[[str, str | None], Values] = lambda source, target: (
+        {"source": source} | ({"target": target} if target else {})
+    )
+    validation_is_list: bool = False
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How a task goes on from a trained run, its *parent*.
+
+    Attributes:
+        parents: (task, kind of model) of the runs that can be gone on from.
+        whole: whether all weights are taken, heads included, as by a later phase of the same task; else those of the
+            body alone, whose names begin with the parent's `bodies` prefix.
+        bounded: the key under `data` that the longest input of the parent bounds where it is not set.
+    """
+
+    parents: tuple[tuple[str, str], ...]
+    whole: bool = False
+    bounded: str = ""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model that is made in closed form and not trained: its tensors, how many numbers they are, validation."""
+
+    tensors: dict[str, Tensor]
+    parameters: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class PageInput:
+    """One thing that a user of the page types: its name in requests, its label, and whether it is an image."""
+
+    name: str
+    label: str
+    image: bool = False
+
+
+@dataclass(frozen=True)
+class PageOption:
+    """One number beside the inputs: its name in requests, its label, its range and step, and its default."""
+
+    name: str
+    label: str
+    least: float
+    most: float
+    step: float
+    default: float | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """How the page offers a task.
+
+    Attributes:
+        answer: which of the page's forms shows the answer: "translation", "continuation", "blanks", "labels", "spans",
+            "answer" or "text".
+        live: whether a text is sent by itself while it is typed.
+    """
+
+    answer: str
+    inputs: tuple[PageInput, ...]
+    options: tuple[PageOption, ...] = ()
+    live: bool = False
+
+
+@dataclass(frozen=True)
+class TaskSpec(Generic[S]):
+    """One task.
+
+    Attributes:
+        name: as configurations name it. settings: the schema of its configurations.
+        predictor: what users load. verb: what the command line does with it.
+        after_training, after_evaluation: the commands to run next; {run} and {texts} are filled in.
+        metrics: all figures of its validation and evaluation.
+        train_tokenizers, make_model, make_task: a run's parts from its settings.
+        read_test: reads one test set as `evaluate` will, so that what is wrong with it is told before training.
+        evaluate: measures a loaded run on one set. evaluate_options: by which further arguments, of those that the
+            command line has.
+        complete: fills in what the settings leave to the data, such as classes.
+        initialise: init's part. pretraining: how it goes on from another run; None where it does not.
+        bodies: by kind of model, what all names of the weights begin with that another task can take over.
+        fit: makes a model of a kind that is not trained; None of any other kind.
+        verbs: what may be asked of a served model beside `verb`. page: how the page offers it.
+        exchanges: which models of other toolkits become a run of it. exchanged: what a run of it is to them.
+        data_files: keys under `data` that name files, which a dry run looks for.
+    """
+
+    name: str
+    settings: type[S]
+    predictor: type[Predictor[S]]
+    verb: str
+    after_training: str
+    after_evaluation: str
+    metrics: Mapping[str, Metric]
+    train_tokenizers: Callable[[S, Say], Tokenizers]
+    make_model: Callable[[S, Tokenizers], nn.Module]
+    make_task: MakeTask
+    read_test: Callable[[S, Tokenizers, object], object]
+    evaluate: Evaluate
+    page: Page
+    complete: Callable[[S], S] = lambda settings: settings
+    init: Init = field(default_factory=Init)
+    pretraining: Pretraining | None = None
+    bodies: Mapping[str, str] = field(default_factory=dict)
+    fit: Callable[[S, Tokenizers, Say], Fitted | None] = lambda settings, tokenizers, report: None
+    verbs: Sequence[str] = ()
+    exchanges: tuple[Exchange, ...] = ()
+    exchanged: Callable[[Run], ExchangedModel] | None = None
+    evaluate_options: frozenset[str] = frozenset()
+    data_files: Sequence[str] = ("source",)
+
+    def next_after_training(self, run: object, texts: int = 1) -> str:
+        """What to do with a run that has learned the task, whose records have so many texts."""
+        return self.after_training.format(run=run, texts=" ".join(["--text '…'"] * texts))

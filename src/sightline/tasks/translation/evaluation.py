@@ -1,0 +1,133 @@
+"""A translation run measured: sacrebleu's scores with their signatures, and the perplexity of the references."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+from sightline.data.pairs import PairSource, read_pairs
+from sightline.decode import SearchOptions
+from sightline.predict.metrics import Measured, bleu, chrf, exponential, ter
+from sightline.tasks.report import Row
+from sightline.tasks.translation.predictor import Translator
+
+# upper bounds of source length in words
+BUCKETS = (8, 11, 14, 17, 21, 1_000_000)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a run translates one set."""
+
+    name: str
+    sentences: int
+    scores: tuple[Measured, ...]
+    perplexity: float  # per target token, end of sentence included
+    seconds: float
+    buckets: tuple[tuple[str, int, float], ...]  # (source words, sentences, BLEU)
+    hypotheses: tuple[str, ...]
+    sources: tuple[str, ...]
+    references: tuple[str, ...]
+    by_length: bool = False  # whether the text has the scores by length
+
+    @property
+    def sentences_per_second(self) -> float:
+        return self.sentences / self.seconds
+
+    def score(self, name: str) -> float:
+        """The first score of that name: BLEU, chrF2 or TER."""
+        return next(measured.score for measured in self.scores if measured.name == name)
+
+    def lines(self) -> list[str]:
+        """The report as text."""
+        lines = [f"{self.name}: {self.sentences:,} sentences, {self.sentences_per_second:.1f} a second"]
+        lines += [f"  {measured.name} {measured.score:.2f}  {measured.signature}" for measured in self.scores]
+        lines.append(f"  perplexity {self.perplexity:.3f} per token")
+        if self.by_length:
+            lines += [
+                f"  BLEU {score:5.2f}  sources of {words} words ({count:,})" for words, count, score in self.buckets
+            ]
+        return lines
+
+    def rows(self) -> list[Row]:
+        """(score, value, signature) for a table."""
+        rows = [(one.name, f"{one.score:.2f}", f"`{one.signature}`") for one in self.scores]
+        return [*rows, ("perplexity per token", f"{self.perplexity:.3f}", "")]
+
+    def as_dict(self) -> dict[str, object]:
+        """The report as plain values, without the texts."""
+        values = asdict(self)
+        for name in ("hypotheses", "sources", "references", "by_length"):
+            del values[name]
+        return {**values, "sentences_per_second": self.sentences_per_second}
+
+
+def evaluate_pairs(
+    translator: Translator,
+    name: str,
+    pairs: PairSource,
+    options: SearchOptions,
+    *,
+    lowercase: bool = False,
+    batch_size: int = 64,
+    done: Callable[[int], None] = lambda count: None,
+) -> Evaluation:
+    """Translates the sources and compares with the references; every pair counts, none is skipped.
+
+    Args:
+        lowercase: add BLEU without regard to case.
+    """
+    read = list(read_pairs(pairs))
+    sources, references = [pair[0] for pair in read], [pair[1] for pair in read]
+    start = time.perf_counter()
+    hypotheses = []
+    for record in translator.stream(sources, options=options, batch_size=batch_size):
+        hypotheses.append(record.text)
+        done(1)
+    seconds = time.perf_counter() - start
+    scores = [bleu(hypotheses, references), chrf(hypotheses, references), ter(hypotheses, references)]
+    if lowercase:
+        scores.append(bleu(hypotheses, references, lowercase=True))
+    scored = translator.score(sources, references)
+    tokens = sum(len(one.token_log_probabilities) for one in scored)
+    perplexity = exponential(-sum(one.log_probability for one in scored) / tokens)
+    return Evaluation(
+        name,
+        len(read),
+        tuple(scores),
+        perplexity,
+        seconds,
+        tuple(_by_length(sources, references, hypotheses)),
+        tuple(hypotheses),
+        tuple(sources),
+        tuple(references),
+    )
+
+
+def _by_length(sources: list[str], references: list[str], hypotheses: list[str]) -> list[tuple[str, int, float]]:
+    buckets, low = [], 1
+    for high in BUCKETS:
+        rows = [row for row, text in enumerate(sources) if low <= len(text.split()) <= high]
+        if rows:
+            score = bleu([hypotheses[row] for row in rows], [references[row] for row in rows]).score
+            buckets.append((f"{low}-{high}" if high < BUCKETS[-1] else f"{low}+", len(rows), score))
+        low = high + 1
+    return buckets
+
+
+def evaluate(
+    translator: Translator,
+    name: str,
+    files: PairSource,
+    *,
+    beam: int | None = None,
+    lowercase: bool = True,
+    by_length: bool = False,
+    batch_size: int = 64,
+    done: Callable[[int], None] = lambda count: None,
+) -> Evaluation:
+    """One set by the run's own search, or with another beam; see `evaluate_pairs` for the other arguments."""
+    options = translator.settings.search.with_changes(**({} if beam is None else {"beam": beam}))
+    found = evaluate_pairs(translator, name, files, options, lowercase=lowercase, batch_size=batch_size, done=done)
+    return replace(found, by_length=by_length)

@@ -1,0 +1,43 @@
+"""The task of translation, as the rest of Sightline sees it."""
+
+from __future__ import annotations
+
+from sightline.data.pairs import PairSource, read_pairs
+from sightline.tasks.spec import Init, Page, PageInput, PageOption, Pretraining, TaskSpec, Tokenizers
+from sightline.tasks.translation.evaluation import evaluate
+from sightline.tasks.translation.predictor import Translator
+from sightline.tasks.translation.settings import METRICS, TranslationSettings
+from sightline.tasks.translation.task import TranslationTask, make_model, train_tokenizers
+
+NAME = "translation"
+
+
+def _read_test(settings: TranslationSettings, tokenizers: Tokenizers, files: PairSource) -> int:
+    return sum(1 for _ in read_pairs(files))
+
+
+SPEC = TaskSpec(
+    name=NAME,
+    settings=TranslationSettings,
+    predictor=Translator,
+    verb="translate",
+    after_training="sightline translate {run} --text '…' --attention",
+    after_evaluation="sightline translate {run} FILE",
+    metrics=METRICS,
+    train_tokenizers=train_tokenizers,
+    make_model=make_model,
+    make_task=TranslationTask,
+    read_test=_read_test,
+    evaluate=evaluate,
+    page=Page(
+        "translation",
+        (PageInput("text", "Text to translate"),),
+        (PageOption("beam", "Beam width", 1, 16, 1),),
+        live=True,
+    ),
+    init=Init(models=("transformer", "seq2seq")),
+    pretraining=Pretraining(parents=((NAME, "transformer"), (NAME, "seq2seq")), whole=True),
+    verbs=("score",),
+    evaluate_options=frozenset({"beam", "lowercase", "by_length", "batch_size", "done"}),
+    data_files=("source", "target"),
+)

@@ -1,0 +1,88 @@
+"""The look at users' data: each kind of fault is found where it is, and good text is left in peace."""
+
+import json
+import os
+
+import pytest
+
+from sightline.data.check import check_pairs
+from sightline.data.pairs import PairSource
+
+
+def pair_file(path, pairs):
+    path.write_bytes("".join(json.dumps({"source": a, "target": b}) + "\n" for a, b in pairs).encode())
+    return PairSource(source=str(path))
+
+
+def test_counts_lengths_and_duplicates(tmp_path):
+    pairs = [("a bb", "x"), ("a bb", "x"), ("a bb", "y"), ("c", "zzz zzz zzz"), ("", "q")]
+    report = check_pairs([pair_file(tmp_path / "x.jsonl", pairs)]).train
+    assert report.pairs == 5
+    assert (report.duplicate_pairs, report.duplicate_sources) == (1, 2)
+    # Source characters are 1, 4, 4, 4; target characters 1, 1, 1, 1, 11.
+    assert report.source.characters == {50: 4, 90: 4, 99: 4, 100: 4}
+    assert report.source.words == {50: 2, 90: 2, 99: 2, 100: 2}
+    assert report.target.characters == {50: 1, 90: 11, 99: 11, 100: 11}
+    assert report.target.words == {50: 1, 90: 3, 99: 3, 100: 3}
+    assert report.findings["empty side"].count == 1
+    assert report.findings["empty side"].examples == (f"{tmp_path / 'x.jsonl'}:5",)
+
+
+@pytest.mark.parametrize(
+    ("pair", "finding"),
+    [
+        (("same text", "same text"), "source is its own target"),
+        (("a\x07b", "x"), "control characters"),
+        (("ab", "x\rx"), "control characters"),
+        (("a\u2028b", "x"), "control characters"),
+        (("a\ufffdb", "x"), "U+FFFD, left by a failed decoding"),
+        (("cafÃ© au lait", "x"), "looks like UTF-8 read in another encoding"),
+        (("naïve".encode().decode("latin-1"), "x"), "looks like UTF-8 read in another encoding"),
+        (("it’s".encode().decode("cp1252"), "x"), "looks like UTF-8 read in another encoding"),
+        (("한국어".encode().decode("latin-1"), "x"), "looks like UTF-8 read in another encoding"),
+        (("short", "much longer than it should be " * 9), "lengths out of proportion"),
+    ],
+)
+def test_suspicious_pairs_are_found(tmp_path, pair, finding):
+    ordinary = [(f"sentence number {i}", f"phrase numéro {i}") for i in range(20)]
+    report = check_pairs([pair_file(tmp_path / "x.jsonl", [*ordinary, pair])])
+    assert report.train.findings[finding].count == 1
+    assert report.train.findings[finding].examples == (f"{tmp_path / 'x.jsonl'}:21",)
+    assert any(finding in line and "x.jsonl:21" in line for line in report.lines())
+
+
+def test_good_text_is_left_in_peace(tmp_path):
+    pairs = [
+        ("Ça coûte 5 £, « déjà » naïve", "Das Menü» kostet 5 € – „schön“…"),
+        ("나는 밥을 먹었다.", "I ate my meal."),
+        ("Ελλάδα και Россия", "Greece and Russia ©®±"),
+        ("ÄÖÜ äöü ß Ÿ", "São Tomé, À Á Â Ã"),
+    ]
+    assert check_pairs([pair_file(tmp_path / "x.jsonl", pairs)]).train.findings == {}
+
+
+def test_overlap_of_test_and_train(tmp_path):
+    train = pair_file(tmp_path / "a.jsonl", [("a", "x"), ("b", "y"), ("c", "z")])
+    test = pair_file(tmp_path / "b.jsonl", [("a", "x"), ("b", "other"), ("new", "z"), ("new", "new too")])
+    report = check_pairs([train], [test])
+    assert (report.overlap.pairs, report.overlap.sources, report.overlap.targets) == (1, 2, 2)
+    assert "1 pairs, 2 sources and 2 targets also occur in train" in report.lines()[-1]
+    assert json.loads(json.dumps(report.as_dict()))["overlap"] == {"pairs": 1, "sources": 2, "targets": 2}
+
+
+def test_only_empty_pairs_is_a_report_too(tmp_path):
+    report = check_pairs([pair_file(tmp_path / "x.jsonl", [("", ""), (" ", "a")])])
+    assert report.train.findings["empty side"].count == 2
+    assert report.train.source.characters == {}
+    assert report.lines()
+
+
+@pytest.mark.skipif("SIGHTLINE_DATA" not in os.environ, reason="SIGHTLINE_DATA is not set: no real data")
+def test_real_captions_look_right():
+    report = check_pairs(
+        [PairSource(source="multi30k:train.en", target="multi30k:train.de")],
+        [PairSource(source="multi30k:test_2016_flickr.en", target="multi30k:test_2016_flickr.de")],
+    )
+    assert report.train.pairs == 29_000
+    assert report.overlap.sources == 0  # As the set's description says.
+    assert "looks like UTF-8 read in another encoding" not in report.train.findings

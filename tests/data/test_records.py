@@ -1,0 +1,142 @@
+"""Tables: TSV and CSV, their separators and quotes, and a first line that names the columns."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from sightline.data.documents import TextSource, encode_text, read_pieces
+from sightline.data.labelled import LabelledSource, read_labelled, suggest_columns
+from sightline.data.pairs import PairSource, encode_pairs, read_pairs
+from sightline.data.records import read_records
+from sightline.data.sentences import SentenceSource
+from sightline.data.tokenizer import Tokenizer
+from sightline.errors import DataError, UsageError
+from support.commands import sightline
+
+REVIEWS = [("good film", "pos"), ("bad film", "neg"), ("fine", "pos"), ("dull", "neg")]
+
+
+def write(path: Path, *rows: tuple[str, ...], separator: str = "\t") -> str:
+    path.write_text("".join(separator.join(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def labelled(path: str, **options: bool) -> list[tuple[tuple[str, ...], str]]:
+    return list(read_labelled(LabelledSource(source=path, texts=(0,), label=1, **options)))
+
+
+@pytest.mark.parametrize(
+    "header", [("text", "label"), ("review", "sentiment"), ("utterance_1", "Class"), ("문장", "감정")]
+)
+def test_a_header_is_no_class(tmp_path: Path, header: tuple[str, str]) -> None:
+    path = write(tmp_path / "x.tsv", header, *REVIEWS)
+    assert labelled(path) == [((text,), label) for text, label in REVIEWS]
+    (line,) = LabelledSource(source=path, texts=(0,), label=1).notices()
+    assert line == f"{path}:1: taken as names of columns ({', '.join(header)}), not as a record"
+    assert len(labelled(path, header=False)) == 5
+
+
+def test_a_header_of_numbers_is_no_number(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.tsv", ("what was said of the film", "how good it is"), ("good", "4.5"), ("bad", "1"))
+    assert [label for _, label in labelled(path)] == ["4.5", "1"]
+
+
+def test_a_first_record_stays_one(tmp_path: Path) -> None:
+    for rows in (REVIEWS, [("text", "pos"), *REVIEWS], [("a label", "label"), *REVIEWS, ("x", "label")], REVIEWS[:1]):
+        path = write(tmp_path / "x.tsv", *rows)
+        assert len(labelled(path)) == len(rows)
+        assert LabelledSource(source=path, texts=(0,), label=1).notices() == []
+    numbers = [("a", "1"), ("b", "2"), ("c", "3")]
+    assert len(labelled(write(tmp_path / "x.tsv", *numbers))) == 3
+
+
+def test_a_first_line_that_only_its_owner_can_tell_is_asked_about(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.tsv", ("A longer text. Of two sentences.", "gut"), *REVIEWS * 3)
+    with pytest.raises(DataError, match=r'x\.tsv:1: no other row has the label "gut"; say header = true'):
+        labelled(path)
+    assert len(labelled(path, header=True)) == 12
+    assert len(labelled(path, header=False)) == 13
+
+
+def test_a_header_is_no_sentence(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.tsv", ("ko", "en"), ("나", "I"), ("너", "you"))
+    source = PairSource(source=path)
+    assert list(read_pairs(source)) == [("나", "I"), ("너", "you")]
+    assert next(iter(read_pairs(PairSource(source=path, header=False)))) == ("ko", "en")
+    tokenizer = Tokenizer.train(["a"], kind="byte")
+    said: list[str] = []
+    encoded = encode_pairs(
+        [source], tokenizer, tokenizer, max_source_tokens=9, max_target_tokens=9, cache_dir=tmp_path, report=said.append
+    )
+    assert len(encoded) == 2
+    assert said == [f"{path}:1: taken as names of columns (ko, en), not as a record"]
+    assert list(read_pairs(PairSource(source=write(tmp_path / "y.tsv", ("ko", "Knockout"), ("나", "I"))))) == [
+        ("ko", "Knockout"),
+        ("나", "I"),
+    ]
+    text = TextSource(source=path, column=1)
+    assert [one for one, _ in read_pieces(text)] == ["I", "you"]
+    assert list(SentenceSource(source=path, column=1).read_documents()) == [["I"], ["you"]]
+    encode_text([text], tokenizer, cache_dir=tmp_path, report=said.append)
+    assert len(said) == 2
+
+
+def test_named_columns_need_their_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.tsv", ("ko", "en"), ("나", "I"))
+    with pytest.raises(UsageError, match="header = false says that the first line is a record"):
+        list(read_pairs(PairSource(source=path, source_column="ko", target_column="en", header=False)))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_csv(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "X.CSV.gz"
+    rows = ['"text"', "label"], ['"say ""no"", twice;\tor\nmore"', "pos"], ["plain", "neg"], [""], ["end", "pos"]
+    path.write_bytes(gzip.compress("\r\n".join(separator.join(row) for row in rows).encode()))
+    assert list(read_records(path, (0, 1), label=1)) == [
+        (2, ('say "no", twice;\tor\nmore', "pos")),
+        (4, ("plain", "neg")),
+        (5, ("", "")),
+        (6, ("end", "pos")),
+    ]
+    assert next(iter(read_records(path, ("label", 0)))) == (2, ("pos", 'say "no", twice;\tor\nmore'))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('a,b\n"never closed,b\n' + "x,y\n" * 50_000, "x.csv:2: not CSV"),
+        ('a,b\n"x"y,z\n', "x.csv:2: not CSV"),
+        ("a,b\nx\n", "x.csv:2: 1 comma-separated columns"),
+        ("a,b\nx\0,y\n", "x.csv:2: NUL"),
+        ("a,b\n" + "x" * 200_000 + ",y\n", "x.csv:2: not CSV (field larger than field limit"),
+    ],
+)
+def test_csv_that_is_none_is_one_line(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError) as error:
+        list(read_records(path, (0, 1), header=False))
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_columns_of_a_table_are_suggested_by_their_names(tmp_path: Path) -> None:
+    csv = write(tmp_path / "x.csv", ("label", "id", "text"), ("pos", "1", "good"), ("neg", "2", "bad"), separator=",")
+    assert suggest_columns(csv) == {"texts": ["text"], "label": "label"}
+    assert suggest_columns(write(tmp_path / "x.tsv", *REVIEWS)) == {"texts": [0], "label": 1}
+    assert suggest_columns(str(tmp_path / "absent.jsonl")) == {"texts": ["text"], "label": "label"}
+    assert suggest_columns(str(tmp_path / "absent.tsv")) == {"texts": [0], "label": 1}
+
+
+def test_a_csv_with_a_header_is_configured_and_learned_from(tmp_path: Path) -> None:
+    rows = [(label, f'"{text}, indeed"') for text, label in REVIEWS * 3]
+    csv = write(tmp_path / "x.csv", ("label", "text"), *rows, separator=",")
+    assert sightline("init", f"{tmp_path}/x.toml", "--source", csv, "--task", "classification") == 0
+    small = ["model.d_model=8", "model.num_layers=1", "model.num_heads=1", "model.d_ff=8", "training.max_updates=1"]
+    small += ["tokenizer.kind=char", "training.warmup=1"]
+    assert sightline("train", f"{tmp_path}/x.toml", *small, "--run", f"{tmp_path}/run") == 0
+    config = (tmp_path / "run" / "config.toml").read_text(encoding="utf-8")
+    assert '"neg",\n    "pos",\n]' in config

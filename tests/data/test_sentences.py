@@ -1,0 +1,77 @@
+"""Where sentences end."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from sightline.data.sentences import _ABBREVIATIONS, split_sentences
+from sightline.data.sources import read_lines
+
+SENTENCES = {
+    "안녕하세요. 오늘은 날씨가 좋네요! 그렇죠?": ["안녕하세요.", "오늘은 날씨가 좋네요!", "그렇죠?"],
+    "Dr. Kim went home. He said “No.” Then J. K. Lee left (at 5 p.m. sharp).": [
+        "Dr. Kim went home.", "He said “No.”", "Then J. K. Lee left (at 5 p.m. sharp).",
+    ],
+    "It was 3.5 m long . It was red .": ["It was 3.5 m long .", "It was red ."],
+    "2. Methods follow e.g. Smith. 3. End": ["2. Methods follow e.g. Smith.", "3. End"],
+    "Wait... what?! Yes…": ["Wait...", "what?!", "Yes…"],
+    "He said no. She left. See No. 5 and no.7. No. 12": ["He said no.", "She left.", "See No. 5 and no.7.", "No. 12"],
+    "The Red House\n\nIt was late\n \t\nand dark. Dr.\n\nKim": [
+        "The Red House", "It was late", "and dark.", "Dr.", "Kim",
+    ],
+    "今日は。元気？はい！「そう。」と": ["今日は。", "元気？", "はい！", "「そう。」", "と"],
+    "one\ntwo": ["one\ntwo"],
+    "no end": ["no end"],
+    "  ": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SENTENCES)
+def test_sentences(text: str) -> None:
+    assert split_sentences(text) == SENTENCES[text]
+
+
+def by_the_book(text: str) -> list[str]:
+    """The same rules without those for blank lines, for "no" and for marks that need no white space."""
+    found, start = [], 0
+    for match in re.finditer(r"[.!?…。！？]+[\"'”’)\]}»」』]*(?=\s|$)", text):
+        following = text[match.end() :].lstrip()[:1]
+        words = text[start : match.start()].split()
+        if match.group() == "." and following.islower():
+            continue
+        if match.group() == "." and words and not text[match.start() - 1].isspace():
+            last = words[-1].lstrip("(\"'“‘[")
+            initial = len(last) == 1 and last.isascii() and last.isupper()
+            if last.lower() in _ABBREVIATIONS or initial or (len(words) == 1 and last.isdigit()):
+                continue
+        found.append(text[start : match.end()])
+        start = match.end()
+    return [one.strip() for one in (*found, text[start:]) if one.strip()]
+
+
+@pytest.mark.skipif("SIGHTLINE_DATA" not in os.environ, reason="SIGHTLINE_DATA is not set: no real data")
+@pytest.mark.parametrize(
+    "name",
+    ["nsmc/ratings_test_first20k.txt.gz", "sst2/dev.tsv", "ko-en-bible/dev.en", "ko-en-bible/dev.ko",
+     "gutenberg/sherlock_1661.txt", "wikitext-2/valid.txt.gz"],
+)  # fmt: skip
+def test_sentences_of_ordinary_text(name: str) -> None:
+    count = 0
+    for line in islice(read_lines(Path(os.environ["SIGHTLINE_DATA"]) / name), 5000):
+        if not re.search(r"[。！？]|\bno\.", line, re.IGNORECASE):
+            assert split_sentences(line) == by_the_book(line)
+            count += 1
+    assert count > 300
+
+
+@pytest.mark.parametrize("piece", ["A. ", "Dr. ", "3. b ", "a b. ", "...", "no. ", "\n", "。"])
+def test_a_text_of_many_marks_takes_its_length(piece: str) -> None:
+    start = time.process_time()
+    split_sentences(piece * 100_000 + "x")
+    assert time.process_time() - start < 10

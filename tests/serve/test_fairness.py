@@ -1,0 +1,191 @@
+"""Who waits for whom: places and computing time are shared among clients, and nobody computes for those who left."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from sightline import LanguageModel
+from sightline.serve.engine import Engine
+from sightline.serve.fair_queue import BusyError, FairQueue
+from sightline.serve.jobs import SHORT_TOKENS, CallJob, Job, StepwiseJob
+from sightline.serve.metrics import Metrics
+from support.serving import Server, post, serving
+
+OTHER = "127.0.0.2"  # another client's address
+LONG = "rot blau haus hund alt sieht ein " * 8
+
+
+def in_background(server: Server, path: str, body: dict[str, Any], seconds: float = 120.0) -> threading.Thread:
+    """A request of 127.0.0.1 that leaves after so many seconds; returns when its first jobs are in work."""
+
+    def ask() -> None:
+        with server.client() as client, suppress(httpx.TimeoutException):
+            client.post(path, json=body, timeout=seconds)
+
+    before = unfinished(server)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while unfinished(server) == before:
+        time.sleep(0.002)
+    return thread
+
+
+def unfinished(server: Server) -> int:
+    return sum(one.engine.unfinished for one in server.models.by_name.values())
+
+
+def test_a_client_that_fills_every_place_keeps_no_other_out(runs: dict[str, Path]) -> None:
+    wide = {"text": [LONG] * 48, "beam": 16}
+    with serving([runs["transformer"]], slots=32, waiting=64) as server:
+        threads = [in_background(server, "/v1/translate", wide, seconds=8) for _ in range(2)]
+        assert unfinished(server) == 96  # as many as there are places
+        with server.client(OTHER) as other:
+            answers = [other.post("/v1/translate", json={"text": "ein haus"}) for _ in range(5)]
+            assert [one.status_code for one in answers] == [200] * 5
+            assert unfinished(server) > 48  # it did not wait for the others' texts
+        with server.client() as first:  # who has all places gets no more, and is told when there may be some
+            refused = first.post("/v1/translate", json={"text": "ein haus"})
+            assert refused.status_code == 429
+            assert int(refused.headers["retry-after"]) >= 1
+        for thread in threads:
+            thread.join()
+        assert server.idle()
+
+
+def test_long_scores_give_way_and_stop_with_their_client(language_runs: dict[str, Path]) -> None:
+    text = ("red dog house old " * 1200)[:20_000]
+    with serving([language_runs["gpt"]]) as server:
+        thread = in_background(server, "/v1/score", {"text": [text] * 25}, seconds=3)
+        with server.client(OTHER) as other:
+            post(other, "/v1/score", text="red dog")
+            assert unfinished(server) == 25
+        thread.join()
+        assert server.idle(2)
+
+
+def test_long_texts_are_scored_as_the_model_scores_them(language_runs: dict[str, Path]) -> None:
+    texts = ["red dog house old " * 200, "red dog", "old house " * 300]
+    for name in ("gpt", "recurrent", "ngram"):
+        expected = LanguageModel(language_runs[name]).score(texts)
+        with serving([language_runs[name]]) as server, server.client() as client:
+            found = post(client, "/v1/score", text=texts)["scores"]
+        for one, wanted in zip(found, expected, strict=True):
+            each = [token["log_probability"] for token in one["tokens"]]
+            assert each == pytest.approx(list(wanted.token_log_probabilities), abs=1e-4)
+            assert one["log_probability"] == pytest.approx(wanted.log_probability, rel=1e-5)
+
+
+def test_short_texts_of_the_same_client_go_before_its_long_ones(language_runs: dict[str, Path]) -> None:
+    """Each of eight long ones is a search of sixteen rows; a short one shares no step with them."""
+    body = {"prompt": "red", "max_tokens": 1000, "n": 16, "strategy": "sample", "temperature": 5.0, "stream": False}
+    with serving([language_runs["recurrent"]], slots=16) as server, server.client() as client:
+        threads = [in_background(server, "/v1/generate", {**body, "seed": n}, seconds=8) for n in range(8)]
+        for _ in range(3):
+            post(client, "/v1/generate", prompt="red", max_tokens=5, stream=False, strategy="sample")
+            assert unfinished(server) == 8
+        for thread in threads:
+            thread.join()
+
+
+def jobs_of(client: str, count: int, *, tokens: int = 1, function: Callable[[list[Any]], Any] = list) -> list[Job]:
+    """Calls that are computed one by one; to be made in an event loop."""
+    jobs: list[Job] = []
+    for number in range(count):
+        job = CallJob(key=client, function=function, argument=number, batch_size=1, tokens=tokens)
+        job.client = client
+        jobs.append(job)
+    return jobs
+
+
+def test_when_to_come_back_is_what_was_measured() -> None:
+    def slow(arguments: list[int]) -> list[int]:
+        time.sleep(0.5)
+        return arguments
+
+    async def main() -> int:
+        engine = Engine("slow", Metrics(), slots=1, waiting=3)
+        engine.start()
+        (first,) = jobs_of("a", 1, function=slow)
+        engine.submit([first], "a")
+        await first.result
+        engine.submit(jobs_of("a", 4, function=slow), "a")
+        with pytest.raises(BusyError) as busy:
+            engine.submit(jobs_of("a", 1, function=slow), "a")
+        await asyncio.sleep(busy.value.seconds)
+        engine.submit(jobs_of("a", 1, function=slow), "a")  # by then there is a place
+        await asyncio.to_thread(engine.close)
+        return busy.value.seconds
+
+    assert 2 <= asyncio.run(main()) <= 4
+
+
+def test_the_client_who_was_served_least_is_next() -> None:
+    async def main() -> None:
+        queue = FairQueue(slots=4, waiting=4)
+        (first,), (second,) = jobs_of("a", 1), jobs_of("b", 1)
+        queue.admit([first])
+        queue.charge([first], 5.0)
+        queue.admit([second])  # who comes later has no claim to the time before
+        assert queue.served([first]) == queue.served([second])
+        queue.charge([first], 1.0)
+        assert queue.served([second]) < queue.served([first])
+        queue.charge([first, second], 4.0)  # computed together, both pay
+        assert queue.served([first]) - queue.served([second]) == pytest.approx(1.0)
+
+    asyncio.run(main())
+
+
+def test_places_are_shared_among_clients_and_bounded() -> None:
+    async def main() -> None:
+        queue = FairQueue(slots=4, waiting=8)
+        queue.admit(jobs_of("a", 12))
+        with pytest.raises(BusyError):
+            queue.admit(jobs_of("a", 1))
+        queue.admit(jobs_of("b", 6))
+        with pytest.raises(BusyError):
+            queue.admit(jobs_of("b", 1))
+        for client in "cdefgh":
+            with suppress(BusyError):
+                queue.admit(jobs_of(client, 2))
+        assert len(queue) <= 24
+        queue.admit(jobs_of("a", 1), refusable=False)  # a part of what was taken before
+
+    asyncio.run(main())
+
+
+def test_a_long_computation_takes_turns_and_stops_when_it_is_cancelled() -> None:
+    seen: list[str] = []
+
+    def steps() -> Any:
+        try:
+            while True:
+                seen.append("step")
+                time.sleep(0.001)
+                yield
+        finally:
+            seen.append("stopped")
+
+    async def main() -> None:
+        engine = Engine("stepwise", Metrics())
+        engine.start()
+        endless = StepwiseJob(steps=steps, tokens=10 * SHORT_TOKENS)
+        engine.submit([endless], "a")
+        (other,) = jobs_of("b", 1)
+        engine.submit([other], "b")
+        assert await asyncio.wait_for(other.result, 10) == 0
+        assert not endless.result.done()
+        endless.cancelled = True
+        await asyncio.to_thread(engine.close)
+        assert engine.unfinished == 0
+
+    asyncio.run(main())
+    assert seen[-1] == "stopped"
