@@ -354,7 +354,7 @@ def test_align(runs: dict[str, Path], texts: Path, tmp_path: Path, capsys) -> No
 
 
 def test_a_fixed_context_has_no_alignment(config_file: Path, texts: Path, tmp_path: Path, capsys) -> None:
-    from conftest import MODELS
+    from support.configs import MODELS
 
     words = ["train", config_file, "--run", tmp_path / "run", *MODELS["seq2seq"], "model.attention=none"]
     assert sightline(*words) == 0

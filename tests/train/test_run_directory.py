@@ -248,7 +248,7 @@ def child(path: Path, nth: int, fresh: bool) -> None:
 def killed(path: Path, nth: int, *, fresh: bool) -> bool:
     """Whether a start in a process of its own had as many operations, and was killed at the n-th."""
     context: Any = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch._dynamo", "test_run_directory"])
+    context.set_forkserver_preload(["torch._dynamo", "support.train_toys", "sightline.train.run_directory"])
     process = context.Process(target=child, args=(path, nth, fresh))
     process.start()
     process.join(120)
