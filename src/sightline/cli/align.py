@@ -79,7 +79,9 @@ def align(
         raise UsageError(f"--near {near}: a link beside another needs no more than --share {share}")
     model = load(run, device=device)
     if "target" not in model.reading_options:
-        raise UsageError(f"{run}: alignments are between a text and its translation; this is a run of {model.run.task}")
+        raise UsageError(
+            f"{run}: alignments are between a text and its translation; this is a run of {model.settings.task}"
+        )
     choosing: tuple[list[Pair], list[Links]] | None = None
     if source is None or target is None:
         if not _knows_embedded(model.settings.data):

@@ -22,6 +22,7 @@ from sightline.jsonio import Json, as_object, parse_json, read_bounded
 from sightline.special_tokens import BOS, BOS_ID, EOS, EOS_ID, PAD, PAD_ID, UNK
 
 FILE_NAME = "tokenizer.json"
+LARGEST_FILE = 64 << 20  # bytes; one of 250,000 pieces has 17 million
 # Stands for a space inside pieces, as in SentencePiece (Kudo & Richardson 2018).
 SPACE_MARK = "\u2581"
 # How many times as long a text may become by replacements; those of tokenizers that people use shorten it.
@@ -321,7 +322,7 @@ class Tokenizer:
         """Reads what `save` wrote. Raises DataError where there is no such file, or it is not such a tokenizer."""
         path = _file_of(Path(path))
         try:
-            text = read_bounded(path).decode()
+            text = read_bounded(path, max_bytes=LARGEST_FILE).decode()
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: the tokenizer file is damaged (not UTF-8); restore or train it again") from error
         try:
