@@ -9,11 +9,12 @@ READY := $(VENV)/.ready
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-# The lock pins every package, torch among them; the editable install adds nothing to it.
+# The lock pins every package, torch among them, by version and hash. The editable install then adds what the build of
+# torch that was found wants beside it (the CPU build: nothing).
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
 demo: $(READY) ## train two models on the embedded corpus and translate with them (about 4 minutes)
