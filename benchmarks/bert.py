@@ -113,7 +113,7 @@ def trainer(precision: str, updates: int, threads: int) -> dict[str, float]:
     torch.manual_seed(1)
     with tempfile.TemporaryDirectory() as folder:
         weights = dict(made.model.named_parameters())
-        write_bert(folder, ExchangedModel("masked_language", made.settings.model, weights, made.tokenizers["text"]))
+        write_bert(folder, ExchangedModel("masked_tokens", made.settings.model, weights, made.tokenizers["text"]))
         model = BertForPreTraining.from_pretrained(folder)
     if precision == "bf16":
         model = model.bfloat16()

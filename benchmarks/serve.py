@@ -27,8 +27,8 @@ from pathlib import Path
 
 
 @dataclass
-class Told:
-    """What clients were told: seconds of each answer, and how often which status."""
+class Answers:
+    """What clients got: seconds of each answer, and how often which status."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -89,24 +89,24 @@ class Client:
         return await self.answer()
 
 
-async def clients(port: int, count: int, seconds: float, texts: list[str]) -> Told:
+async def clients(port: int, count: int, seconds: float, texts: list[str]) -> Answers:
     """So many clients that each ask again as soon as they are answered, or may."""
-    told, end = Told(), time.monotonic() + seconds
+    answers, end = Answers(), time.monotonic() + seconds
 
     async def one(number: int) -> None:
         draw, client = random.Random(number), Client(port)
         await client.connect()
         while (began := time.monotonic()) < end:
             status, headers, _ = await client.ask("/v1/translate", {"text": draw.choice(texts)})
-            told.statuses[status] += 1
+            answers.statuses[status] += 1
             if status == 200:
-                told.seconds.append(time.monotonic() - began)
+                answers.seconds.append(time.monotonic() - began)
             else:
                 await asyncio.sleep(float(headers.get("retry-after", 1)) * draw.uniform(0.5, 1.5))
         client.writer.close()
 
     await asyncio.gather(*(one(number) for number in range(count)))
-    return told
+    return answers
 
 
 async def leaving(port: int, count: int, path: str, body: dict) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import tomli_w
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
 from sightline.errors import LaterVersionError, UsageError, nearest
@@ -34,8 +34,10 @@ LEGEND = (
 )
 
 
-class Frozen(BaseModel, frozen=True, extra="forbid"):
+class Frozen(BaseModel):
     """A record that refuses unknown keys and never changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def recipes() -> dict[str, str]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from sightline.errors import DataError, SightlineError
 
@@ -75,7 +74,7 @@ def as_object(value: Json, where: str, *, error: type[SightlineError] = DataErro
 
 
 def finite(value: object) -> Json:
-    """A value of Python as JSON can spell it: tuples are lists, NaN and infinities null, keys strings.
+    """A value of Python as JSON can spell it: tuples are lists, NaN and infinities null, keys and paths strings.
 
     Raises TypeError for what has no JSON form.
     """
@@ -84,11 +83,11 @@ def finite(value: object) -> Json:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): finite(one) for key, one in value.items()}
+        return {str(key): finite(one) for key, one in cast("Mapping[object, object]", value).items()}
     if isinstance(value, Sequence):
-        return [finite(one) for one in value]
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        return [finite(one) for one in cast("Sequence[object]", value)]
+    if isinstance(value, Path):
+        return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 

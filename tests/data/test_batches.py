@@ -147,7 +147,7 @@ def test_a_position_of_other_data_is_refused():
 
 
 def test_tensors_of_a_batch():
-    encoded = EncodedPairs.of([([5, 6], [7]), ([8], [9, 10, 11]), ([12, 13, 14], [15, 16])])
+    encoded = EncodedPairs.from_lists([([5, 6], [7]), ([8], [9, 10, 11]), ([12, 13, 14], [15, 16])])
     batch = collate(encoded, np.array([1, 0]))
     assert batch.source_BS.tolist() == [[8, 2, 0], [5, 6, 2]]
     assert batch.source_mask_BS.tolist() == [[True, True, False], [True, True, True]]
@@ -160,7 +160,7 @@ def test_tensors_of_a_batch():
 
 
 def test_widths_round_up_and_specials_may_be_others():
-    encoded = EncodedPairs.of([([5, 6], [7])])
+    encoded = EncodedPairs.from_lists([([5, 6], [7])])
     batch = collate(encoded, np.array([0]), pad_id=9, bos_id=8, eos_id=7, pad_to_multiple=4)
     assert batch.source_BS.tolist() == [[5, 6, 7, 9]]
     assert batch.target_in_BT.tolist() == [[8, 7, 9, 9]]
@@ -169,7 +169,7 @@ def test_widths_round_up_and_specials_may_be_others():
 
 
 def test_a_batch_moves_to_a_device():
-    batch = collate(EncodedPairs.of([([5, 6], [7])]), np.array([0]))
+    batch = collate(EncodedPairs.from_lists([([5, 6], [7])]), np.array([0]))
     moved = batch.to("meta")
     assert moved.source_BS.device.type == moved.target_mask_BT.device.type == "meta"
     assert moved.num_target_tokens == 2

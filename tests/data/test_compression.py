@@ -18,6 +18,7 @@ from sightline.data.images import ImageSource, read_images
 from sightline.data.sources import read_lines
 from sightline.data.text import StreamLines, read_text_pieces
 from sightline.errors import DataError
+from support.commands import sightline
 
 PACKED = [gzip.compress, zstandard.compress]
 
@@ -57,7 +58,7 @@ def test_a_line_without_end_is_refused(
 
 
 def test_lines_of_ordinary_length_and_ratios_of_text_are_within_the_bounds() -> None:
-    assert (text.MAX_LINE_BYTES, compression.HARMLESS_BYTES, compression.MAX_RATIO) == (1 << 25, 1 << 26, 200)
+    assert (text.MAX_LINE_BYTES, compression.HARMLESS_BYTES, compression.MAX_RATIO) == (1 << 25, 1 << 24, 200)
 
 
 @pytest.mark.parametrize("content", [b"\n", b"short line\n"])
@@ -121,3 +122,17 @@ def test_packed_lines_are_read_in_steps(tmp_path: Path, monkeypatch: pytest.Monk
         pass
     assert sum(sizes) == 10_000_000
     assert max(sizes) <= compression.BLOCK
+
+
+@pytest.mark.parametrize("packed", PACKED)
+def test_standard_input_of_a_verb_may_be_packed(
+    packed: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(__file__).parents[1] / "old_runs" / "finished" / "tagger"
+    told = []
+    for content in (b"ein hund\nblau\n", packed(b"ein hund\nblau\n")):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        assert sightline("tag", run) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
+    assert len(told[0].splitlines()) == 2

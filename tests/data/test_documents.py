@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sightline.data.documents import TextSource, encode_text, read_pieces, split_documents
 from sightline.data.text import read_text_pieces
 from sightline.data.tokenizer import Tokenizer
-from sightline.data.windows import BlockOrder, StreamOrder, collate_windows, strided
+from sightline.data.windows import BlockOrder, StreamOrder, collate_windows, strided_windows
 from sightline.errors import SightlineError
 
 TEXT = "one two\nthree\n\nfour five\n"
@@ -169,7 +169,7 @@ def test_streams_go_on_where_they_stopped(tokens: int, rows: int, length: int) -
 def test_strided_windows_score_every_token_once(tokens: int, block: int, stride: int, rows: int) -> None:
     stride = min(stride, block)
     scored = []
-    for windows, first in strided(tokens, block, stride, rows):
+    for windows, first in strided_windows(tokens, block, stride, rows):
         batch = collate_windows(np.arange(tokens), windows, first_scored=first)
         scored += batch.targets_BT[batch.real_BT].tolist()
         assert (windows[:, 1] - windows[:, 0] <= block).all()

@@ -14,6 +14,8 @@ from sightline.data.records import read_records
 from sightline.data.sentences import SentenceSource
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, UsageError
+from sightline.tasks.classification.examples import find_labels
+from sightline.tasks.classification.settings import ClassificationSettings
 from support.commands import sightline
 
 REVIEWS = [("good film", "pos"), ("bad film", "neg"), ("fine", "pos"), ("dull", "neg")]
@@ -140,3 +142,26 @@ def test_a_csv_with_a_header_is_configured_and_learned_from(tmp_path: Path) -> N
     assert sightline("train", f"{tmp_path}/x.toml", *small, "--run", f"{tmp_path}/run") == 0
     config = (tmp_path / "run" / "config.toml").read_text(encoding="utf-8")
     assert '"neg",\n    "pos",\n]' in config
+
+
+def test_the_look_at_data_says_what_it_took_for_a_header_and_which_columns_to_set(tmp_path: Path, capsys) -> None:
+    path = write(tmp_path / "x.tsv", ("ko", "en"), ("나", "I"), ("너", "you"))
+    assert sightline("data", "check", path, "--columns", "1,0") == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("train: 2 pairs\n")
+    assert f"{path}:1: taken as names of columns (ko, en), not as a record" in err
+    assert "and in my.toml: source_column = 1, target_column = 0" in err
+    assert sightline("data", "check", path, "--columns", "en,ko") == 0
+    assert 'source_column = "en", target_column = "ko"' in capsys.readouterr().err
+    assert sightline("data", "check", path, path, "--columns", "1,0") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "columns are for one file that holds both sides" in line
+
+
+def test_a_column_of_text_is_not_taken_for_classes(tmp_path: Path) -> None:
+    settings = ClassificationSettings.model_validate(
+        {"data": {"train": [{"source": write(tmp_path / "x.tsv", *[(f"text {n}", f"a{n}") for n in range(30)]),
+                             "texts": [0], "label": 1}]}}
+    )  # fmt: skip
+    with pytest.raises(DataError, match="30 different labels in 30 records; column 1 looks like text"):
+        find_labels(settings)

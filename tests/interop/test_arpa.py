@@ -132,6 +132,10 @@ def test_a_file_of_another_toolkit(name: str, tmp_path: Path) -> None:
         ("ngram  1=5\nngram 2=3\nngram 3=1\n", "", 5, "not an ARPA file"),
         ("ngram 2=3", "ngram 2=2", 18, "stands where"),
         ("ngram 2=3", "ngram 2=4", 20, "stands where n-gram 4 of 4"),
+        ("ngram 2=3", f"ngram 2={'9' * 10_000}", 5, "should be"),
+        ("ngram 2=3", f"ngram 2={10**15}", 20, "there are fewer than announced"),
+        ("made elsewhere", "x" * (1 << 20), 1, "a line of over"),
+        ("-0.2\tyak </s>", "-0.2\t" + "yak" * (1 << 19), 18, "a line of over"),
         ("ngram 3=1", "ngram 3=2", 23, "stands where n-gram 2 of 2"),
         ("-2\t<unk>", "-2\tyak", 13, "twice"),
         ("-2\t<unk>", "two\t<unk>", 13, "not a number"),
@@ -152,6 +156,27 @@ def test_damage_is_named_by_its_line(old: str, new: str, line: int, problem: str
         read_arpa(tmp_path / "lm.arpa")
     assert str(raised.value).startswith(f"{tmp_path / 'lm.arpa'}:{line}: ")
     assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 400 + len(str(tmp_path))
+
+
+def test_more_ngrams_than_are_made_room_for_at_once(tmp_path: Path) -> None:
+    words = "".join(f"-5\tw{number}\n" for number in range(70_000))
+    (tmp_path / "lm.arpa").write_text(
+        f"\\data\\\nngram 1=70002\n\n\\1-grams:\n-5\t<s>\n-5\t</s>\n{words}\n\\end\\\n", encoding="utf-8"
+    )
+    model, found = read_arpa(tmp_path / "lm.arpa")
+    assert found[-1] == "w69999"
+    found_p = model.log_probabilities(np.array([len(found) - 1], np.int64), np.array([0, 1]))
+    assert found_p / math.log(10) == pytest.approx([-5, -5])
+
+
+def test_a_file_of_many_bytes_in_few(tmp_path: Path) -> None:
+    """Nothing is kept of what stands before the data, and a line that never ends is not read to its end."""
+    with gzip.open(tmp_path / "lm.arpa.gz", "wb") as file:
+        for _ in range(64):
+            file.write(b"\0" * (1 << 20))
+    with pytest.raises(DataError, match=r"lm.arpa.gz:1: a line of over"):
+        read_arpa(tmp_path / "lm.arpa.gz")
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

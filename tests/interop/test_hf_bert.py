@@ -145,7 +145,7 @@ def test_what_bert_cannot_hold(bert: Path, tmp_path: Path) -> None:
     for changes, says in (({"pre_norm": True}, "pre_norm"), ({"activation": "swiglu"}, "activation")):
         sizes = ours.settings.model.model_copy(update=changes)
         with pytest.raises(SightlineError, match=rf"model\.{says}"):
-            write_bert(tmp_path / "no", ExchangedModel("masked_language", sizes, weights, ours.tokenizer))
+            write_bert(tmp_path / "no", ExchangedModel("masked_tokens", sizes, weights, ours.tokenizer))
 
 
 def test_damaged_directories(tmp_path: Path, capsys) -> None:

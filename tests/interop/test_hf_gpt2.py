@@ -42,7 +42,7 @@ def ours(tokenizer: Tokenizer, **changes: Any) -> GPT:
 
 def exchanged(model: GPT, tokenizer: Tokenizer) -> ExchangedModel:
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    return ExchangedModel("language", model.sizes, weights, tokenizer)
+    return ExchangedModel("next_token", model.sizes, weights, tokenizer)
 
 
 def to_theirs(ids: list[int], vocab_size: int) -> list[int]:

@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from libretranslatepy import LibreTranslateAPI
 from PIL import Image
+from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 
 from support.commands import sightline
 from support.serving import TEXT, Server, post, serving, serving_all
@@ -119,8 +120,43 @@ def test_bad_bodies_get_one_line(body: bytes, client: httpx.Client) -> None:
             assert "Traceback" not in message
 
 
+def test_no_message_has_a_second_line(client: httpx.Client) -> None:
+    """Whatever is quoted in it."""
+    for text in ("a\nb", "a\rb", "a\u2028b", "a\x85b", "a\x1b[31mb", "\ud800"):
+        for path, body in (
+            ("/v1/translate", {"model": text, "text": "rot"}),
+            ("/v1/attention", {"model": "transformer", "text": TEXT, "site": text}),
+            ("/v1/generate", {"prompt": "red", text: 1}),
+            ("/v1/completions", {"model": text, "prompt": "red"}),
+            ("/translate", {"q": "x", "source": text, "target": "en"}),
+        ):
+            answer = client.post(path, content=json.dumps(body), headers={"content-type": "application/json"})
+            assert 400 <= answer.status_code < 500
+            error = answer.json()["error"]
+            message = error if isinstance(error, str) else error["message"]
+            assert len(message.splitlines()) == 1, message
+            assert message.isprintable(), message
+
+
+def test_errors_and_events_are_described(client: httpx.Client) -> None:
+    described = client.get("/openapi.json").json()["paths"]
+    posts = {path: verbs["post"]["responses"] for path, verbs in described.items() if "post" in verbs}
+    assert {"/v1/translate", "/v1/score", "/v1/completions", "/translate", "/detect"} <= set(posts)
+    for path, responses in posts.items():
+        assert {"200", "400", "401", "404", "413", "422", "429", "503"} <= set(responses), path
+        assert "Retry-After" in responses["429"]["headers"], path
+    for path in ("/v1/translate", "/v1/generate", "/v1/completions"):
+        assert set(posts[path]["200"]["content"]) == {"application/json", "text/event-stream"}, path
+    assert {"application/json", "application/x-www-form-urlencoded", "multipart/form-data"} == set(
+        described["/translate"]["post"]["requestBody"]["content"]
+    )
+    for path in ("/health", "/ready", "/ready/{name}", "/languages", "/frontend/settings", "/metrics"):
+        assert "get" in described[path]
+
+
 def test_whatever_the_description_allows(served: Server) -> None:
-    """Requests made up from /openapi.json, right and wrong ones: no answer is the server's own error."""
+    """Requests made up from /openapi.json, right and wrong ones: no answer is the server's own error, and every one
+    is of a status and a type that the description has."""
     schema = schemathesis.openapi.from_url(f"{served.url}/openapi.json")
     seen: Counter[int] = Counter()
     paths = set()
@@ -135,6 +171,7 @@ def test_whatever_the_description_allows(served: Server) -> None:
                 answer = case.call(base_url=served.url)
                 seen[answer.status_code] += 1
                 assert answer.status_code < 500, (case.as_curl_command(), answer.text)
+                case.validate_response(answer, checks=[status_code_conformance, content_type_conformance])
 
             with suppress(Unsatisfiable):  # a path without parameters cannot be wrong
                 answered()

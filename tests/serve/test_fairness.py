@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import json
+import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from sightline import LanguageModel
 from sightline.serve.engine import Engine
-from sightline.serve.fair_queue import BusyError, FairQueue
+from sightline.serve.fair_queue import SHORT_WEIGHT, BusyError, FairQueue
 from sightline.serve.jobs import SHORT_TOKENS, CallJob, Job, StepwiseJob
 from sightline.serve.metrics import Metrics
 from support.serving import Server, post, serving
 
 OTHER = "127.0.0.2"  # another client's address
+LARGE = 2 * SHORT_TOKENS
 LONG = "rot blau haus hund alt sieht ein " * 8
 
 
-def in_background(server: Server, path: str, body: dict[str, Any], seconds: float = 120.0) -> threading.Thread:
-    """A request of 127.0.0.1 that leaves after so many seconds; returns when its first jobs are in work."""
-
-    def ask() -> None:
-        with server.client() as client, suppress(httpx.TimeoutException):
-            client.post(path, json=body, timeout=seconds)
-
-    before = unfinished(server)
-    thread = threading.Thread(target=ask)
-    thread.start()
-    while unfinished(server) == before:
-        time.sleep(0.002)
-    return thread
+@contextmanager
+def in_work(server: Server, path: str, body: dict[str, Any]) -> Iterator[None]:
+    """A request of 127.0.0.1 whose jobs have been taken; its client leaves at the end of the block."""
+    before, content = unfinished(server), json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(server.address) as raw:
+        raw.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+        while unfinished(server) == before:
+            time.sleep(0.002)
+        yield
 
 
 def unfinished(server: Server) -> int:
@@ -45,31 +43,28 @@ def unfinished(server: Server) -> int:
 
 def test_a_client_that_fills_every_place_keeps_no_other_out(runs: dict[str, Path]) -> None:
     wide = {"text": [LONG] * 48, "beam": 16}
-    with serving([runs["transformer"]], slots=32, waiting=64) as server:
-        threads = [in_background(server, "/v1/translate", wide, seconds=8) for _ in range(2)]
-        assert unfinished(server) == 96  # as many as there are places
-        with server.client(OTHER) as other:
-            answers = [other.post("/v1/translate", json={"text": "ein haus"}) for _ in range(5)]
-            assert [one.status_code for one in answers] == [200] * 5
-            assert unfinished(server) > 48  # it did not wait for the others' texts
+    with serving([runs["transformer"]], slots=32, waiting=64) as server, ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(in_work(server, "/v1/translate", wide))
         with server.client() as first:  # who has all places gets no more, and is told when there may be some
             refused = first.post("/v1/translate", json={"text": "ein haus"})
             assert refused.status_code == 429
             assert int(refused.headers["retry-after"]) >= 1
-        for thread in threads:
-            thread.join()
+        with server.client(OTHER) as other:
+            answers = [other.post("/v1/translate", json={"text": "ein haus"}) for _ in range(3)]
+            assert [one.status_code for one in answers] == [200] * 3
+            assert unfinished(server) > 48  # it did not wait for the others' texts
+        stack.close()
         assert server.idle()
 
 
 def test_long_scores_give_way_and_stop_with_their_client(language_runs: dict[str, Path]) -> None:
     text = ("red dog house old " * 1200)[:20_000]
     with serving([language_runs["gpt"]]) as server:
-        thread = in_background(server, "/v1/score", {"text": [text] * 25}, seconds=3)
-        with server.client(OTHER) as other:
+        with in_work(server, "/v1/score", {"text": [text] * 25}), server.client(OTHER) as other:
             post(other, "/v1/score", text="red dog")
             assert unfinished(server) == 25
-        thread.join()
-        assert server.idle(2)
+        assert server.idle()
 
 
 def test_long_texts_are_scored_as_the_model_scores_them(language_runs: dict[str, Path]) -> None:
@@ -87,13 +82,12 @@ def test_long_texts_are_scored_as_the_model_scores_them(language_runs: dict[str,
 def test_short_texts_of_the_same_client_go_before_its_long_ones(language_runs: dict[str, Path]) -> None:
     """Each of eight long ones is a search of sixteen rows; a short one shares no step with them."""
     body = {"prompt": "red", "max_tokens": 1000, "n": 16, "strategy": "sample", "temperature": 5.0, "stream": False}
-    with serving([language_runs["recurrent"]], slots=16) as server, server.client() as client:
-        threads = [in_background(server, "/v1/generate", {**body, "seed": n}, seconds=8) for n in range(8)]
+    with serving([language_runs["recurrent"]], slots=16) as server, server.client() as client, ExitStack() as stack:
+        for number in range(8):
+            stack.enter_context(in_work(server, "/v1/generate", {**body, "seed": number}))
         for _ in range(3):
             post(client, "/v1/generate", prompt="red", max_tokens=5, stream=False, strategy="sample")
             assert unfinished(server) == 8
-        for thread in threads:
-            thread.join()
 
 
 def jobs_of(client: str, count: int, *, tokens: int = 1, function: Callable[[list[Any]], Any] = list) -> list[Job]:
@@ -131,7 +125,7 @@ def test_when_to_come_back_is_what_was_measured() -> None:
 def test_the_client_who_was_served_least_is_next() -> None:
     async def main() -> None:
         queue = FairQueue(slots=4, waiting=4)
-        (first,), (second,) = jobs_of("a", 1), jobs_of("b", 1)
+        (first,), (second,) = jobs_of("a", 1, tokens=LARGE), jobs_of("b", 1, tokens=LARGE)
         queue.admit([first])
         queue.charge([first], 5.0)
         queue.admit([second])  # who comes later has no claim to the time before
@@ -140,6 +134,11 @@ def test_the_client_who_was_served_least_is_next() -> None:
         assert queue.served([second]) < queue.served([first])
         queue.charge([first, second], 4.0)  # computed together, both pay
         assert queue.served([first]) - queue.served([second]) == pytest.approx(1.0)
+        (short,) = jobs_of("b", 1)
+        queue.admit([short])
+        before = queue.served([short])
+        queue.charge([short], SHORT_WEIGHT)  # short ones pay less
+        assert queue.served([short]) - before == pytest.approx(1.0)
 
     asyncio.run(main())
 
@@ -177,7 +176,7 @@ def test_a_long_computation_takes_turns_and_stops_when_it_is_cancelled() -> None
     async def main() -> None:
         engine = Engine("stepwise", Metrics())
         engine.start()
-        endless = StepwiseJob(steps=steps, tokens=10 * SHORT_TOKENS)
+        endless = StepwiseJob(steps=steps, tokens=LARGE)
         engine.submit([endless], "a")
         (other,) = jobs_of("b", 1)
         engine.submit([other], "b")

@@ -217,7 +217,7 @@ def test_agreement_of_what_an_output_can_see() -> None:
 
 
 def test_gradients_by_frozen_weights(bert: Path, labelled_files, tmp_path: Path) -> None:
-    from conftest import sightline
+    from support.commands import sightline
 
     text = labelled_files["single"].read_text(encoding="utf-8")
     begin, end = text.index("[tokenizer]"), text.index("[training]")

@@ -130,6 +130,26 @@ def test_what_cannot_be_captured() -> None:
             pass
 
 
+def test_capture_says_when_nothing_was_recorded() -> None:
+    model = MODELS["gpt"]()
+    says = r"nothing was recorded by 'block\.0\.residual'; did you mean \"blocks\.0\.residual\"\?"
+    with pytest.raises(UsageError, match=says), package.capture(model, "block.0.residual"):
+        run(model)
+    says = "by 'forget', '42'; `sightline look RUN --list`"
+    with pytest.raises(UsageError, match=says), package.capture(model, "forget", "42"):
+        run(model)
+    # one pattern that matches is enough, and another error is not hidden
+    with package.capture(model, "*.forget_gate", "embedding") as record:
+        run(model)
+    assert record.names == ["embedding"]
+    with pytest.raises(ZeroDivisionError), package.capture(model, "forget"):
+        _ = run(model), 1 / 0
+    with package.capture(model, "embedding") as record:
+        pass
+    with pytest.raises(UsageError, match='nothing was recorded as "embedding"; the model did not run'):
+        record["embedding"]
+
+
 def looked(model: Any, tokens: int, *patterns: str) -> Look:
     """What is recorded of one pass over the first row."""
     side = Side.of(["x"] * tokens)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.cells import cell_len
 
 from sightline.errors import UsageError
+from sightline.sight.drawings import timeline_picture
 from sightline.sight.pictures import attention_picture, curves_picture
 from sightline.sight.reading import Side
-from sightline.sight.terminal import attention_text
+from sightline.sight.terminal import attention_text, numbers_text
 from sightline.tasks.translation.predictor import Attention
 
 
@@ -45,9 +47,12 @@ def test_words_sum_over_what_was_looked_at_and_average_who_looked() -> None:
 
 
 def test_pictures_are_reproducible_and_refuse_other_kinds(tmp_path: Path) -> None:
-    for name in ("one.svg", "two.svg", "one.png"):
+    for name in ("one.svg", "two.svg", "one.png", "one.pdf", "two.pdf", "loud.PDF"):
         attention_picture(np.eye(3), ["나는", "간다", "</s>"], ["I", "go", "</s>"], tmp_path / name, "title")
-    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    for kind in (".svg", ".pdf"):
+        assert (tmp_path / f"one{kind}").read_bytes() == (tmp_path / f"two{kind}").read_bytes()
+    assert (tmp_path / "loud.PDF").read_bytes() == (tmp_path / "one.pdf").read_bytes()
+    assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF")
     assert "나는" in (tmp_path / "one.svg").read_text(encoding="utf-8")
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UsageError, match=r"\.svg, \.png or \.pdf"):
@@ -65,3 +70,49 @@ def test_curves(tmp_path: Path) -> None:
     )
     text = (tmp_path / "c.svg").read_text(encoding="utf-8")
     assert all(word in text for word in ("GRU", "LSTM", "1-8", "words", "BLEU"))
+
+
+def test_faint_attention_is_shaded_to_its_largest_weight() -> None:
+    text = attention_text(np.array([[0.05, 0.1], [0.1, 0.0]]), ["a", "b"], ["x", "y"])
+    assert text.splitlines()[1:] == ["x  ▒▒ ██", "y  ██", "(█ is 0.1)"]
+    assert "is" not in attention_text(np.eye(2), ["a", "b"], ["x", "y"])
+
+
+def test_wide_tables_and_matrices_go_on_below() -> None:
+    names = [str(number) for number in range(20)]
+    values = np.arange(40.0).reshape(2, 20)
+    blocks = [block.splitlines() for block in numbers_text(values, names, ["열", "x"], width=40).split("\n\n")]
+    assert max(cell_len(line) for block in blocks for line in block) <= 40
+    assert [name for head, *_ in blocks for name in head.split()] == names
+    for row in (0, 1):
+        printed = [float(value) for block in blocks for value in block[1 + row].split()[1:]]
+        assert printed == values[row].tolist()
+    assert len(numbers_text(values, names, ["열", "x"]).splitlines()) == 3
+    # at least one column a block, however narrow
+    assert len(numbers_text(values, names, ["열", "x"], width=5).split("\n\n")) == 20
+    blocks = [block.splitlines() for block in attention_text(np.eye(20), names, names, width=30).split("\n\n")]
+    assert max(cell_len(line) for block in blocks for line in block) <= 30
+    rows = zip(*(block[-20:] for block in blocks), strict=True)
+    assert ["".join(parts).count("█") for parts in rows] == [2] * 20
+
+
+def test_colours_are_explained_and_legends_cover_nothing(tmp_path: Path, drawn: list[Any]) -> None:
+    attention_picture(np.full((3, 3), 1 / 3), list("abc"), list("xyz"), tmp_path / "x.svg")
+    attention_picture(np.eye(3), list("abc"), list("xyz"), tmp_path / "x.svg", bar=False)
+    matrix, plain = drawn
+    (panel, bar), (_,) = matrix.axes, plain.axes
+    assert bar.get_ylabel() == "attention weight"
+    # weights that are all alike are as dark as the scale goes, and the scale says how much that is
+    assert panel.images[0].get_clim() == (0, pytest.approx(1 / 3))
+    assert plain.axes[0].images[0].get_clim() == (0, 1)
+    drawn.clear()
+    lines = {f"decoder.layers.{number}.update_gate": np.linspace(0, 1, 6) for number in range(7)}
+    timeline_picture(lines, list("abcdef"), tmp_path / "x.svg", ylabel="open")
+    curves_picture({name: line.tolist() for name, line in lines.items()}, list("abcdef"), tmp_path / "x.svg",
+                   xlabel="words", ylabel="BLEU")  # fmt: skip
+    for figure in drawn:
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        assert len(legend.get_texts()) == 7
+        assert not legend.get_window_extent().overlaps(figure.axes[0].get_window_extent())
+        assert figure.axes[0].get_legend() is None

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from scipy.stats import spearmanr
 
 import sightline as package
 from sightline.data.tokenizer import Tokenizer
+from sightline.errors import UsageError
+from sightline.models import GPT, GPTSizes
+from sightline.nn.context import PassContext
 from sightline.sight import heads
 from sightline.sight.alignment import alignment_error
 from sightline.sight.drawings import timeline_picture
+from sightline.sight.internals import residual
 from sightline.sight.page import write_page
 from sightline.sight.pictures import attention_picture
-from sightline.sight.reading import Side, agreement, look, occlusion
+from sightline.sight.reading import Reading, Side, agreement, look, occlusion
 from sightline.sight.terminal import numbers_text
+from sightline.sight.views import ViewOptions
 from support.commands import sightline
 from support.configs import MODELS
 
@@ -70,8 +78,16 @@ def test_which_rows_say_the_outputs(kinds: dict[str, Path], classifiers: dict[st
         assert rows is not None
         whole = heads.weights_of(seen, heads.default_site(seen))[place]
         np.testing.assert_array_equal(rows, whole.reshape(rows.shape))
-        how = agreement(rows, occlusion(seen.reading), causal=seen.reading.causal)
-        assert np.isnan(how) or abs(how) <= 1
+        drops = occlusion(seen.reading)
+        expected = []
+        for number, (row, drop) in enumerate(zip(rows, drops, strict=True)):
+            there = np.isfinite(drop)
+            if seen.reading.causal:
+                there &= np.arange(len(drop)) <= number
+            if there.sum() > 1:
+                expected.append(spearmanr(row[there], drop[there]).statistic)
+        found = agreement(rows, drops, causal=seen.reading.causal)
+        assert found == pytest.approx(np.mean(expected), nan_ok=not expected)
 
 
 def test_an_encoder_says_no_outputs(runs: dict[str, Path]) -> None:
@@ -208,6 +224,12 @@ def test_gold_is_checked(runs: dict[str, Path], texts: Path, tmp_path: Path, cap
     assert alignment_error([frozenset()], [frozenset({(0, 0)})]) == 1
 
 
+def test_only_translations_are_aligned(kinds: dict[str, Path], texts: Path, capsys) -> None:
+    for kind, task in (("gpt", "language"), ("bert", "masked_language"), ("vit", "image_classification")):
+        assert sightline("align", kinds[kind], texts / "test.de", texts / "test.en") == 2
+        assert f"alignments are between a text and its translation; this is a run of {task}" in capsys.readouterr().err
+
+
 def test_where_a_named_head_is_read(runs: dict[str, Path], texts: Path, capsys) -> None:
     words = ["align", runs["transformer"], texts / "test.de", texts / "test.en", "--first", 3, "--json"]
     found = {}
@@ -218,3 +240,68 @@ def test_where_a_named_head_is_read(runs: dict[str, Path], texts: Path, capsys) 
     assert found[0]["links"] != found[1]["links"]
     assert sightline(*words, "--shift", 1) == 2
     assert sightline(*words, "--share", 0.3) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "view", "shown", "others"),
+    [
+        ("seq2seq", "gates", "decoder.layers.0.update_gate", "encoder"),
+        ("seq2seq", "states", "decoder.layers.0", "encoder.0.forwards, encoder.0.backwards"),
+        ("transformer", "residual", "decoder.0.residual", "encoder"),
+        ("transformer", "norms", "decoder.0.self_norm_input", "encoder"),
+        ("transformer", "attention", "decoder.0.cross_attention", "encoder.0.self_attention, decoder.0.self_attention"),
+        ("transformer", "masks", "decoder.0.cross_attention", "encoder.0.self_attention, decoder.0.self_attention"),
+        ("recurrent", "states", "layers.1", "layers.0"),
+    ],
+)
+def test_a_view_says_what_else_there_is(
+    kind: str, view: str, shown: str, others: str, kinds: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a translation every view begins with the side that is written, and names the other one."""
+    text = "a red house" if kind == "recurrent" else TEXT
+    words = ["look", kinds[kind], text, "--what", view]
+    assert sightline(*words) == 0
+    told = capsys.readouterr()
+    assert f"also: --site {others}\n" in told.err
+    assert sightline(*words, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert shown in (*found, found.get("layer"), found.get("site"))
+    other = others.split(", ")[-1]
+    assert sightline(*words, "--site", other, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    names = [found.get("layer"), found.get("site"), *found]
+    assert any(str(name).startswith(other) for name in names)
+    assert shown not in names
+
+
+def test_a_site_is_whole_parts_of_a_name() -> None:
+    """blocks.1 is not blocks.10 as well, and half a name is none."""
+    gpt = GPT(50, GPTSizes(d_model=8, num_layers=11, num_heads=2, d_ff=8))
+    tokens = torch.tensor([[3, 4, 5]])
+
+    def run(ctx: PassContext) -> torch.Tensor:
+        return gpt.decode(tokens, gpt.start(1), ctx)[0][0, :, 0]
+
+    reading = Reading({"position": Side.of("abc")}, run, ("x", "y", "z"), lambda place: None, "position", "masked")
+    model: Any = SimpleNamespace(model=gpt)
+    assert list(residual(model, reading, ViewOptions("blocks.1")).lines) == ["blocks.1.residual"]
+    assert list(residual(model, reading, ViewOptions("blocks.10.residual")).lines) == ["blocks.10.residual"]
+    assert len(residual(model, reading, ViewOptions()).lines) == 12
+    with pytest.raises(UsageError, match=r'no residual stream "locks\.1"; did you mean "blocks\.1'):
+        residual(model, reading, ViewOptions("locks.1"))
+
+
+def test_numbers_that_are_no_probabilities_have_no_unit(classifiers: dict[str, Path], tmp_path: Path, capsys) -> None:
+    """A similarity is lost in its own scale, not in nats."""
+    words = ["look", classifiers["similarity"], "a red dog", "old dog"]
+    assert sightline(*words, "--check", "--picture", tmp_path / "x.html") == 0
+    told = capsys.readouterr().out
+    assert "What each output loses when a position is" in told
+    assert "ats that each" not in told
+    data = json.loads((tmp_path / "x.html").read_text(encoding="utf-8").split('id="data">')[1].split("</script>")[0])
+    assert data["probabilities"] is False
+    assert data["matrices"][-1]["name"].startswith("lost when")
+    assert sightline(*words, "--what", "heads") == 0
+    assert "effect: what the outputs lose" in capsys.readouterr().out
+    assert sightline("look", classifiers["single"], "a red dog", "--check") == 0
+    assert "Nats that each output loses when a position is" in capsys.readouterr().out

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock, Timeout
@@ -199,3 +200,19 @@ def kinds(trained: Trained) -> dict[str, Path]:
     found = trained(["answerer", "bert", "vit", "tagger", "pair", *LANGUAGE_MODELS, *MODELS])
     return {**{name: found[name] for name in (*MODELS, *LANGUAGE_MODELS, "bert")}, "classifier": found["pair"],
             **{name: found[name] for name in ("tagger", "answerer", "vit")}}  # fmt: skip
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The figures that are saved."""
+    from matplotlib.figure import Figure
+
+    figures: list[Any] = []
+    plain = Figure.savefig
+
+    def savefig(self: Any, *arguments: Any, **named: Any) -> None:
+        figures.append(self)
+        plain(self, *arguments, **named)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    return figures

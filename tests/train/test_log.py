@@ -16,7 +16,7 @@ from rich.console import Console
 
 from sightline.errors import SightlineError, UsageError
 from sightline.train import machine, precision
-from sightline.train.log import PlainDisplay, TrainLog, describe, display_on, duration
+from sightline.train.log import PlainDisplay, TrainLog, describe, display_on, duration, require_tensorboard
 from sightline.train.loop import train
 from support.train_toys import fp32_task, settings
 
@@ -93,6 +93,12 @@ def test_tensorboard_that_is_not_installed(tmp_path: Path, monkeypatch) -> None:
         TrainLog(tmp_path, PlainDisplay(print), tensorboard=True)
 
 
+def test_tensorboard_can_be_asked_for_before_any_work(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UsageError, match=r"TensorBoard: is not installed; pip install 'sightline\[tensorboard\]'"):
+        require_tensorboard()
+
+
 def test_tensorboard_gets_the_figures(tmp_path: Path, monkeypatch) -> None:
     written: list[tuple[str, float, int]] = []
 
@@ -119,6 +125,36 @@ def test_numbers_for_people() -> None:
         "tokens per second 12,346, loss 2.346, epoch 3"
     )
     assert duration(59.6) == "0:01:00"
+
+
+def test_a_part_of_the_loss_that_is_all_of_it_is_not_said_twice(tmp_path: Path) -> None:
+    """As a classifier's without a language model beside it; the file keeps both."""
+    lines: list[str] = []
+    with TrainLog(tmp_path, PlainDisplay(lines.append)) as log:
+        log.train(1, {"loss": 0.69315, "label_loss": 0.69315000001, "learning_rate": 0.69315}, None)
+        log.train(2, {"loss": 0.7, "label_loss": 0.6, "nll": 0.7}, None)
+        log.validation(2, {"loss": 0.5, "masked_loss": 0.5, "accuracy": 0.5}, best=False)
+    assert lines == [
+        "update 1: loss 0.6932, learning rate 0.6932",
+        "update 2: loss 0.7, label loss 0.6",
+        "update 2: validation loss 0.5, accuracy 0.5",
+    ]
+    assert "label_loss" in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8")
+
+
+def test_devices_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [precision.resolve_device(name) for name in ("auto", "cuda", "cuda:1", "cpu")] == [
+        "cuda", "cuda", "cuda:1", "cpu",
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match='device: no "cuda:2" on this machine; there are: cpu, cuda, cuda:0, cuda:1'):
+        precision.resolve_device("cuda:2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert precision.resolve_device("auto") == "cpu"
+    with pytest.raises(UsageError, match=r'device: no "cuda:0" on this machine; there are: cpu \(or auto\)'):
+        precision.resolve_device("cuda:0")
 
 
 def test_precision_by_name() -> None:

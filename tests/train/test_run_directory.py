@@ -29,6 +29,8 @@ from sightline.train.loop import finished
 from sightline.train.run_directory import Run
 from sightline.train.settings import TrainSettings
 from support import train_toys
+from support.commands import sightline
+from support.configs import MODELS
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs links, pipes and SIGKILL")
 SIZES: dict[str, Any] = {"d_model": 8, "num_layers": 2, "num_heads": 2, "d_ff": 8, "max_length": 8}
@@ -246,7 +248,7 @@ def child(path: Path, nth: int, fresh: bool) -> None:
 def killed(path: Path, nth: int, *, fresh: bool) -> bool:
     """Whether a start in a process of its own had as many operations, and was killed at the n-th."""
     context: Any = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch._dynamo", "test_run_directory"])
+    context.set_forkserver_preload(["torch._dynamo", "support.train_toys", "sightline.train.run_directory"])
     process = context.Process(target=child, args=(path, nth, fresh))
     process.start()
     process.join(120)
@@ -280,7 +282,7 @@ def test_a_kill_at_any_operation_locks_nobody_out(fresh: bool, operations: Seque
     assert kills > 0.8 * len(operations)
 
 
-@pytest.mark.parametrize("name", ["config.toml.new", "manifest.json.new", ".tmp-config.toml", "metrics.tmp"])
+@pytest.mark.parametrize("name", ["config.toml.new", "manifest.json.new", ".tmp-config.toml", "parent.json"])
 @pytest.mark.parametrize("fresh", [False, True])
 def test_what_a_killed_start_left_is_ours(tmp_path: Path, name: str, fresh: bool) -> None:
     (tmp_path / "tokenizer").mkdir()
@@ -466,6 +468,26 @@ def test_an_unfinished_run_proves_its_data(run: Run, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(train_toys.RegressionTask, "data_fingerprint", lambda self: "two")
     with pytest.raises(CheckpointError, match=r"step-2: was trained on other data"):
         begin(run, Settings())
+
+
+def test_a_translation_goes_on_with_no_other_text(
+    config_file: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One word of a file is another, after the first checkpoint."""
+    mine, run = tmp_path / "texts", Run(tmp_path / "run")
+    shutil.copytree(texts, mine)
+    file = tmp_path / "tiny.toml"
+    file.write_text(config_file.read_text(encoding="utf-8").replace(str(texts), str(mine)), encoding="utf-8")
+    words = ["train", file, "--run", run.path, *MODELS["transformer"], "training.max_updates=1"]
+    assert sightline(*words) == 0
+    run.weights.unlink()
+    text = (mine / "train.en").read_text(encoding="utf-8")
+    (mine / "train.en").write_text(text.replace("dog", "old", 1), encoding="utf-8")
+    capsys.readouterr()
+    assert sightline(*words) == 1
+    assert "step-1: was trained on other data; the files of data.train" in capsys.readouterr().err
+    (mine / "train.en").write_text(text, encoding="utf-8")
+    assert sightline(*words) == 0
 
 
 def test_a_checkpoint_of_the_first_version_is_gone_on_from(run: Run) -> None:

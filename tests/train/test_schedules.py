@@ -1,10 +1,12 @@
 """Schedules against values computed by hand, and the settings that choose them."""
 
 import math
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from sightline import config
 from sightline.errors import UsageError
 from sightline.tasks.registry import TASKS
 from sightline.train import schedules
@@ -61,6 +63,43 @@ def test_warmup_stable_decay() -> None:
 )
 def test_settings_choose_a_schedule(values: dict, expected: float) -> None:
     assert schedules.from_settings(TrainSettings(**values))(20) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "mps", "cuda", "cuda:0", "cuda:1"])
+def test_devices_that_settings_may_name(device: str) -> None:
+    assert TrainSettings(device=device).device == device
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cpu:1", "cuda:-1", "tpu"])
+def test_devices_that_there_cannot_be(device: str) -> None:
+    with pytest.raises(ValidationError, match=f'no such choice: "{device}"; known: auto, cpu, cuda, cuda:1 and so on'):
+        TrainSettings(device=device)
+
+
+def test_each_key_says_what_may_become_of_it() -> None:
+    text = config.commented(TrainSettings())
+    for about in (
+        "stop after so many updates; 20000 where no limit is given [extend]",
+        "updates between lines of the log [free]",
+        "batches per update, as if they were one large batch [fixed]",
+    ):
+        assert f"# {about}\n" in text
+    assert text.startswith("# Once training has begun, [extend] may be raised and [free] be changed")
+    described = [line for line in text.splitlines() if line.startswith("# ") and line.endswith("]")]
+    assert len(described) >= len(TrainSettings.model_fields) - 3  # those that a list of choices follows
+
+
+def test_schedules_with_the_same_past() -> None:
+    def same(update: int, **values: Any) -> bool:
+        short, long = (TrainSettings(max_updates=most, warmup=5, **values) for most in (20, 40))
+        return schedules.same_until(short, long, update)
+
+    assert same(20, schedule="constant")
+    assert same(20, schedule="inverse_sqrt")
+    assert same(5, schedule="cosine")
+    assert not same(6, schedule="cosine")
+    assert same(10, schedule="wsd", decay=10)
+    assert not same(11, schedule="wsd", decay=10)
 
 
 def test_every_field_is_described() -> None:

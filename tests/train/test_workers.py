@@ -57,7 +57,7 @@ def batch(rows: int = 7) -> Any:
     draw = torch.Generator().manual_seed(1)
     lengths = [(2 + row % 4, 3 + row % 3) for row in range(rows)]
     pairs = [[torch.randint(3, 20, (n,), generator=draw).tolist() for n in both] for both in lengths]
-    return collate(EncodedPairs.of([(a, b) for a, b in pairs]), torch.arange(rows).numpy())
+    return collate(EncodedPairs.from_lists([(a, b) for a, b in pairs]), torch.arange(rows).numpy())
 
 
 def gradients(task: Any, threads: int, given: Any) -> tuple[dict[str, torch.Tensor], int]:

@@ -46,8 +46,8 @@ def _options(
 
 # Modules with a `register` each, in the order of `sightline --help`.
 VERBS = (
-    "train", "translate", "generate", "fill", "classify", "tag", "answer", "predict", "look", "align", "serve", "evaluate", "data",
-    "exchange", "demo",
+    "train", "translate", "generate", "fill", "classify", "tag", "answer", "predict", "look", "align", "serve",
+    "evaluate", "data", "exchange", "demo",
 )  # fmt: skip
 
 
@@ -71,7 +71,9 @@ def main(arguments: list[str] | None = None) -> None:
 def _without_plugins(words: list[str]) -> tuple[list[str], list[str]]:
     """The words without `--plugin FILE`, which may stand anywhere, and the files."""
     rest: list[str] = []
-    plugins = [path for path in os.environ.get("SIGHTLINE_PLUGINS", "").split(os.pathsep) if path]
+    plugins = [
+        path for path in os.environ.get("SIGHTLINE_PLUGINS", "").split(os.pathsep) if path
+    ]  # as plugins.VARIABLE
     waiting = iter(words)
     for word in waiting:
         name, equals, path = word.partition("=")

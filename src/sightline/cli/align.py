@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sightline.cli.common import RunArgument, print_json, progress, say
+
+if TYPE_CHECKING:
+    from sightline.data.grammar import SplitName
+    from sightline.sight.alignment import Aligner, Links
+    from sightline.sight.reading import Look
+
+Pair = tuple[str, str]  # a source and its translation
 
 
 def register(app: typer.Typer) -> None:
@@ -56,9 +63,9 @@ def align(
     """
     from sightline.data.pairs import PairSource, read_pairs
     from sightline.errors import DataError, UsageError
+    from sightline.runs.loading import load
     from sightline.sight import alignment
     from sightline.sight.heads import find as find_site
-    from sightline.tasks.translation.predictor import Translator
     from sightline.train.machine import setup
 
     setup(threads)
@@ -70,59 +77,63 @@ def align(
     near = near or min(share, alignment.NEAR)
     if near > share:
         raise UsageError(f"--near {near}: a link beside another needs no more than --share {share}")
-    model: Any = Translator(run, device=device)
-    if source is None and not _knows_embedded(model.settings.data):
-        raise UsageError(f"{run}: did not learn from the embedded corpus; give sources and their translations")
-    choosing, scored = None, []
-    if source is None:
-        pairs, right, choosing = _embedded(first)
+    model = load(run, device=device)
+    if "target" not in model.reading_options:
+        raise UsageError(
+            f"{run}: alignments are between a text and its translation; this is a run of {model.settings.task}"
+        )
+    choosing: tuple[list[Pair], list[Links]] | None = None
+    if source is None or target is None:
+        if not _knows_embedded(model.settings.data):
+            raise UsageError(f"{run}: did not learn from the embedded corpus; give sources and their translations")
+        pairs, right = _embedded("test", first)
+        choosing = _embedded("validation", first)
     else:
         pairs = list(islice(read_pairs(PairSource.from_arguments(source=source, target=target)), first or None))
         right = _gold(gold, len(pairs), bool(first)) if gold else []
+    seen: list[Look] = []
     with progress("aligning") as advance:
-        seen = []
         for pair in pairs:
-            seen += alignment.looks(model.reading, [pair])
+            seen += alignment.look_at_pairs(model.reading, [pair])
             advance(1)
     if not seen:
         raise DataError(f"{source}: no pairs; check the file")
     if gold:
         for number, (links, one) in enumerate(zip(right, seen, strict=True), 1):
             alignment.check_links(links, one, f"{gold}:{number}")
-    chosen, measured = alignment.Aligner(alignment.mean_site(seen[0])), slice(None)
+    ranked: list[tuple[Aligner, float]] = []
+    measured = slice(None)
     if site is not None:
-        chosen = alignment.Aligner(find_site(seen[0], site), shift, share, near)
-    elif choosing is not None:
-        examples = alignment.looks(model.reading, choosing[0])
-        scored = alignment.choose(examples, choosing[1])
-    elif right:
-        # what chooses is not what measures
-        half = max(1, len(pairs) // 2)
-        scored, measured = alignment.choose(seen[:half], right[:half]), slice(half, None)
-    if scored:
-        chosen = scored[0][0]
-    links = [chosen.links(one) for one in seen]
-    error = alignment.alignment_error(links[measured], right[measured]) if right[measured] else None
+        aligner = alignment.Aligner(find_site(seen[0], site), shift, share, near)
+    else:
+        if choosing is not None:
+            ranked = alignment.rank_aligners(alignment.look_at_pairs(model.reading, choosing[0]), choosing[1])
+        elif right:
+            # what chooses is not what measures
+            half = max(1, len(pairs) // 2)
+            ranked, measured = alignment.rank_aligners(seen[:half], right[:half]), slice(half, None)
+        aligner = ranked[0][0] if ranked else alignment.Aligner(alignment.last_site(seen[0]))
+    found = [aligner.links(one) for one in seen]
+    error = alignment.alignment_error(found[measured], right[measured]) if right[measured] else None
     if as_json:
-        written = [sorted(one) for one in links]
-        tried = [{**_place(one), "alignment_error": rate} for one, rate in scored]
-        print_json({**_place(chosen), "alignment_error": error, "links": written, "sites": tried})
+        tried = [{**_fields(one), "alignment_error": rate} for one, rate in ranked]
+        print_json({**_fields(aligner), "alignment_error": error, "links": list(map(sorted, found)), "sites": tried})
         return
-    for one in links:
+    for one in found:
         print(alignment.to_pharaoh(one))
-    say(f"read off {_words(chosen)}")
-    if len(scored) > 1:
-        others = [f"{rate:.3f} {_words(one)}" for one, rate in scored[1:4]]
-        say("\n  ".join([f"error rates on the pairs that choose: {scored[0][1]:.3f}; then", *others]))
+    say(f"read off {_in_words(aligner)}")
+    if len(ranked) > 1:
+        others = [f"{rate:.3f} {_in_words(one)}" for one, rate in ranked[1:4]]
+        say("\n  ".join([f"error rates on the pairs that choose: {ranked[0][1]:.3f}; then", *others]))
     if gold and error is None:
         say("no error rate: one pair chooses the head, and none is left to measure on")
     if error is not None:
-        say(f"alignment error rate {error:.3f} on {len(links[measured]):,} pairs")
+        say(f"alignment error rate {error:.3f} on {len(found[measured]):,} pairs")
     say(f"next: sightline look {run} --what alignment --picture alignment.svg")
 
 
-def _words(aligner: Any) -> str:
-    when = {0: "while a word is written", 1: "once a word has been read"}
+def _in_words(aligner: Aligner) -> str:
+    when: dict[float, str] = {0: "while a word is written", 1: "once a word has been read"}
     parts = f"{1 - aligner.shift:.0%} while a word is written, {aligner.shift:.0%} once it has been read"
     return (
         f"{aligner.site.label}, {when.get(aligner.shift, parts)}; {aligner.share:.0%} of attention make a link, "
@@ -130,18 +141,16 @@ def _words(aligner: Any) -> str:
     )
 
 
-def _place(aligner: Any) -> dict[str, Any]:
+def _fields(aligner: Aligner) -> dict[str, object]:
     return {"site": aligner.site.label, "shift": aligner.shift, "share": aligner.share, "near": aligner.near}
 
 
-def _embedded(first: int) -> tuple[list[tuple[str, str]], list[Any], tuple[list[tuple[str, str]], list[Any]]]:
-    """Test pairs with their gold links, and validation pairs with theirs to choose a head by."""
+def _embedded(part: SplitName, first: int) -> tuple[list[Pair], list[Links]]:
+    """Pairs of a part of the embedded corpus with their gold links."""
     from sightline.data.grammar import split
 
-    parts = [list(islice(split(name), first or None)) for name in ("test", "validation")]
-    texts = [[(one.korean, one.english) for one in part] for part in parts]
-    links = [[frozenset(one.alignment) for one in part] for part in parts]
-    return texts[0], links[0], (texts[1], links[1])
+    examples = list(islice(split(part), first or None))
+    return [(one.korean, one.english) for one in examples], [frozenset(one.alignment) for one in examples]
 
 
 def _knows_embedded(data: Any) -> bool:
@@ -153,7 +162,7 @@ def _knows_embedded(data: Any) -> bool:
     return any(one.source.startswith(EMBEDDED) and one.source_column in (None, "ko") for one in data.train)
 
 
-def _gold(file: str, count: int, only_first: bool) -> list[Any]:
+def _gold(file: str, count: int, only_first: bool) -> list[Links]:
     """The links of a file's lines. Raises DataError where they are not as many as the pairs, or there is none."""
     from sightline.data.sources import read_lines
     from sightline.errors import DataError

@@ -89,6 +89,12 @@ def check(
         return
     print("\n".join(report.lines()))
     say(f"next: sightline init my.toml --source {source}" + (f" --target {target}" if target else ""))
+    if columns is not None:
+        say(f"      and in my.toml: source_column = {_toml(one)}, target_column = {_toml(other)}")
+
+
+def _toml(column: int | str | None) -> str:
+    return str(column) if isinstance(column, int) else f'"{column}"'
 
 
 def _columns(text: str | None) -> tuple[int | str | None, int | str | None]:

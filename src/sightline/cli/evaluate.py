@@ -64,9 +64,8 @@ def evaluate(
     if source is not None:
         sets = {source: model.settings.given(source, reference)}
     if not sets:
-        raise UsageError(
-            f"{run}: the run names no test sets; give a file{' of sources and one of references' * bool(model.languages)}"
-        )
+        both = " of sources and one of references" if model.languages else ""
+        raise UsageError(f"{run}: the run names no test sets; give a file{both}")
     found = []
     for name, files in sets.items():
         with progress(f"evaluating {name}") as advance:

@@ -50,5 +50,8 @@ def import_(
     """
     from sightline.interop.runs import import_run
 
-    spec = import_run(folder, run, form, choices)
+    spec, head = import_run(folder, run, form, choices)
+    if head == "encoder":
+        say(f"next: sightline init my.toml --source FILE --task classification --pretrained {run}")
+        return
     say(f"next: {spec.next_after_training(run, 1 + (choices or (form == 'pair')))}")

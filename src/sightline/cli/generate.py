@@ -22,7 +22,9 @@ def generate(
     prompt: Annotated[str, typer.Option(help="What the text begins with; \\n is a new line, \\\\ a backslash.")] = "",
     max_tokens: Annotated[int, typer.Option(min=1, help="The longest output in tokens.")] = 200,
     n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many texts.")] = 1,
-    temperature: Annotated[float | None, typer.Option(help="Below 1 safer, above 1 wilder.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="Below 1 safer, above 1 wilder; 0 always takes the likeliest.")
+    ] = None,
     top_k: Annotated[int | None, typer.Option(help="Only the k likeliest tokens.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Only the likeliest tokens that hold this probability.")] = None,
     min_p: Annotated[float | None, typer.Option(help="Only tokens with this share of the likeliest's.")] = None,
@@ -131,7 +133,7 @@ def _spelled(text: str) -> str:
 
 
 def _texts(file: str, documents: str) -> Iterator[str]:
-    from sightline.data.documents import CUT, TextSource, read_pieces
+    from sightline.data.documents import DOCUMENT_SPLITTERS, TextSource, read_pieces
     from sightline.errors import UsageError, nearest
 
     kinds = ("line", "block", "article", "file", "running")
@@ -139,7 +141,7 @@ def _texts(file: str, documents: str) -> Iterator[str]:
         raise UsageError(f'--documents: no "{documents}"{nearest(documents, kinds)}')
     if file == STDIN:
         lines = lines_of(STDIN)
-        cut = {"line": iter, **CUT}.get(documents, lambda lines: iter(["\n".join(lines)]))
+        cut = {"line": iter, **DOCUMENT_SPLITTERS}.get(documents, lambda lines: iter(["\n".join(lines)]))
         yield from cut(lines)
         return
     whole: list[str] = []

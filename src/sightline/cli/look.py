@@ -100,7 +100,7 @@ def look(
     if site is not None and not kind.has_sites:
         raise UsageError(f"--site: {what} is of the whole model; leave it out")
     if target is not None and "target" not in model.reading_options:
-        raise UsageError(f"--target is for a translation; {run} is a run of task {model.run.task}")
+        raise UsageError(f"--target is for a translation; {run} is a run of task {model.settings.task}")
     given = inputs or model.example()
     if given is None:
         raise UsageError(f"{model.run.path}: give what the model is to read")

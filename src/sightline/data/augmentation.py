@@ -35,7 +35,7 @@ class Augmentation:
             angles = np.deg2rad(random.uniform(-self.rotate, self.rotate, count))
             scales = random.uniform(1 - self.zoom, 1 + self.zoom, count)
             slants = random.uniform(-self.shear, self.shear, count) if self.shear else np.zeros(count)
-            pixels_BYXC = turned(pixels_BYXC, angles, scales, slants)
+            pixels_BYXC = affine(pixels_BYXC, angles, scales, slants)
         changed = np.zeros_like(pixels_BYXC) if self.shift else pixels_BYXC.copy()
         if self.shift:
             moves = random.integers(-self.shift, self.shift + 1, (count, 2))
@@ -56,7 +56,7 @@ class Augmentation:
         return changed
 
 
-def turned(pixels_BYXC: np.ndarray, angles: np.ndarray, scales: np.ndarray, slants: np.ndarray) -> np.ndarray:
+def affine(pixels_BYXC: np.ndarray, angles: np.ndarray, scales: np.ndarray, slants: np.ndarray) -> np.ndarray:
     """Images slanted, then turned about their middle, against the clock, and scaled, bilinear; 0 where nothing was.
 
     Args:

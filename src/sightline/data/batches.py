@@ -176,7 +176,7 @@ class PairBatch:
 
     def split(self, parts: int) -> list[PairBatch]:
         """The rows dealt out to at most `parts` batches of like size, with the same padding."""
-        pieces = []
+        pieces: list[PairBatch] = []
         for part in range(min(parts, len(self.indices))):
             rows = {name: getattr(self, name)[part::parts] for name in _TENSORS}
             sums = int(rows["source_mask_BS"].sum()), int(rows["target_mask_BT"].sum())

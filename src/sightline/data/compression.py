@@ -15,7 +15,7 @@ BLOCK = 1 << 16
 _MAGIC = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
 # Text packs to a twentieth. What grows beyond this ratio, and beyond a size that does no harm, was made to fill memory.
 MAX_RATIO = 200
-HARMLESS_BYTES = 1 << 26
+HARMLESS_BYTES = 1 << 24
 # A zstd block of 4 bytes can stand for 128 kB: so few bytes at once unpack to 16 MB at most.
 _ZSTD_INPUT = 512
 

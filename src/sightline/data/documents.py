@@ -42,8 +42,8 @@ class TextSource(TableSource):
     """
 
     source: str = Field(description="a file of text, with documents = file also a folder of them")
-    documents: DocumentKind = Field("line", description="what a document is")
-    column: Column | None = Field(None, description="of a table: number (from 0), name or key of the text")
+    documents: DocumentKind = Field(default="line", description="what a document is")
+    column: Column | None = Field(default=None, description="of a table: number (from 0), name or key of the text")
     part: Part = WHOLE  # of the characters of running text, of the documents of other text
 
     @model_validator(mode="after")
@@ -126,8 +126,8 @@ def _all_pieces(source: TextSource) -> Iterator[Piece]:
         yield from ((text, True) for text in source.texts())
     elif source.documents == "line":
         yield from ((line, True) for line in read_lines(source.source))
-    elif source.documents in CUT:
-        yield from ((text, True) for text in CUT[source.documents](read_lines(source.source)))
+    elif source.documents in DOCUMENT_SPLITTERS:
+        yield from ((text, True) for text in DOCUMENT_SPLITTERS[source.documents](read_lines(source.source)))
     else:
         for file in source.files():
             pieces = read_text_pieces(file)
@@ -138,7 +138,7 @@ def _all_pieces(source: TextSource) -> Iterator[Piece]:
             yield held, source.documents == "file"
 
 
-def blocks(lines: Iterable[str]) -> Iterator[str]:
+def split_blocks(lines: Iterable[str]) -> Iterator[str]:
     """Lines joined up to each blank one."""
     held: list[str] = []
     for line in lines:
@@ -151,7 +151,7 @@ def blocks(lines: Iterable[str]) -> Iterator[str]:
         yield "\n".join(held)
 
 
-def articles(lines: Iterable[str]) -> Iterator[str]:
+def split_articles(lines: Iterable[str]) -> Iterator[str]:
     """Lines joined up to each title, the first of the next; blank ones stay."""
     held: list[str] = []
     for line in lines:
@@ -163,7 +163,7 @@ def articles(lines: Iterable[str]) -> Iterator[str]:
         yield "\n".join(held)
 
 
-CUT = {"block": blocks, "article": articles}  # documents that are several lines
+DOCUMENT_SPLITTERS = {"block": split_blocks, "article": split_articles}  # documents that are several lines
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class EncodedText:
     utf8_bytes: int
     words: int
     read: int
-    skipped: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict[str, int])
 
     def summary(self) -> str:
         """One line to print."""
@@ -294,7 +294,7 @@ def _write(
 
 
 def _refuse_cutting(source: TextSource, tokenizer: Tokenizer, cut: bool) -> None:
-    if cut and not tokenizer.reads_pieces:
+    if cut and not tokenizer.can_encode_in_pieces:
         raise UsageError(
             f"{source.source}: a text this long is read in pieces, which this kind of tokenizer would tell from the "
             'whole; choose kind = "bpe", "byte", "char" or "space", or documents = "line" or "block"'

@@ -15,7 +15,7 @@ Gathered = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class EncodedSide:
+class EncodedSequences:
     """The sentences of one language: sentence i is `tokens[offsets[i]:offsets[i + 1]]`, without specials."""
 
     tokens: np.ndarray
@@ -35,7 +35,7 @@ class EncodedSide:
         return self.tokens[places].astype(np.int64), lengths
 
     @classmethod
-    def of(cls, sentences: Sequence[Sequence[int]]) -> EncodedSide:
+    def from_lists(cls, sentences: Sequence[Sequence[int]]) -> EncodedSequences:
         """A side held in memory."""
         offsets = np.cumsum([0, *map(len, sentences)], dtype=np.int64)
         tokens = np.fromiter((token for ids in sentences for token in ids), dtype=np.uint32, count=int(offsets[-1]))
@@ -46,19 +46,19 @@ class EncodedSide:
 class EncodedPairs:
     """Pairs ready for batching. `read` counts all pairs found, `skipped` those left out, by reason."""
 
-    sources: EncodedSide
-    targets: EncodedSide
+    sources: EncodedSequences
+    targets: EncodedSequences
     mixing: Mixing
     read: int
-    skipped: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @classmethod
-    def of(cls, pairs: Iterable[tuple[Sequence[int], Sequence[int]]]) -> EncodedPairs:
+    def from_lists(cls, pairs: Iterable[tuple[Sequence[int], Sequence[int]]]) -> EncodedPairs:
         """Pairs of token ids (source, target) held in memory, as one source of weight 1."""
         pairs = list(pairs)
         return cls(
-            EncodedSide.of([source for source, _ in pairs]),
-            EncodedSide.of([target for _, target in pairs]),
+            EncodedSequences.from_lists([source for source, _ in pairs]),
+            EncodedSequences.from_lists([target for _, target in pairs]),
             Mixing((0, len(pairs)), (1.0,)),
             read=len(pairs),
         )

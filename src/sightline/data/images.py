@@ -36,7 +36,7 @@ class ImageSource(Source):
     """
 
     source: str = Field(description="a folder with a folder for each class, or an IDX or NumPy file")
-    labels: str | None = Field(None, description="the file of the classes of an IDX or .npy file")
+    labels: str | None = Field(default=None, description="the file of the classes of an IDX or .npy file")
     part: Part = WHOLE
 
     def files(self) -> list[Path]:

@@ -15,7 +15,6 @@ from sightline.data.records import LABEL_NAMES, TEXT_NAMES, TableSource, first_r
 from sightline.data.sources import WHOLE, Column, Part, resolve, take_part
 from sightline.data.text import is_blank
 from sightline.errors import DataError
-from sightline.jsonio import Json
 
 
 class LabelledSource(TableSource):
@@ -47,7 +46,7 @@ def read_labelled(source: LabelledSource) -> Iterator[tuple[tuple[str, ...], str
         yield tuple(texts), label.strip()
 
 
-def suggest_columns(source: str) -> dict[str, Json]:
+def suggest_columns(source: str) -> dict[str, str | int | list[str] | list[int]]:
     """`texts` and `label` for a file of one text and its label, as a `LabelledSource` takes them.
 
     Names where the first line of a table has them, the label being the column called so; keys of JSON Lines; else the
@@ -121,7 +120,9 @@ class ExampleBatch:
 
 def collate_examples(examples: Examples, indices: np.ndarray) -> ExampleBatch:
     """The tensors of the examples `indices`; 0 fills the ends of shorter rows."""
-    rows = [examples.sequences[i * examples.each + k] for i in indices for k in range(examples.each)]
+    rows: list[Sequence[int]] = [
+        examples.sequences[i * examples.each + k] for i in indices for k in range(examples.each)
+    ]
     longest = max(map(len, rows))
     tokens = np.zeros((len(rows), longest), dtype=np.int64)
     for row, ids in enumerate(rows):

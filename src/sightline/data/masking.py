@@ -215,7 +215,7 @@ def collate_masked(tokens: np.ndarray, items: np.ndarray, masks: Masks, random: 
             targets[row, middle + b_end - b] = SEP_ID
             segment[row, middle : middle + b_end - b + 1] = 1
     real = places < lengths[:, None]
-    chosen = choose(targets, real & (targets != CLS_ID) & (targets != SEP_ID), masks, random)
+    chosen = choose_masked(targets, real & (targets != CLS_ID) & (targets != SEP_ID), masks, random)
     draw, others = random.random(targets.shape), random.integers(masks.first_id, masks.mask_id, targets.shape)
     seen = np.where(chosen & (draw < masks.masked), masks.mask_id, targets)
     seen = np.where(chosen & (draw >= masks.masked) & (draw < masks.masked + masks.random), others, seen)
@@ -223,7 +223,7 @@ def collate_masked(tokens: np.ndarray, items: np.ndarray, masks: Masks, random: 
     return MaskedBatch(**{name: torch.from_numpy(array) for name, array in arrays.items()}, items=items)
 
 
-def choose(tokens_BT: np.ndarray, may_BT: np.ndarray, masks: Masks, random: np.random.Generator) -> np.ndarray:
+def choose_masked(tokens_BT: np.ndarray, may_BT: np.ndarray, masks: Masks, random: np.random.Generator) -> np.ndarray:
     """Which tokens to predict (B, T): in each row, of those that may be chosen, `share` in whole units, at least one.
 
     Units are tokens or words; they are taken in random order while their tokens do not exceed the share. The first

@@ -42,11 +42,18 @@ class PairSource(TableSource):
     """
 
     source: str = Field(description='source sentences, one file with both sides, or "embedded:ko-en/train"')
-    target: str | None = Field(None, description="target sentences, line by line, where they are a file of their own")
-    source_column: Column | None = Field(None, description="of one file: number (from 0), name or key of the source")
-    target_column: Column | None = Field(None, description="of one file: number (from 0), name or key of the target")
+    target: str | None = Field(
+        default=None, description="target sentences, line by line, where they are a file of their own"
+    )
+    source_column: Column | None = Field(
+        default=None, description="of one file: number (from 0), name or key of the source"
+    )
+    target_column: Column | None = Field(
+        default=None, description="of one file: number (from 0), name or key of the target"
+    )
     weight: float = Field(
-        1.0, description="how often each pair comes in an epoch: 2 is twice, 0.25 a new quarter of the source each time"
+        default=1.0,
+        description="how often each pair comes in an epoch: 2 is twice, 0.25 a new quarter of the source each time",
     )
 
     unidentifying: ClassVar[frozenset[str]] = frozenset({"source", "target", "weight"})
@@ -255,7 +262,7 @@ def _encode(
     """The pairs within the limits; the others are counted in `skipped`, each once."""
     candidates: list[Pair] = []
     for pair in pairs:
-        side = next((k for k in (0, 1) if tokenizers[k].surely_longer(pair[k], limits[k])), None)
+        side = next((k for k in (0, 1) if tokenizers[k].must_exceed(pair[k], limits[k])), None)
         if is_blank(pair[0]) or is_blank(pair[1]):
             skipped[_EMPTY] += 1
         elif side is not None:

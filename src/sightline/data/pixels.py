@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sightline.errors import DataError
 
@@ -41,7 +42,7 @@ def open_image(path: str | Path | BinaryIO, most_pixels: int | None = None) -> n
         raise DataError(f"{path}: cannot be read as an image ({error})") from None
 
 
-def fitted(image: Any, size: int, channels: int, fit: Fit = "crop") -> np.ndarray:
+def fitted(image: ArrayLike, size: int, channels: int, fit: Fit = "crop") -> np.ndarray:
     """An image (Y, X) or (Y, X, C) in bytes as (size, size, channels): grey or in colours, scaled.
 
     Args:

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from sightline.config import Frozen
 from sightline.data.catalogue import CACHE_VARIABLE, default_cache_dir
-from sightline.data.encoded import EncodedSide
+from sightline.data.encoded import EncodedSequences
 from sightline.data.progress import Report, silent
 from sightline.data.sources import file_digest
 from sightline.errors import DataError
@@ -231,9 +231,9 @@ class SequenceWriter:
             file.close()
 
 
-def read_sequences(home: Path, name: str, notes: SequenceNotes) -> EncodedSide:
+def read_sequences(home: Path, name: str, notes: SequenceNotes) -> EncodedSequences:
     """The sequences that a `SequenceWriter` wrote, mapped into memory."""
-    return EncodedSide(
+    return EncodedSequences(
         _mapped(home / f"{name}.tokens", notes.dtype, notes.tokens),
         read_numbers(home / f"{name}.offsets", notes.sequences + 1),
     )

@@ -127,7 +127,7 @@ def _answers(answers: Json, where: str) -> tuple[tuple[str, int], ...]:
     return tuple(found)
 
 
-def place(context: str, answer: str, start: int) -> int | None:
+def find_answer(context: str, answer: str, start: int) -> int | None:
     """Where an answer begins in its text: the place nearest to `start`, or None where it does not stand there at all.
 
     Texts that were made into another normal form have moved a little.
@@ -158,7 +158,7 @@ def answer_tokens(spans: Sequence[tuple[int, int]], start: int, end: int) -> tup
 QUOTES = "\"'《》<>〈〉()‘’"
 
 
-def normalised(answer: str, units: Units) -> str:
+def normalize_answer(answer: str, units: Units) -> str:
     """What of an answer is compared: lower case, without ASCII punctuation, single spaces.
 
     Words: SQuAD's, without the English articles. Characters: KorQuAD's, where quotes and brackets become spaces.
@@ -174,7 +174,7 @@ def normalised(answer: str, units: Units) -> str:
 
 def exact_match(predicted: str, right: Sequence[str], units: Units = "words") -> bool:
     """Whether an answer is one of the right ones."""
-    return normalised(predicted, units) in [normalised(one, units) for one in right]
+    return normalize_answer(predicted, units) in [normalize_answer(one, units) for one in right]
 
 
 def overlap_f1(predicted: str, right: Sequence[str], units: Units = "words") -> float:
@@ -183,7 +183,7 @@ def overlap_f1(predicted: str, right: Sequence[str], units: Units = "words") -> 
 
 
 def _pieces(answer: str, units: Units) -> list[str]:
-    plain = normalised(answer, units)
+    plain = normalize_answer(answer, units)
     return plain.split() if units == "words" else list(plain.replace(" ", ""))
 
 

@@ -283,7 +283,7 @@ def _text_at(record: Json, key: str, where: str, numeric: bool) -> str:
         raise DataError(f'{where}: the value of "{key}" is {found}, which is no number; mend the line')
     if numeric and isinstance(found, (int, float)):
         # 1.0 is 1; beyond this size a float has no fraction to lose
-        whole = isinstance(found, float) and found == int(found) and abs(found) < 2**53
+        whole = isinstance(found, float) and found.is_integer() and abs(found) < 2**53
         return str(int(found)) if whole else json.dumps(found)
     if not isinstance(found, str):
         raise DataError(f'{where}: the value of "{key}" is not a string; choose another key')

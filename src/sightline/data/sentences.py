@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from sightline.config import Frozen
 from sightline.data import prepared
 from sightline.data.documents import DocumentKind, TextSource, read_pieces
-from sightline.data.encoded import EncodedSide
+from sightline.data.encoded import EncodedSequences
 from sightline.data.prepared import SequenceNotes, SequenceWriter, read_numbers, read_sequences, write_numbers
 from sightline.data.progress import ENCODING, ProgressReporter, Report, silent
 from sightline.data.records import TableSource
@@ -46,7 +46,8 @@ def split_sentences(text: str) -> list[str]:
     digit, after an initial ("J. Smith"), after a number that begins the sentence ("2. Methods"), or before a small
     Latin letter. Text without such marks is one sentence.
     """
-    found, start = [], 0
+    found: list[str] = []
+    start = 0
     for match in _END.finditer(text):
         end, marks = match.end(), match.group()
         if not (end == len(text) or text[end].isspace() or marks.isspace() or not _UNSPACED.isdisjoint(marks)):
@@ -61,7 +62,8 @@ def split_sentences(text: str) -> list[str]:
 
 def _goes_on(text: str, start: int, stop: int) -> bool:
     """Whether the full stop at `stop` is no end of the sentence that begins at `start`."""
-    following = _NEXT.match(text, stop + 1)[1]  # pyright: ignore[reportOptionalSubscript]
+    match = _NEXT.match(text, stop + 1)
+    following = match.group(1) if match else ""
     if following.islower():
         return True
     # only the last word is looked at: a text may hold many such full stops and no end
@@ -87,10 +89,16 @@ class SentenceSource(TableSource):
     """
 
     source: str = Field(description="a file of text, with documents = file also a folder of them")
-    documents: Literal["line", "block", "article", "file", "group"] = Field("line", description="what a document is")
-    sentences: Literal["line", "split", "whole"] = Field("split", description="what a sentence of a document is")
-    column: Column | None = Field(None, description="of a table: number (from 0), name or key of the text")
-    groups: str | None = Field(None, description="documents = group: the file that names the group of each line")
+    documents: Literal["line", "block", "article", "file", "group"] = Field(
+        default="line", description="what a document is"
+    )
+    sentences: Literal["line", "split", "whole"] = Field(
+        default="split", description="what a sentence of a document is"
+    )
+    column: Column | None = Field(default=None, description="of a table: number (from 0), name or key of the text")
+    groups: str | None = Field(
+        default=None, description="documents = group: the file that names the group of each line"
+    )
     part: Part = WHOLE
 
     unidentifying: ClassVar[frozenset[str]] = frozenset({"source", "groups"})
@@ -177,7 +185,7 @@ class EncodedDocuments:
     """Sentences as token ids; document i has the sentences `documents[i]` … `documents[i + 1]` - 1, and source i the
     documents `sources[i]` … `sources[i + 1]` - 1."""
 
-    sentences: EncodedSide
+    sentences: EncodedSequences
     documents: np.ndarray
     sources: np.ndarray
 
@@ -185,10 +193,10 @@ class EncodedDocuments:
         return len(self.documents) - 1
 
     @classmethod
-    def of(cls, *sources: Sequence[Sequence[Sequence[int]]]) -> EncodedDocuments:
+    def from_lists(cls, *sources: Sequence[Sequence[Sequence[int]]]) -> EncodedDocuments:
         """Documents of sources held in memory."""
         documents = [document for source in sources for document in source]
-        sentences = EncodedSide.of([ids for document in documents for ids in document])
+        sentences = EncodedSequences.from_lists([ids for document in documents for ids in document])
         sizes, counts = ([0, *map(len, parts)] for parts in (documents, sources))
         return cls(sentences, np.cumsum(sizes, dtype=np.int64), np.cumsum(counts, dtype=np.int64))
 

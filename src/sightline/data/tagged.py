@@ -25,10 +25,12 @@ class TaggedSource(Source):
     """Where tagged units come from: a file with a unit, tab or spaces, its tag a line; an empty line ends a record."""
 
     source: str = Field(description="a file with a unit and its tag on each line, an empty line after each record")
-    joined_by: str = Field(" ", description='what stands between the units of a text: " " of words, "" of characters')
-    comment: str | None = Field(None, description="lines that begin so are left out")
+    joined_by: str = Field(
+        default=" ", description='what stands between the units of a text: " " of words, "" of characters'
+    )
+    comment: str | None = Field(default=None, description="lines that begin so are left out")
     columns: tuple[int, int] | None = Field(
-        None,
+        default=None,
         description="those of the unit and of its tag, counted from 0; a line has these two alone where they are not "
         "given. Only between tabs a unit may hold spaces",
     )
@@ -51,7 +53,8 @@ def split_words(text: str, joined_by: str) -> list[tuple[str, int]]:
         return [(char, at) for at, char in enumerate(text)]
     if joined_by.isspace():
         return [(match.group(), match.start()) for match in re.finditer(r"\S+", text)]
-    found, at = [], 0
+    found: list[tuple[str, int]] = []
+    at = 0
     for word in text.split(joined_by):
         if word:
             found.append((word, at))
@@ -128,7 +131,8 @@ def align(units: Sequence[str], joined_by: str, tokenizer: Tokenizer) -> Aligned
     """The tokens of the units' text, and where each unit lies among them."""
     text = joined_by.join(units)
     ids, spans = tokenizer.encode(text), tokenizer.spans(text)
-    token_of, token, at = [], 0, 0
+    token_of: list[int] = []
+    token, at = 0, 0
     for unit in units:
         # a unit of white space, or one that the tokenizer drops, begins in no token
         while token < len(spans) and spans[token][1] <= at:
@@ -161,7 +165,7 @@ def unit_tags(aligned: Aligned, token_tags: Sequence[str]) -> list[str]:
     return found
 
 
-def repaired(tags: Sequence[str]) -> list[str]:
+def to_valid_bio(tags: Sequence[str]) -> list[str]:
     """The same spans in BIO as it must be: each begins with "B-", whatever it began with."""
     found = ["O"] * len(tags)
     for first, stop, kind in spans(tags):

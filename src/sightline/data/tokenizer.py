@@ -16,12 +16,16 @@ import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
 from sightline.data import vocabulary
+from sightline.data.expansion import require_bounded
 from sightline.errors import DataError, UsageError, nearest
+from sightline.jsonio import Json, as_object, parse_json, read_bounded
 from sightline.special_tokens import BOS, BOS_ID, EOS, EOS_ID, PAD, PAD_ID, UNK
 
 FILE_NAME = "tokenizer.json"
+LARGEST_FILE = 64 << 20  # bytes; one of 250,000 pieces has 17 million
 # Stands for a space inside pieces, as in SentencePiece (Kudo & Richardson 2018).
 SPACE_MARK = "\u2581"
+# How many times as long a text may become by replacements; those of tokenizers that people use shorten it.
 ANY_CHARACTER = r"[\s\S]"
 
 
@@ -105,11 +109,13 @@ class Tokenizer:
         backend.no_truncation()
         self._backend = backend
         self._json = backend.to_str()
-        settings = json.loads(self._json)
-        self._byte_level = (settings["decoder"] or {}).get("type") == "ByteLevel"
+        settings = as_object(parse_json(self._json, where), where)
+        require_bounded(settings, where)
+        self._byte_level = _part(settings, "decoder").get("type") == "ByteLevel"
         # pieces of letters and accents make characters again
         self.composes = '"NFD"' in json.dumps(settings["normalizer"])
         self._prepends_mark = '"Prepend"' in json.dumps(settings["normalizer"])
+        self._prepends_space = '"add_prefix_space": true' in json.dumps(settings["pre_tokenizer"])
         self.unk_id: int | None = backend.token_to_id(UNK)
         self._added = frozenset(backend.get_added_tokens_decoder())
         self._longest_piece = self._longest(settings)
@@ -216,11 +222,11 @@ class Tokenizer:
         return text.replace(" ", SPACE_MARK)
 
     @property
-    def reads_pieces(self) -> bool:
+    def can_encode_in_pieces(self) -> bool:
         """Whether a text cut before a line feed that follows no white space has the tokens of the whole."""
-        return not self._prepends_mark
+        return not (self._prepends_mark or self._prepends_space)
 
-    def surely_longer(self, text: str, limit: int) -> bool:
+    def must_exceed(self, text: str, limit: int) -> bool:
         """True where `text` is so long that it must have more than `limit` tokens: no need to encode it.
 
         Encoding takes a few hundred bytes per token, too much for a line that is a whole file.
@@ -231,16 +237,16 @@ class Tokenizer:
             return len(text) > limit * self._longest_piece
         return sum(1 for word in text.split(" ") if word.strip()) > limit
 
-    def _longest(self, settings: dict) -> int | None:
+    def _longest(self, settings: dict[str, Json]) -> int | None:
         """The most characters one token can stand for, or None where an unknown word may be of any length."""
-        if (settings["pre_tokenizer"] or {}).get("pattern") == {"Regex": ANY_CHARACTER}:
+        if _part(settings, "pre_tokenizer").get("pattern") == {"Regex": ANY_CHARACTER}:
             return 4
-        if self.unk_id is not None and not settings["model"].get("byte_fallback"):
+        if self.unk_id is not None and not _part(settings, "model").get("byte_fallback"):
             return None
         # Normal forms may make one character of up to four.
         return 4 * max(map(len, self._backend.get_vocab()))
 
-    def merged_from(self) -> np.ndarray:
+    def merge_parts(self) -> np.ndarray:
         """(V, 2) int64: the two tokens that each was merged from; -1 where it is no merge.
 
         Raises UsageError for a kind without merges.
@@ -269,7 +275,7 @@ class Tokenizer:
             found[:-1] = [piece[0].isalnum() or piece.startswith("<0x") for piece in pieces]
         return found
 
-    def word_numbers(self, ids: Sequence[int]) -> list[int]:
+    def word_ids(self, ids: Sequence[int]) -> list[int]:
         """For each id the number of the word, from 0, that it is part of.
 
         Words of wordpiece begin at pieces without "##"; those of bpe, byte and unigram at a space, however many there
@@ -313,12 +319,10 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> Tokenizer:
-        """Reads what `save` wrote. Raises DataError where the file is missing or is not such a tokenizer."""
+        """Reads what `save` wrote. Raises DataError where there is no such file, or it is not such a tokenizer."""
         path = _file_of(Path(path))
         try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise DataError(f"{path}: cannot read the tokenizer ({error.strerror}); check the path") from error
+            text = read_bounded(path, max_bytes=LARGEST_FILE).decode()
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: the tokenizer file is damaged (not UTF-8); restore or train it again") from error
         try:
@@ -326,6 +330,12 @@ class Tokenizer:
         except Exception as error:  # The library raises bare Exception for every fault in the JSON.
             raise DataError(f"{path}: not a tokenizer file ({error}); restore or train it again") from error
         return cls(backend, where=str(path))
+
+
+def _part(settings: dict[str, Json], name: str) -> dict[str, Json]:
+    """A part of a tokenizer's JSON, such as its decoder; empty where there is none."""
+    found = settings.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _file_of(path: Path) -> Path:

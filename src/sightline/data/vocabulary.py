@@ -84,7 +84,7 @@ def _between_spaces(lines: Iterable[str], space: str) -> Iterator[Counter[str]]:
         characters += len(line)
         if characters > _CHARACTERS_AT_ONCE:
             yield from (whole, Counter({space + part: count for part, count in parts.items()}))
-            whole, parts, characters = Counter(), Counter(), 0
+            whole, parts, characters = Counter[str](), Counter[str](), 0
     yield from (whole, Counter({space + part: count for part, count in parts.items()}))
 
 

@@ -74,7 +74,7 @@ class StreamOrder:
         return self._batches
 
 
-def strided(num_tokens: int, block: int, stride: int, rows: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def strided_windows(num_tokens: int, block: int, stride: int, rows: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Overlapping blocks that together predict every token once: batches of (windows (B, 2), first scored (B)).
 
     Each block moves on by `stride` and scores what the one before it did not reach, with at least block - stride tokens
@@ -111,7 +111,7 @@ class TextBatch:
         """The rows dealt out, in order, to at most `parts` batches of like size."""
         count = len(self.windows)
         bounds = np.linspace(0, count, min(parts, count) + 1).astype(int)
-        pieces = []
+        pieces: list[TextBatch] = []
         for low, high in pairwise(bounds):
             rows = slice(int(low), int(high))
             pieces.append(

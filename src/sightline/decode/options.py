@@ -25,7 +25,9 @@ class SearchOptions(BaseModel):
     coverage_beta: float = Field(0.0, ge=0, description="weight of the coverage penalty of Wu et al. 2016, eq. 14")
     max_length_factor: float = Field(2.0, ge=0, description="longest output: factor * source tokens + offset")
     max_length_offset: int = Field(20, ge=1, description="see max_length_factor")
-    temperature: float = Field(1.0, gt=0, description="of sampling: logits are divided by it")
+    temperature: float = Field(
+        1.0, ge=0, description="of sampling: logits are divided by it; at 0 the likeliest token is taken"
+    )
     top_k: int = Field(0, ge=0, description="sample among the k likeliest tokens; 0 among all")
     top_p: float = Field(1.0, gt=0, le=1, description="sample among the likeliest tokens that hold this much")
     min_p: float = Field(0.0, ge=0, lt=1, description="sample among tokens with this share of the likeliest's")

@@ -41,6 +41,8 @@ def filter_probabilities(log_probability_BV: Tensor, options: SearchOptions) -> 
 
     The likeliest token always stays; of equally likely ones at an edge the lower ids do.
     """
+    if options.temperature == 0:
+        return torch.zeros_like(log_probability_BV).scatter_(1, log_probability_BV.argmax(-1, keepdim=True), 1.0)
     # what is subtracted changes no probability, and keeps the likeliest token finite at any temperature
     highest_B1 = log_probability_BV.amax(-1, keepdim=True)
     tempered = log_probabilities((log_probability_BV - highest_B1) / options.temperature)

@@ -7,8 +7,9 @@ of questions, or without any: an encoder to be fine-tuned.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -169,10 +170,10 @@ class BertConfig(ForeignRecord):
         return as_record(BertSizes, values, where)
 
 
-def table(kind: Head, sizes: BertSizes) -> list[WeightRow]:
+def table(kind: Head, sizes: BertSizes) -> Iterator[WeightRow]:
     """The rows of a BERT with one of HEADS."""
     head = HEADS[kind]
-    return [*for_layers(prefixed(WEIGHTS, head.body), sizes.num_layers), *head.table]
+    return chain(for_layers(prefixed(WEIGHTS, head.body), sizes.num_layers), head.table)
 
 
 def _of_today(name: str) -> str:

@@ -13,7 +13,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.vocabulary import BOS, EOS, PAD, UNK
 from sightline.errors import DataError
-from sightline.interop.folders import TOKENIZER, TOKENIZER_CONFIG, as_record, read_text
+from sightline.interop.folders import TOKENIZER, TOKENIZER_CONFIG, as_record, present, read_text
 from sightline.interop.tokenizer_json import (
     Component,
     ForeignTokenizer,
@@ -162,7 +162,7 @@ def _shown(template: JsonValue) -> str:
 def _from_vocabulary(folder: Path, notes: TokenizerNotes) -> ForeignTokenizer:
     """The tokenizer of the older vocab.txt, a piece a line."""
     path = folder / "vocab.txt"
-    if not path.exists():
+    if not present(path):
         raise DataError(f"{path}: cannot be read (no such file); there is no tokenizer.json either")
     # only a line feed ends a piece: what Python also takes for line ends are pieces themselves
     pieces = [line.removesuffix("\r") for line in read_text(path).removesuffix("\n").split("\n")]

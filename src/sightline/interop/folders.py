@@ -28,6 +28,11 @@ class ForeignRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
+def present(path: Path) -> bool:
+    """Whether a folder has something of that name, be it a link that leads nowhere."""
+    return path.exists() or path.is_symlink()
+
+
 def regular_file(path: Path) -> Path:
     """`path`, where it is a regular file of its folder.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import tokenizers
@@ -129,8 +130,8 @@ class GPT2Config(ForeignRecord):
         return as_record(GPTSizes, values, where)
 
 
-def _table(sizes: GPTSizes) -> list[WeightRow]:
-    return [*for_layers(WEIGHTS, sizes.num_layers), *([] if sizes.tied else [OUTPUT_ROW])]
+def _table(sizes: GPTSizes) -> Iterator[WeightRow]:
+    return chain(for_layers(WEIGHTS, sizes.num_layers), () if sizes.tied else (OUTPUT_ROW,))
 
 
 def read_gpt2(folder: str | Path) -> ExchangedModel:

@@ -103,7 +103,9 @@ class ModelType(ForeignRecord):
     model_type: str | None = None
 
 
-def import_run(folder: str | Path, path: str | Path, form: str = "single", choices: int | None = None) -> TaskSpec:
+def import_run(
+    folder: str | Path, path: str | Path, form: str = "single", choices: int | None = None
+) -> tuple[TaskSpec, Head]:
     """Makes a run, ready for use, of a Hugging Face directory with a GPT-2, a BERT or a ViT in it.
 
     An encoder without a head becomes a run of masked language that can be gone on from (`pretrained`), not used.
@@ -113,7 +115,7 @@ def import_run(folder: str | Path, path: str | Path, form: str = "single", choic
             texts is given, of which its directory says nothing.
 
     Returns:
-        The task that the run has learned.
+        The task that the run is of, and what lies on the model.
 
     Raises:
         UsageError: where something lies at `path`, or `choices` is missing or has no meaning.
@@ -137,7 +139,7 @@ def import_run(folder: str | Path, path: str | Path, form: str = "single", choic
     run.write_config(settings)
     run.save_weights(model.weights)
     run.write_card(_card(Path(folder), model, exchange.title))
-    return spec
+    return spec, model.head
 
 
 def _settings(schema: type[BaseModel], model: ExchangedModel, values: Values) -> BaseModel:

@@ -23,6 +23,7 @@ from sightline.interop.folders import (
     TOKENIZER_CONFIG,
     ForeignRecord,
     as_record,
+    present,
     read_json,
     read_record,
 )
@@ -121,7 +122,7 @@ class ForeignTokenizer:
 def read_notes(folder: Path) -> TokenizerNotes:
     """tokenizer_config.json, or nothing where there is none."""
     path = folder / TOKENIZER_CONFIG
-    return read_record(TokenizerNotes, path) if path.exists() else TokenizerNotes()
+    return read_record(TokenizerNotes, path) if present(path) else TokenizerNotes()
 
 
 def read_tokenizer_file(folder: Path) -> ForeignTokenizer | None:
@@ -130,7 +131,7 @@ def read_tokenizer_file(folder: Path) -> ForeignTokenizer | None:
     Raises DataError for a damaged one, and for one whose tokens could not be the same here.
     """
     path = folder / TOKENIZER
-    if not path.exists():
+    if not present(path):
         return None
     values = read_json(path)
     model = values.get("model")
@@ -146,7 +147,7 @@ def with_added(foreign: ForeignTokenizer, folder: Path, notes: TokenizerNotes) -
     """The tokenizer with the added tokens that older files keep beside the vocabulary."""
     beside = {one.content: one.model_copy(update={"id": i}) for i, one in notes.added_tokens_decoder.items()}
     path = folder / "added_tokens.json"
-    if path.exists():
+    if present(path):
         for content, number in read_json(path).items():
             if type(number) is not int or number < 0:
                 raise DataError(f"{path}: {content[:40]!r} has no number for an id; fetch it again")

@@ -16,6 +16,7 @@ from sightline.interop.folders import (
     ForeignRecord,
     activation_name,
     as_record,
+    present,
     read_activation,
     read_record,
     require_fixed,
@@ -202,7 +203,7 @@ def read_vit(folder: str | Path) -> ExchangedModel:
         name = str((config.id2label or {}).get(number, f"LABEL_{number}"))
         classes[f"{name} ({number})" if name in classes else name] = number
     notes = folder / PREPROCESSOR
-    prepared = (read_record(Preprocessor, notes) if notes.exists() else Preprocessor()).pixels(sizes, notes)
+    prepared = (read_record(Preprocessor, notes) if present(notes) else Preprocessor()).pixels(sizes, notes)
     architecture = (config.architectures or ["ViTForImageClassification"])[0]
     return ExchangedModel(
         "image_classes", sizes, weights, architecture=architecture, labels=tuple(classes), pixels=prepared

@@ -16,7 +16,7 @@ from pydantic import JsonValue, NonNegativeInt
 from torch import Tensor, nn
 
 from sightline.errors import CheckpointError, DataError
-from sightline.interop.folders import ForeignRecord, as_record, parse_json, read_json, regular_file
+from sightline.interop.folders import ForeignRecord, as_record, parse_json, present, read_json, regular_file
 from sightline.train import storage
 
 WEIGHTS, INDEX, PICKLE = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
@@ -154,14 +154,14 @@ class _Entry(ForeignRecord):
 def _tensor_files(folder: Path) -> list[Path]:
     """The files with the weights. Raises DataError where there are none, or the index names one outside the folder."""
     index, names = folder / INDEX, [WEIGHTS]
-    if index.exists():
+    if present(index):
         listed: JsonValue = read_json(index).get("weight_map")
         if type(listed) is not dict or not listed:
             raise DataError(f"{index}: has no weight_map; fetch it again")
         names = sorted({str(one) for one in listed.values()})
     if any(not re.fullmatch(r"[\w.-]+\.safetensors", name) for name in names):
         raise DataError(f"{index}: names a file outside the folder; do not trust it")
-    if not (folder / names[0]).exists() and (folder / PICKLE).exists():
+    if not present(folder / names[0]) and present(folder / PICKLE):
         raise DataError(f"{folder}: only a pickle of weights, which is never read; fetch {WEIGHTS}")
     return [regular_file(folder / name) for name in names]
 

@@ -51,12 +51,20 @@ class LanguageModelSpec(ModelSpec[Sizes]):
 
     build: Callable[[int, Sizes], AnyLanguageModel] | None
 
+    def register(self) -> None:
+        """Makes the kind known; see `add_language_model`."""
+        add_language_model(self)
+
 
 @dataclass(frozen=True)
 class EncoderDecoderSpec(ModelSpec[Sizes]):
     """An encoder–decoder. `build` makes one from (source tokens, target tokens, sizes)."""
 
     build: Callable[[int, int, Sizes], AnyEncoderDecoder]
+
+    def register(self) -> None:
+        """Makes the kind known; see `add_encoder_decoder`."""
+        add_encoder_decoder(self)
 
 
 LANGUAGE_MODELS: dict[str, LanguageModelSpec[Any]] = {

@@ -82,7 +82,7 @@ class ViT(nn.Module):
         self.head = Linear(sizes.d_model, outputs)
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2 and name != "positions":
-                nn.init.trunc_normal_(parameter, std=0.02)
+                nn.init.normal_(parameter, std=0.02)
 
     @property
     def device(self) -> torch.device:

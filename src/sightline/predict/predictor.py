@@ -51,7 +51,10 @@ class Predictor(Generic[S]):
     ) -> None:
         self.run = Run(run)
         self.run.require()
-        self.run.require_task(str(self.schema.model_fields["task"].default))
+        own = self.schema.model_fields["task"].default
+        task = self.run.read_config().get("task", own)
+        if task != own:
+            raise UsageError(f"{run}: a run of task {task}, not {own}; sightline.load() tells what it is for")
         self.settings: S = self.run.settings(self.schema)
         self.run.verify()
         self.tokenizers = self.run.load_tokenizers()

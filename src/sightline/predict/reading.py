@@ -40,7 +40,7 @@ class Side:
         cls, tokenizer: Tokenizer, ids: Sequence[int], before: Sequence[str] = (), after: Sequence[str] = ()
     ) -> Side:
         """The tokens of a text, between special tokens of which each is a word."""
-        numbers, first = tokenizer.word_numbers(ids), len(before)
+        numbers, first = tokenizer.word_ids(ids), len(before)
         groups = [
             [one for one, number in zip(ids, numbers, strict=True) if number == word] for word in sorted({*numbers})
         ]

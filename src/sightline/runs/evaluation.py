@@ -17,7 +17,7 @@ from sightline.train.run_directory import Run
 
 
 def evaluate_set(model: Predictor, name: str, files: object, **options: object) -> Report:
-    """One set of the kind that the model's test sets are, called `name`; `options` are `evaluate_options` of its task."""
+    """One set of the kind that the model's test sets are, called `name`; `options` are those of its task."""
     return TASKS[model.settings.task].evaluate(model, name, files, **options)
 
 

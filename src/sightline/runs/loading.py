@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sightline.errors import CheckpointError, UsageError, nearest
 from sightline.predict.predictor import Predictor
-from sightline.runs.plugins import missing_plugin
+from sightline.runs.plugins import load_installed_models, missing_plugin
 from sightline.tasks.classification.predictor import Classifier
 from sightline.tasks.image_classification.predictor import ImageClassifier
 from sightline.tasks.language.predictor import LanguageModel
@@ -34,6 +34,7 @@ __all__ = [
 
 def spec_of(run: Run) -> TaskSpec:
     """The task that a run has learned. Raises CheckpointError for one that is not known here."""
+    load_installed_models()
     name = str(run.read_config().get("task", DEFAULT))
     if name not in TASKS:
         problem = missing_plugin(run) or f'task: there is no "{name}"{nearest(name, TASKS)}'

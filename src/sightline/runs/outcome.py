@@ -6,9 +6,7 @@ import json
 from dataclasses import asdict
 
 from sightline.train import storage
-from sightline.train.checkpoint import Checkpoints
-from sightline.train.loop import Outcome
-from sightline.train.progress import Progress
+from sightline.train.loop import Outcome, finished
 from sightline.train.run_directory import Run
 from sightline.train.settings import TrainSettings
 
@@ -25,16 +23,9 @@ def read_outcome(run: Run, training: TrainSettings) -> Outcome | None:
     """How the run has ended under these limits; None where it has not, or its weights are not there."""
     if not run.weights.exists():
         return None
-    checkpoints = Checkpoints(run.path).all()
-    if checkpoints:
-        newest = checkpoints[-1]
-        if run.trained_to != newest.update:
-            return None
-        progress = Progress.from_json(newest.state(), str(newest.path))
-        reason = progress.stop_reason(training)
-        if reason is None:
-            return None
-        return Outcome(reason, progress.update, progress.best, progress.best_update, progress.seconds)
+    if run.updates:
+        ended = finished(training, run.path)
+        return ended if ended is not None and run.trained_to == ended.update else None
     # counted, or handed on without its checkpoints
     if not run.outcome.exists():
         return None

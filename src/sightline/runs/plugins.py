@@ -6,24 +6,25 @@ or an installed package does.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import json
-import os
 import sys
 import traceback
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
 from sightline.errors import SightlineError, UsageError
-from sightline.models import add_encoder_decoder, add_language_model
 from sightline.tasks.registry import TASKS
 from sightline.tasks.settings import RunSettings
 from sightline.train import storage
 from sightline.train.run_directory import Run
 
+GROUP = "sightline.models"  # of entry points; each gives a LanguageModelSpec or an EncoderDecoderSpec
 VARIABLE = "SIGHTLINE_PLUGINS"  # paths, separated as those of PATH are
 
 
@@ -42,11 +43,6 @@ class Plugin:
 
 
 _LOADED: dict[Path, Plugin] = {}  # of this process, as `sys.modules` is
-
-
-def named_in_environment() -> list[str]:
-    """The paths that the environment names."""
-    return [path for path in os.environ.get(VARIABLE, "").split(os.pathsep) if path]
 
 
 def load_plugin(path: str | Path) -> Plugin:
@@ -68,19 +64,32 @@ def load_plugin(path: str | Path) -> Plugin:
         raise UsageError(
             f"{path}: adds nothing; a plug-in has TASKS, LANGUAGE_MODELS or ENCODER_DECODERS, see docs/extending.md"
         )
-    for spec in language:
-        add_language_model(spec)
-    for spec in translation:
-        add_encoder_decoder(spec)
+    for spec in (*language, *translation):
+        spec.register()
     for spec in tasks:
         TASKS.add(spec, str(path))
-    if language or translation:  # the fields that hold a model's sizes know its kinds by when they were made
-        for task in TASKS.values():
-            task.settings.model_rebuild(force=True)
+    if language or translation:
+        _rebuild_schemas()
     kinds = tuple(spec.kind for spec in (*language, *translation))
     plugin = Plugin(file.name, _digest(file), tuple(spec.name for spec in tasks), kinds)
     _LOADED[file] = plugin
     return plugin
+
+
+def _rebuild_schemas() -> None:
+    """The fields that hold a model's sizes know the kinds that there were when they were made."""
+    for task in TASKS.values():
+        task.settings.model_rebuild(force=True)
+
+
+@functools.cache
+def load_installed_models() -> None:
+    """Kinds of models that installed packages add, once; tasks of theirs are added as they are asked for."""
+    points = entry_points(group=GROUP)
+    for point in points:
+        point.load().register()
+    if points:
+        _rebuild_schemas()
 
 
 def _run(file: Path) -> ModuleType:

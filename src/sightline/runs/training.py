@@ -19,7 +19,7 @@ from sightline.runs.evaluation import evaluate_missing
 from sightline.runs.fine_tuning import Parent
 from sightline.runs.loading import load
 from sightline.runs.outcome import read_outcome, write_outcome
-from sightline.runs.plugins import keep_plugins
+from sightline.runs.plugins import keep_plugins, load_installed_models
 from sightline.tasks.registry import DEFAULT, TASKS
 from sightline.tasks.report import Report
 from sightline.tasks.settings import RunSettings
@@ -40,6 +40,7 @@ def schema(values: Mapping[str, object], where: str) -> type[RunSettings]:
 
     Raises UsageError for a task that there is not.
     """
+    load_installed_models()
     task = values.get("task", DEFAULT)
     if task not in TASKS:
         raise UsageError(f'{where}: task: there is no "{task}"{nearest(str(task), TASKS)}')
@@ -84,9 +85,9 @@ def prepare(settings: S, path: str | Path, *, fresh: bool, report: Say, parent: 
     settings = _resolved(settings, width, device, torch.get_num_threads())
     tokenizers = {} if parent is None else Run(parent.path).load_tokenizers()
     vocabulary = "; learning the vocabulary" if "tokenizer" in type(settings).model_fields else ""
-    report(
-        f"precision {settings.training.precision}{f'; the vocabulary is that of {parent.path}' if parent else vocabulary}"
-    )
+    if parent is not None:
+        vocabulary = f"; the vocabulary is that of {parent.path}"
+    report(f"precision {settings.training.precision}{vocabulary}")
     # the configuration last: a run directory with one is complete
     run.save_tokenizers(tokenizers or spec.train_tokenizers(settings, report))
     if parent is not None:

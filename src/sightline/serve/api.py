@@ -183,7 +183,7 @@ def router(models: Models) -> APIRouter:
 
 
 class Continuation:
-    """A prompt to be gone on from: how it is read, searched and told."""
+    """The continuation of a prompt: how it is encoded, searched and decoded."""
 
     def __init__(
         self, model: Any, prompt: str, max_tokens: int, n: int, stop: str | Sequence[str], changes: dict[str, Any]
@@ -197,8 +197,8 @@ class Continuation:
         self.read = model.encode_prompt(prompt)
 
     def job(self, streamed: bool = False) -> SearchJob:
-        sentence = self.model.make_request(self.read, self.options, self.stop)
-        return SearchJob(options=self.options, sentence=sentence, streamed=streamed)
+        request = self.model.make_request(self.read, self.options, self.stop)
+        return SearchJob(options=self.options, request=request, streamed=streamed)
 
     def pieces(self) -> Pieces:
         return self.model.pieces(self.read, self.stop)
@@ -255,7 +255,7 @@ def _translation_jobs(
     jobs = [
         SearchJob(
             options=options,
-            sentence=model.make_request(source, options, body.prefix),
+            request=model.make_request(source, options, body.prefix),
             source=source,
             streamed=streamed,
         )
@@ -292,7 +292,7 @@ async def _translation(
 ) -> dict[str, Any]:
     if hypotheses is None:
         return {"source": text, "text": "", "tokens": [], "alternatives": [], "finished": True}
-    record = served.predictor.translation(text, source, hypotheses)  # pyright: ignore
+    record = served.predictor.translation(text, source, hypotheses)
     whole = {"source": text, **_written(record)}
     whole["alternatives"] = [_written(other) for other in record.alternatives]
     if body.attention or body.candidates:

@@ -70,7 +70,7 @@ def create_app(models: Models, *, hosts: Collection[str] = (), token: str | None
         found = models.by_name[name].readiness
         return JSONResponse(found, 200 if found["ready"] else 503)
 
-    @app.get("/metrics", tags=["operation"])
+    @app.get("/metrics", tags=["operation"], response_class=PlainTextResponse)
     async def metrics() -> PlainTextResponse:
         """Counters for Prometheus."""
         return PlainTextResponse(models.metrics.text(), media_type="text/plain; version=0.0.4")

@@ -53,7 +53,9 @@ def describe_validation(problems: Sequence[Any]) -> str:
         problems: of a body; the field's name is the first part of each one's place.
     """
     # where a field may be of several types, what is wrong inside the one that was meant says more
-    problem = next((one for one in problems if not one["type"].endswith("_type")), problems[0])
+    problem = min(
+        problems, key=lambda one: (one["type"].endswith("_type"), -sum(type(part) is int for part in one["loc"]))
+    )
     name, *inner = problem["loc"] or ["body"]
     # beside numbers, the further parts are pydantic's names of types
     place = ".".join(["body" if type(name) is int else str(name), *(str(one) for one in inner if type(one) is int)])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from sightline.serve.jobs import Job
 
 LONGEST_RETRY = 120  # seconds
+SHORT_WEIGHT = 4  # short jobs get so many times the computing time of long ones that compete with them
 
 
 class BusyError(Exception):
@@ -22,10 +23,11 @@ class BusyError(Exception):
 
 @dataclass(eq=False)
 class Flow:
-    """The short jobs of one client, or its long ones: each flow gets the same share of slots and of computing time.
+    """The short jobs of one client, or its long ones; a client's flow gets as much as another's of its kind.
 
     Attributes:
-        served: virtual seconds of computing it has had. A flow that begins starts where the least served one is.
+        served: virtual seconds of computing it has had, which are its seconds divided by its weight. A flow that
+            begins starts where the least served one is.
         slots: held by its jobs that are being computed. waiting: jobs that wait for slots, in the order they came.
         jobs: all of them.
     """
@@ -120,7 +122,7 @@ class FairQueue:
         """Accounts a step that took so many seconds to the flows of its jobs, by the slots that they hold."""
         shares = [max(job.slots, 1) for job in jobs]
         for job, share in zip(jobs, shares, strict=True):
-            self._flow(job).served += seconds * share / sum(shares)
+            self._flow(job).served += seconds * share / sum(shares) / (SHORT_WEIGHT if job.is_short else 1)
         self._clock = max(self._clock, min(flow.served for flow in self._flows.values()))
         self._seconds += seconds
 

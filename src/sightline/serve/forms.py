@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 
 from fastapi import Request
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 
 from sightline.errors import UsageError
 from sightline.serve.requests import MAX_TEXTS
@@ -30,8 +31,10 @@ async def read_fields(request: Request) -> dict[str, Any]:
         else:
             text = (await request.body()).decode("utf-8")
             fields = _single(parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
-    except HTTPException as error:  # of starlette's parser
+    except HTTPException as error:  # of starlette's parser, within an application
         raise UsageError(f"body: {error.detail}") from None
+    except MultiPartException as error:
+        raise UsageError(f"body: {error.message}") from None
     except (ValueError, RecursionError):
         raise UsageError("body: neither JSON nor a form in UTF-8") from None
     if not isinstance(fields, dict):

@@ -82,7 +82,7 @@ class Guard:
                 body, problem = await self._body(scope, headers, receive)
             if problem is not None:
                 await _linger(headers, receive)
-            elif token_in_body:
+            elif token_in_body and self._token is not None:
                 problem = self._unauthorized(scope, headers, await _api_key(scope, body, receive))
             if problem is None:
                 await self._app(scope, _replayed(body, receive), with_headers)

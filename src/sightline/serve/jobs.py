@@ -125,7 +125,7 @@ class SearchJob(Job):
     """
 
     options: SearchOptions
-    sentence: SearchRequest
+    request: SearchRequest
     source: Sequence[int] = ()
     streamed: bool = False
     written: list[int] = field(default_factory=list, init=False)
@@ -133,7 +133,7 @@ class SearchJob(Job):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.tokens = self.rows * self.sentence.max_length + self.prefill_tokens
+        self.tokens = self.rows * self.request.max_length + self.prefill_tokens
 
     @property
     def rows(self) -> int:
@@ -145,11 +145,11 @@ class SearchJob(Job):
 
     @property
     def prefill_tokens(self) -> int:
-        return max(len(self.source), len(self.sentence.read))
+        return max(len(self.source), len(self.request.prompt))
 
     @property
     def remaining(self) -> float:
-        return float(self.rows * (self.sentence.max_length - self.sentence.length))
+        return float(self.rows * (self.request.max_length - self.request.length))
 
     @property
     def batch_key(self) -> Hashable:
@@ -304,8 +304,8 @@ class SearchBatch(Batch[SearchJob]):
         if job in self._joining:
             self._joining.remove(job)
         else:
-            del self._searched[job.sentence]
-            self._search.remove(job.sentence)
+            del self._searched[job.request]
+            self._search.remove(job.request)
 
     def step(self) -> list[tuple[SearchJob, Any]]:
         failed = self._join(self._next_to_join())
@@ -335,14 +335,14 @@ class SearchBatch(Batch[SearchJob]):
             self._prefill(self._search, list(jobs))
         except Exception as error:
             for job in jobs:
-                if job.sentence in self._search.requests:
-                    self._search.remove(job.sentence)
+                if job.request in self._search.requests:
+                    self._search.remove(job.request)
             if len(jobs) == 1:
                 return [(jobs[0], error)]
             return [failed for job in jobs for failed in self._join([job])]  # one of them may be at fault
-        self._searched.update((job.sentence, job) for job in jobs)
+        self._searched.update((job.request, job) for job in jobs)
         return []
 
     def partial_results(self) -> list[tuple[SearchJob, list[int]]]:
-        streamed = [(sentence, job) for sentence, job in self._searched.items() if job.streamed]
-        return [(job, self._search.written(sentence).tolist()) for sentence, job in streamed]
+        streamed = [(request, job) for request, job in self._searched.items() if job.streamed]
+        return [(job, self._search.written(request).tolist()) for request, job in streamed]

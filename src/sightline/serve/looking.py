@@ -20,7 +20,8 @@ from sightline.serve.requests import AttentionRequest, as_list
 from sightline.serve.served import ServedModel
 from sightline.sight import heads
 from sightline.sight.reading import Side, agreement, by_word, look, occlusion
-from sightline.tasks.translation.decoding import BOS, pad_sources
+from sightline.special_tokens import BOS_ID
+from sightline.tasks.translation.decoding import pad_sources
 
 MAX_CHECKED = 64  # positions: each takes a pass
 MAX_PIXELS = 40_000_000
@@ -45,25 +46,25 @@ def _image(served: ServedModel, encoded: str) -> np.ndarray:
         raise UsageError(f"image: none that can be read, or more than {MAX_PIXELS:,} pixels") from None
 
 
-def attention_of(served: ServedModel, question: tuple[AttentionRequest, np.ndarray | None]) -> dict[str, Any]:
+def attention_of(served: ServedModel, request: tuple[AttentionRequest, np.ndarray | None]) -> dict[str, Any]:
     """Attention of one site of a model while it reads what was asked about: a text, or the pixels of an image."""
-    asked, pixels = question
-    model = served.at(asked.checkpoint)
+    body, pixels = request
+    model = served.at(body.checkpoint)
     if served.predictor.reads_images:
         if pixels is None:
             raise UsageError("image: this model reads an image; send one in base64")
         given: list[Any] = [pixels]
-    elif asked.text is None:
+    elif body.text is None:
         raise UsageError("text: give what the model is to read")
     else:
-        given = list(as_list(asked.text))
+        given = list(as_list(body.text))
     wanted = served.texts
     if len(given) != wanted:
         raise UsageError(f"text: {len(given)} texts; the model reads {wanted}")
-    if asked.target is not None and "target" not in model.reading_options:
+    if body.target is not None and "target" not in model.reading_options:
         raise UsageError("target: only a translation has one")
     more = {"end_only": True} if "end_only" in model.reading_options else {}
-    reading = model.reading(*given, **more, **({} if asked.target is None else {"target": asked.target}))
+    reading = model.reading(*given, **more, **({} if body.target is None else {"target": body.target}))
     seen = look(reading, "*.weights")
     found: dict[str, Any] = {
         "outputs": reading.outputs,
@@ -71,23 +72,23 @@ def attention_of(served: ServedModel, question: tuple[AttentionRequest, np.ndarr
         "sites": _sites(seen),
         "read": _side(reading.sides[reading.input_axis]),
     }
-    if asked.heads:
+    if body.heads:
         found["heads"] = [{"site": site.label, **values} for site, values in heads.table(seen)[1]]
     drops = None
-    if asked.check and reading.outputs:
+    if body.check and reading.outputs:
         if len(reading.sides[reading.input_axis]) > MAX_CHECKED:
             raise UsageError(f"check: at most {MAX_CHECKED} positions; give a shorter text")
         drops = occlusion(reading)
         found["occlusion"] = {"values": _rounded(drops), "taken": reading.occlusion}
     if found["sites"]:
-        found |= _weights(seen, asked.site, drops)
+        found |= _weights(seen, body.site, drops)
     if served.predictor.reads_images:
         found["image"] = _patches(model, given[0])
     return found
 
 
 def _weights(seen: Any, label: str | None, drops: np.ndarray | None) -> dict[str, Any]:
-    """The asked site, by token and, for text, by word; and how far attention agrees with occlusion."""
+    """The site that is asked for, by token and, for text, by word; and how far attention agrees with occlusion."""
     site = heads.default_site(seen) if label is None else heads.find(seen, label)
     weights = heads.weights_of(seen, site)
     axes = seen.axes(site.name)[-2:]
@@ -149,7 +150,7 @@ def explain_translation(served: ServedModel, given: tuple[list[int], list[int], 
     found: dict[str, Any] = {}
     if count:
         tokens_BS, mask_BS = pad_sources([source], model.model.device)
-        inputs_BT = torch.tensor([[BOS, *target]], device=tokens_BS.device)
+        inputs_BT = torch.tensor([[BOS_ID, *target]], device=tokens_BS.device)
         logits = model.model.project(model.model.features(tokens_BS, mask_BS, inputs_BT))[0, :places]
         found |= _likeliest(logits, model.tokenizers["target"], [], target, count)
     if attention:

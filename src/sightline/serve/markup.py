@@ -1,29 +1,31 @@
-"""HTML as text to be translated between tags that stay as they are."""
+"""HTML as text to be translated between tags that stay as they are.
+
+Python's own parser takes time that grows with the square of a document on purpose made so, and raises on some; this
+one reads a document once, and keeps to the letter whatever it does not understand.
+"""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
-from html.parser import HTMLParser
+import re
+from collections.abc import Iterator, Sequence
 
-# what stands in these is no text of the document
-UNTRANSLATED = ("script", "style", "code", "pre", "textarea")
+VERBATIM = ("script", "style", "textarea")  # what stands in these is no markup
+KEPT = ("code", "pre")  # text of these stays as it is
+NAME = re.compile(r"/?([a-z][a-z0-9-]*)", re.IGNORECASE)
+# from the name of a tag to its end, which does not lie between quotes
+REST = re.compile(r"(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>")
+# spaces at the ends of a stretch, as characters or as entities; and the same read backwards, which takes linear time
+SPACE = re.compile(r"(?:\s|&(?:nbsp|#160|#xa0);)*", re.IGNORECASE)
+SPACE_BACKWARDS = re.compile(r"(?:\s|;(?:psbn|061#|0ax#)&)*", re.IGNORECASE)
 
 
-class Markup(HTMLParser):
+class Markup:
     """A document taken apart: `texts` are the stretches between tags, without the spaces around them."""
 
     def __init__(self, document: str) -> None:
-        super().__init__(convert_charrefs=False)
-        self._lines = [0]  # where each begins
-        for line in document.split("\n"):
-            self._lines.append(self._lines[-1] + len(line) + 1)
-        self._starts: list[tuple[int, bool]] = []  # of each construct, and whether it is text to be translated
-        self._skipped = 0  # elements whose text stays that are open
-        self.feed(document)
-        self.close()
-        # (translated, stretch): what is not translated is kept to the letter
-        self._parts = list(self._split(document))
+        # (whether it is translated, stretch)
+        self._parts = [(is_text and bool(html.unescape(part).strip()), part) for is_text, part in _parts(document)]
         self.texts = [html.unescape(part).strip() for translated, part in self._parts if translated]
 
     def joined(self, translations: Sequence[str]) -> str:
@@ -31,53 +33,59 @@ class Markup(HTMLParser):
         given = iter(translations)
         return "".join(_replaced(part, next(given)) if translated else part for translated, part in self._parts)
 
-    def _split(self, document: str) -> list[tuple[bool, str]]:
-        # constructs of text that follow each other, such as letters and entities, are one stretch
-        starts: list[tuple[int, bool]] = [(0, False)]
-        starts += [one for n, one in enumerate(self._starts) if not one[1] or n == 0 or not self._starts[n - 1][1]]
-        stops = [*(start for start, _ in starts[1:]), len(document)]
-        parts = [(is_text, document[start:stop]) for (start, is_text), stop in zip(starts, stops, strict=True)]
-        return [(is_text and bool(html.unescape(part).strip()), part) for is_text, part in parts if part]
 
-    def _note(self, is_text: bool) -> None:
-        line, column = self.getpos()
-        self._starts.append((self._lines[line - 1] + column, is_text and not self._skipped))
+def _parts(document: str) -> Iterator[tuple[bool, str]]:
+    """The document as (whether it is text to be translated, stretch)."""
+    begin = 0  # of the stretch of text that has not been given yet
+    kept = 0  # elements whose text stays that are open
+    for start, stop, name in _tags(document):
+        if begin < start:
+            yield kept == 0, document[begin:start]
+        yield False, document[start:stop]
+        if name.lstrip("/") in KEPT:
+            kept = max(0, kept + (-1 if name.startswith("/") else 1))
+        begin = stop
+    if begin < len(document):
+        yield kept == 0, document[begin:]
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._note(False)
-        self._skipped += tag in UNTRANSLATED
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._note(False)
+def _tags(document: str) -> Iterator[tuple[int, int, str]]:
+    """Whatever is no text, as (start, stop, name of the tag with "/" where it ends an element, or "")."""
+    last = document.rfind(">")
+    position = document.find("<")
+    while 0 <= position < last or document.startswith("<!--", position):
+        stop, name = _end(document, position)
+        if stop > position:
+            yield position, stop, name
+        position = document.find("<", max(stop, position + 1))
 
-    def handle_endtag(self, tag: str) -> None:
-        self._note(False)
-        self._skipped = max(0, self._skipped - (tag in UNTRANSLATED))
 
-    def handle_data(self, data: str) -> None:
-        self._note(True)
-
-    def handle_entityref(self, name: str) -> None:
-        self._note(True)
-
-    def handle_charref(self, name: str) -> None:
-        self._note(True)
-
-    def handle_comment(self, data: str) -> None:
-        self._note(False)
-
-    def handle_decl(self, decl: str) -> None:
-        self._note(False)
-
-    def handle_pi(self, data: str) -> None:
-        self._note(False)
-
-    def unknown_decl(self, data: str) -> None:
-        self._note(False)
+def _end(document: str, start: int) -> tuple[int, str]:
+    """Where what begins with "<" ends, and the name of the tag; `start` where it is nothing but that character."""
+    if document.startswith("<!--", start):
+        end = document.find("-->", start + 4)
+        return (len(document) if end < 0 else end + 3), ""
+    if document.startswith(("<!", "<?"), start):
+        return document.find(">", start) + 1, ""
+    named = NAME.match(document, start + 1)
+    if named is None:
+        return start, ""
+    name = named.group().lower()
+    rest = REST.match(document, named.end())
+    stop = rest.end() if rest else document.find(">", start) + 1  # a quote that never ends is none
+    if name in VERBATIM:
+        closing = re.compile(f"</{name}", re.IGNORECASE).search(document, stop)
+        stop = closing.start() if closing else len(document)
+    return stop, name
 
 
 def _replaced(part: str, text: str) -> str:
     """A stretch with another text between the spaces that surround it."""
-    before = part[: len(part) - len(part.lstrip())]
-    after = part[len(part.rstrip()) :]
-    return before + html.escape(text, quote=False) + after
+    start, stop = _length(SPACE, part), len(part) - _length(SPACE_BACKWARDS, part[::-1])
+    return part[:start] + html.escape(text, quote=False) + part[stop:]
+
+
+def _length(pattern: re.Pattern[str], text: str) -> int:
+    """Of what a pattern matches at the beginning of a text."""
+    found = pattern.match(text)
+    return found.end() if found else 0

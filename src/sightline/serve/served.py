@@ -48,7 +48,7 @@ class ServedModel:
         self._lock = threading.Lock()
 
     def _prefill(self, search: Search, jobs: Sequence[SearchJob]) -> None:
-        self.predictor.prefill(search, [job.sentence for job in jobs], [job.source for job in jobs])
+        self.predictor.prefill(search, [job.request for job in jobs], [job.source for job in jobs])
 
     @property
     def verbs(self) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""Word alignments out of attention: which site has them, how wrong they are, and the format others read."""
+"""Word alignments out of attention: which site has them, their error rate, and the Pharaoh format.
+
+P are pairs of sentences, T target and S source words or tokens.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,12 @@ CROSS = ("decoder.*.cross_attention.weights", "decoder.attention.weights")
 
 @dataclass(frozen=True)
 class Aligner:
-    """Where alignments are read, and how.
+    """What attention alignments are read off, and how.
 
     Attributes:
-        site: a head, or the mean of an attention's. shift: 0 reads where the decoder looked while it wrote a word, 1
-            where it looked when it had just read it as its input, which in a Transformer can be the better place
-            (Chen et al. 2020); between the two, so much of the second.
+        site: a head, or the mean of an attention's. shift: 0 takes the attention of the step that predicts a word, 1 of
+            the next step, whose input the word is, which in a Transformer can be better (Chen et al. 2020); between the
+            two, so much of the second.
         share: how strong a link must be. near: how strong one beside a link.
     """
 
@@ -37,39 +40,39 @@ class Aligner:
     near: float = NEAR
 
     def links(self, seen: Look) -> Links:
-        """The pairs of words that are linked strongly, and those beside one of them, above or below or left or right,
-        that are linked less, as the refined symmetrisation of Och & Ney (2003) grows links: several words of one
-        language can be one of the other. The ends of both sides are no words."""
-        cells = np.argwhere(self._grown(self._strengths(seen)))
+        """The pairs of words with a strength of `share`, and those above, below, left or right of one with that of
+        `near`, as the refined symmetrisation of Och & Ney (2003) grows links: several words of one language can be one
+        of the other. The ends of both sides are no words."""
+        cells = np.argwhere(self._grow(self._strengths(seen)))
         return frozenset((int(source), int(target)) for target, source in cells)
 
-    def chosen(self, seen: Sequence[Look], gold: Sequence[Links]) -> tuple[Aligner, float]:
-        """The same place with the `share` and `near` whose links are the least wrong, and how wrong."""
+    def best_thresholds(self, seen: Sequence[Look], gold: Sequence[Links]) -> tuple[Aligner, float]:
+        """The same site and shift with the `share` and `near` of the least alignment error rate, and that rate."""
         strengths = [self._strengths(one) for one in seen]
         shape = np.max([one.shape for one in strengths], axis=0)
-        all_PTS, right_PTS = np.zeros((len(seen), *shape)), np.zeros((len(seen), *shape), bool)
+        all_PTS, gold_PTS = np.zeros((len(seen), *shape)), np.zeros((len(seen), *shape), bool)
         for pair, (one, links) in enumerate(zip(strengths, gold, strict=True)):
             all_PTS[pair, : one.shape[0], : one.shape[1]] = one
             for source, target in links:
-                right_PTS[pair, target, source] = True
+                gold_PTS[pair, target, source] = True
         tried = [replace(self, share=share, near=near) for share in SHARES for near in NEARS if near <= share]
-        found = [(one, one._grown(all_PTS)) for one in tried]
-        rates = [(one, _rate((on_PTS & right_PTS).sum(), on_PTS.sum(), right_PTS.sum())) for one, on_PTS in found]
+        found = [(one, one._grow(all_PTS)) for one in tried]
+        rates = [(one, _rate((on_PTS & gold_PTS).sum(), on_PTS.sum(), gold_PTS.sum())) for one, on_PTS in found]
         return min(rates, key=lambda one: one[1])
 
     def _strengths(self, seen: Look) -> np.ndarray:
-        """How strongly words are linked (target, source), 0 to 1: the geometric mean of two shares, of what the target
-        word looked at, and of all the attention that the source word got."""
+        """How strongly words are linked (target, source), 0 to 1: the geometric mean of two shares, of the attention
+        that the target word pays and of that which the source word gets."""
         source, target = (seen.reading.sides[side] for side in ("source", "target"))
         weights_TS = weights_of(seen, self.site)
         weights_TS = (1 - self.shift) * weights_TS[:-1] + self.shift * weights_TS[1:]
-        out_of = target.membership[:-1]
-        words = (out_of / out_of.sum(0).clip(min=1)).T @ weights_TS @ source.membership
-        words = words[:-1, :-1]
-        # where next to nothing was looked at, there are no shares of it
+        tokens_of_words = target.membership[:-1]
+        means = tokens_of_words / tokens_of_words.sum(0).clip(min=1)
+        words = (means.T @ weights_TS @ source.membership)[:-1, :-1]
+        # where there is next to no attention, there are no shares of it
         return words / np.sqrt(words.sum(0).clip(1e-3) * words.sum(1, keepdims=True).clip(1e-3))
 
-    def _grown(self, strengths: np.ndarray) -> np.ndarray:
+    def _grow(self, strengths: np.ndarray) -> np.ndarray:
         """Where there are links (…, target, source)."""
         links, weaker = strengths >= self.share, strengths >= self.near
         while True:
@@ -84,17 +87,16 @@ class Aligner:
 def alignment_error(found: Iterable[Links], gold: Iterable[Links]) -> float:
     """The alignment error rate 1 - 2 |A ∩ G| / (|A| + |G|) over all pairs (Och & Ney 2003, all of the gold sure); 0
     where there is nothing to find and nothing was found."""
-    right = told = there = 0
-    for one, other in zip(found, gold, strict=True):
-        right, told, there = right + len(one & other), told + len(one), there + len(other)
-    return _rate(right, told, there)
+    pairs = list(zip(found, gold, strict=True))
+    correct = sum(len(links & right) for links, right in pairs)
+    return _rate(correct, sum(len(links) for links, _ in pairs), sum(len(right) for _, right in pairs))
 
 
-def _rate(right: int, told: int, there: int) -> float:
-    return 1 - 2 * int(right) / int(told + there) if told + there else 0.0
+def _rate(correct: int, found: int, gold: int) -> float:
+    return 1 - 2 * int(correct) / int(found + gold) if found + gold else 0.0
 
 
-def looks(read: Callable[..., Reading], pairs: Iterable[tuple[str, str]]) -> list[Look]:
+def look_at_pairs(read: Callable[..., Reading], pairs: Iterable[tuple[str, str]]) -> list[Look]:
     """One pass over each pair of a source and its translation, with the attention between them recorded.
 
     Raises UsageError where the model does not attend to its source.
@@ -105,17 +107,17 @@ def looks(read: Callable[..., Reading], pairs: Iterable[tuple[str, str]]) -> lis
     return found
 
 
-def choose(seen: Sequence[Look], gold: Sequence[Links]) -> list[tuple[Aligner, float]]:
-    """Every place that alignments can be read with its error rate on gold alignments, the best first: each head, and
-    the mean of each attention's heads, while a word is written, once it has been read, and a little of that."""
+def rank_aligners(seen: Sequence[Look], gold: Sequence[Links]) -> list[tuple[Aligner, float]]:
+    """Every aligner that can be read off the attention, with its error rate on gold alignments, the best first: each
+    head, and the mean of each attention's heads, at each of `SHIFTS`."""
     heads = sites(seen[0])
     several = [name for name in seen[0].names if sum(one.name == name for one in heads) > 1]
-    places = [*heads, *map(Site, several)]
-    scored = [Aligner(site, shift).chosen(seen, gold) for site in places for shift in SHIFTS]
+    candidates = [*heads, *map(Site, several)]
+    scored = [Aligner(site, shift).best_thresholds(seen, gold) for site in candidates for shift in SHIFTS]
     return sorted(scored, key=lambda one: one[1])
 
 
-def mean_site(seen: Look) -> Site:
+def last_site(seen: Look) -> Site:
     """The mean over the heads of the last attention to the source: what is read without gold alignments."""
     return Site(seen.names[-1])
 

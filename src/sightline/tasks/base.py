@@ -11,6 +11,7 @@ from typing import Any, Generic, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from sightline.data.fingerprint import fingerprint
 from sightline.data.tokenizer import Tokenizer
 from sightline.train.metric import Metric
 
@@ -51,9 +52,14 @@ class BaseTask(ABC, Generic[M]):
     def num_units(self, batch: Any) -> int:
         """How many tokens the batch has, padding not counted; or what else `unit` says."""
 
+    def data(self) -> tuple[object, ...]:
+        """All that was read to be learned from and validated on, for its fingerprint; nothing where that is unknown."""
+        return ()
+
     def data_fingerprint(self) -> str | None:
-        """Not known."""
-        return None
+        """SHA-256 of `data`: a run goes on with no other."""
+        found = self.data()
+        return fingerprint(*found) if found else None
 
     def split(self, batch: Any, parts: int) -> list[Any]:
         """The batch in at most `parts` pieces, for workers side by side."""

@@ -1,4 +1,4 @@
-"""What the rest of Sightline sees of a task: one record of typed functions and data that each task's folder fills in."""
+"""What the rest of Sightline sees of a task: one record of typed functions and data, filled in by its folder."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class MovingAverage:
 
 
 @contextmanager
-def swap_weights(weights: Mapping[str, Tensor], model: torch.nn.Module) -> Iterator[None]:
+def swap_weights(weights: Mapping[str, Tensor], model: torch.nn.Module) -> Generator[None, None, None]:
     """Inside, the model's parameters of these names hold `weights`, rounded to the parameters' dtype."""
     parameters = dict(model.named_parameters())
     own = {name: parameters[name].detach().clone() for name in weights}

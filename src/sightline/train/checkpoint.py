@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -49,8 +49,9 @@ class Checkpoint:
             CheckpointError: where it is not that of a checkpoint.
             LaterVersionError: where it is of a format that this version cannot read.
         """
-        path, state = self.path / STATE, storage.read_json(self.path, STATE)
-        if not isinstance(state, dict) or type(state.get("format")) is not int:
+        path, found = self.path / STATE, storage.read_json(self.path, STATE)
+        state = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+        if type(state.get("format")) is not int:
             raise CheckpointError(f"{path}: damaged (not the state of a run)")
         manifest.require_format(path, state["format"], FORMAT)
         return state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from sightline.errors import CheckpointError
 
@@ -31,7 +31,7 @@ class Identity:
         """What `to_json` gave. Raises KeyError or TypeError where it is something else."""
         if not isinstance(values, dict):
             raise TypeError("not the identity of a run")
-        found = cast("dict[str, dict[str, object]]", values)
+        found = cast("dict[str, Any]", values)
         files = {name: str(digest) for name, digest in found["files"].items()}
         data = found["data"]
         return cls(dict(found["settings"]), files, None if data is None else str(data))

@@ -106,7 +106,7 @@ def replace_files(
 
     Raises SightlineError where the file system refuses.
     """
-    new = {}
+    new: dict[str, FileDigest] = {}
     for name, blocks in files.items():
         with storage.writing(directory / name):
             new[name] = storage.write_temporary(directory / name, blocks)

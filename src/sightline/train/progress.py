@@ -19,7 +19,7 @@ class Meter:
     tokens: int = 0  # that were predicted, or labels
     size: int = 0
     seconds: float = 0.0
-    extras: dict[str, float] = field(default_factory=dict)
+    extras: dict[str, float] = field(default_factory=dict[str, float])
 
     def add(self, loss: float, tokens: int, size: int, extras: Iterable[tuple[str, float]]) -> None:
         self.loss += loss
@@ -78,7 +78,7 @@ class Progress:
 
         How long an epoch is, the loop learns from the first one.
         """
-        done = []
+        done: list[float] = []
         if settings.max_updates is not None:
             done.append(self.update / settings.max_updates)
         if settings.max_minutes is not None:
@@ -96,7 +96,8 @@ class Progress:
         """What `to_json` gave. Raises CheckpointError where it is something else."""
         names = cls.__dataclass_fields__.keys()
         try:
-            fields = {name: values[name] for name in names}
-            return cls(**{**fields, "position": DataPosition(**fields["position"]), "meter": Meter(**fields["meter"])})
+            fields: dict[str, Any] = {name: values[name] for name in names}
+            fields |= {"position": DataPosition(**fields["position"]), "meter": Meter(**fields["meter"])}
+            return cls(**fields)
         except (KeyError, TypeError) as error:
             raise CheckpointError(f"{where}: not the state of a run ({error})") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -40,7 +40,7 @@ class Randomness:
             ) from None
 
     @contextmanager
-    def preserved(self) -> Iterator[None]:
+    def preserved(self) -> Generator[None, None, None]:
         """Whatever is drawn inside, afterwards the generators are as they were."""
         states = self.state_dict()
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,26 +29,15 @@ from sightline.train.identity import Identity
 from sightline.train.manifest import Manifest
 from sightline.train.precision import resolve_device
 from sightline.train.session import IDENTITY
+from sightline.train.storage import FileDigest
 
 Settings = TypeVar("Settings", bound=BaseModel)
 Model = TypeVar("Model", bound=torch.nn.Module)
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-# Bytes of a tokenizer; one of 250,000 pieces has 17 million.
-LARGEST_TOKENIZER = 64 << 20
 UPDATE = "update"  # in the manifest: after which update training had ended whose weights these are
 # What a start that was killed may leave without a configuration, and what the first version called unfinished files.
-_BEGUN = (
-    "tokenizer",
-    "parent.json",
-    "plugins",
-    "plugins.json",
-    "checkpoints",
-    "metrics.jsonl",
-    "tensorboard",
-    "metrics.tmp",
-)
+_BEGUN = ("tokenizer", "parent.json", "plugins", "plugins.json", "checkpoints", "metrics.jsonl", "tensorboard",
+          "metrics.tmp")  # fmt: skip
 _FORMER_TEMPORARIES = ("config.toml.new", "manifest.json.new", "model.safetensors.new", "README.md.new")
 
 
@@ -96,7 +85,7 @@ class Run:
         return config.split_format(self._read_toml(), str(self.config))
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Generator[None, None, None]:
         """For this process alone until the end of the block, however that comes, even killed; makes the directory.
 
         Raises UsageError where another process has it. On a file system without locks it is everyone's.
@@ -177,7 +166,9 @@ class Run:
             raise UsageError(f"{self.path}: no such run; `sightline train RECIPE --run {self.path}` makes one")
         if not self.path.is_dir():
             raise UsageError(f"{self.path}: is a file, not a run directory")
-        raise UsageError(f"{self.path}: no run directory (config.toml is missing)")
+        other = (self.path / "config.json").exists()  # how a folder of transformers begins
+        hint = f"; `sightline import {self.path} RUN` makes a run of other toolkits' models" if other else ""
+        raise UsageError(f"{self.path}: no run directory (config.toml is missing){hint}")
 
     def read_config(self) -> dict[str, Any]:
         """The keys of the configuration, those of format 1 by what they mean today.
@@ -236,7 +227,8 @@ class Run:
         self._require_trained_with()
         before = self._manifest()
         with storage.writing(self.weights):
-            files = {self._name(file): (storage.file_digest(file),) for file in (self.config, *self._tokenizer_files())}
+            used = (self.config, *self._tokenizer_files())
+            files: dict[str, tuple[FileDigest, ...]] = {self._name(one): (storage.file_digest(one),) for one in used}
         if before is not None and self.weights.name in before.files:
             files[self.weights.name] = before.files[self.weights.name]
         notes = {} if update is None else {UPDATE: update}
@@ -347,25 +339,11 @@ class Run:
         """After which updates there are checkpoints, oldest first."""
         return [checkpoint.update for checkpoint in Checkpoints(self.path).all()]
 
-    @property
-    def task(self) -> str:
-        """What the model of the run has learned."""
-        return str(self.read_config().get("task", "translation"))
-
-    def require_task(self, task: str) -> None:
-        """Raises UsageError where the run has learned another task."""
-        if self.task != task:
-            raise UsageError(
-                f"{self.path}: a run of task {self.task}, not {task}; sightline.load() tells what it is for"
-            )
-
     def load_tokenizers(self) -> dict[str, Tokenizer]:
         """The tokenizers of the run by name."""
-        found = {}
+        found: dict[str, Tokenizer] = {}
         for file in self._tokenizer_files():
             path = storage.require_inside(self.path, self._name(file))
-            if path.stat().st_size > LARGEST_TOKENIZER:
-                raise CheckpointError(f"{path}: is larger than {LARGEST_TOKENIZER:,} bytes; restore it from a copy")
             found[file.stem] = Tokenizer.load(path)
         return found
 

@@ -63,12 +63,13 @@ def from_settings(settings: TrainSettings) -> Schedule:
     """The schedule that the settings name."""
     warmup, floor = settings.warmup, settings.final_factor
     total = settings.max_updates or 0  # the settings demand max_updates where a schedule needs it
-    return {
+    known: dict[str, Schedule] = {
         "constant": lambda update: constant(update, warmup),
         "inverse_sqrt": lambda update: inverse_square_root(update, warmup),
         "cosine": lambda update: cosine(update, warmup, total, floor),
         "wsd": lambda update: warmup_stable_decay(update, warmup, total, settings.decay, floor),
-    }[settings.schedule]
+    }
+    return known[settings.schedule]
 
 
 def same_until(before: TrainSettings, after: TrainSettings, update: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -87,7 +87,7 @@ class Session:
         return (self.progress.seconds - seconds) * (1 - done) / (done - begun) if done > begun else None
 
     @contextmanager
-    def validating(self) -> Iterator[None]:
+    def validating(self) -> Generator[None, None, None]:
         """Inside, the model has the averaged weights where there are such; afterwards training is as it was."""
         with ExitStack() as stack:
             stack.enter_context(self.randomness.preserved())

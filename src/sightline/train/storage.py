@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,7 +124,7 @@ def replace_text(path: Path, text: str) -> FileDigest:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Generator[None, None, None]:
     """Turns a refusal of the file system into one line that names `path`."""
     try:
         yield
@@ -248,7 +248,7 @@ def tensor_names(path: Path) -> set[str]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path) -> Generator[Any, None, None]:
     try:
         with safe_open(path, framework="pt") as file:
             yield file

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
@@ -73,7 +73,7 @@ class Workers(Generic[Batch]):
             collect()
             return [(loss.detach(), count, extras)]
         pieces = self._task.split(batch, len(self._replicas))
-        seeds = torch.randint(2**62, (len(pieces),), generator=generator).tolist()
+        seeds: list[int] = torch.randint(2**62, (len(pieces),), generator=generator).tolist()
         replicas = self._replicas[: len(pieces)]
         results = list(self._pool.map(_backward, replicas, pieces, seeds))
         for replica in replicas:
@@ -86,7 +86,7 @@ class Workers(Generic[Batch]):
         return results
 
     @contextmanager
-    def all_threads(self) -> Iterator[None]:
+    def all_threads(self) -> Generator[None, None, None]:
         """Inside, whoever computes alone has all threads."""
         torch.set_num_threads(self._threads)
         try:

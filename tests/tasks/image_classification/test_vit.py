@@ -104,7 +104,9 @@ def test_what_cannot_come_or_go(vit: Path, tmp_path: Path, capsys) -> None:
         assert says in capsys.readouterr().err
     model = ViT(SIZES.model_copy(update={"positions": "sinusoidal"}), 2)
     pixels = Pixels((0.5,), (0.5,), "crop")
-    sinusoidal = ExchangedModel("images", model.sizes, dict(model.named_parameters()), labels=("a",), pixels=pixels)
+    sinusoidal = ExchangedModel(
+        "image_classes", model.sizes, dict(model.named_parameters()), labels=("a",), pixels=pixels
+    )
     with pytest.raises(UsageError, match=r"model\.positions"):
         write_vit(tmp_path / "no", sinusoidal)
 

@@ -67,7 +67,7 @@ def test_outputs_are_those_of_transformers() -> None:
     ours = BertForPretraining(30, SIZES)
     take(ours.bert, found)
     with torch.no_grad():
-        for row in HEADS["masked_language"].table:
+        for row in HEADS["masked_tokens"].table:
             ours.get_parameter(row.ours).copy_(found[row.theirs[0]])
     tokens, real, segment = batch_of_tokens()
     with torch.inference_mode():
@@ -133,7 +133,7 @@ def test_what_is_recorded_changes_nothing() -> None:
 
 def documents(seed: int = 0, count: int = 40) -> EncodedDocuments:
     random = np.random.default_rng(seed)
-    return EncodedDocuments.of(
+    return EncodedDocuments.from_lists(
         [[random.integers(4, 90, random.integers(1, 12)).tolist() for _ in range(random.integers(1, 9))]
          for _ in range(count)]
     )  # fmt: skip
@@ -174,7 +174,7 @@ def test_inputs(pairs: bool, max_tokens: int) -> None:
 def test_lengths_and_cuts_do_not_tell_what_follows(sentences, words, max_tokens: int) -> None:
     """What a table of lengths and of where sentences are cut can tell of next sentences is chance."""
     random = np.random.default_rng(0)
-    held = EncodedDocuments.of(
+    held = EncodedDocuments.from_lists(
         [[[5] * random.integers(*words) for _ in range(random.integers(*sentences))] for _ in range(2500)]
     )
     epochs = SegmentOrder(held, max_tokens, 8192, seed=1, pairs=True, short=0.1)
@@ -198,7 +198,9 @@ def test_what_does_not_follow_is_of_the_same_source() -> None:
     """Or else the first word of another style would tell; a source of one document has no other."""
     random = np.random.default_rng(0)
     sizes = (30, 1, 50)
-    held = EncodedDocuments.of(*([[[5] * 9] * random.integers(1, 8)] * size for size in sizes), [[[5] * 9] * 40])
+    held = EncodedDocuments.from_lists(
+        *([[[5] * 9] * random.integers(1, 8)] * size for size in sizes), [[[5] * 9] * 40]
+    )
     rows = np.concatenate(SegmentOrder(held, 40, 4096, seed=1, pairs=True).epoch(0))
     rows = rows[rows[:, 4] == ELSEWHERE]
     starts = np.asarray(held.sentences.offsets)[held.documents]

@@ -23,13 +23,13 @@ from sightline.data.questions import (
     QuestionSource,
     answer_tokens,
     exact_match,
-    normalised,
+    find_answer,
+    normalize_answer,
     overlap_f1,
-    place,
     read_questions,
     windows,
 )
-from sightline.data.tagged import repaired
+from sightline.data.tagged import to_valid_bio
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
 from sightline.tasks.question_answering.settings import QuestionSettings
@@ -91,11 +91,11 @@ def test_windows_cover_a_text(length: int, room: int, step: int) -> None:
 
 
 def test_places() -> None:
-    assert place("ab ab ab", "ab", 3) == 3
-    assert place("ab ab ab", "ab", 4) == 3
-    assert place("ab ab ab", "ab", 5) == 6
-    assert place("ab", "ab", 90) == 0
-    assert place("ab", "abc", 0) is None
+    assert find_answer("ab ab ab", "ab", 3) == 3
+    assert find_answer("ab ab ab", "ab", 4) == 3
+    assert find_answer("ab ab ab", "ab", 5) == 6
+    assert find_answer("ab", "ab", 90) == 0
+    assert find_answer("ab", "abc", 0) is None
     spans = [(0, 2), (2, 3), (4, 6), (6, 6)]
     assert answer_tokens(spans, 0, 3) == (0, 1)
     assert answer_tokens(spans, 1, 5) == (0, 2)
@@ -103,8 +103,8 @@ def test_places() -> None:
 
 
 def test_scores_by_hand() -> None:
-    assert normalised("The  Cat's, an hour!", "words") == "cats hour"
-    assert normalised("《서울》 에서.", "characters") == "서울 에서"
+    assert normalize_answer("The  Cat's, an hour!", "words") == "cats hour"
+    assert normalize_answer("《서울》 에서.", "characters") == "서울 에서"
     assert not exact_match("1990년 5월", ["1990년5월"], "characters")
     assert exact_match("$5", ["5"], "characters")
     assert not exact_match("서울·부산", ["서울부산"], "characters")
@@ -352,7 +352,7 @@ def test_a_tagger_comes_and_goes(tmp_path: Path) -> None:
         logits = again(**read).logits[0]
     words = read.word_ids()
     firsts = [words.index(number) for number in range(5)]
-    assert list(ours.tag(text).tags) == repaired([tags[i] for i in logits[firsts].argmax(1).tolist()])
+    assert list(ours.tag(text).tags) == to_valid_bio([tags[i] for i in logits[firsts].argmax(1).tolist()])
     torch.testing.assert_close(dict(again.named_parameters())["classifier.weight"], model.classifier.weight)
 
 

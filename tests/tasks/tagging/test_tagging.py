@@ -14,7 +14,7 @@ from transformers import BertConfig, BertForTokenClassification
 
 import sightline as package
 from sightline.cli.common import chunks
-from sightline.data.tagged import TaggedSource, align, read_tagged, repaired, span_f1, spans, split_words, unit_tags
+from sightline.data.tagged import TaggedSource, align, read_tagged, span_f1, spans, split_words, to_valid_bio, unit_tags
 from sightline.data.text import StreamLines
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
@@ -136,7 +136,7 @@ def test_repaired_tags_mark_the_same_spans() -> None:
     draw = random.Random(4)
     for _ in range(200):
         tags = draw.choices(["O", "B-A", "I-A", "B-B", "I-B"], k=draw.randint(0, 9))
-        found = repaired(tags)
+        found = to_valid_bio(tags)
         assert spans(found) == spans(tags)
         for before, tag in zip(["O", *found], found, strict=False):
             assert not tag.startswith("I-") or before[2:] == tag[2:]

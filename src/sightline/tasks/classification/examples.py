@@ -1,4 +1,4 @@
-"""Labelled records as the sequences that a model reads (Radford et al. 2018, figure 1; Devlin et al. 2019, figure 4)."""
+"""Labelled records as sequences that a model reads (Radford et al. 2018, figure 1; Devlin et al. 2019, figure 4)."""
 
 from __future__ import annotations
 
@@ -48,11 +48,20 @@ def cut(settings: ClassificationSettings, texts: Texts) -> Texts:
     return texts if fits(None) else capped(bisect(range(limit), False, key=lambda cap: not fits(cap)) - 1)
 
 
-def target(label: str, settings: ClassificationSettings, where: str) -> float:
-    """A label as a class's number or as a number. Raises DataError for one that is neither."""
+UNKNOWN = -1  # in place of a class that training never had
+
+
+def target(label: str, settings: ClassificationSettings, where: str, unknown_labels: bool = False) -> float:
+    """A label as a class's number or as a number.
+
+    Raises DataError for one that is neither, but for a class that training never had where `unknown_labels` is set:
+    that is `UNKNOWN`.
+    """
     if not settings.by_number:
         labels = settings.data.labels
         if label not in labels:
+            if unknown_labels:
+                return UNKNOWN
             raise DataError(f'{where}: no training record has the label "{label}"{nearest(label, labels)}')
         return labels.index(label)
     try:
@@ -105,11 +114,12 @@ def encode_files(
     tokenizer: Tokenizer,
     files: LabelledSource,
     report: Callable[[str], None] = lambda line: None,
+    unknown_labels: bool = False,
 ) -> Examples:
     """The records of a file as examples; those that are too long are cut."""
     for line in files.notices():
         report(line)
-    return encode(settings, tokenizer, read_labelled(files), files.source, report)
+    return encode(settings, tokenizer, read_labelled(files), files.source, report, unknown_labels)
 
 
 def encode(
@@ -118,13 +128,17 @@ def encode(
     labelled: Iterable[tuple[tuple[str, ...], str]],
     where: str,
     report: Callable[[str], None] = lambda line: None,
+    unknown_labels: bool = False,
 ) -> Examples:
     """(texts, label) of records, which lie at `where`, as examples. Raises DataError where there is no record."""
     records = list(labelled)
     if not records:
         raise DataError(f"{where}: no records; check the file")
     read = list(read_as_sequences(settings, tokenizer, [texts for texts, _ in records]))
-    targets = [target(label, settings, f"{where}, record {number}") for number, (_, label) in enumerate(records, 1)]
+    targets = [
+        target(label, settings, f"{where}, record {number}", unknown_labels)
+        for number, (_, label) in enumerate(records, 1)
+    ]
     long = sum(was_cut for _, was_cut in read)
     report(f"{where}: {len(records):,} records; {long:,} of more than {settings.data.max_tokens} tokens cut")
     dtype = np.float32 if settings.data.numbers else np.int64

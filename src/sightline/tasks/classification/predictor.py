@@ -130,10 +130,10 @@ class Classifier(Predictor[ClassificationSettings]):
 
         labels = self.settings.data.labels
         output = "value" if self.settings.data.numbers else labels[best] if labels else "chosen"
+        unit = "" if self.settings.data.numbers else "nats"
         # a GPT's head reads the extract token, a BERT's the class token
-        return over_positions(
-            first, side, run, [output], change, taken, output_positions=[0 if bert else len(first) - 1]
-        )
+        place = 0 if bert else len(first) - 1
+        return over_positions(first, side, run, [output], change, taken, output_positions=[place], unit=unit)
 
     def scores(self, examples: Examples) -> torch.Tensor:
         """(examples, C) in fp32: logits of the classes or choices, or one number."""

@@ -19,10 +19,11 @@ def _read_test(settings: ClassificationSettings, tokenizers: Tokenizers, files: 
     return encode_files(settings, tokenizers[SIDE], files)
 
 
-def evaluate(model: Classifier, name: str, files: LabelledSource) -> Figures:
-    """Every record counts; texts that are too long are cut."""
+def evaluate(model: Classifier, name: str, files: LabelledSource, *, unknown_labels: bool = False) -> Figures:
+    """Every record counts; texts that are too long are cut. With `unknown_labels` a class that training never had is
+    not refused, and whatever is said of it counts as wrong."""
     start = time.perf_counter()
-    examples = encode_files(model.settings, model.tokenizer, files)
+    examples = encode_files(model.settings, model.tokenizer, files, unknown_labels=unknown_labels)
     found = figures(model.settings, model.scores(examples), examples)
     return Figures(name, len(examples), "records", found, time.perf_counter() - start, METRICS)
 
@@ -50,6 +51,7 @@ SPEC = TaskSpec(
     make_task=ClassificationTask,
     read_test=_read_test,
     evaluate=evaluate,
+    evaluate_options=frozenset({"unknown_labels"}),
     page=Page("labels", (PageInput("text", "Text"),)),
     complete=_complete,
     init=Init(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from sightline.models.classifier import AnyClassifier, make_classifier
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.predict.metrics import calibration_error, correlations
 from sightline.tasks.base import BaseTask
-from sightline.tasks.classification.examples import batch_order, encode, encode_files, read_training
+from sightline.tasks.classification.examples import UNKNOWN, batch_order, encode, encode_files, read_training
 from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings
 
 
@@ -54,6 +55,10 @@ class ClassificationTask(BaseTask[AnyClassifier]):
         self._validation = encode_files(settings, self.tokenizers[SIDE], validation, report)
         self._order = batch_order(self._train, settings, settings.training.seed)
         report(f"batches: {len(self._order.epoch(0)):,} per epoch")
+
+    def data(self) -> tuple[object, ...]:
+        """What is learned from and validated on."""
+        return self._train, self._validation
 
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, ExampleBatch]]:
         """Batches from `position` on, for ever, each with the position after it."""
@@ -110,7 +115,7 @@ def label_loss(settings: ClassificationSettings, scores_BC: Tensor, targets_B: T
     """Cross-entropy (nats), or the squared error of numbers, summed over the examples."""
     if settings.data.numbers:
         return (scores_BC[:, 0] - targets_B).square().sum()
-    return F.cross_entropy(scores_BC, targets_B, reduction="sum")
+    return F.cross_entropy(scores_BC, targets_B, reduction="sum", ignore_index=UNKNOWN)
 
 
 @torch.inference_mode()
@@ -134,7 +139,8 @@ def figures(settings: ClassificationSettings, scores_BC: Tensor, examples: Examp
     from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
     targets = torch.from_numpy(examples.targets)
-    found = {"loss": float(label_loss(settings, scores_BC, targets)) / len(targets)}
+    known = len(targets) if settings.data.numbers else int((targets != UNKNOWN).sum())
+    found = {"loss": float(label_loss(settings, scores_BC, targets)) / known if known else math.nan}
     if settings.data.numbers:
         return {**found, **correlations(scores_BC[:, 0].numpy(), examples.targets)}
     predicted, true = scores_BC.argmax(1).numpy(), examples.targets

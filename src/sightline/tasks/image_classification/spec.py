@@ -24,9 +24,10 @@ def _read_test(settings: ImageSettings, tokenizers: Tokenizers, files: ImageSour
     return read_labelled(settings, files)
 
 
-def evaluate(model: ImageClassifier, name: str, files: ImageSource) -> Figures:
-    """Every image counts."""
-    images = read_labelled(model.settings, files)
+def evaluate(model: ImageClassifier, name: str, files: ImageSource, *, unknown_labels: bool = False) -> Figures:
+    """Every image counts. With `unknown_labels` a class that training never had is not refused, and whatever is said of
+    it counts as wrong."""
+    images = read_labelled(model.settings, files, unknown_labels=unknown_labels)
     start = time.perf_counter()
     found = measure(model.settings, model.model, images)
     return Figures(name, len(images), "images", found, time.perf_counter() - start, METRICS)
@@ -45,6 +46,7 @@ SPEC = TaskSpec(
     make_task=ImageTask,
     read_test=_read_test,
     evaluate=evaluate,
+    evaluate_options=frozenset({"unknown_labels"}),
     page=Page("labels", (PageInput("image", "Image file", image=True),)),
     complete=complete,
     init=Init(models=("vit",)),

@@ -26,6 +26,8 @@ from sightline.predict.metrics import calibration_error
 from sightline.tasks.base import BaseTask
 from sightline.tasks.image_classification.settings import METRICS, ImageSettings
 
+UNKNOWN = -1  # in place of a class that training never had
+
 
 def complete(settings: ImageSettings) -> ImageSettings:
     """The settings with the classes of the training images. Raises DataError where there is one only."""
@@ -47,14 +49,21 @@ def read(settings: ImageSettings, files: ImageSource, cache_dir: Path | None = N
 
 
 def read_labelled(
-    settings: ImageSettings, files: ImageSource, cache_dir: Path | None = None, report: Report = silent
+    settings: ImageSettings,
+    files: ImageSource,
+    cache_dir: Path | None = None,
+    report: Report = silent,
+    unknown_labels: bool = False,
 ) -> Images:
-    """The same with the model's numbers of the classes. Raises DataError for a class that training has not."""
+    """The same with the model's numbers of the classes.
+
+    Raises DataError for a class that training has not, but where `unknown_labels` is set: that is `UNKNOWN`.
+    """
     found, known = read(settings, files, cache_dir, report), settings.data.classes
     for name in found.names:
-        if name not in known:
+        if name not in known and not unknown_labels:
             raise DataError(f'{files.source}: no training image is of the class "{name}"{nearest(name, known)}')
-    numbers = np.array([known.index(name) for name in found.names], dtype=np.int64)
+    numbers = np.array([known.index(name) if name in known else UNKNOWN for name in found.names], dtype=np.int64)
     return replace(found, classes=numbers[found.classes], names=known)
 
 
@@ -140,6 +149,10 @@ class ImageTask(BaseTask[ViT]):
         pairs = [(self._train[o], i - self._starts[o]) for o, i in zip(origin, indices, strict=True)]
         return np.stack([source.pixels[i] for source, i in pairs]), np.array([source.classes[i] for source, i in pairs])
 
+    def data(self) -> tuple[object, ...]:
+        """What is learned from and validated on."""
+        return self._train, self._validation
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, ImageBatch]]:
         """Batches from `position` on, for ever, each with the position after it."""
         for after, indices in iterate(self._order, position):
@@ -184,4 +197,8 @@ def measure(settings: ImageSettings, model: ViT, images: Images) -> dict[str, fl
     logits_NC, classes_N = scores(settings, model, images.pixels), torch.from_numpy(images.classes)
     accuracy = 100 * float((logits_NC.argmax(1) == classes_N).float().mean())
     error = calibration_error(softmax(logits_NC).numpy(), images.classes)
-    return {"loss": float(F.cross_entropy(logits_NC, classes_N)), "accuracy": accuracy, "calibration_error": error}
+    return {
+        "loss": float(F.cross_entropy(logits_NC, classes_N, ignore_index=UNKNOWN)),
+        "accuracy": accuracy,
+        "calibration_error": error,
+    }

@@ -19,7 +19,6 @@ from sightline.models.protocols import LanguageModel
 from sightline.nn.state import State, pad_and_concatenate, select_rows
 from sightline.special_tokens import BOS_ID, EOS_ID, PAD_ID
 
-PAD, BOS, EOS = PAD_ID, BOS_ID, EOS_ID
 MOST_LOGITS = 1 << 27
 SPAN = 512  # tokens that a model of unlimited context reads at once
 Ids = Sequence[int]
@@ -52,7 +51,7 @@ class SlidingWindowState(Generic[S]):
 def pad_batch(sequences: Sequence[Ids], device: torch.device, left: bool = False) -> tuple[Tensor, Tensor]:
     """Tokens (B, T), padded on the right or the left, and the mask of real ones (B, T)."""
     longest = max(map(len, sequences))
-    tokens_BT = torch.full((len(sequences), longest), PAD)
+    tokens_BT = torch.full((len(sequences), longest), PAD_ID)
     real_BT = torch.zeros(len(sequences), longest, dtype=torch.bool)
     for row, ids in enumerate(sequences):
         columns = slice(longest - len(ids), longest) if left else slice(0, len(ids))
@@ -106,9 +105,9 @@ def step_function(model: AnyModel) -> Callable[[Tensor, Any], tuple[Tensor, Any]
     return step
 
 
-def new_search(model: AnyModel, options: SearchOptions, forbidden: Sequence[int] = (PAD, BOS)) -> Search[Any]:
+def new_search(model: AnyModel, options: SearchOptions, forbidden: Sequence[int] = (PAD_ID, BOS_ID)) -> Search[Any]:
     """A search that prompts can be prefilled into."""
-    return Search(step_function(model), options, eos_id=EOS, forbidden=forbidden, device=model.device)
+    return Search(step_function(model), options, eos_id=EOS_ID, forbidden=forbidden, device=model.device)
 
 
 def make_request(prompt: Ids, options: SearchOptions, stop: Stop | None = None) -> SearchRequest:
@@ -138,7 +137,7 @@ def generate_ids(
     *,
     batch_size: int = 16,
     stop: Stop | None = None,
-    forbidden: Sequence[int] = (PAD, BOS),
+    forbidden: Sequence[int] = (PAD_ID, BOS_ID),
 ) -> list[list[Hypothesis]]:
     """What follows each prompt (at least one id): the n best, in the order of the prompts.
 

@@ -22,10 +22,8 @@ from sightline.predict.metrics import exponential
 from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, over_positions
 from sightline.predict.streaming import NEAR, Pieces, after
+from sightline.special_tokens import BOS_ID, EOS_ID, PAD_ID
 from sightline.tasks.language.decoding import (
-    BOS,
-    EOS,
-    PAD,
     SPAN,
     generate_ids,
     make_request,
@@ -134,7 +132,7 @@ class LanguageModel(Predictor[LanguageSettings]):
     def _never(self) -> tuple[int, ...]:
         """Tokens that are never written: unknown ones, and ends that the model has not learned."""
         unknown = [] if self.tokenizer.unk_id is None else [self.tokenizer.unk_id]
-        return (PAD, BOS, *unknown, *(() if self.settings.has_documents else (EOS,)))
+        return (PAD_ID, BOS_ID, *unknown, *(() if self.settings.has_documents else (EOS_ID,)))
 
     @property
     def _begin(self) -> list[int]:
@@ -265,7 +263,7 @@ class LanguageModel(Predictor[LanguageSettings]):
         self, texts: Sequence[str], *, stride: int | None = None
     ) -> Generator[None, None, list[ScoredText]]:
         """`score` of several texts for callers that do other work in between, or stop: yields between its parts."""
-        ends = [EOS] if self.settings.has_documents else []
+        ends = [EOS_ID] if self.settings.has_documents else []
         texts = [normalize_text(text) for text in texts]
         encoded = [self.tokenizer.encode(text) + ends for text in texts]
         scored = yield from score_ids_stepwise(self.model, [self._begin + ids for ids in encoded], stride=stride)

@@ -15,7 +15,7 @@ from sightline.data.batches import DataPosition, iterate
 from sightline.data.documents import EncodedText, TextSource, encode_text, read_pieces, split_documents
 from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.tokenizer import Tokenizer
-from sightline.data.windows import BlockOrder, StreamOrder, TextBatch, collate_windows, strided
+from sightline.data.windows import BlockOrder, StreamOrder, TextBatch, collate_windows, strided_windows
 from sightline.errors import UsageError
 from sightline.models import NGram, NGramSizes, make_language_model
 from sightline.models.registry import AnyLanguageModel
@@ -43,7 +43,7 @@ def count_model(
     report(f"training text: {text.summary()}")
     model = NGram.count(*split_documents(text.stream), tokenizers[SIDE].vocab_size, sizes_of_counts(settings))
     report("n-grams: " + ", ".join(f"{count:,}" for count in model.ngram_counts))
-    validation = encode(settings, tokenizers[SIDE], settings.data.validation, cache_dir)
+    validation = encode(settings, tokenizers[SIDE], settings.data.validation, cache_dir, report)
     return model, figures(measure(model, validation.stream, settings), validation)
 
 
@@ -77,7 +77,7 @@ class LanguageTask(BaseTask[AnyLanguageModel]):
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
         self._train = encode(settings, self.tokenizers[SIDE], settings.data.train, cache_dir, report)
-        self._validation = encode(settings, self.tokenizers[SIDE], settings.data.validation, cache_dir)
+        self._validation = encode(settings, self.tokenizers[SIDE], settings.data.validation, cache_dir, report)
         self._separator = Tokenizer.eos_id if settings.data.separate else None
         block, training = settings.data.block, settings.training
         self._carries = self.model.carries_state
@@ -90,6 +90,10 @@ class LanguageTask(BaseTask[AnyLanguageModel]):
         report(f"training text: {self._train.summary()}")
         report(f"validation text: {self._validation.summary()}")
         report(f"batches: {len(self._order.epoch(0)):,} per epoch of {budget // block} × {block} tokens")
+
+    def data(self) -> tuple[object, ...]:
+        """What is learned from and validated on."""
+        return self._train, self._validation
 
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, TextBatch]]:
         """Batches from `position` on, for ever, each with the position after it."""
@@ -172,7 +176,7 @@ def measure(model: AnyLanguageModel | NGram, stream: np.ndarray, settings: Langu
     if not model.carries_state:
         separator = Tokenizer.eos_id if settings.data.separate else None
         stride = settings.validation.stride or block
-        for windows, first in strided(len(stream), block, stride, max(1, budget // block)):
+        for windows, first in strided_windows(len(stream), block, stride, max(1, budget // block)):
             batch = collate_windows(stream, windows, first_scored=first, separator=separator).to(model.device)
             total += float(_loss_of(model, batch)[0])
         return total

@@ -66,8 +66,11 @@ class MaskedLanguageModel(Predictor[MaskedLanguageSettings]):
     def fill(self, text: str, *, top: int = 5) -> Filled:
         """The `top` likeliest tokens for every [MASK] of a text, each blank looked at on its own.
 
-        Specials are never proposed. Raises UsageError for a text without a blank, or longer than the model reads.
+        Specials are never proposed. Raises UsageError for a text without a
+        blank, or longer than the model reads, and for a `top` below 1.
         """
+        if top < 1:
+            raise UsageError(f"top: must be at least 1, not {top}")
         parts = normalize_text(text).split(MASK)
         if len(parts) < 2:
             raise UsageError(f'fill: no {MASK} in "{text}"; write one where a word is missing')

@@ -71,6 +71,10 @@ class MaskedLanguageTask(BaseTask[BertForPretraining]):
         self._weight = settings.masking.share * maskable / max(pairs, 1)
         report(f"batches: {len(batches):,} per epoch, of {len(items):,} inputs; {pairs:,} of them pairs")
 
+    def data(self) -> tuple[object, ...]:
+        """What is learned from and validated on."""
+        return self._train, self._validation
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, MaskedBatch]]:
         """Batches from `position` on, for ever, each with the position after it; masked anew each time."""
         for after, items in iterate(self._order, position):

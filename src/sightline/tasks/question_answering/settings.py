@@ -1,4 +1,4 @@
-"""What an extractive question answerer is fine-tuned from: questions on texts, a pretrained BERT, what of it is trained."""
+"""What an answerer of questions is fine-tuned from: questions on texts, a pretrained BERT, what of it is trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions and windows of long texts as inputs; the loss and the search for the best answer span (Devlin et al. 2019, 4.2)."""
+"""Questions and windows of texts as inputs; the loss and the search for the best span (Devlin et al. 2019, 4.2)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sightline.data.questions import (
     Question,
     Window,
     answer_tokens,
-    place,
+    find_answer,
     windows,
 )
 from sightline.data.tokenizer import Tokenizer
@@ -86,7 +86,7 @@ def targets_of(inputs: Inputs, questions: Sequence[Question]) -> tuple[np.ndarra
 
 def _tokens(question: Question, spans: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
     for text, start in question.answers:
-        at = place(question.context, text, start) if text.strip() else None
+        at = find_answer(question.context, text, start) if text.strip() else None
         tokens = None if at is None else answer_tokens(spans, at, at + len(text))
         if tokens is not None:
             return tokens

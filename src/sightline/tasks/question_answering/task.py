@@ -85,6 +85,10 @@ class QuestionTask(BaseTask[BertTokenClassifier]):
                "answer does not stand in the text")  # fmt: skip
         report(f"batches: {len(self._order.epoch(0)):,} per epoch")
 
+    def data(self) -> tuple[object, ...]:
+        """What is learned from and validated on."""
+        return self._train, self._validation
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, ExampleBatch]]:
         """Batches from `position` on, for ever, each with the position after it; targets (N, 2)."""
         for after, indices in iterate(self._order, position):

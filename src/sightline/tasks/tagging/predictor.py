@@ -8,7 +8,7 @@ from typing import Any, overload
 
 import torch
 
-from sightline.data.tagged import read_tagged, repaired, spans, split_words
+from sightline.data.tagged import read_tagged, spans, split_words, to_valid_bio
 from sightline.data.text import normalize_text
 from sightline.decode import log_probabilities
 from sightline.errors import UsageError
@@ -109,4 +109,4 @@ class Tagger(Predictor[TaggingSettings]):
             (_, start), (last, at) = record[first], record[stop - 1]
             end = at + len(last)
             marked.append(Span(start, end, kind, text[start:end]))
-        return TaggedText(text, tuple(unit for unit, _ in record), tuple(repaired(tags)), tuple(marked))
+        return TaggedText(text, tuple(unit for unit, _ in record), tuple(to_valid_bio(tags)), tuple(marked))

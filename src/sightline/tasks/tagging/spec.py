@@ -18,10 +18,11 @@ def _read_test(settings: TaggingSettings, tokenizers: Tokenizers, files: TaggedS
     return read_all(settings, files)
 
 
-def evaluate(model: Tagger, name: str, files: TaggedSource) -> Figures:
-    """Every unit counts; records that are too long are read in halves."""
+def evaluate(model: Tagger, name: str, files: TaggedSource, *, unknown_labels: bool = False) -> Figures:
+    """Every unit counts; records that are too long are read in halves. With `unknown_labels` a tag that training never
+    had is not refused, and whatever is said of it counts as wrong."""
     start = time.perf_counter()
-    records = read_all(model.settings, files)
+    records = read_all(model.settings, files, unknown_labels)
     found = measure(model.settings, model.model, model.tokenizer, records, files.joined_by)
     return Figures(name, len(records), "records", found, time.perf_counter() - start, METRICS)
 
@@ -44,6 +45,7 @@ SPEC = TaskSpec(
     make_task=TaggingTask,
     read_test=_read_test,
     evaluate=evaluate,
+    evaluate_options=frozenset({"unknown_labels"}),
     page=Page("spans", (PageInput("text", "Text"),), live=True),
     complete=_complete,
     init=Init(models=("bert",), sizes={"bert": {**SMALL, "max_length": 512}}, values=FINE_TUNING),

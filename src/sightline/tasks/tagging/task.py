@@ -110,6 +110,10 @@ class TaggingTask(BaseTask[BertTokenClassifier]):
         report(f"{where.source}: {len(records):,} records, read in {len(pieces.record):,} pieces")
         report(f"batches: {len(self._order.epoch(0)):,} per epoch")
 
+    def data(self) -> tuple[object, ...]:
+        """What is learned from and validated on."""
+        return self._train, self._validation, self._targets
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, ExampleBatch]]:
         """Batches from `position` on, for ever, each with the position after it; targets (N, T), -100 for none."""
         for after, indices in iterate(self._order, position):
@@ -141,12 +145,15 @@ class TaggingTask(BaseTask[BertTokenClassifier]):
         return measure(self.settings, self.model, self.tokenizers[SIDE], self._validation, self._joined_by)
 
 
-def read_all(settings: TaggingSettings, files: TaggedSource) -> list[tuple[Units, Sequence[str]]]:
+def read_all(
+    settings: TaggingSettings, files: TaggedSource, unknown_labels: bool = False
+) -> list[tuple[Units, Sequence[str]]]:
     """(units, tags) of the records of a file. Raises DataError where there are none, or a tag that training has not."""
     found: list[tuple[Units, Sequence[str]]] = list(read_tagged(files))
     if not found:
         raise DataError(f"{files.source}: no records; check the file")
-    _require_tags(settings, found, files.source)
+    if not unknown_labels:
+        _require_tags(settings, found, files.source)
     return found
 
 
@@ -168,7 +175,9 @@ def _targets(settings: TaggingSettings, pieces: Pieces, tags: Sequence[Sequence[
             own = tags[record][place : place + len(pieces.units[index])]
             place += len(own)
             units = pieces.aligned[index].first_units()
-            found.append([UNTAGGED, *(UNTAGGED if unit < 0 else numbers[own[unit]] for unit in units), UNTAGGED])
+            found.append(
+                [UNTAGGED, *(UNTAGGED if unit < 0 else numbers.get(own[unit], UNTAGGED) for unit in units), UNTAGGED]
+            )
     return found
 
 

@@ -19,7 +19,6 @@ from sightline.nn.context import PassContext, Recorder
 from sightline.nn.state import State, pad_and_concatenate, select_rows
 from sightline.special_tokens import BOS_ID, EOS_ID, PAD_ID
 
-BOS, EOS, PAD = BOS_ID, EOS_ID, PAD_ID
 Ids = Sequence[int]
 S = TypeVar("S", bound=State)
 # a model whose state is its own business
@@ -74,9 +73,9 @@ def coverage_step(
 def pad_sources(sources: Sequence[Ids], device: torch.device) -> tuple[Tensor, Tensor]:
     """Tokens (B, S), each row ended by end-of-sentence and padded, and the mask of real tokens (B, S)."""
     longest = max(len(ids) for ids in sources) + 1
-    tokens_BS = torch.full((len(sources), longest), PAD)
+    tokens_BS = torch.full((len(sources), longest), PAD_ID)
     for row, ids in enumerate(sources):
-        tokens_BS[row, : len(ids) + 1] = torch.tensor([*ids, EOS])
+        tokens_BS[row, : len(ids) + 1] = torch.tensor([*ids, EOS_ID])
     lengths = torch.tensor([len(ids) + 1 for ids in sources])
     return tokens_BS.to(device), (torch.arange(longest)[None, :] < lengths[:, None]).to(device)
 
@@ -93,8 +92,8 @@ def new_search(model: AnyModel, options: SearchOptions) -> Search[Any]:
     return Search(
         coverage_step(model) if options.coverage_beta and attends else model.step,
         options,
-        eos_id=EOS,
-        forbidden=(PAD, BOS),
+        eos_id=EOS_ID,
+        forbidden=(PAD_ID, BOS_ID),
         coverage_penalty=CoverageState[Any].penalty if attends else None,
         device=model.device,
     )
@@ -111,7 +110,7 @@ def make_request(model: AnyModel, source: Ids, options: SearchOptions, prefix: I
         if len(prefix) >= most:
             raise UsageError(f"prefix: {len(prefix)} tokens; the model writes {most} at most")
         longest = min(longest, most)
-    return SearchRequest(longest, BOS, list(prefix), seed=request_seed(options.seed, source))
+    return SearchRequest(longest, BOS_ID, list(prefix), seed=request_seed(options.seed, source))
 
 
 @torch.inference_mode()
@@ -162,7 +161,7 @@ def translate_ids(
 def score_ids(model: AnyModel, pairs: Sequence[tuple[Ids, Ids]], *, batch_size: int = 64) -> list[list[float]]:
     """ln p of every target token, end-of-sentence included, given its source and the tokens before it."""
     results: list[list[float]] = [[] for _ in pairs]
-    encoded = EncodedPairs.of(pairs)
+    encoded = EncodedPairs.from_lists(pairs)
     for indices in by_length([max(len(source), len(target)) for source, target in pairs], batch_size):
         batch = collate(encoded, torch.tensor(indices).numpy()).to(model.device)
         features = model.features(batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT)
@@ -183,7 +182,7 @@ def attention_ids(model: AnyModel, source: Ids, target: Ids) -> Tensor | None:
         return None
     recorder = Recorder(model.cross_attention_sites)
     tokens_BS, mask_BS = pad_sources([source], model.device)
-    inputs_BT = torch.tensor([[BOS, *target]], device=tokens_BS.device)
+    inputs_BT = torch.tensor([[BOS_ID, *target]], device=tokens_BS.device)
     model.features(tokens_BS, mask_BS, inputs_BT, ctx=PassContext(recorder=recorder))
     # a decoder that runs step by step records one row at a time
     sites = [torch.cat(steps, -2)[0] for steps in recorder.tensors.values()]

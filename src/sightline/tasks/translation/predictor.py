@@ -12,18 +12,17 @@ import torch
 from torch import Tensor
 
 from sightline.data.pairs import read_pairs
-from sightline.data.text import normalize_text
+from sightline.data.text import is_blank, normalize_text
 from sightline.data.tokenizer import Tokenizer
-from sightline.data.vocabulary import BOS as BEGIN
 from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
 from sightline.predict.metrics import exponential
 from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, by_word
+from sightline.special_tokens import BOS as BEGIN
+from sightline.special_tokens import BOS_ID, EOS_ID
 from sightline.tasks.translation.decoding import (
-    BOS,
-    EOS,
     attention_ids,
     make_request,
     new_search,
@@ -192,8 +191,8 @@ class Translator(Predictor[TranslationSettings]):
         return [Scored(sum(tokens), tuple(tokens)) for tokens in score_ids(self.model, pairs)]
 
     def encode_source(self, text: str) -> list[int]:
-        """Token ids of a source text; raises UsageError where it is longer than the run's limit."""
-        return self._encode("source", text, self.settings.data.max_source_tokens)
+        """Token ids of a source text, none of a blank one; raises UsageError where it is over the run's limit."""
+        return [] if is_blank(text) else self._encode("source", text, self.settings.data.max_source_tokens)
 
     def encode_target(self, text: str) -> list[int]:
         """Token ids of a given translation; raises UsageError where it is longer than the run's limit."""
@@ -253,12 +252,12 @@ class Translator(Predictor[TranslationSettings]):
             if target is not None
             else list(translate_ids(self.model, [source], self.settings.search)[0][0].tokens)
         )
-        goals = torch.tensor([*written, EOS])
+        goals = torch.tensor([*written, EOS_ID])
 
         def make(source: list[int]) -> Reading:
             def run(ctx: PassContext) -> Tensor:
                 tokens_BS, mask_BS = pad_sources([source], self.model.device)
-                inputs_BT = torch.tensor([[BOS, *written]], device=tokens_BS.device)
+                inputs_BT = torch.tensor([[BOS_ID, *written]], device=tokens_BS.device)
                 logits = self.model.project(self.model.features(tokens_BS, mask_BS, inputs_BT, ctx=ctx))
                 return log_probabilities(logits)[0].cpu().gather(1, goals[:, None])[:, 0]
 

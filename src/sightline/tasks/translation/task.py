@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from sightline.data.merges import MergeDropout
 from sightline.data.mixing import MERGE_DROPOUT, generator
 from sightline.data.pairs import PairSource, encode_pairs, read_pairs
 from sightline.data.progress import VOCABULARY, ProgressReporter
+from sightline.data.text import is_blank
 from sightline.data.tokenizer import Tokenizer
 from sightline.models import make_encoder_decoder
 from sightline.models.registry import AnyEncoderDecoder
@@ -63,15 +65,30 @@ class TranslationTask(BaseTask[AnyEncoderDecoder]):
         training = settings.training
         rate = settings.tokenizer.merge_dropout
         mergers = [self.tokenizers[side] for side in SIDES] if rate else []
-        self._merge_dropout = [MergeDropout(one.merged_from(), rate) for one in mergers]
+        self._merge_dropout = [MergeDropout(one.merge_parts(), rate) for one in mergers]
         self._order = self._batch_order(self._train, training.seed)
         self._validation_order = self._batch_order(self._validation, 0)
+        self._translated = list(islice(self._pairs_to_translate(), settings.validation.sentences))
         report(f"training pairs: {self._train.summary()}")
         report(f"validation pairs: {self._validation.summary()}")
         report(
             f"batches: {len(self._order.epoch(0)):,} per epoch of up to {training.tokens_per_batch:,} tokens, "
             f"{self._order.padding(0):.1%} padding"
         )
+
+    def _pairs_to_translate(self) -> Iterator[tuple[list[int], str]]:
+        """Source ids and reference of the validation pairs within the limits.
+
+        References are the file's own text, as `evaluate` has it: what a tokenizer makes of it may be easier to match.
+        """
+        data, sides = self.settings.data, [self.tokenizers[side] for side in SIDES]
+        limits = (data.max_source_tokens, data.max_target_tokens)
+        for pair in read_pairs(data.validation):
+            ids = [tokenizer.encode(text) for tokenizer, text in zip(sides, pair, strict=True)]
+            if all(0 < len(one) <= limit for one, limit in zip(ids, limits, strict=True)) and not any(
+                map(is_blank, pair)
+            ):
+                yield ids[0], pair[1]
 
     def _encode(self, files: Sequence[PairSource]) -> EncodedPairs:
         data = self.settings.data
@@ -97,6 +114,10 @@ class TranslationTask(BaseTask[AnyEncoderDecoder]):
     def target_tokens_per_epoch(self) -> int:
         """Target tokens of one epoch, ends of sentences included."""
         return int(self._train.target_lengths.sum()) + len(self._train)
+
+    def data(self) -> tuple[object, ...]:
+        """What is learned from and validated on."""
+        return self._train, self._validation
 
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, PairBatch]]:
         """Batches from `position` on, for ever, each with the position after it."""
@@ -153,15 +174,13 @@ class TranslationTask(BaseTask[AnyEncoderDecoder]):
             tokens += batch.num_target_tokens
         loss = total / tokens
         figures = {"loss": loss, "perplexity": float(torch.tensor(loss).exp())}
-        count = min(self.settings.validation.sentences, len(self._validation))
-        if count:
+        if self._translated:
             from sightline.predict.metrics import bleu, chrf
 
-            target = self.tokenizers["target"]
-            references = [target.decode(self._validation.target(i).tolist()) for i in range(count)]
             options = self.settings.search.model_copy(update={"beam": self.settings.validation.beam})
-            found = translate_ids(self.model, [self._validation.source(i).tolist() for i in range(count)], options)
-            hypotheses = [target.decode(best[0].tokens) for best in found]
+            found = translate_ids(self.model, [source for source, _ in self._translated], options)
+            hypotheses = [self.tokenizers["target"].decode(best[0].tokens) for best in found]
+            references = [reference for _, reference in self._translated]
             figures["bleu"] = bleu(hypotheses, references).score
             figures["chrf"] = chrf(hypotheses, references).score
         return figures
