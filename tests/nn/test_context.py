@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from model_cases import BATCH, SOURCE, SOURCE_MASK, VOCAB
 
 import sightline
 from sightline.errors import UsageError
@@ -24,6 +23,7 @@ from sightline.models import (
     TransformerSizes,
 )
 from sightline.nn.context import INFERENCE, PassContext, Recorder
+from support.model_cases import BATCH, SOURCE, SOURCE_MASK, VOCAB
 
 
 def test_names_are_dotted_paths() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from model_cases import BATCH, SOURCE, SOURCE_LENGTHS, SOURCE_MASK, TARGET, VOCAB, close
 
 from sightline.models import (
     GPT,
@@ -27,6 +26,7 @@ from sightline.nn.context import INFERENCE, PassContext, Recorder
 from sightline.nn.norms import BatchNorm
 from sightline.nn.positions import make_positional_encoding, wave_table
 from sightline.nn.recurrent import Initialization, RecurrentLayer, make_cell
+from support.model_cases import BATCH, SOURCE, SOURCE_LENGTHS, SOURCE_MASK, TARGET, VOCAB, close
 
 SIZES: dict[str, Any] = {"d_model": 8, "num_heads": 2, "d_ff": 12}
 

@@ -9,8 +9,6 @@ from typing import Any, Literal
 import pytest
 import torch
 import torch.nn.functional as F
-from model_cases import SOURCE, SOURCE_MASK, TARGET, TARGET_MASK, VOCAB, close
-from model_cases import one_thread as one_thread
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
@@ -45,6 +43,8 @@ from sightline.nn.context import INFERENCE, PassContext, Recorder
 from sightline.nn.state import TensorState
 from sightline.tasks.language.settings import LanguageSettings
 from sightline.train.format_1 import upgrade_sizes
+from support.model_cases import SOURCE, SOURCE_MASK, TARGET, TARGET_MASK, VOCAB, close
+from support.model_cases import one_thread as one_thread
 
 SMALL: dict[str, Any] = {"d_model": 8, "num_layers": 2, "num_heads": 2, "d_ff": 12}
 RATES: dict[str, Any] = {"dropout": 0.3, "attention_dropout": 0.2, "activation_dropout": 0.2}
