@@ -12,10 +12,10 @@ import tomli_w
 import torch
 
 import sightline as package
-from conftest import sightline
 from sightline.models import RecurrentLM, RecurrentSizes
 from sightline.train import storage
 from sightline.train.run_directory import Run
+from support.commands import sightline
 
 LSTM = ["model.kind=recurrent", "model.cell=lstm", "model.width=8", "model.embedding_width=8", "model.num_layers=1"]
 SQUARE = ["model.d_model=16", "model.num_layers=1", "model.num_heads=2", "model.d_ff=16", "model.positions=square"]
