@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from support.commands import sightline
-from support.configs import LANGUAGE_MODELS
+from support.configs import LANGUAGE_MODELS, MODELS
 
 
 @pytest.fixture
@@ -279,8 +279,6 @@ def test_damaged_run_configuration(refused, copy: Path) -> None:
 
 
 def test_changed_configuration_is_refused(refused, copy: Path, config_file: Path) -> None:
-    from conftest import MODELS
-
     before = (copy / "model.safetensors").read_bytes()
     words = [*MODELS["transformer"], "training.learning_rate=0.5"]
     told = refused("train", config_file, "--run", copy, *words, code=2, says="another configuration")

@@ -30,7 +30,7 @@ from transformers import (
 )
 
 import sightline as package
-from sightline.data.tagged import repaired
+from sightline.data.tagged import to_valid_bio
 from sightline.interop.bert import read_bert
 from sightline.interop.gpt2 import read_gpt2
 from support.commands import sightline
@@ -396,7 +396,7 @@ def test_tags_that_end_spans_become_those_that_begin_them(tmp_path: Path) -> Non
     begun = {"E": "I", "S": "B"}
     expected = [begun.get(tag[0], tag[0]) + tag[1:] for tag in said]
     assert len(set(said)) > 2
-    assert list(tagged.tags) == repaired(expected)
+    assert list(tagged.tags) == to_valid_bio(expected)
     assert sightline("export", tmp_path / "run", tmp_path / "again") == 0
     assert torch.equal(
         load_file(tmp_path / "again/model.safetensors")["classifier.weight"], tensors["classifier.weight"]

@@ -12,7 +12,6 @@ import tomli_w
 import torch
 
 import sightline as package
-from conftest import sightline
 from sightline.models import RecurrentLM, RecurrentSizes
 from sightline.train import storage
 from sightline.train.run_directory import Run

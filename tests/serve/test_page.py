@@ -17,6 +17,7 @@ from PIL import Image
 from playwright import sync_api
 
 from sightline.runs.loading import load
+from support.commands import sightline
 from support.serving import Server, serving
 
 CHROMIUM = os.environ.get("SIGHTLINE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -359,8 +360,6 @@ def test_an_image(page: sync_api.Page, kinds: dict[str, Path], tmp_path: Path) -
 
 
 def test_a_fixed_context_says_so(browser, config_file: Path, tmp_path: Path) -> None:
-    from conftest import sightline
-
     keys = ["model.kind=seq2seq", "model.width=16", "model.embedding_width=16", "model.attention=none"]
     assert sightline("train", config_file, "--run", tmp_path / "fixed", *keys) == 0
     with serving([tmp_path / "fixed"]) as server, Opened(browser, server.url) as page:

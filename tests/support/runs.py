@@ -18,6 +18,7 @@ from support import configs, data
 from support.commands import sightline
 from support.configs import FORMS, LANGUAGE_MODELS, MODELS
 
+OLD_RUNS = Path(__file__).parents[1] / "old_runs"
 # How many records each split has, by the ending of its files, and what writes them.
 COUNTS: dict[str, tuple[tuple[int, int, int], Callable[[Path, int, int], None]]] = {
     "stories": ((600, 150, 60), data.write_stories),
@@ -200,6 +201,21 @@ def kinds(trained: Trained) -> dict[str, Path]:
     found = trained(["answerer", "bert", "vit", "tagger", "pair", *LANGUAGE_MODELS, *MODELS])
     return {**{name: found[name] for name in (*MODELS, *LANGUAGE_MODELS, "bert")}, "classifier": found["pair"],
             **{name: found[name] for name in ("tagger", "answerer", "vit")}}  # fmt: skip
+
+
+@pytest.fixture
+def old_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """A finished run of tests/old_runs by its name, copied with its data and configuration into the working directory,
+    which is the test's own: nothing needs to be trained for it."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("data", "configs"):
+        shutil.copytree(OLD_RUNS / folder, folder)
+
+    def copy(name: str) -> Path:
+        shutil.copytree(OLD_RUNS / "finished" / name, Path("finished") / name)
+        return Path("finished") / name
+
+    return copy
 
 
 @pytest.fixture

@@ -49,9 +49,11 @@ def import_(
     sightline import exported/novels-gpt2 --run runs/novels-again
     """
     from sightline.interop.runs import import_run
+    from sightline.train.run_directory import Run
 
     spec, head = import_run(folder, run, form, choices)
     if head == "encoder":
         say(f"next: sightline init my.toml --source FILE --task classification --pretrained {run}")
         return
-    say(f"next: {spec.next_after_training(run, 1 + (choices or (form == 'pair')))}")
+    settings = Run(run).settings(spec.settings)
+    say(f"next: {spec.next_after_training(run, settings, 1 + (choices or (form == 'pair')))}")

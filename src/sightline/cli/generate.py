@@ -75,34 +75,58 @@ def generate(
 
 def score(
     run: RunArgument,
-    file: Annotated[str | None, typer.Argument(help="A text file; standard input by default.")] = None,
+    file: Annotated[
+        str | None,
+        typer.Argument(help="A text file; standard input by default. Of a translation: sources, or pairs."),
+    ] = None,
+    translations: Annotated[
+        str | None, typer.Argument(help="Of a translation: a file of translations, line by line.")
+    ] = None,
     text: Annotated[str | None, typer.Option(help="Score this text instead of a file.")] = None,
+    translation: Annotated[str | None, typer.Option(help="Of a translation, with --text: its translation.")] = None,
     documents: Annotated[
-        str, typer.Option(help="line, block, article, file or running: what counts as one text.")
-    ] = "line",
+        str | None,
+        typer.Option(help="line, block, article, file or running: what counts as one text; line by default."),
+    ] = None,
     stride: Annotated[int | None, typer.Option(min=1, help="New tokens per window of a limited context.")] = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a text, token by token.")] = False,
 ) -> None:
-    """How probable text is: per line and in all, by token, word, byte and character.
+    """How probable text is: per line and in all, by token, word, byte and character. Of a translation: how probable
+    translations are, given their sources.
 
     sightline score runs/shakespeare play.txt
 
     sightline score runs/shakespeare --text "To be, or not to be" --json
-    """
-    import math
-    from itertools import islice
 
-    from sightline.predict.metrics import exponential
+    sightline score runs/multi30k-transformer captions.en captions.de
+    """
+    from sightline.errors import UsageError
     from sightline.runs.loading import load_for
     from sightline.train.machine import setup
 
     source = either(file, text)
     setup(threads)
     model: Any = load_for("score", run, precision=precision, device=device)
-    texts = iter([text]) if text is not None else _texts(source, documents)
+    if model.scores_pairs:
+        if documents is not None or stride is not None:
+            raise UsageError("--documents and --stride are for language models; a translation is scored pair by pair")
+        _score_pairs(model, _pairs(model, source, translations, text, translation), as_json)
+    elif translations is not None or translation is not None:
+        raise UsageError(f"{run}: a language model scores texts, not translations; give one file, or --text alone")
+    else:
+        texts = iter([text]) if text is not None else _texts(source, documents or "line")
+        _score_texts(model, texts, stride, as_json)
+
+
+def _score_texts(model: Any, texts: Iterator[str], stride: int | None, as_json: bool) -> None:
+    import math
+    from itertools import islice
+
+    from sightline.predict.metrics import exponential
+
     totals = {"nats": 0.0, "tokens": 0, "words": 0, "utf8_bytes": 0, "characters": 0}
     while chunk := list(islice(texts, 64)):
         for one in model.score(chunk, stride=stride):
@@ -125,6 +149,52 @@ def score(
             f"{exponential(by_word):.3f} a word; "
             f"{bits / totals['utf8_bytes']:.4f} bits a byte, {bits / totals['characters']:.4f} a character"
         )
+
+
+def _pairs(
+    model: Any, source: str, translations: str | None, text: str | None, translation: str | None
+) -> Iterator[tuple[str, str, str]]:
+    """(where, source, translation) of each pair that is to be scored."""
+    from sightline.data.pairs import read_numbered_pairs
+    from sightline.errors import UsageError
+
+    if (text is None) != (translation is None) or (text is not None and translations is not None):
+        raise UsageError("--text and --translation are one pair, instead of files; give both, or a file of each side")
+    if text is not None and translation is not None:
+        yield "--text", text, translation
+        return
+    if STDIN in (source, translations):
+        raise UsageError("a translation is scored from files; give one of sources and one of translations")
+    for number, (one, other) in read_numbered_pairs(model.settings.given(source, translations)):
+        yield f"{source}:{number}", one, other
+
+
+def _score_pairs(model: Any, pairs: Iterator[tuple[str, str, str]], as_json: bool) -> None:
+    from itertools import islice
+
+    from sightline.errors import UsageError
+    from sightline.predict.metrics import exponential
+
+    total, count = 0.0, 0
+    while chunk := list(islice(pairs, 64)):
+        for where, source, translation in chunk:
+            try:
+                model.encode_source(source)
+                model.encode_target(translation)
+            except UsageError as error:
+                raise UsageError(f"{where}: {error}") from None
+        scored = model.score([source for _, source, _ in chunk], [translation for _, _, translation in chunk])
+        for (_, source, translation), one in zip(chunk, scored, strict=True):
+            total, count = total + one.log_probability, count + len(one.token_log_probabilities)
+            if as_json:
+                values = {"source": source, "translation": translation, "log_probability": one.log_probability}
+                values |= {"perplexity": one.perplexity, "token_log_probabilities": one.token_log_probabilities}
+                print_json(values)
+            else:
+                shown = "\t".join(" ".join(side.split()) for side in (source, translation))
+                print(f"{one.log_probability:.4f}\t{one.perplexity:.3f}\t{shown}", flush=True)
+    if count:
+        say(f"{count:,} tokens: perplexity {exponential(-total / count):.3f} a token")
 
 
 def _spelled(text: str) -> str:

@@ -40,7 +40,10 @@ def train(
     from sightline import config
     from sightline.runs.training import complete, schema
     from sightline.tasks.registry import TASKS
+    from sightline.train.log import require_tensorboard
 
+    if tensorboard:
+        require_tensorboard()
     where, text = config.read(recipe)
     values = config.override(config.parse(where, text), overrides or [])
     settings: Any = config.validate(schema(values, where), values, where, text)
@@ -75,7 +78,7 @@ def train(
     say(f"trained: {outcome.reason}{best}")
     for evaluation in evaluations:
         print("\n".join(evaluation.lines()))
-    say(f"next: {spec.next_after_training(path, getattr(settings, 'texts', 1))}")
+    say(f"next: {spec.next_after_training(path, settings, getattr(settings, 'texts', 1))}")
 
 
 def init(

@@ -11,11 +11,21 @@ import torch
 from torch import Tensor
 
 from sightline.decode.options import SearchOptions
+from sightline.errors import SightlineError
 
 
 def log_probabilities(logits: Tensor) -> Tensor:
     """ln softmax over the last axis, in fp32 whatever the logits are in."""
     return torch.log_softmax(logits, -1, dtype=torch.float32)
+
+
+def require_numbers(values: Tensor) -> None:
+    """Raises SightlineError where one is nan, as of weights that hold it or of sums beyond what bf16 can hold."""
+    if bool(values.isnan().any()):
+        raise SightlineError(
+            "the model: what it computes is not a number (nan); compute in fp32, or train it anew with a lower "
+            "learning rate"
+        )
 
 
 def softmax(logits: Tensor) -> Tensor:

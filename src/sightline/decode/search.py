@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sightline.decode.options import Hypothesis, SearchOptions
-from sightline.decode.probabilities import log_probabilities, penalize_repetitions
+from sightline.decode.probabilities import log_probabilities, penalize_repetitions, require_numbers
 from sightline.decode.strategies import BeamSearch, Sampling, SearchRequest
 from sightline.errors import UsageError
 from sightline.nn.state import State
@@ -44,6 +44,7 @@ class Search(Generic[S]):
 
     Raises:
         UsageError: where `coverage_beta` is asked for and the model has no attention to take coverage from.
+        SightlineError: by a step whose probabilities are no numbers.
     """
 
     def __init__(
@@ -120,7 +121,9 @@ class Search(Generic[S]):
         log_p = log_probabilities(logits).cpu()
         log_p[:, self._forbidden] = -math.inf
         log_p = _force(log_p, requests, width)
-        dead_NK = (log_p.amax(-1) == -math.inf).view_as(total_NK) & (total_NK > -math.inf)
+        highest = log_p.amax(-1)
+        require_numbers(highest)
+        dead_NK = (highest == -math.inf).view_as(total_NK) & (total_NK > -math.inf)
         dead = cast("list[list[int]]", dead_NK.nonzero().tolist())
         for n, k in dead:
             requests[n].dead_ends.append(self._hypothesis(requests[n], tokens_NKt[n, k], each_NKt[n, k], 0.0, False))

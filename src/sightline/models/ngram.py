@@ -246,6 +246,8 @@ class NGram:
             sizes_fit = len(keys) == len(log_p) and len(log_backoff) == (len(keys) if n < order else 0)
             if not sizes_fit or (n == 1 and len(keys) != vocab_size):
                 raise CheckpointError(f"n-grams: order {n} does not fit {vocab_size} tokens; train the model again")
+            if np.isnan(log_p).any() or np.isnan(log_backoff).any():
+                raise CheckpointError(f"n-grams: order {n} holds nan; train the model again")
             tables.append(Table(keys, log_p, log_backoff))
         return cls(tables, vocab_size, sizes, bos_id, eos_id)
 

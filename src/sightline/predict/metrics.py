@@ -47,6 +47,11 @@ class Measured:
     score: float
     signature: str
 
+    @property
+    def label(self) -> str:
+        """The name in tables, where a score without regard to case may stand beside one with it."""
+        return f"{self.name}, lowercase" if "|case:lc|" in self.signature else self.name
+
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool = False) -> Measured:
     """BLEU (Papineni et al. 2002) with the 13a tokenization."""

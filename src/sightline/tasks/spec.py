@@ -131,7 +131,8 @@ class TaskSpec(Generic[S]):
     Attributes:
         name: as configurations name it. settings: the schema of its configurations.
         predictor: what users load. verb: what the command line does with it.
-        after_training, after_evaluation: the commands to run next; {run} and {texts} are filled in.
+        after_training, after_evaluation: the commands to run next, the first of them the same for all models or by
+            the settings; {run} and {texts} are filled in.
         metrics: all figures of its validation and evaluation.
         train_tokenizers, make_model, make_task: a run's parts from its settings.
         read_test: reads one test set as `evaluate` will, so that what is wrong with it is told before training.
@@ -150,7 +151,7 @@ class TaskSpec(Generic[S]):
     settings: type[S]
     predictor: type[Predictor[S]]
     verb: str
-    after_training: str
+    after_training: str | Callable[[S], str]
     after_evaluation: str
     metrics: Mapping[str, Metric]
     train_tokenizers: Callable[[S, Say], Tokenizers]
@@ -170,6 +171,7 @@ class TaskSpec(Generic[S]):
     evaluate_options: frozenset[str] = frozenset()
     data_files: Sequence[str] = ("source",)
 
-    def next_after_training(self, run: object, texts: int = 1) -> str:
-        """What to do with a run that has learned the task, whose records have so many texts."""
-        return self.after_training.format(run=run, texts=" ".join(["--text '…'"] * texts))
+    def next_after_training(self, run: object, settings: S, texts: int = 1) -> str:
+        """What to do with a run of these settings that has learned the task, whose records have so many texts."""
+        next_step = self.after_training if isinstance(self.after_training, str) else self.after_training(settings)
+        return next_step.format(run=run, texts=" ".join(["--text '…'"] * texts))

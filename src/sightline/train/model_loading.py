@@ -44,11 +44,12 @@ def load_model(build: Callable[[], Model], tensors: Mapping[str, Tensor], where:
     It is not initialised: no random number is drawn, and memory of the weights' size is never written. One that grows
     far beyond the tensors is given up at once.
 
-    Raises CheckpointError where the tensors are not those of the model.
+    Raises CheckpointError where the tensors are not those of the model, or one holds nan or infinity.
     """
     with _no_more_than(tensors.values(), where):
         model = build()
     storage.require_fit(tensors, named_tensors(model), where)
+    storage.require_finite(tensors, where)
     _assign(model, tensors)
     return model
 

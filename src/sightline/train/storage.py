@@ -273,6 +273,13 @@ def require_fit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], whe
             )
 
 
+def require_finite(tensors: Mapping[str, Tensor], where: Path | str) -> None:
+    """Raises CheckpointError where a tensor holds nan or infinity: nothing that such weights say is a number."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{where}: {name} holds nan or infinity; train the run anew, or restore it from a copy")
+
+
 @torch.no_grad()
 def copy_tensors(source: Mapping[str, Tensor], target: Mapping[str, Tensor], where: Path | str) -> None:
     """Copies every tensor of `source` into the one of the same name, once all are known to fit.

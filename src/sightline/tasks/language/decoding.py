@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 import torch
 from torch import Tensor
 
-from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
+from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities, require_numbers
 from sightline.decode.strategies import Stop, request_seed
 from sightline.errors import UsageError
 from sightline.models.protocols import LanguageModel
@@ -222,6 +222,7 @@ def _scores(model: AnyModel, sequences: Sequence[Ids], stride: int | None) -> It
         features, state = model.decode(tokens_BT[:, :-1], state)
         features, targets_BT = features[:, reach - begin :], tokens_BT[:, 1 + reach - begin :]
         picked = log_probabilities(model.project(features)).gather(-1, targets_BT[..., None])[..., 0]
+        require_numbers(picked)
         yield [
             picked[row, : max(0, min(len(ids) - 1, reach + advance) - reach)].tolist()
             for row, ids in enumerate(sequences)

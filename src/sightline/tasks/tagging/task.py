@@ -133,7 +133,8 @@ class TaggingTask(BaseTask[BertTokenClassifier]):
         targets_K = batch.targets_B[tagged_NT]
         ctx = PassContext(generator=generator)
         logits_KC = self.model(batch.tokens_NT, batch.real_NT, chosen_NT=tagged_NT, ctx=ctx).float()
-        return F.cross_entropy(logits_KC, targets_K, reduction="sum"), len(targets_K), {}
+        logits_KU = _by_tag(self.settings, logits_KC)
+        return F.cross_entropy(logits_KU, targets_K, reduction="sum"), len(targets_K), {}
 
     def describe(self, batch: ExampleBatch) -> str:
         """Names a batch in an error message: its pieces and its first text."""
@@ -166,8 +167,11 @@ def _require_tags(settings: TaggingSettings, records: Iterable[tuple[Units, Sequ
 
 
 def _targets(settings: TaggingSettings, pieces: Pieces, tags: Sequence[Sequence[str]]) -> list[list[int]]:
-    """For each token of each piece the number of its first unit's tag, -100 where no unit begins in it."""
-    numbers = {tag: number for number, tag in enumerate(settings.data.tags)}
+    """For each token of each piece the number of its first unit's tag, -100 where no unit begins in it.
+
+    Numbers count different tags, as `_by_tag` has them.
+    """
+    numbers = {tag: number for number, tag in enumerate(dict.fromkeys(settings.data.tags))}
     found: list[list[int]] = []
     for record, group in groupby(range(len(pieces.record)), key=lambda i: pieces.record[i]):
         place = 0
@@ -179,6 +183,17 @@ def _targets(settings: TaggingSettings, pieces: Pieces, tags: Sequence[Sequence[
                 [UNTAGGED, *(UNTAGGED if unit < 0 else numbers.get(own[unit], UNTAGGED) for unit in units), UNTAGGED]
             )
     return found
+
+
+def _by_tag(settings: TaggingSettings, logits_KC: Tensor) -> Tensor:
+    """Logits (K, U) of the different tags: of one that several outputs stand for, as a begin and a single unit of an
+    imported tagger, the probabilities are added."""
+    tags = settings.data.tags
+    names = list(dict.fromkeys(tags))
+    if len(names) == len(tags):
+        return logits_KC
+    outputs = ([number for number, tag in enumerate(tags) if tag == name] for name in names)
+    return torch.stack([logits_KC[:, one].logsumexp(1) for one in outputs], 1)
 
 
 @dataclass(frozen=True)
@@ -221,7 +236,7 @@ def measure(
     gold = [tags for _, tags in records]
     found = tag(settings, model, tokenizer, [units for units, _ in records], joined_by)
     target_K = torch.tensor([number for one in _targets(settings, found.pieces, gold) for number in one[1:-1]])
-    loss = float(F.cross_entropy(torch.cat(found.logits), target_K, ignore_index=UNTAGGED))
+    loss = float(F.cross_entropy(_by_tag(settings, torch.cat(found.logits)), target_K, ignore_index=UNTAGGED))
     right = sum(one == other for pair in zip(gold, found.tags, strict=True) for one, other in zip(*pair, strict=True))
     precision, recall, f1 = span_f1(gold, found.tags)
     accuracy = 100 * right / sum(map(len, gold))

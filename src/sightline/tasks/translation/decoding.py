@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sightline.data.batches import collate
 from sightline.data.encoded import EncodedPairs
-from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
+from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities, require_numbers
 from sightline.decode.strategies import request_seed
 from sightline.errors import UsageError
 from sightline.models.protocols import EncoderDecoder
@@ -166,6 +166,7 @@ def score_ids(model: AnyModel, pairs: Sequence[tuple[Ids, Ids]], *, batch_size: 
         batch = collate(encoded, torch.tensor(indices).numpy()).to(model.device)
         features = model.features(batch.source_BS, batch.source_mask_BS, batch.target_in_BT, batch.target_mask_BT)
         picked = log_probabilities(model.project(features)).gather(-1, batch.target_out_BT[..., None])[..., 0]
+        require_numbers(picked)
         for row, index in enumerate(indices):
             results[index] = picked[row, : len(pairs[index][1]) + 1].tolist()
     return results

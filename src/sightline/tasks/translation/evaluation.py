@@ -42,7 +42,7 @@ class Evaluation:
     def lines(self) -> list[str]:
         """The report as text."""
         lines = [f"{self.name}: {self.sentences:,} sentences, {self.sentences_per_second:.1f} a second"]
-        lines += [f"  {measured.name} {measured.score:.2f}  {measured.signature}" for measured in self.scores]
+        lines += [f"  {measured.label} {measured.score:.2f}  {measured.signature}" for measured in self.scores]
         lines.append(f"  perplexity {self.perplexity:.3f} per token")
         if self.by_length:
             lines += [
@@ -52,7 +52,7 @@ class Evaluation:
 
     def rows(self) -> list[Row]:
         """(score, value, signature) for a table."""
-        rows = [(one.name, f"{one.score:.2f}", f"`{one.signature}`") for one in self.scores]
+        rows = [(one.label, f"{one.score:.2f}", f"`{one.signature}`") for one in self.scores]
         return [*rows, ("perplexity per token", f"{self.perplexity:.3f}", "")]
 
     def as_dict(self) -> dict[str, object]:

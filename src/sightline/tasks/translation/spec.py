@@ -16,12 +16,18 @@ def _read_test(settings: TranslationSettings, tokenizers: Tokenizers, files: Pai
     return sum(1 for _ in read_pairs(files))
 
 
+def _after_training(settings: TranslationSettings) -> str:
+    """A translation, with where the decoder looked if it looks anywhere."""
+    fixed = getattr(settings.model, "attention", "") == "none"
+    return "sightline translate {run} --text '…'" + ("" if fixed else " --attention")
+
+
 SPEC = TaskSpec(
     name=NAME,
     settings=TranslationSettings,
     predictor=Translator,
     verb="translate",
-    after_training="sightline translate {run} --text '…' --attention",
+    after_training=_after_training,
     after_evaluation="sightline translate {run} FILE",
     metrics=METRICS,
     train_tokenizers=train_tokenizers,
