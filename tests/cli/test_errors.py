@@ -324,7 +324,14 @@ def test_source_over_the_limit(refused, runs: dict[str, Path], texts: Path) -> N
 
 def test_picture_of_an_unknown_kind(refused, runs: dict[str, Path], tmp_path: Path) -> None:
     refused(
-        "translate", runs["transformer"], "--text", "haus", "--picture", tmp_path / "x.bmp", code=2, says=".svg or .png"
+        "translate",
+        runs["transformer"],
+        "--text",
+        "haus",
+        "--picture",
+        tmp_path / "x.bmp",
+        code=2,
+        says=".svg, .png or .pdf",
     )
 
 

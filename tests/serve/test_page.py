@@ -346,7 +346,7 @@ def test_blanks_labels_spans_and_answers(page: sync_api.Page) -> None:
 
 
 def test_an_image(page: sync_api.Page, kinds: dict[str, Path], tmp_path: Path) -> None:
-    (pixels,) = load(kinds["vit"]).example() or []
+    (pixels,) = load(kinds["vit"]).first_example() or []
     Image.fromarray(np.asarray(pixels)[:, :, 0]).save(tmp_path / "one.png")
     use(page, "vit")
     page.set_input_files("#inputs input[type=file]", tmp_path / "one.png")

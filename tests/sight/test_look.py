@@ -377,7 +377,7 @@ def test_a_page_of_all_heads(kind: str, kinds: dict[str, Path], tmp_path: Path) 
     data = json.loads(inner)
     assert len(data["outputs"]) == len(data["log_probabilities"])
     model: Any = package.load(kinds[kind])
-    reading = model.reading(*model.example())
+    reading = model.reading(*model.first_example())
     seen = look(reading, "*.weights")
     heads_of = {name: seen[name].numpy() for name in seen.names}
     expected = {name.removesuffix(".weights"): one.mean(0) if one.ndim == 3 else one for name, one in heads_of.items()}

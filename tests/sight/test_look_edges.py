@@ -66,7 +66,7 @@ def test_which_rows_say_the_outputs(kinds: dict[str, Path], classifiers: dict[st
     np.testing.assert_array_equal(rows, heads.weights_of(seen, heads.default_site(seen))[places])
     for kind, texts, place in (
         ("classifier", ("red dog", "old dog"), None),
-        ("vit", load(kinds["vit"]).example(), 0),
+        ("vit", load(kinds["vit"]).first_example(), 0),
         ("tagger", ("the red dog sees",), slice(1, -1)),
         ("gpt", ("a red house",), slice(None)),
         ("transformer", (TEXT,), slice(None)),
@@ -280,7 +280,7 @@ def test_a_site_is_whole_parts_of_a_name() -> None:
     tokens = torch.tensor([[3, 4, 5]])
 
     def run(ctx: PassContext) -> torch.Tensor:
-        return gpt.decode(tokens, gpt.start(1), ctx)[0][0, :, 0]
+        return gpt.decode(tokens, gpt.start(1), ctx=ctx)[0][0, :, 0]
 
     reading = Reading({"position": Side.of("abc")}, run, ("x", "y", "z"), lambda place: None, "position", "masked")
     model: Any = SimpleNamespace(model=gpt)

@@ -101,7 +101,7 @@ def look(
         raise UsageError(f"--site: {what} is of the whole model; leave it out")
     if target is not None and "target" not in model.reading_options:
         raise UsageError(f"--target is for a translation; {run} is a run of task {model.settings.task}")
-    given = inputs or model.example()
+    given = inputs or model.example() or model.first_example()
     if given is None:
         raise UsageError(f"{model.run.path}: give what the model is to read")
     if len(given) != model.input_count:

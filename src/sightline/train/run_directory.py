@@ -37,7 +37,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 UPDATE = "update"  # in the manifest: after which update training had ended whose weights these are
 # What a start that was killed may leave without a configuration, and what the first version called unfinished files.
 _BEGUN = ("tokenizer", "parent.json", "plugins", "plugins.json", "checkpoints", "metrics.jsonl", "tensorboard",
-          "metrics.tmp")  # fmt: skip
+          "metrics.tmp", "example.json", "evaluations.json", "outcome.json")  # fmt: skip
 _FORMER_TEMPORARIES = ("config.toml.new", "manifest.json.new", "model.safetensors.new", "README.md.new")
 
 

@@ -156,7 +156,7 @@ def test_scores_of_the_forms() -> None:
     torch.manual_seed(3)
     model = GPTClassifier(30, SIZES, 1, Tuning.model_validate({}))
     last = torch.randn(6, 16)
-    choice = scores(settings("choice", 4), model, last, 3)
+    choice = to_scores(settings("choice", 4), model.outputs(last), 3)
     torch.testing.assert_close(choice, model.outputs(last).view(2, 3))
     similarity = scores(settings("similarity", 2, data={"numbers": True}), model, last, 2)
     torch.testing.assert_close(similarity, model.outputs(last[0::2] + last[1::2]))
@@ -300,7 +300,7 @@ def test_from_a_pretrained_run(weights: str, language_runs, labelled_files, tmp_
     assert scratch.tokenizer.fingerprint == before.tokenizer.fingerprint
     assert (before.model.embedding - scratch.model.body.embedding).abs().max() > 0.1  # pyright: ignore
     refused = {
-        "recurrent": "a recurrent model of task language; the run of a GPT or a BERT is wanted",
+        "recurrent": "a recurrent model of task language; the run of a GPT (language) or BERT (masked_language) is wanted",
         "none": "no such run",
     }
     for name, says in refused.items():

@@ -72,7 +72,7 @@ def test_outputs_are_those_of_transformers() -> None:
     tokens, real, segment = batch_of_tokens()
     with torch.inference_mode():
         expected = theirs(tokens, attention_mask=real.long(), token_type_ids=segment)
-        features = ours.bert.encode(tokens, real, segment)
+        features = ours.bert.encode(tokens, real, segment_BT=segment)
         logits, follows = ours.project(ours.transform_masked(features)), ours.next_sentence_logits(features)
     torch.testing.assert_close(logits[real], expected.prediction_logits[real], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(follows, expected.seq_relationship_logits, atol=1e-4, rtol=1e-4)

@@ -72,7 +72,12 @@ def test_bleu_in_training_is_that_of_evaluate(config_file: Path, texts: Path, tm
     for user in ("task", "predictor"):
         monkeypatch.setattr(f"sightline.tasks.translation.{user}.translate_ids", translated)
     files = f'data.validation={{ source = "{texts}/val.de", target = "{tmp_path}/val.en" }}'
-    keys = ["tokenizer.lowercase=true", "training.max_updates=2", "training.validate_every=2", "validation.sentences=50"]
+    keys = [
+        "tokenizer.lowercase=true",
+        "training.max_updates=2",
+        "training.validate_every=2",
+        "validation.sentences=50",
+    ]
     assert sightline("train", config_file, "--run", run, *MODELS["seq2seq"], *keys, files) == 0
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     (in_training,) = (line["bleu"] for line in lines if line["kind"] == "validation")
