@@ -9,12 +9,14 @@ READY := $(VENV)/.ready
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-# The lock pins every package, torch among them, by version and hash. The editable install then adds what the build of
-# torch that was found wants beside it (the CPU build: nothing).
-$(READY): requirements.lock pyproject.toml
+# The locks pin every package, and all but torch by hash. The editable install then adds what the build of torch that was
+# found wants beside it (one for CPUs: nothing).
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+$(READY): requirements.lock torch.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(PIP) --no-deps -r torch.lock
+	$(PIP) --require-hashes --no-deps -r requirements.lock
+	$(PIP) -e .
 	@touch $@
 
 demo: $(READY) ## train two models on the embedded corpus and translate with them (about 4 minutes)

@@ -79,3 +79,13 @@ def test_the_name_of_a_task_stands_in_its_folder_alone() -> None:
 def test_a_file_reads_in_one_sitting() -> None:
     long = {file.relative_to(SOURCE).as_posix(): len(file.read_text(encoding="utf-8").splitlines()) for file in FILES}
     assert {name: lines for name, lines in long.items() if lines > 400} == {}
+
+
+def test_every_package_is_pinned_by_version_and_hash() -> None:
+    root = Path(__file__).parents[1]
+    locked = (root / "requirements.lock").read_text(encoding="utf-8").replace("\\\n", "").splitlines()
+    assert len(locked) > 50
+    for line in locked:
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==\S+( +--hash=sha256:[0-9a-f]{64})+", line), line
+    torch_lines = (root / "torch.lock").read_text(encoding="utf-8").splitlines()
+    assert [line for line in torch_lines if not line.startswith("#")] == ["torch==2.13.0"]

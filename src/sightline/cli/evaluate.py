@@ -56,7 +56,9 @@ def evaluate(
     }
     options = {name: value for name, value in asked.items() if value}
     for name in options.keys() - spec.evaluate_options:
-        raise UsageError(f"--{name.replace('_', '-')} is for other tasks; {run} is a run of task {spec.name}")
+        raise UsageError(
+            f"--{name.replace('_', '-')} is for runs of {_tasks_with(name)}; {run} is a run of task {spec.name}"
+        )
     if "lowercase" in spec.evaluate_options:
         options |= {"lowercase": lowercase, "batch_size": batch_size}
     model = load(run, precision=precision, device=device)
@@ -78,3 +80,9 @@ def evaluate(
         print_json(found, indent=2)
     else:
         say(f"next: {spec.after_evaluation.format(run=run)}")
+
+
+def _tasks_with(option: str) -> str:
+    from sightline.tasks.registry import TASKS
+
+    return " or ".join(spec.name for spec in TASKS.values() if option in spec.evaluate_options)

@@ -22,7 +22,7 @@ from sightline.errors import DataError
 from sightline.jsonio import Json, as_object, parse_json
 
 Units = Literal["words", "characters"]
-_LAYOUTS = "it must have SQuAD's layout, or be an object a line"
+_LAYOUTS = "check that it has SQuAD's layout, or an object a line"
 Window = tuple[int, int]  # first token of a text, token after the last
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from sightline.nn.lora import merge
 from sightline.sight.reading import look
 from sightline.tasks.classification.examples import cut, sequences
 from sightline.tasks.classification.settings import ClassificationSettings
-from sightline.tasks.classification.task import ClassificationTask, figures, label_loss, scores
+from sightline.tasks.classification.task import ClassificationTask, figures, label_loss, scores, to_scores
 from support.commands import sightline
 from support.configs import FORMS
 from support.data import WORDS
@@ -155,10 +156,15 @@ def test_padding_and_company_change_nothing() -> None:
 def test_scores_of_the_forms() -> None:
     torch.manual_seed(3)
     model = GPTClassifier(30, SIZES, 1, Tuning.model_validate({}))
-    last = torch.randn(6, 16)
+    tokens, real = torch.randint(3, 30, (6, 5)), torch.ones(6, 5, dtype=torch.bool)
+    last = model.read(tokens, real)[1]
     choice = to_scores(settings("choice", 4), model.outputs(last), 3)
     torch.testing.assert_close(choice, model.outputs(last).view(2, 3))
-    similarity = scores(settings("similarity", 2, data={"numbers": True}), model, last, 2)
+    similarity = scores(
+        settings("similarity", 2, data={"numbers": True}),
+        model,
+        SimpleNamespace(tokens_NT=tokens, real_NT=real, each=2),
+    )[0]
     torch.testing.assert_close(similarity, model.outputs(last[0::2] + last[1::2]))
     target = torch.tensor([0.5, 1.0, 2.0])
     expected = ((similarity[:, 0] - target) ** 2).sum()

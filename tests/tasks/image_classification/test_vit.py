@@ -16,7 +16,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, ViTConfig, ViTForImageClassification, ViTImageProcessor
 
 import sightline as package
-from sightline.data.augmentation import Augmentation, turned
+from sightline.data.augmentation import Augmentation, affine
 from sightline.data.images import ImageSource, read_images
 from sightline.data.pixels import fitted, open_image
 from sightline.errors import DataError, SightlineError, UsageError
@@ -320,22 +320,22 @@ def test_augmentation() -> None:
 def test_turning_and_scaling() -> None:
     random = np.random.default_rng(0)
     pixels = random.integers(1, 256, (3, 8, 8, 2), dtype=np.uint8)
-    quarters = turned(pixels, np.array([0.0, np.pi / 2, -np.pi / 2]), np.ones(3), np.zeros(3))
+    quarters = affine(pixels, np.array([0.0, np.pi / 2, -np.pi / 2]), np.ones(3), np.zeros(3))
     for image, quarter, times in zip(pixels, quarters, (0, 1, -1), strict=True):
         assert np.array_equal(quarter, np.rot90(image, times))
     flat = np.zeros((2, 9, 13, 1), np.uint8)
     flat[:, 2:7, 2:11] = 255
-    grown, shrunk = turned(flat, np.zeros(2), np.array([1.4, 0.6]), np.zeros(2))[..., 0] > 127
+    grown, shrunk = affine(flat, np.zeros(2), np.array([1.4, 0.6]), np.zeros(2))[..., 0] > 127
     assert (grown.sum(0).max(), grown.sum(1).max()) == (7, 13)
     assert (shrunk.sum(0).max(), shrunk.sum(1).max()) == (3, 5)
     long = np.zeros((1, 21, 41, 1), np.uint8)
     long[0, 10, 11:30] = 255  # a turn keeps lengths, whatever the sides
-    upright = turned(long, np.array([np.pi / 2]), np.ones(1), np.zeros(1))[0, :, :, 0]
+    upright = affine(long, np.array([np.pi / 2]), np.ones(1), np.zeros(1))[0, :, :, 0]
     assert np.flatnonzero(upright[:, 20] > 127).tolist() == list(range(1, 20))
     pixels = random.integers(1, 256, (40, 9, 9, 1), dtype=np.uint8)
     upright = np.zeros((1, 7, 11, 1), np.uint8)
     upright[0, :, 5] = 255
-    slanted = turned(upright, np.zeros(1), np.ones(1), np.ones(1))[0, :, :, 0]
+    slanted = affine(upright, np.zeros(1), np.ones(1), np.ones(1))[0, :, :, 0]
     assert np.array_equal(slanted, np.fliplr(np.eye(7, 11, 2, dtype=np.uint8) * 255))
     change = Augmentation(shear=0.3, rotate=20, zoom=0.2)
     assert np.array_equal(change(pixels, 1, 0, 0), change(pixels, 1, 0, 0))
