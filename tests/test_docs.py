@@ -20,7 +20,7 @@ from support.serving import serving
 from test_layout import FLOORS
 
 ROOT = Path(__file__).parent.parent
-DOCS = [ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 # Small enough for a test: what a command trains is made tiny, the command stays as it stands.
 TINY = ("training.max_updates=2", "training.tokens_per_batch=512", "training.threads=1")
 TINY_TRANSLATION = (*TINY, "validation.sentences=2")
