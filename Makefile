@@ -35,7 +35,7 @@ bench: $(READY) ## measure training speed against other toolkits
 	@$(BIN)/python benchmarks/train.py $(ARGS)
 
 docs-check: $(READY) ## run every command of the docs
-	@$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
+	@$(BIN)/python -m pytest tests/test_docs.py tests/test_extending.py tests/test_typed.py $(ARGS)
 
 clean: ## remove the virtual environment, not your runs
 	rm -rf $(VENV)

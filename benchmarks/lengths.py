@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sightline.runs.evaluation import evaluate_pairs
 from sightline.sight.pictures import curves_picture
+from sightline.tasks.translation.evaluation import evaluate_pairs
 from sightline.tasks.translation.predictor import Translator
 from sightline.train.machine import setup
 

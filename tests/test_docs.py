@@ -17,9 +17,10 @@ from support.commands import sightline
 from support.configs import LANGUAGE_MODELS, MODELS
 from support.data import write_pairs
 from support.serving import serving
+from test_layout import FLOORS
 
 ROOT = Path(__file__).parent.parent
-DOCS = [ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 # Small enough for a test: what a command trains is made tiny, the command stays as it stands.
 TINY = ("training.max_updates=2", "training.tokens_per_batch=512", "training.threads=1")
 TINY_TRANSLATION = (*TINY, "validation.sentences=2")
@@ -51,6 +52,30 @@ def test_links_and_named_files_exist(file: Path) -> None:
         places = (ROOT, ROOT / "src/sightline", ROOT / "docs")
         generated = {"config.toml", "my.toml", "README.md"}
         assert name in generated or any((place / name).exists() for place in places), name
+
+
+def test_the_map_shows_the_floors_and_names_every_file() -> None:
+    text, source = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), ROOT / "src" / "sightline"
+    assert [*re.findall(r"^│ (\w+) +│", text, re.M)][::-1] == [floor for floor in FLOORS if floor != "__main__"]
+    named = set(re.findall(r"`([\w/]+\.py)`", text))
+    # the files of a task's folder stand for those of all tasks
+    roles = {name.rsplit("/", 1)[1] for name in named if name.count("/") == 2 and name.startswith("tasks/")}
+    for file in source.rglob("*.py"):
+        name = file.relative_to(source).as_posix()
+        in_task = name.startswith("tasks/") and name.count("/") == 2
+        if not file.name.startswith("__"):
+            assert name in named or (in_task and file.name in roles), name
+
+
+def test_names_that_the_map_gives_are_in_the_code() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    files = (file.read_text(encoding="utf-8") for file in (ROOT / "src" / "sightline").rglob("*.py"))
+    words = set(re.findall(r"\w+", "\n".join(files)))
+    where = re.findall(r"`[\w/]+\.py`: ((?:`\w+`(?:, )?)+)", text)
+    now = re.findall(r"^\| .* \| (.*) \|$", text[text.index("## Names of version") :], re.M)
+    for name in re.findall(r"`([\w.]+)`", " ".join([*where, *now])):
+        parts = [part for part in name.split(".") if part and part != "py"]
+        assert name.endswith(".py") or set(parts) <= words | {"ctx", "_ID"}, name
 
 
 def test_make_targets_in_the_docs_exist() -> None:

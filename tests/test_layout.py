@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,14 @@ def test_a_room_imports_from_the_floors_below_it(file: Path) -> None:
             continue
         other = module.split(".")[1]
         assert other == room or FLOORS.index(other) < FLOORS.index(room), f"{room} is below {other} ({module})"
+
+
+@pytest.mark.parametrize("file", sorted((SOURCE.parent.parent / "benchmarks").glob("*.py")), ids=lambda file: file.name)
+def test_benchmarks_import_what_there_is(file: Path) -> None:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sightline"):
+            module = importlib.import_module(str(node.module))
+            assert [one.name for one in node.names if not hasattr(module, one.name)] == [], node.module
 
 
 def test_the_rooms_are_all_there_is_at_the_top() -> None:
