@@ -366,7 +366,7 @@ training = {{ max_updates = 1, precision = "fp32", device = "cpu" }}
     assert package.load(tmp_path / "further").fill("the [MASK]", top=1).blanks  # pyright: ignore
 
 
-def test_tags_that_end_spans_become_those_that_begin_them(tmp_path: Path) -> None:
+def test_tags_that_end_spans_become_those_that_begin_them(tmp_path: Path, capsys) -> None:
     """BIOES marks the last unit of a span, and one of a single unit; the spans are the same in BIO."""
     labels = ["O", "B-X", "I-X", "E-X", "S-X"]
     folder = bert(tmp_path / "theirs", BertForTokenClassification, id2label=dict(enumerate(labels)))
@@ -397,6 +397,15 @@ def test_tags_that_end_spans_become_those_that_begin_them(tmp_path: Path) -> Non
     expected = [begun.get(tag[0], tag[0]) + tag[1:] for tag in said]
     assert len(set(said)) > 2
     assert list(tagged.tags) == to_valid_bio(expected)
+    # a tag that two outputs stand for has the probability of both
+    (tmp_path / "one.bio").write_text("the\tB-X\nred\tI-X\ndogs\tO\n", encoding="utf-8")
+    with torch.no_grad():
+        probability = theirs(torch.tensor([[2, 5, 6, 7, 8, 3]])).logits[0, [1, 2, 3]].softmax(-1)
+    each = [probability[0, [1, 4]].sum(), probability[1, [2, 3]].sum(), probability[2, 0]]
+    capsys.readouterr()
+    assert sightline("evaluate", tmp_path / "run", tmp_path / "one.bio", "--json") == 0
+    (report,) = json.loads(capsys.readouterr().out)
+    assert report["scores"]["loss"] == pytest.approx(-float(torch.stack(each).log().mean()), rel=1e-4)
     assert sightline("export", tmp_path / "run", tmp_path / "again") == 0
     assert torch.equal(
         load_file(tmp_path / "again/model.safetensors")["classifier.weight"], tensors["classifier.weight"]

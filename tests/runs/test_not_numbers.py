@@ -24,7 +24,7 @@ VERBS = {
     "bert": ("fill", "The [MASK]"),
     "bert-classifier": ("classify", "--text", "dog", "--text", "cat"),
     "tagger": ("tag", "--text", "dog"),
-    "answerer": ("answer", "--text", "A dog.", "--question", "Which?"),
+    "answerer": ("answer", "--context", "A dog.", "--question", "Which?"),
 }
 
 

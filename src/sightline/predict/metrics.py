@@ -49,8 +49,8 @@ class Measured:
 
     @property
     def label(self) -> str:
-        """The name in tables, where a score without regard to case may stand beside one with it."""
-        return f"{self.name}, lowercase" if "|case:lc|" in self.signature else self.name
+        """The name in tables, where BLEU without regard to case may stand beside BLEU with it; TER never regards it."""
+        return f"{self.name}, lowercase" if self.name == "BLEU" and "|case:lc|" in self.signature else self.name
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool = False) -> Measured:
