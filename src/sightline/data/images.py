@@ -102,9 +102,9 @@ def read_images(
     source: ImageSource,
     size: int,
     channels: int,
-    fit: Fit = "crop",
-    *,
     cache_dir: str | Path | None = None,
+    *,
+    fit: Fit = "crop",
     report: Report = silent,
 ) -> Images:
     """The images of a source, `size` × `size` pixels of `channels`, from the cache where they were read before.

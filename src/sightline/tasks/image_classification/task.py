@@ -44,7 +44,7 @@ def complete(settings: ImageSettings) -> ImageSettings:
 def read(settings: ImageSettings, files: ImageSource, cache_dir: Path | None = None, report: Report = silent) -> Images:
     """The images of these files, in the model's size."""
     return read_images(
-        files, settings.model.image_size, settings.model.channels, settings.data.fit, cache_dir=cache_dir, report=report
+        files, settings.model.image_size, settings.model.channels, cache_dir, fit=settings.data.fit, report=report
     )
 
 
