@@ -121,7 +121,7 @@ class Predictor(Generic[S]):
 
     def first_example(self) -> list[Any] | None:
         """The first record of the validation data, read from its file; None where there is none."""
-        files = getattr(self.settings, "data").validation
+        files = dict(self.settings)["data"].validation
         first = files[0] if isinstance(files, Sequence) and files else files
         if not first:
             return None

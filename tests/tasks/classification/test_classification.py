@@ -306,7 +306,8 @@ def test_from_a_pretrained_run(weights: str, language_runs, labelled_files, tmp_
     assert scratch.tokenizer.fingerprint == before.tokenizer.fingerprint
     assert (before.model.embedding - scratch.model.body.embedding).abs().max() > 0.1  # pyright: ignore
     refused = {
-        "recurrent": "a recurrent model of task language; the run of a GPT (language) or BERT (masked_language) is wanted",
+        "recurrent": "a recurrent model of task language; "
+        "the run of a GPT (language) or BERT (masked_language) is wanted",
         "none": "no such run",
     }
     for name, says in refused.items():
