@@ -277,7 +277,9 @@ def require_finite(tensors: Mapping[str, Tensor], where: Path | str) -> None:
     """Raises CheckpointError where a tensor holds nan or infinity: nothing that such weights say is a number."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(f"{where}: {name} holds nan or infinity; train the run anew, or restore it from a copy")
+            raise CheckpointError(
+                f"{where}: {name} holds nan or infinity; train the run anew, or restore it from a copy"
+            )
 
 
 @torch.no_grad()
