@@ -48,6 +48,15 @@ def test_temperature_0_takes_the_likeliest(old_run: Callable[[str], Path], capsy
     assert said["text"] == greedy.text
 
 
+def test_a_prompt_longer_than_the_context(old_run: Callable[[str], Path], capsys) -> None:
+    run = old_run("gpt")  # of letters, 48 at once
+    assert sightline("generate", run, "--prompt", "a" * 60, "--max-tokens", 2) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "of more than 48 the model reads the last 25" in line
+    assert sightline("generate", run, "--prompt", "a" * 20, "--max-tokens", 2) == 0
+    assert capsys.readouterr().err == ""
+
+
 def figures(capsys, *words: object) -> dict[str, float]:
     capsys.readouterr()
     assert sightline("evaluate", *words, "--json") == 0, capsys.readouterr().err

@@ -92,7 +92,7 @@ def align(
         pairs = list(islice(read_pairs(PairSource.from_arguments(source=source, target=target)), first or None))
         right = _gold(gold, len(pairs), bool(first)) if gold else []
     seen: list[Look] = []
-    with progress("aligning") as advance:
+    with progress("aligning", "sentences") as advance:
         for pair in pairs:
             seen += alignment.look_at_pairs(model.reading, [pair])
             advance(1)

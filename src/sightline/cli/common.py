@@ -77,15 +77,15 @@ def _finite(value: Any) -> Any:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[int], None]]:
-    """Yields `advance(count)`: sentences and their speed on a terminal whose output goes elsewhere, else silence."""
+def progress(title: str, unit: str = "records") -> Iterator[Callable[[int], None]]:
+    """Yields `advance(count)`: how many, and the time, on a terminal whose output goes elsewhere; else silence."""
     if not sys.stderr.isatty() or sys.stdout.isatty():
         yield lambda count: None
         return
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}: {task.completed:,} sentences"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}: {task.completed:,} " + unit), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
         bar.advance(task, 0)

@@ -55,6 +55,9 @@ def generate(
     changes = {name: value for name, value in given.items() if value is not None}
     text, stops = _spelled(prompt), [_spelled(one) for one in stop or []]
     options = model.options(max_tokens, n, **changes)
+    read, most = len(model.encode_prompt(text)), model.model.context_length
+    if model.attends and most is not None and read > most:
+        say(f"note: the prompt has {read:,} tokens; of more than {most:,} the model reads the last {most // 2 + 1:,}")
     if n == 1 and not as_json and (options.strategy == "sample" or options.beam == 1):
         pieces = model.stream(text, max_tokens=max_tokens, stop=stops, **changes)
         # nothing is shown before something is there

@@ -50,7 +50,7 @@ def translate(
     )
     lines = iter([text]) if text is not None else lines_of(source)
     looked, number = attention or picture is not None, 0
-    with progress("translating") as advance:
+    with progress("translating", "sentences") as advance:
         for chunk in chunks(lines, lines, batch_size * 4):
             _check(translator, chunk, "--text" if text is not None else source, number)
             number += len(chunk)

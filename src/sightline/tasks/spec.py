@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
@@ -27,18 +27,15 @@ def silent(line: str) -> None:
     """Says nothing."""
 
 
-class MakeTask(Protocol):
-    """What joins a model with its data for the training loop; see `sightline.tasks.base.BaseTask`."""
+# Each task has types of its own for what it reads, makes and measures; the registry holds them side by side.
+# (settings, tokenizers, model, *, device, report) → what the training loop trains; see `sightline.tasks.base.BaseTask`.
+MakeTask = Callable[..., Task[Any]]
+# (predictor, name of the set, files, **options) → what is measured on one set.
+Evaluate = Callable[..., Report]
 
-    def __call__(
-        self, settings: RunSettings, tokenizers: Tokenizers, model: nn.Module, *, device: str, report: Say
-    ) -> Task: ...
 
-
-class Evaluate(Protocol):
-    """Measures a predictor on one set, called `name`."""
-
-    def __call__(self, predictor: Any, name: str, files: Any, /, **options: Any) -> Report: ...
+def _named(key: str, value: object) -> Values:
+    return {} if value is None else {key: value}
 
 
 @dataclass(frozen=True)
@@ -56,9 +53,7 @@ class Init:
     models: tuple[str, ...] = ()
     sizes: Mapping[str, Values] = field(default_factory=dict)
     values: Values = field(default_factory=dict)
-    files: Callable[[str, str | None], Values] = lambda source, target: (
-        {"source": source} | ({"target": target} if target else {})
-    )
+    files: Callable[[str, str | None], Values] = lambda source, target: {"source": source, **_named("target", target)}
     validation_is_list: bool = False
 
 
@@ -157,7 +152,7 @@ class TaskSpec(Generic[S]):
     train_tokenizers: Callable[[S, Say], Tokenizers]
     make_model: Callable[[S, Tokenizers], nn.Module]
     make_task: MakeTask
-    read_test: Callable[[S, Tokenizers, object], object]
+    read_test: Callable[[S, Tokenizers, Any], object]
     evaluate: Evaluate
     page: Page
     complete: Callable[[S], S] = lambda settings: settings

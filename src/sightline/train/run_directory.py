@@ -167,7 +167,7 @@ class Run:
         if not self.path.is_dir():
             raise UsageError(f"{self.path}: is a file, not a run directory")
         other = (self.path / "config.json").exists()  # how a folder of transformers begins
-        hint = f"; `sightline import {self.path} RUN` makes a run of other toolkits' models" if other else ""
+        hint = f"; `sightline import {self.path} --run RUN` makes a run of other toolkits' models" if other else ""
         raise UsageError(f"{self.path}: no run directory (config.toml is missing){hint}")
 
     def read_config(self) -> dict[str, Any]:

@@ -30,6 +30,7 @@ def test_blank_text_becomes_nothing(old_run: Callable[[str], Path], tmp_path: Pa
     found = translator.translate([text, *BLANK, "", text])
     assert [one.text for one in found] == [alone.text, *[""] * (len(BLANK) + 1), alone.text]
     assert [one.source for one in found[1:-2]] == list(BLANK)
+    assert list(translator.reading(" ").outputs) == ["</s>"]
     assert (found[1].tokens, found[1].log_probability, found[1].finished) == ((), 0.0, True)
     (tmp_path / "lines").write_text("\n".join([text, *BLANK, "", text]) + "\n", encoding="utf-8")
     capsys.readouterr()
@@ -72,12 +73,8 @@ def test_bleu_in_training_is_that_of_evaluate(config_file: Path, texts: Path, tm
     for user in ("task", "predictor"):
         monkeypatch.setattr(f"sightline.tasks.translation.{user}.translate_ids", translated)
     files = f'data.validation={{ source = "{texts}/val.de", target = "{tmp_path}/val.en" }}'
-    keys = [
-        "tokenizer.lowercase=true",
-        "training.max_updates=2",
-        "training.validate_every=2",
-        "validation.sentences=50",
-    ]
+    keys = ["tokenizer.lowercase=true", "training.max_updates=2", "training.validate_every=2"]
+    keys += ["validation.sentences=50"]
     assert sightline("train", config_file, "--run", run, *MODELS["seq2seq"], *keys, files) == 0
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     (in_training,) = (line["bleu"] for line in lines if line["kind"] == "validation")

@@ -247,11 +247,11 @@ class Translator(Predictor[TranslationSettings]):
     def reading(self, text: str, *, target: str | None = None) -> Reading:
         """A sentence as the model reads it while it writes `target`, its own translation by default."""
         source = self.encode_source(text)
-        written = (
-            self.encode_target(target)
-            if target is not None
-            else list(translate_ids(self.model, [source], self.settings.search)[0][0].tokens)
-        )
+        if target is not None:
+            written = self.encode_target(target)
+        else:  # nothing translates to nothing
+            found = translate_ids(self.model, [source] if source else [], self.settings.search)
+            written = list(found[0][0].tokens) if found else []
         goals = torch.tensor([*written, EOS_ID])
 
         def make(source: list[int]) -> Reading:
