@@ -7,7 +7,8 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, TypeVar
+from io import BufferedReader
+from typing import Annotated, Any, TypeVar, cast
 
 import typer
 
@@ -33,7 +34,7 @@ def lines_of(file: str) -> Iterator[str]:
     from sightline.data.sources import read_lines
     from sightline.data.text import StreamLines
 
-    return StreamLines(sys.stdin.buffer, "standard input") if file == STDIN else read_lines(file)
+    return StreamLines(cast(BufferedReader, sys.stdin.buffer), "standard input") if file == STDIN else read_lines(file)
 
 
 def chunks(records: Iterator[T], lines: Any = None, most: int = _TOGETHER) -> Iterator[list[T]]:

@@ -30,7 +30,7 @@ def _feed(value: object, update: Callable[[bytes | memoryview], None]) -> None:
         if value.dtype == object:
             _feed(value.tolist(), update)
         elif value.size:
-            update(memoryview(np.ascontiguousarray(value).reshape(-1).view(np.uint8)))
+            update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
     elif isinstance(value, str | int | float | np.number) or value is None:
         update(f"{value!r};".encode("utf-8", "surrogatepass"))
     elif is_dataclass(value):

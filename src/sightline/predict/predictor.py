@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BaseModel
 from torch import Tensor
@@ -55,7 +55,7 @@ class Predictor(Generic[S]):
         task = self.run.read_config().get("task", own)
         if task != own:
             raise UsageError(f"{run}: a run of task {task}, not {own}; sightline.load() tells what it is for")
-        self.settings: S = self.run.settings(self.schema)
+        self.settings = cast("S", self.run.settings(self.schema))
         self.run.verify()
         self.tokenizers = self.run.load_tokenizers()
         self.model: Any = self._load(precision, device, update)

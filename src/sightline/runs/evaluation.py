@@ -61,7 +61,7 @@ def evaluate_missing(run: Run, settings: RunSettings, device: str = "cpu") -> tu
     entries: list[dict[str, object]] = []
     for name, files in settings.data.test.items():
         key = {"name": name, "files": files.model_dump(mode="json"), "weights": weights}
-        entry = next((one for one in kept if {part: one.get(part) for part in key} == key), None)
+        entry = next((dict(one) for one in kept if {part: one.get(part) for part in key} == key), None)
         if entry is None:
             model = model or load(run.path, device=device)
             report = evaluate_set(model, name, files)

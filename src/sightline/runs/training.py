@@ -6,13 +6,13 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 
 from sightline.errors import UsageError, nearest
 from sightline.nn.ops import to_precision
-from sightline.predict.calibration import calibrate
+from sightline.predict.calibration import Calibrated, calibrate
 from sightline.runs import fine_tuning
 from sightline.runs.card import model_card
 from sightline.runs.evaluation import evaluate_missing
@@ -184,7 +184,7 @@ def _make_weights(
         run.save_weights(weights)
         report(f"final weights: {origin}")
         if getattr(settings, "calibrate", False):
-            report(calibrate(run, load(run.path, device=device)))
+            report(calibrate(run, cast(Calibrated, load(run.path, device=device))))
         run.note_update(outcome.update)
     _keep_example(run)
     write_outcome(run, outcome, settings.training)

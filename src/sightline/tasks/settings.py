@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import Field
 
@@ -22,6 +22,8 @@ class DataSections(Protocol):
     def validation(self) -> object: ...
     @property
     def test(self) -> Mapping[str, DataSource]: ...
+    @property
+    def model_fields_set(self) -> set[str]: ...
 
 
 class DataSource(Protocol):
@@ -29,6 +31,7 @@ class DataSource(Protocol):
 
     @property
     def source(self) -> str: ...
+    def model_dump(self, *, mode: str = "python") -> dict[str, Any]: ...
 
 
 class RunSettings(Frozen):

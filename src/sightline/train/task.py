@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -60,7 +60,7 @@ class Task(Protocol[Batch]):
         """The batch in at most `parts` pieces of like size, for workers side by side."""
         ...
 
-    def replica(self, model: torch.nn.Module) -> Task[Batch]:
+    def replica(self, model: Any) -> Task[Batch]:
         """The same task for a copy of the model; both are used at once, from different threads."""
         ...
 
