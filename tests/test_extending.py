@@ -163,7 +163,7 @@ def test_a_task_in_one_file_is_served(folder: Path) -> None:
             assert wrong.status_code == 400
     finally:
         server.terminate()
-        server.wait()
+        server.communicate()
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,8 @@ Kind = Literal["fixed", "extend", "free"]
 EXTEND: dict[str, JsonValue] = {"change": "extend"}
 FREE: dict[str, JsonValue] = {"change": "free"}
 LEGEND = (
-    "# Once training has begun, [extend] may be raised and [free] be changed, and the run goes on; [fixed] decides the "
-    "weights.\n\n"
+    "# Once training has begun, [extend] may be raised and [free] be changed, and the run goes on;\n"
+    "# [fixed] decides the weights.\n\n"
 )
 
 

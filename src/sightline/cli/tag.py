@@ -38,7 +38,7 @@ def tag(
     setup(threads)
     model: Any = load_for("tag", run, precision=precision, device=device)
     lines = iter([text]) if text is not None else lines_of(source)
-    with progress("tagging") as advance:
+    with progress("tagging words") as advance:
         for chunk in chunks(lines, lines):
             for one in model.tag(chunk):
                 if as_json:
