@@ -9,7 +9,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from filelock import FileLock, Timeout
@@ -216,19 +215,3 @@ def old_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         return Path("finished") / name
 
     return copy
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The figures that are saved."""
-    from matplotlib.figure import Figure
-
-    figures: list[Any] = []
-    plain = Figure.savefig
-
-    def savefig(self: Any, *arguments: Any, **named: Any) -> None:
-        figures.append(self)
-        plain(self, *arguments, **named)
-
-    monkeypatch.setattr(Figure, "savefig", savefig)
-    return figures
