@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, dataclass_transform, get_args, get_origin
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
 from sightline.errors import LaterVersionError, UsageError, nearest
@@ -34,7 +34,12 @@ LEGEND = (
 )
 
 
-class Frozen(BaseModel):
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(Field,))
+class FrozenMeta(type(BaseModel)):
+    """Tells type checkers that fields never change, so that a subclass may narrow the type of one."""
+
+
+class Frozen(BaseModel, metaclass=FrozenMeta):
     """A record that refuses unknown keys and never changes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -256,7 +256,7 @@ def test_steps_show_what_is_being_written() -> None:
     )
     search_one.add([sentence], chain.start([1]))
     while not search_one.advance():
-        shown.append(search_one.written(sentence).tolist())
+        shown.append(search_one.written(sentence))
     whole = list(run(chain, chosen, sentences=(1,))[0][0].tokens)
     assert shown == [whole[: length + 1] for length in range(len(shown))]
     assert shown
@@ -297,7 +297,7 @@ def test_sentences_that_join_and_leave_change_nothing_for_the_others(
         if number == 2 and guest in together.requests:
             together.remove(guest)
         together.add([sentences[number]], chain.start([number]))
-        assert together.written(sentences[number]).tolist() == []
+        assert together.written(sentences[number]) == []
     while together.requests:
         over += together.advance()
     assert {id(one) for one in over} >= {id(one) for one in sentences}

@@ -96,10 +96,10 @@ class Search(Generic[S]):
         """Ends a request before it is over."""
         self._keep([n for n, one in enumerate(self.requests) if one is not request])
 
-    def written(self, request: SearchRequest) -> Tensor:
+    def written(self, request: SearchRequest) -> list[int]:
         """What the best hypothesis of a request that is not over has written so far."""
         n = self.requests.index(request)
-        return self._tokens_NKt[n, 0, self._tokens_NKt.shape[2] - request.length :]
+        return cast("list[int]", self._tokens_NKt[n, 0, self._tokens_NKt.shape[2] - request.length :].tolist())
 
     def run(self) -> None:
         """Steps until every request is over."""

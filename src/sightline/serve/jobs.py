@@ -345,4 +345,4 @@ class SearchBatch(Batch[SearchJob]):
 
     def partial_results(self) -> list[tuple[SearchJob, list[int]]]:
         streamed = [(request, job) for request, job in self._searched.items() if job.streamed]
-        return [(job, self._search.written(request).tolist()) for request, job in streamed]
+        return [(job, self._search.written(request)) for request, job in streamed]

@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,12 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.train.metric import Metric
 
 M = TypeVar("M", bound=nn.Module)
+
+
+def beginning(tokenizer: Tokenizer, ids_T: Tensor) -> str:
+    """The first 80 characters of what token ids (T,) stand for, quoted, for error messages."""
+    ids = cast("list[int]", ids_T.tolist())
+    return repr(tokenizer.decode(i for i in ids if i < tokenizer.vocab_size)[:80])
 
 
 class BaseTask(ABC, Generic[M]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
+from typing import Any, cast
 
 from sightline.errors import UsageError
 from sightline.tasks.classification.spec import SPEC as CLASSIFICATION
@@ -19,14 +20,14 @@ DEFAULT = TRANSLATION.name  # what a configuration without `task` is
 GROUP = "sightline.tasks"  # of entry points; each gives a TaskSpec
 
 
-class Registry(Mapping[str, TaskSpec]):
+class Registry(Mapping[str, TaskSpec[Any]]):
     """Task specifications by name. Installed packages are asked once, when a name is not known or all are listed."""
 
-    def __init__(self, specs: Sequence[TaskSpec]) -> None:
+    def __init__(self, specs: Sequence[TaskSpec[Any]]) -> None:
         self._specs = {spec.name: spec for spec in specs}
         self._installed = False
 
-    def __getitem__(self, name: str) -> TaskSpec:
+    def __getitem__(self, name: str) -> TaskSpec[Any]:
         if name not in self._specs:
             self._add_installed()
         return self._specs[name]
@@ -39,14 +40,13 @@ class Registry(Mapping[str, TaskSpec]):
         self._add_installed()
         return len(self._specs)
 
-    def add(self, spec: TaskSpec, where: str) -> None:
+    def add(self, spec: object, where: str) -> None:
         """Adds a user's task. Raises UsageError where it is no task, or its name is taken by another."""
         if not isinstance(spec, TaskSpec):
             raise UsageError(f"{where}: {spec!r} is no TaskSpec; see docs/extending.md")
-        known = self._specs.get(spec.name)
-        if known is not None and known is not spec:
-            raise UsageError(f'{where}: there is a task "{spec.name}" already; choose another name')
-        self._specs[spec.name] = spec
+        task = cast(TaskSpec[Any], spec)
+        if self._specs.setdefault(task.name, task) is not task:
+            raise UsageError(f'{where}: there is a task "{task.name}" already; choose another name')
 
     def _add_installed(self) -> None:
         if not self._installed:

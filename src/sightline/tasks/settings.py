@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from pydantic import Field
 
@@ -38,15 +38,10 @@ class RunSettings(Frozen):
     """What the configurations of all tasks have in common."""
 
     if TYPE_CHECKING:  # fields of each task's own settings, in its own order and of its own types
-
-        @property
-        def task(self) -> str: ...
-        @property
-        def data(self) -> DataSections: ...
-        @property
-        def model(self) -> ModelSizes: ...
-        @property
-        def training(self) -> TrainSettings: ...
+        task: str
+        data: DataSections
+        model: ModelSizes
+        training: TrainSettings
 
     @property
     def title(self) -> str:
@@ -90,6 +85,11 @@ def check_metric(training: TrainSettings, names: Sequence[str]) -> None:
     """Raises ValueError where the metric that chooses the best checkpoint is none of the validation's figures."""
     if training.metric not in names:
         raise ValueError(f'training.metric: there is no "{training.metric}"{nearest(training.metric, names)}')
+
+
+def with_kind(model: object, kind: str) -> object:
+    """The section of a model as it was read, of this kind where it names none."""
+    return {"kind": kind, **cast(dict[str, object], model)} if isinstance(model, dict) else model
 
 
 class TokenizerSettings(Frozen):

@@ -51,8 +51,8 @@ class Init:
     """
 
     models: tuple[str, ...] = ()
-    sizes: Mapping[str, Values] = field(default_factory=dict)
-    values: Values = field(default_factory=dict)
+    sizes: Mapping[str, Values] = field(default_factory=dict[str, Values])
+    values: Values = field(default_factory=dict[str, object])
     files: Callable[[str, str | None], Values] = lambda source, target: {"source": source, **_named("target", target)}
     validation_is_list: bool = False
 
@@ -158,7 +158,7 @@ class TaskSpec(Generic[S]):
     complete: Callable[[S], S] = lambda settings: settings
     init: Init = field(default_factory=Init)
     pretraining: Pretraining | None = None
-    bodies: Mapping[str, str] = field(default_factory=dict)
+    bodies: Mapping[str, str] = field(default_factory=dict[str, str])
     fit: Callable[[S, Tokenizers, Say], Fitted | None] = lambda settings, tokenizers, report: None
     verbs: Sequence[str] = ()
     exchanges: tuple[Exchange, ...] = ()

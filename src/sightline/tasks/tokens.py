@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -93,5 +93,6 @@ def token_logits(settings: TokenSettings, model: BertTokenClassifier, sequences:
     for indices in in_batches(settings, examples, 0).epoch(0):
         batch = collate_examples(examples, indices).to(model.device)
         logits_NTC = model(batch.tokens_NT, batch.real_NT).float().cpu()
-        found |= {i: logits_NTC[row, : len(sequences[i])] for row, i in enumerate(indices.tolist())}
+        for logits_TC, number in zip(logits_NTC, cast("list[int]", indices.tolist()), strict=True):
+            found[number] = logits_TC[: len(sequences[number])]
     return [found[number] for number in range(len(sequences))]

@@ -7,13 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch import (
-    Tensor,
-    _foreach_lerp_,  # pyright: ignore[reportPrivateImportUsage]
-)
+from torch import Tensor
 
 from sightline.errors import CheckpointError
-from sightline.train import storage
+from sightline.train import foreach, storage
 
 
 class MovingAverage:
@@ -31,7 +28,7 @@ class MovingAverage:
     def update(self, weights: Mapping[str, Tensor], update: int) -> None:
         """Takes in the weights after an update, counted from 1."""
         decay = min(self.decay, (1 + update) / (10 + update))
-        _foreach_lerp_(list(self.tensors.values()), [weights[name] for name in self.tensors], 1.0 - decay)
+        foreach.lerp_(list(self.tensors.values()), [weights[name] for name in self.tensors], 1.0 - decay)
 
 
 @contextmanager

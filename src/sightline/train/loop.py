@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -144,7 +145,7 @@ def accumulate(
     if tokens == 0:
         raise SightlineError(f"update {progress.update + 1}: {task.describe(drawn[-1])} has no tokens; leave it out")
     norm = optimizer.scale_and_clip(1.0 / tokens, settings.clip)
-    figures: list[float] = torch.stack([norm, *losses, *extras]).tolist()  # the one wait for the device
+    figures = cast("list[float]", torch.stack([norm, *losses, *extras]).tolist())  # the one wait for the device
     length, values = figures[0], figures[1:]
     sums = values[: len(losses)]
     for value, batch in zip(sums, drawn, strict=True):

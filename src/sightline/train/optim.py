@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, cast
 
 import torch
-from torch import (
-    Tensor,
-    _foreach_add_,  # pyright: ignore[reportPrivateImportUsage]
-    _foreach_copy_,  # pyright: ignore[reportPrivateImportUsage]
-    _foreach_mul_,  # pyright: ignore[reportPrivateImportUsage]
-    _foreach_norm,  # pyright: ignore[reportPrivateImportUsage]
-    nn,
-)
+from torch import Tensor, nn
 
 from sightline.errors import CheckpointError
 from sightline.nn.tables import LookupTable
+from sightline.train import foreach
 
 LOW_PRECISION = (torch.bfloat16, torch.float16)
 # What each rule remembers of every weight between updates.
@@ -119,9 +113,9 @@ class MasterOptimizer:
                 grads.append(parameter.grad)
                 master.grad, parameter.grad = grad, None
         if fresh[0]:
-            _foreach_copy_(*fresh)
+            foreach.copy_(*fresh)
         if more[0]:
-            _foreach_add_(*more)
+            foreach.add_(*more)
         for parameter, master in self._own:
             master.grad = parameter.grad
 
@@ -132,9 +126,9 @@ class MasterOptimizer:
         Returns that norm after scaling and before clipping, a scalar on the device. `clip` = 0 only scales.
         """
         grads = [master.grad for master in self._masters.values() if master.grad is not None]
-        norm = torch.linalg.vector_norm(torch.stack(_foreach_norm(grads))) * scale
+        norm = scale * cast("Tensor", torch.linalg.vector_norm(torch.stack(foreach.norm(grads))))
         factor = scale * (clip / (norm + 1e-6)).clamp(max=1.0) if clip else torch.full_like(norm, scale)
-        _foreach_mul_(grads, factor)
+        foreach.mul_(grads, factor)
         return norm
 
     @torch.no_grad()
@@ -151,7 +145,7 @@ class MasterOptimizer:
     def copy_masters_to_parameters(self) -> None:
         """Sets the parameters of low precision to their masters."""
         if self._low:
-            _foreach_copy_(self._low, self._low_masters)
+            foreach.copy_(self._low, self._low_masters)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The rule's state as plain tensors, "moment/parameter name"; none of what was never stepped. Not copies."""

@@ -9,12 +9,11 @@ from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
-from safetensors import safe_open
 from torch import Tensor
 
 from sightline import config
@@ -181,7 +180,7 @@ class Run:
         version = config.split_format(values, str(self.config))
         sizes = values.get("model")
         if version == 1 and isinstance(sizes, dict):
-            values["model"] = upgrade_sizes(sizes)
+            values["model"] = upgrade_sizes(cast(dict[str, Any], sizes))
         return values
 
     def _read_toml(self) -> dict[str, Any]:
@@ -292,7 +291,7 @@ class Run:
 
     def parameters(self) -> int:
         """How many numbers the weights to use are."""
-        with safe_open(self.weights, framework="pt") as file:
+        with storage.opened(self.weights) as file:
             return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
     def read_weights(self, update: int | None = None) -> dict[str, Tensor]:

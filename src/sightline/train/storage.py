@@ -237,20 +237,22 @@ def read_json(root: Path, name: str) -> Any:
 
 def read_tensors(path: Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
     """Tensors of a safetensors file, all or those named. Raises CheckpointError where the file is damaged."""
-    with _opened(path) as file:
+    with opened(path) as file:
         return {name: file.get_tensor(name) for name in (file.keys() if names is None else names)}
 
 
 def tensor_names(path: Path) -> set[str]:
     """Names of the tensors in a safetensors file. Raises CheckpointError where the file is damaged."""
-    with _opened(path) as file:
+    with opened(path) as file:
         return set(file.keys())
 
 
 @contextmanager
-def _opened(path: Path) -> Generator[Any, None, None]:
+def opened(path: Path) -> Generator[Any, None, None]:
+    """The tensors of a safetensors file, read as needed. Raises CheckpointError where it is missing or damaged."""
     try:
-        with safe_open(path, framework="pt") as file:
+        file: Any = safe_open(path, framework="pt")
+        with file:
             yield file
     except FileNotFoundError:
         raise CheckpointError(f"{path}: missing") from None

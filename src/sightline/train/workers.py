@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Generic
+from typing import Generic, cast
 
 import torch
 from torch import Tensor
@@ -73,7 +73,7 @@ class Workers(Generic[Batch]):
             collect()
             return [(loss.detach(), count, extras)]
         pieces = self._task.split(batch, len(self._replicas))
-        seeds: list[int] = torch.randint(2**62, (len(pieces),), generator=generator).tolist()
+        seeds = cast("list[int]", torch.randint(2**62, (len(pieces),), generator=generator).tolist())
         replicas = self._replicas[: len(pieces)]
         results = list(self._pool.map(_backward, replicas, pieces, seeds))
         for replica in replicas:

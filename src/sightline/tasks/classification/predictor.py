@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ class Classifier(Predictor[ClassificationSettings]):
         return self.settings.texts
 
     @overload
-    def predict(self, texts: str) -> Prediction: ...
+    def predict(self, texts: str) -> Prediction: ...  # pyright: ignore[reportOverlappingOverload]
 
     @overload
     def predict(self, texts: Sequence[str | Sequence[str]]) -> list[Prediction]: ...
@@ -150,5 +150,6 @@ class Classifier(Predictor[ClassificationSettings]):
             value = float(scores_C[0])
             return Prediction(record, f"{value:.4f}", {}, value)
         names = self.settings.data.labels or [str(number) for number in range(len(scores_C))]
-        probabilities = dict(zip(names, softmax(scores_C).tolist(), strict=True))
+        values = cast("list[float]", softmax(scores_C).tolist())
+        probabilities = dict(zip(names, values, strict=True))
         return Prediction(record, max(probabilities, key=lambda name: probabilities[name]), probabilities)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,7 +10,7 @@ from sightline.config import FREE
 from sightline.data.labelled import LabelledSource
 from sightline.models import BertSizes, GPTSizes
 from sightline.models.classifier import Tuning
-from sightline.tasks.settings import Frozen, RunSettings, TokenizerSettings, check_metric
+from sightline.tasks.settings import Frozen, RunSettings, TokenizerSettings, check_metric, with_kind
 from sightline.train.metric import Metric, by_name
 from sightline.train.settings import TrainSettings
 
@@ -127,8 +127,8 @@ class ClassificationSettings(RunSettings):
 
     @field_validator("model", mode="before")
     @classmethod
-    def _gpt_unless_said(cls, model: Any) -> Any:
-        return {"kind": "gpt", **model} if type(model) is dict else model
+    def _gpt_unless_said(cls, model: object) -> object:
+        return with_kind(model, "gpt")
 
     @model_validator(mode="after")
     def _fits(self) -> ClassificationSettings:

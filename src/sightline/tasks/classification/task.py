@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from sightline.decode.probabilities import softmax
 from sightline.models.classifier import AnyClassifier, make_classifier
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.predict.metrics import calibration_error, correlations
-from sightline.tasks.base import BaseTask
+from sightline.tasks.base import BaseTask, beginning
 from sightline.tasks.classification.examples import UNKNOWN, batch_order, encode, encode_files, read_training
 from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings
 
@@ -84,10 +85,8 @@ class ClassificationTask(BaseTask[AnyClassifier]):
 
     def describe(self, batch: ExampleBatch) -> str:
         """Names a batch in an error message: its records and its first text."""
-        first = self.tokenizers[SIDE].decode(
-            i for i in batch.tokens_NT[0].tolist() if i < self.tokenizers[SIDE].vocab_size
-        )
-        return f"records {batch.indices[:5].tolist()}…, the first one {first[:80]!r}"
+        first = beginning(self.tokenizers[SIDE], batch.tokens_NT[0])
+        return f"records {batch.indices[:5].tolist()}…, the first one {first}"
 
     def validate(self) -> dict[str, float]:
         """See `figures`."""
@@ -136,7 +135,7 @@ def figures(settings: ClassificationSettings, scores_BC: Tensor, examples: Examp
     correlations of Pearson and, by ranks, of Spearman.
     """
     # scikit-learn and SciPy take a second to load, which only those who measure should wait
-    from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+    metrics: Any = importlib.import_module("sklearn.metrics")  # which has no types
 
     targets = torch.from_numpy(examples.targets)
     known = len(targets) if settings.data.numbers else int((targets != UNKNOWN).sum())
@@ -144,9 +143,9 @@ def figures(settings: ClassificationSettings, scores_BC: Tensor, examples: Examp
     if settings.data.numbers:
         return {**found, **correlations(scores_BC[:, 0].numpy(), examples.targets)}
     predicted, true = scores_BC.argmax(1).numpy(), examples.targets
-    macro_f1 = f1_score(true, predicted, average="macro", zero_division=0.0)  # pyright: ignore[reportArgumentType]
-    scores = {"accuracy": accuracy_score(true, predicted), "macro_f1": macro_f1}
+    macro_f1 = metrics.f1_score(true, predicted, average="macro", zero_division=0.0)
+    scores = {"accuracy": metrics.accuracy_score(true, predicted), "macro_f1": macro_f1}
     # of one class alone scikit-learn warns, and says 0 as well
-    scores["matthews"] = matthews_corrcoef(true, predicted) if len({*true, *predicted}) > 1 else 0.0
+    scores["matthews"] = metrics.matthews_corrcoef(true, predicted) if len({*true, *predicted}) > 1 else 0.0
     found |= {name: 100 * float(value) for name, value in scores.items()}
     return {**found, "calibration_error": calibration_error(softmax(scores_BC).numpy(), true)}

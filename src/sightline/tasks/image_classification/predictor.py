@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import numpy as np
 import torch
@@ -70,8 +70,11 @@ class ImageClassifier(Predictor[ImageSettings]):
         pixels = [self.pixels(one) for one in images]
         if not pixels:
             return []
-        found = []
-        for probabilities in softmax(scores(self.settings, self.model, np.stack(pixels))).tolist():
+        found: list[ImagePrediction] = []
+        probabilities_NC = cast(
+            "list[list[float]]", softmax(scores(self.settings, self.model, np.stack(pixels))).tolist()
+        )
+        for probabilities in probabilities_NC:
             named = dict(zip(self.settings.data.classes, probabilities, strict=True))
             found.append(ImagePrediction(max(named, key=lambda name: named[name]), named))
         return found

@@ -146,7 +146,8 @@ class ImageTask(BaseTask[ViT]):
     def _rows(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pixels and classes of images by their number over all sources."""
         origin = np.searchsorted(self._starts, indices, side="right") - 1
-        pairs = [(self._train[o], i - self._starts[o]) for o, i in zip(origin, indices, strict=True)]
+        rows = indices - self._starts[origin]
+        pairs = [(self._train[int(o)], int(row)) for o, row in zip(origin, rows, strict=True)]
         return np.stack([source.pixels[i] for source, i in pairs]), np.array([source.classes[i] for source, i in pairs])
 
     def data(self) -> tuple[object, ...]:

@@ -214,11 +214,11 @@ class LanguageModel(Predictor[LanguageSettings]):
         self.prefill(search, [sentence])
         pieces = self.pieces(read, stop)
         while not search.advance():
-            if piece := pieces.more(search.written(sentence).tolist()):
+            if piece := pieces.more(search.written(sentence)):
                 yield piece
         yield pieces.rest(self.generation(prompt, read, sentence.finished, stop).text)
 
-    def new_search(self, options: SearchOptions) -> Search:
+    def new_search(self, options: SearchOptions) -> Search[Any]:
         """A search that prompts can join at any step, of like options but for the seed and the longest output."""
         return new_search(self.model, options, self._never)
 
@@ -226,7 +226,9 @@ class LanguageModel(Predictor[LanguageSettings]):
         """What follows a prompt that `encode_prompt` has read."""
         return make_request(read, options, self._stopper(stop))
 
-    def prefill(self, search: Search, requests: Sequence[SearchRequest], sources: Sequence[Sequence[int]] = ()) -> None:
+    def prefill(
+        self, search: Search[Any], requests: Sequence[SearchRequest], sources: Sequence[Sequence[int]] = ()
+    ) -> None:
         """Reads the prompts of requests and lets them join a search; `generation` makes a record of what was found."""
         prefill(search, self.model, requests)
 
@@ -244,7 +246,7 @@ class LanguageModel(Predictor[LanguageSettings]):
         return Pieces(partial(after, self.tokenizer, read[-NEAR:]), held)
 
     @overload
-    def score(self, texts: str, *, stride: int | None = ...) -> ScoredText: ...
+    def score(self, texts: str, *, stride: int | None = ...) -> ScoredText: ...  # pyright: ignore[reportOverlappingOverload]
 
     @overload
     def score(self, texts: Sequence[str], *, stride: int | None = ...) -> list[ScoredText]: ...
@@ -267,7 +269,7 @@ class LanguageModel(Predictor[LanguageSettings]):
         texts = [normalize_text(text) for text in texts]
         encoded = [self.tokenizer.encode(text) + ends for text in texts]
         scored = yield from score_ids_stepwise(self.model, [self._begin + ids for ids in encoded], stride=stride)
-        results = []
+        results: list[ScoredText] = []
         for text, ids, found in zip(texts, encoded, scored, strict=True):
             first = [None] * (len(ids) - len(found))
             results.append(
@@ -324,7 +326,7 @@ class LanguageModel(Predictor[LanguageSettings]):
             return found.cpu()
 
         side = Side.of_ids(self.tokenizer, inputs[len(begin) :], before=begin)
-        outputs = self.tokenizer.tokens(goals.tolist())
+        outputs = self.tokenizer.tokens(ids[1:])
         return over_positions(
             [],
             side,

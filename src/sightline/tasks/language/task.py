@@ -21,7 +21,7 @@ from sightline.models import NGram, NGramSizes, make_language_model
 from sightline.models.registry import AnyLanguageModel
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.predict.metrics import exponential
-from sightline.tasks.base import BaseTask
+from sightline.tasks.base import BaseTask, beginning
 from sightline.tasks.language.settings import METRICS, SIDE, LanguageSettings
 
 
@@ -132,8 +132,8 @@ class LanguageTask(BaseTask[AnyLanguageModel]):
 
     def describe(self, batch: TextBatch) -> str:
         """Names a batch in an error message: where it lies and how it begins."""
-        first = self.tokenizers[SIDE].decode(batch.tokens_BT[0, :20].tolist())
-        return f"of tokens {batch.windows[0, 0]:,} to {batch.windows[0, 1]:,} and others, beginning {first[:80]!r}"
+        first = beginning(self.tokenizers[SIDE], batch.tokens_BT[0, :20])
+        return f"of tokens {batch.windows[0, 0]:,} to {batch.windows[0, 1]:,} and others, beginning {first}"
 
     def validate(self) -> dict[str, float]:
         """Every token's loss (nats a token), perplexity, bits per byte and per character."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -83,14 +83,16 @@ class MaskedLanguageModel(Predictor[MaskedLanguageSettings]):
         features_1TD = self.model.encode(tokens_1T)
         logits_NV = self._candidates(features_1TD[0, places])
         best_NK = softmax(logits_NV).topk(min(top, logits_NV.shape[1] - len(self._specials)))
-        blanks = []
-        for number, (probabilities, found) in enumerate(zip(*(part.tolist() for part in best_NK), strict=True)):
+        blanks: list[tuple[Candidate, ...]] = []
+        values = cast("list[list[float]]", best_NK.values.tolist())
+        indices = cast("list[list[int]]", best_NK.indices.tolist())
+        for number, (probabilities, found) in enumerate(zip(values, indices, strict=True)):
             candidates = (
                 Candidate(self.tokenizer.tokens([one])[0], probability, self._joined(parts, {number: one}))
                 for one, probability in zip(found, probabilities, strict=True)
             )
             blanks.append(tuple(candidates))
-        winners = dict(enumerate(best_NK.indices[:, 0].tolist()))
+        winners = {number: found[0] for number, found in enumerate(indices)}
         unknown = ids.count(self.tokenizer.unk_id) if self.tokenizer.unk_id is not None else 0
         return Filled(text, self._joined(parts, winners), tuple(blanks), unknown)
 
@@ -119,7 +121,8 @@ class MaskedLanguageModel(Predictor[MaskedLanguageSettings]):
             return all_of(ids, ctx).gather(1, best)[:, 0].cpu()
 
         side = special_side(self.tokenizer, ids)
-        outputs = self.tokenizer.tokens(best[:, 0].tolist())
+        likeliest = cast("list[int]", best[:, 0].tolist())
+        outputs = self.tokenizer.tokens(likeliest)
         change = masking((CLS_ID, SEP_ID, mask_id), mask_id)
         return over_positions(ids, side, run, outputs, change, "masked", output_positions=places)
 

@@ -19,7 +19,7 @@ from sightline.data.sentences import EncodedDocuments, SentenceSource, encode_do
 from sightline.data.tokenizer import Tokenizer
 from sightline.models import BertForPretraining
 from sightline.nn.context import PassContext
-from sightline.tasks.base import BaseTask
+from sightline.tasks.base import BaseTask, beginning
 from sightline.tasks.masked_language.settings import METRICS, SIDE, MaskedLanguageSettings
 
 
@@ -113,8 +113,8 @@ class MaskedLanguageTask(BaseTask[BertForPretraining]):
 
     def describe(self, batch: MaskedBatch) -> str:
         """Names a batch in an error message: where its first input lies and how that begins."""
-        first = self.tokenizers[SIDE].decode(batch.targets_BT[0, 1:21].tolist())
-        return f"of tokens from {batch.items[0, 0]:,} on and others, beginning {first[:80]!r}"
+        first = beginning(self.tokenizers[SIDE], batch.targets_BT[0, 1:21])
+        return f"of tokens from {batch.items[0, 0]:,} on and others, beginning {first}"
 
     def validate(self) -> dict[str, float]:
         """See `measure`."""

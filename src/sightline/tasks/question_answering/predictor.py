@@ -14,7 +14,7 @@ from sightline.nn.context import PassContext
 from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, masking, over_positions, special_side
 from sightline.tasks.question_answering.settings import QuestionSettings
-from sightline.tasks.question_answering.spans import answerable, answers, inputs_of
+from sightline.tasks.question_answering.spans import Found, answerable, answers, inputs_of
 from sightline.tasks.question_answering.task import make_model
 from sightline.tasks.tokens import token_logits
 
@@ -85,16 +85,13 @@ class QuestionAnswerer(Predictor[QuestionSettings]):
             ids,
             side,
             lambda ids, ctx: all_of(ids, ctx).gather(0, best_12)[0],
-            [
-                f"{name} at {side.tokens[place]}"
-                for name, place in zip(("begins", "ends"), best_12[0].tolist(), strict=True)
-            ],
+            [f"{name} at {side.tokens[place]}" for name, place in zip(("begins", "ends"), found.tokens, strict=True)],
             masking((self.tokenizer.bos_id, self.tokenizer.eos_id), size),
             "masked",
-            output_positions=best_12[0].tolist(),
+            output_positions=found.tokens,
         )
 
-    def _answer(self, question: str, context: str, one) -> Answer:
+    def _answer(self, question: str, context: str, one: Found) -> Answer:
         # tokens of a byte-level kind begin with the space before them
         text = context[one.start : one.end]
         start = one.start + len(text) - len(text.lstrip())

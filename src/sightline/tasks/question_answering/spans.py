@@ -143,7 +143,8 @@ def _best(settings: QuestionSettings, inputs: Inputs, own: Sequence[tuple[int, T
     nowhere, best = min((float(logits_TC[0].sum()), row) for row, logits_TC in own), (-math.inf, own[0][0], 0, 0)
     most = settings.data.max_answer
     # what is known so far of the spans that begin at `reached` or later; and the sums of those before
-    reached, open_TM, sums = 0, np.empty((0, most), np.float32), []
+    reached, open_TM = 0, np.empty((0, most), np.float32)
+    sums: list[float] = []
     for row, logits_TC in own:
         low, high = inputs.windows[row]
         if low == high:

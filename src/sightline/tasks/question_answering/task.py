@@ -26,7 +26,7 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
 from sightline.models.classifier import BertTokenClassifier
 from sightline.nn.context import PassContext
-from sightline.tasks.base import BaseTask
+from sightline.tasks.base import BaseTask, beginning
 from sightline.tasks.question_answering.settings import METRICS, QuestionSettings
 from sightline.tasks.question_answering.spans import answerable, answers, inputs_of, span_loss, targets_of
 from sightline.tasks.tokens import SIDE, in_batches, make_token_classifier, token_logits
@@ -106,8 +106,8 @@ class QuestionTask(BaseTask[BertTokenClassifier]):
 
     def describe(self, batch: ExampleBatch) -> str:
         """Names a batch in an error message: its inputs and its first text."""
-        first = self.tokenizers[SIDE].decode(batch.tokens_NT[0].tolist())
-        return f"inputs {batch.indices[:5].tolist()}…, the first one {first[:80]!r}"
+        first = beginning(self.tokenizers[SIDE], batch.tokens_NT[0])
+        return f"inputs {batch.indices[:5].tolist()}…, the first one {first}"
 
     def validate(self) -> dict[str, float]:
         """See `measure`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import torch
 
@@ -41,7 +41,8 @@ class TaggedText:
     @property
     def marked(self) -> str:
         """The text with every span in brackets, and its kind after a colon."""
-        parts, at = [], 0
+        parts: list[str] = []
+        at = 0
         for one in self.spans:
             parts += [self.text[at : one.start], f"[{one.text}:{one.kind}]"]
             at = one.end
@@ -55,7 +56,7 @@ class Tagger(Predictor[TaggingSettings]):
     make_model = staticmethod(make_model)
 
     @overload
-    def tag(self, texts: str) -> TaggedText: ...
+    def tag(self, texts: str) -> TaggedText: ...  # pyright: ignore[reportOverlappingOverload]
 
     @overload
     def tag(self, texts: Sequence[str]) -> list[TaggedText]: ...
@@ -92,7 +93,8 @@ class Tagger(Predictor[TaggingSettings]):
             return log_probabilities(logits_1TC[0, 1:-1])
 
         best_T1 = all_of(ids, PassContext()).argmax(1, keepdim=True)
-        tags = [self.settings.data.tags[number] for number in best_T1[:, 0].tolist()]
+        likeliest = cast("list[int]", best_T1[:, 0].tolist())
+        tags = [self.settings.data.tags[number] for number in likeliest]
         return over_positions(
             ids,
             special_side(self.tokenizer, ids),

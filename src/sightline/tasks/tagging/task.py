@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from sightline.errors import DataError, nearest
 from sightline.models.classifier import BertTokenClassifier
 from sightline.nn.context import PassContext
 from sightline.special_tokens import BOS_ID, EOS_ID
-from sightline.tasks.base import BaseTask
+from sightline.tasks.base import BaseTask, beginning
 from sightline.tasks.tagging.settings import METRICS, TaggingSettings
 from sightline.tasks.tokens import SIDE, in_batches, make_token_classifier, token_logits
 
@@ -119,8 +119,9 @@ class TaggingTask(BaseTask[BertTokenClassifier]):
         for after, indices in iterate(self._order, position):
             batch = collate_examples(self._train, indices)
             targets_NT = torch.full_like(batch.tokens_NT, UNTAGGED)
-            for row, index in enumerate(indices):
-                targets_NT[row, : len(self._targets[index])] = torch.tensor(self._targets[index])
+            for row, index in enumerate(indices.tolist()):
+                tags = torch.tensor(self._targets[index])
+                targets_NT[row, : len(tags)] = tags
             yield after, replace(batch, targets_B=targets_NT).to(self.device)
 
     def num_units(self, batch: ExampleBatch) -> int:
@@ -138,8 +139,8 @@ class TaggingTask(BaseTask[BertTokenClassifier]):
 
     def describe(self, batch: ExampleBatch) -> str:
         """Names a batch in an error message: its pieces and its first text."""
-        first = self.tokenizers[SIDE].decode(batch.tokens_NT[0].tolist())
-        return f"pieces {batch.indices[:5].tolist()}…, the first one {first[:80]!r}"
+        first = beginning(self.tokenizers[SIDE], batch.tokens_NT[0])
+        return f"pieces {batch.indices[:5].tolist()}…, the first one {first}"
 
     def validate(self) -> dict[str, float]:
         """See `measure`."""
@@ -216,7 +217,8 @@ def tag(
     found = Tagged([[] for _ in records], cut(records, joined_by, tokenizer, settings.data.max_tokens), [])
     for index, logits_TC in enumerate(token_logits(settings, model, found.pieces.sequences)):
         found.logits.append(logits_TC[1:-1])  # [CLS] and [SEP] have no tags
-        names = [settings.data.tags[number] for number in found.logits[index].argmax(1).tolist()]
+        likeliest = cast("list[int]", found.logits[index].argmax(1).tolist())
+        names = [settings.data.tags[number] for number in likeliest]
         found.tags[found.pieces.record[index]].extend(unit_tags(found.pieces.aligned[index], names))
     return found
 

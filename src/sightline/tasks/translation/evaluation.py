@@ -81,7 +81,7 @@ def evaluate_pairs(
     read = list(read_pairs(pairs))
     sources, references = [pair[0] for pair in read], [pair[1] for pair in read]
     start = time.perf_counter()
-    hypotheses = []
+    hypotheses: list[str] = []
     for record in translator.stream(sources, options=options, batch_size=batch_size):
         hypotheses.append(record.text)
         done(1)
@@ -106,7 +106,8 @@ def evaluate_pairs(
 
 
 def _by_length(sources: list[str], references: list[str], hypotheses: list[str]) -> list[tuple[str, int, float]]:
-    buckets, low = [], 1
+    buckets: list[tuple[str, int, float]] = []
+    low = 1
     for high in BUCKETS:
         rows = [row for row, text in enumerate(sources) if low <= len(text.split()) <= high]
         if rows:

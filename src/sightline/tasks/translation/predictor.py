@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, overload
 
@@ -115,7 +115,7 @@ class Translator(Predictor[TranslationSettings]):
         return bool(self.model.cross_attention_sites)
 
     @overload
-    def translate(
+    def translate(  # pyright: ignore[reportOverlappingOverload]
         self,
         text: str,
         *,
@@ -205,7 +205,7 @@ class Translator(Predictor[TranslationSettings]):
             raise UsageError(f"{side} of {len(ids)} tokens is over the run's limit of {limit}; split it into sentences")
         return ids
 
-    def new_search(self, options: SearchOptions) -> Search:
+    def new_search(self, options: SearchOptions) -> Search[Any]:
         """A search that sources can join at any step, of like options but for the seed and the longest output."""
         return new_search(self.model, options)
 
@@ -214,7 +214,7 @@ class Translator(Predictor[TranslationSettings]):
         begun = () if prefix is None else self.encode_target(prefix)
         return make_request(self.model, source, options, begun)
 
-    def prefill(self, search: Search, requests: Sequence[SearchRequest], sources: Sequence[Sequence[int]]) -> None:
+    def prefill(self, search: Search[Any], requests: Sequence[SearchRequest], sources: Sequence[Sequence[int]]) -> None:
         """Reads sources and lets requests join a search; `translation` makes a record of what was found."""
         prefill(search, self.model, sources, requests)
 
@@ -237,7 +237,7 @@ class Translator(Predictor[TranslationSettings]):
         ]
         best = records[0]
         looked = self.attention(source, list(hypotheses[0].tokens)) if attention else None
-        return Translation(**{**best.__dict__, "alternatives": tuple(records[1:]), "attention": looked})
+        return replace(best, alternatives=tuple(records[1:]), attention=looked)
 
     def first_of(self, files: Any) -> list[Any]:
         """The first source of these files."""
@@ -266,8 +266,16 @@ class Translator(Predictor[TranslationSettings]):
                 return make([*source[:place], *source[place + 1 :]]) if place < len(source) else None
 
             outputs = sides["target"].tokens
-            where = {"output_axis": "target", "output_positions": tuple(range(len(outputs)))}
-            return Reading(sides, run, outputs, without, "source", "taken out", **where)
+            return Reading(
+                sides,
+                run,
+                outputs,
+                without,
+                "source",
+                "taken out",
+                output_axis="target",
+                output_positions=tuple(range(len(outputs))),
+            )
 
         sides = {
             "source": Side.of_ids(self.tokenizers["source"], source, after=[Tokenizer.END]),

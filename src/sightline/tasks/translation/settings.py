@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,7 +10,7 @@ from sightline.config import FREE
 from sightline.data.pairs import PairSource
 from sightline.decode import SearchOptions
 from sightline.models import EncoderDecoderSizes, TransformerSizes
-from sightline.tasks.settings import Frozen, RunSettings, TokenizerSettings, check_metric
+from sightline.tasks.settings import Frozen, RunSettings, TokenizerSettings, check_metric, with_kind
 from sightline.train.metric import Metric, by_name
 from sightline.train.settings import TrainSettings
 
@@ -100,8 +100,8 @@ class TranslationSettings(RunSettings):
 
     @field_validator("model", mode="before")
     @classmethod
-    def _transformer_unless_said(cls, model: Any) -> Any:
-        return {"kind": "transformer", **model} if isinstance(model, dict) else model
+    def _transformer_unless_said(cls, model: object) -> object:
+        return with_kind(model, "transformer")
 
     @model_validator(mode="after")
     def _one_vocabulary(self) -> TranslationSettings:
