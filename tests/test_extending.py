@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import re
 import shlex
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import httpx
 import pytest
+
+from support import processes
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -67,16 +68,24 @@ def command(line: str) -> tuple[list[str], dict[str, str]]:
     """The words of a line of the page, and the variables before them."""
     words = shlex.split(line)
     variables = dict(word.split("=", 1) for word in words if re.match(r"[A-Z_]+=", word))
-    words = [word for word in words if not re.match(r"[A-Z_]+=", word)]
-    return [sys.executable, "-m", *words], {**os.environ, "OMP_NUM_THREADS": "1", **variables}
+    program, *words = [word for word in words if not re.match(r"[A-Z_]+=", word)]
+    assert program == "sightline", line
+    return words, variables
 
 
 def run(folder: Path, line: str, code: int = 0) -> tuple[str, str]:
     """What a line prints: (standard output, standard error)."""
-    words, environment = command(line)
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == code, done.stderr
-    return done.stdout, done.stderr
+    words, variables = command(line)
+    done = processes.run(words, folder, variables)
+    assert done.code == code, done.err
+    return done.out, done.err
+
+
+def run_pytest(folder: Path, printed: Path) -> None:
+    """The page's own test, as a user would run it, in a process of its own."""
+    os.chdir(folder)
+    with open(printed, "w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+        sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-c", os.devnull, "test_gated.py"]))
 
 
 def test_a_model_in_one_file_is_used_by_every_verb(folder: Path) -> None:
@@ -89,9 +98,10 @@ def test_a_model_in_one_file_is_used_by_every_verb(folder: Path) -> None:
 
 
 def test_the_page_s_test_passes(folder: Path) -> None:
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "test_gated.py"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout
+    printed = folder / "pytest.out"
+    own = processes.fork(run_pytest, folder, printed)
+    own.join(300)
+    assert own.exitcode == 0, printed.read_text(encoding="utf-8")
 
 
 def test_a_run_asks_for_its_plug_in_and_never_loads_it_by_itself(folder: Path) -> None:
@@ -116,17 +126,16 @@ def test_a_run_asks_for_its_plug_in_and_never_loads_it_by_itself(folder: Path) -
 
 def test_a_task_in_one_file_trains_goes_on_after_a_kill_and_learns(folder: Path) -> None:
     train, *others = [line for line in COMMANDS if "sums" in line and "serve" not in line]
-    words, environment = command(train)
-    slow = subprocess.Popen(
-        [*words, "training.max_updates=400", "--run", "runs/killed"], cwd=folder, env=environment,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    words, variables = command(train)
+    told = folder / "killed.err"
+    longer = [*words, "training.max_updates=400", "--run", "runs/killed"]
+    slow = processes.start(longer, folder, variables, folder / "killed.out", told)
     end = time.monotonic() + 240
     while not list((folder / "runs/killed/checkpoints").glob("step-1*")) and time.monotonic() < end:
         time.sleep(0.02)
-        assert slow.poll() in (None, 0)
-    slow.send_signal(signal.SIGKILL)
-    slow.communicate()
+        assert slow.exitcode in (None, 0), told.read_text(encoding="utf-8")
+    slow.kill()
+    slow.join()
     run(folder, f"{train} training.max_updates=400 --run runs/killed")
     run(folder, train)
     once, killed = ((folder / "runs" / name / "model.safetensors").read_bytes() for name in ("sums", "killed"))
@@ -143,16 +152,16 @@ def test_a_task_in_one_file_trains_goes_on_after_a_kill_and_learns(folder: Path)
 def test_a_task_in_one_file_is_served(folder: Path) -> None:
     if not (folder / "runs/sums/model.safetensors").exists():
         run(folder, next(line for line in COMMANDS if "train sums.toml" in line))
-    words, environment = command(next(line for line in COMMANDS if "serve" in line))
-    server = subprocess.Popen([*words, "--port", "0"], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+    words, variables = command(next(line for line in COMMANDS if "serve" in line))
+    told = folder / "serve.err"
+    server = processes.start([*words, "--port", "0"], folder, variables, folder / "serve.out", told)
     try:
-        assert server.stderr is not None
-        address = None
-        for line in server.stderr:
-            if found := re.search(r"http://[\d.:]+", line):
-                address = found.group()
-                break
-        assert address is not None
+        found, end = None, time.monotonic() + 120
+        while not found and time.monotonic() < end:
+            time.sleep(0.05)
+            found = re.search(r"http://[\d.:]+", told.read_text(encoding="utf-8")) if told.exists() else None
+        assert found, told.read_text(encoding="utf-8")
+        address = found.group()
         with httpx.Client(base_url=address, timeout=60) as client:
             (model,) = client.get("/v1/models").json()["data"]
             assert model["page"]["answer"] == "text"
@@ -163,7 +172,7 @@ def test_a_task_in_one_file_is_served(folder: Path) -> None:
             assert wrong.status_code == 400
     finally:
         server.terminate()
-        server.communicate()
+        server.join()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import random
 import signal
 import sys
@@ -15,15 +14,16 @@ import pytest
 
 from sightline.cli import main
 from support.configs import LANGUAGE_MODELS, MODELS
+from support.processes import fork
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 
 KILLS = 10
-UPDATES = 80
+UPDATES = 40
 # Two workers, bf16, micro-batches, a moving average, several epochs, a save every few updates.
 SETTINGS = (
     f"training.max_updates={UPDATES}", "training.threads=2", "training.precision=bf16", "training.accumulate=2",
-    "training.ema=0.9", "training.save_every=5", "training.validate_every=30", "model.dropout=0.2",
+    "training.ema=0.9", "training.save_every=3", "training.validate_every=15", "model.dropout=0.2",
 )  # fmt: skip
 TRANSLATION = (
     "validation.sentences=2", "search.max_length_factor=0", "search.max_length_offset=5", "search.beam=1",
@@ -44,12 +44,7 @@ KINDS = {
 
 
 def start(config_file: Path, run: Path, kind: str) -> Any:
-    context: Any = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch._dynamo", "sightline.runs.training", "sightline.cli.train"])
-    words = ["train", str(config_file), "--run", str(run), *KINDS[kind], *SETTINGS]
-    process = context.Process(target=main, args=(words,))
-    process.start()
-    return process
+    return fork(main, ["train", str(config_file), "--run", str(run), *KINDS[kind], *SETTINGS])
 
 
 def saved(run: Path) -> int:
@@ -105,7 +100,7 @@ def test_ten_kills_at_random_instants(kind: str, configurations: dict[str, Path]
         while saved(killed) < goal and process.is_alive():
             time.sleep(0.005)
         end = time.monotonic() + draw.uniform(0, 0.2)
-        while time.monotonic() < end and saved(killed) < UPDATES - 20:  # or it would be done before it is killed
+        while time.monotonic() < end and saved(killed) < UPDATES - 10:  # or it would be done before it is killed
             time.sleep(0.002)
         process.kill()
         process.join()

@@ -436,24 +436,25 @@ def test_the_theme_is_kept(page: sync_api.Page) -> None:
     until(page, "document.documentElement.dataset.theme === 'dark'")
 
 
-@pytest.mark.parametrize("number", range(len(HOSTILE)))
-def test_hostile_texts_are_only_text(number: int, browser, served: Server) -> None:
-    text, session = HOSTILE[number], Opened(browser, served.url)
+@pytest.mark.parametrize("first", range(0, len(HOSTILE), 5))
+def test_hostile_texts_are_only_text(first: int, browser, served: Server) -> None:
+    session = Opened(browser, served.url)
     with session as page:
-        for model, field in (("gpt", "#inputs textarea"), ("bert", "#inputs textarea")):
+        for model, template in (("gpt", "{}"), ("bert", "[MASK] {}")):
             use(page, model)
-            page.evaluate("document.getElementById('status').textContent = ''")
-            page.evaluate(
-                "([field, text]) => { const one = document.querySelector(field); one.value = text; "
-                "one.dispatchEvent(new Event('input')); }",
-                [field, text if model == "gpt" else f"[MASK] {text}"],
-            )
-            page.click("#run")
-            until(page, "!['', '…'].includes(document.getElementById('status').textContent)")
-            page.wait_for_timeout(100)
-            session.said = [one for one in session.said if not re.search("422|400", one)]  # what is too long is refused
-            assert page.evaluate("window.hit") is None
-            assert (
-                page.locator("#columns script, #columns iframe, #columns img, #columns style, #columns b").count() == 0
-            )
-            assert page.locator("#run").is_visible()
+            for text in HOSTILE[first : first + 5]:
+                page.evaluate("document.getElementById('status').textContent = ''")
+                page.evaluate(
+                    "(text) => { const one = document.querySelector('#inputs textarea'); one.value = text; "
+                    "one.dispatchEvent(new Event('input')); }",
+                    template.format(text),
+                )
+                page.click("#run")
+                until(page, "!['', '…'].includes(document.getElementById('status').textContent)")
+                page.wait_for_timeout(100)
+                # what is too long is refused
+                session.said = [one for one in session.said if not re.search("422|400", one)]
+                assert page.evaluate("window.hit") is None, text
+                markup = page.locator("#columns :is(script, iframe, img, style, b)")
+                assert markup.count() == 0, text
+                assert page.locator("#run").is_visible()

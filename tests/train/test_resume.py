@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import multiprocessing
 import os
 import random
 import shutil
@@ -22,6 +21,7 @@ from sightline.train import storage
 from sightline.train.final import final_weights
 from sightline.train.stopper import Interrupted
 from support import train_toys
+from support.processes import fork
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 
@@ -86,14 +86,7 @@ def die_at(owner: Any, name: str, ending: str, nth: int) -> None:
 
 
 def start(run: str, run_dir: Path, instant: str | None = None) -> Any:
-    """A new process, forked from a clean server that has torch imported already, which saves seconds each time."""
-    context: Any = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["torch._dynamo", "support.train_toys"]
-    )  # the former is what torch.optim imports late
-    process = context.Process(target=train_once, args=(*RUNS[run], run_dir, instant))
-    process.start()
-    return process
+    return fork(train_once, *RUNS[run], run_dir, instant)
 
 
 def finish(process: Any) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import multiprocessing
 import os
 import resource
 import shutil
@@ -31,6 +30,7 @@ from sightline.train.settings import TrainSettings
 from support import train_toys
 from support.commands import sightline
 from support.configs import MODELS
+from support.processes import fork
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs links, pipes and SIGKILL")
 SIZES: dict[str, Any] = {"d_model": 8, "num_layers": 2, "num_heads": 2, "d_ff": 8, "max_length": 8}
@@ -247,10 +247,7 @@ def child(path: Path, nth: int, fresh: bool) -> None:
 
 def killed(path: Path, nth: int, *, fresh: bool) -> bool:
     """Whether a start in a process of its own had as many operations, and was killed at the n-th."""
-    context: Any = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch._dynamo", "support.train_toys", "sightline.train.run_directory"])
-    process = context.Process(target=child, args=(path, nth, fresh))
-    process.start()
+    process = fork(child, path, nth, fresh)
     process.join(120)
     assert process.exitcode in (0, -signal.SIGKILL)
     return process.exitcode != 0
