@@ -43,7 +43,8 @@ class BatchNorm(nn.Module):
     """Per feature, over the batch's real positions (Ioffe & Szegedy 2015, algorithm 1).
 
     Padding takes no part in the statistics. A training pass uses the batch's and moves the running ones towards
-    them by a tenth; any other pass uses the running ones, so that a sentence never depends on its neighbours.
+    them by a tenth; any other pass uses the running ones, so that a sentence never depends on its neighbours. So does
+    every pass of a frozen one, whose weight takes no gradient: what is frozen stays the function it was.
     """
 
     running_mean: Tensor
@@ -59,7 +60,7 @@ class BatchNorm(nn.Module):
 
     def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE) -> Tensor:
         mean, var = self.running_mean.float(), self.running_var.float()
-        if ctx.training:
+        if ctx.training and self.weight.requires_grad:
             rows = (x_BTD.flatten(0, -2) if real_BT is None else x_BTD[real_BT]).float()
             var, mean = torch.var_mean(rows, 0, correction=0)
             with torch.no_grad():
