@@ -23,6 +23,9 @@ class LayerNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width))
 
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}, epsilon={self.epsilon:g}"
+
     def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE) -> Tensor:
         return F.layer_norm(x_BTD, self.weight.shape, self.weight, self.bias, self.epsilon)
 
@@ -34,6 +37,9 @@ class RMSNorm(nn.Module):
         super().__init__()
         self.epsilon = epsilon
         self.weight = nn.Parameter(torch.ones(width))
+
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}, epsilon={self.epsilon:g}"
 
     def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE) -> Tensor:
         return F.rms_norm(x_BTD, self.weight.shape, self.weight, self.epsilon)
@@ -57,6 +63,9 @@ class BatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
         self.register_buffer("running_mean", torch.zeros(width))
         self.register_buffer("running_var", torch.ones(width))
+
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}, epsilon={self.epsilon:g}"
 
     def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE) -> Tensor:
         mean, var = self.running_mean.float(), self.running_var.float()
@@ -85,5 +94,5 @@ NORMS: dict[str, type[Norm]] = {"layer": LayerNorm, "rms": RMSNorm, "batch": Bat
 
 
 def make_norm(kind: str, width: int, epsilon: float = EPSILON) -> Norm:
-    """The normalisation named `kind`: layer, rms, batch or none."""
+    """The normalisation named `kind`: layer, rms, batch or none. Raises KeyError for another."""
     return NORMS[kind](width, epsilon)
