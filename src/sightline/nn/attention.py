@@ -167,9 +167,11 @@ class KeyValues:
     values: Tensor
 
     def append(self, later: KeyValues) -> KeyValues:
+        """These and, after them along S, those of later positions of the same rows."""
         return KeyValues(torch.cat([self.keys, later.keys], 2), torch.cat([self.values, later.values], 2))
 
     def reorder(self, index: Tensor) -> KeyValues:
+        """Those whose row i is row index[i] of these; `index` is int64 (B',)."""
         return KeyValues(select_rows(self.keys, index), select_rows(self.values, index))
 
     def concatenate(self, other: KeyValues, *, left: bool = False) -> KeyValues:

@@ -104,7 +104,7 @@ class SwiGLU(nn.Module):
 
 
 def make_feed_forward(d_model: int, d_ff: int, activation: str, dropout: float) -> FeedForward | SwiGLU:
-    """The position-wise network with activation relu, gelu, gelu_tanh or swiglu."""
+    """The position-wise network with activation relu, gelu, gelu_tanh or swiglu. Raises KeyError for another."""
     if activation == "swiglu":
         return SwiGLU(d_model, d_ff, dropout)
     return FeedForward(d_model, d_ff, activation, dropout)

@@ -163,7 +163,7 @@ def frame(panel: Axes) -> None:
         side.set_color(GREY)
 
 
-def plot_curves(panel: Axes, curves: Mapping[str, Sequence[float] | np.ndarray], **style: float) -> None:
+def plot_curves(panel: Axes, curves: Mapping[str, Sequence[float] | np.ndarray], **style: Any) -> None:
     """One line a name, each with another marker than its neighbours', for who cannot tell its colour."""
     for marker, (name, values) in zip(cycle(MARKERS), curves.items(), strict=False):
         panel.plot(range(len(values)), values, marker=marker, label=name, **style)
