@@ -305,3 +305,10 @@ def test_sentences_that_join_and_leave_change_nothing_for_the_others(
         expected = alone(number)
         assert [one.tokens for one in one.finished] == [one.tokens for one in expected]
         assert [one.score for one in one.finished] == pytest.approx([one.score for one in expected])
+
+
+@pytest.mark.parametrize("temperature", [1e-30, 1e-38, 1e-46, 5e-324])
+def test_at_next_to_no_temperature_the_likeliest_token_is_drawn(temperature: float) -> None:
+    log_p = torch.tensor([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]]).log()
+    found = filter_probabilities(log_p, options(temperature=temperature))
+    assert found.tolist() == [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]

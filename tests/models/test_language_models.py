@@ -276,3 +276,19 @@ def test_looking_inside_changes_nothing(name: str) -> None:
     torch.testing.assert_close(seen, model.decode(tokens, model.start(1))[0], atol=1e-5, rtol=1e-4)
     expected = {"gpt-2": "blocks.1.self_attention.weights", "recurrent-lstm-tanh": "layers.1.forget_gate"}
     assert expected.get(name, "layers.0.reset_gate") in recorder.tensors
+
+
+def test_what_adds_to_no_residual_begins_as_all_matrices() -> None:
+    torch.manual_seed(0)
+    block = GPT(10, GPTSizes(d_model=64, num_layers=8, num_heads=2, d_ff=64, residual=False)).blocks[0]
+    assert float(block.feed_forward.outer.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
+
+
+def test_documents_are_kept_apart_at_the_beginning_and_without_padding_alone() -> None:
+    model = GPT(10, GPTSizes(d_model=8, num_layers=1, num_heads=2, d_ff=8, max_length=8))
+    tokens, documents = torch.tensor([[4, 5, 6]]), torch.tensor([[0, 0, 1]])
+    _, after = model.decode(tokens, model.start(1), document_BT=documents)
+    with pytest.raises(ValueError, match="document_BT"):
+        model.decode(tokens, after, document_BT=documents)
+    with pytest.raises(ValueError, match="document_BT"):
+        model.decode(tokens, model.start(1), document_BT=documents, real_BT=tokens > 4)

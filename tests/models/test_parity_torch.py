@@ -11,9 +11,10 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from sightline.models import TransformerSizes
 from sightline.nn.attention import MultiHeadAttention
 from sightline.nn.blocks import Block
+from sightline.nn.cells import make_cell
 from sightline.nn.context import PassContext, Recorder
 from sightline.nn.masks import causal_mask, over_heads
-from sightline.nn.recurrent import RecurrentEncoder, make_cell
+from sightline.nn.recurrent import RecurrentEncoder
 from support.model_cases import SOURCE, SOURCE_MASK, TARGET, close, make
 from support.model_cases import one_thread as one_thread
 

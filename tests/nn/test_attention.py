@@ -244,3 +244,25 @@ def test_one_head_by_hand() -> None:
     expected = torch.tensor([[[0.0, 10.0, 0.0, 0.0], [20 * math.e**2 / total, 10 / total, 0.0, 0.0]]])
     torch.testing.assert_close(output, expected)
     assert torch.equal(keys_values.keys[:, 0], x)
+
+
+def test_shared_keys_and_values_as_torch_has_them() -> None:
+    """Two groups for four heads, of itself and of a source."""
+    torch.manual_seed(0)
+    attention = MultiHeadAttention(16, 4, num_kv_heads=2)
+    x, source = torch.randn(2, 3, 16), torch.randn(2, 5, 16)
+    query, key, value = torch.split(attention.weight, [16, 8, 8])
+    biases = torch.split(attention.bias, [16, 8, 8])
+
+    def expected(read: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        heads = [
+            F.linear(one, weight, bias).unflatten(-1, (-1, 4)).transpose(1, 2)
+            for one, weight, bias in zip((x, read, read), (query, key, value), biases, strict=True)
+        ]
+        context = F.scaled_dot_product_attention(*heads, attn_mask=mask, enable_gqa=True)  # pyright: ignore
+        return attention.output(context.transpose(1, 2).flatten(2))
+
+    causal = torch.ones(3, 3, dtype=torch.bool).tril()
+    torch.testing.assert_close(attention(x, causal)[0], expected(x, causal))
+    found = attention.attend_to(x, attention.project_keys_values(source), None)
+    torch.testing.assert_close(found, expected(source, None))

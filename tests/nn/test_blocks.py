@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sightline.nn.attention import KeyValues
 from sightline.nn.blocks import Block, BlockOptions, make_feed_forward
 from sightline.nn.context import PassContext, Recorder
-from sightline.nn.positions import RotaryEncoding
+from sightline.nn.positions import RotaryEncoding, make_positional_encoding
 from support.model_cases import close
 
 SIZES = {"d_model": 8, "num_heads": 2, "d_ff": 12}
@@ -92,3 +92,18 @@ def test_only_self_attention_is_rotated() -> None:
         plain.cross_attention.attend_to(x, keys_values, None),
     )  # pyright: ignore
     assert not torch.allclose(turned(x, None, source=keys_values)[0], plain(x, None, source=keys_values)[0], atol=1e-3)
+
+
+@pytest.mark.parametrize(("norm", "recorded"), [("layer", True), ("rms", True), ("batch", True), ("none", False)])
+def test_what_no_norm_divides_is_not_recorded(norm: Any, recorded: bool) -> None:
+    recorder = Recorder(["*norm*"])
+    block = Block(BlockOptions(**SIZES, norm=norm, dropout=0.0))
+    block(torch.randn(1, 3, 8), None, ctx=PassContext(recorder=recorder))
+    assert bool(recorder.offered.keys() & {"self_norm", "self_norm_input", "feed_forward_norm_input"}) == recorded
+
+
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rotary"])
+def test_attention_holds_positions_only_where_it_is_turned(positions: Any) -> None:
+    encoding = make_positional_encoding(positions, 8, 16)
+    block = Block(BlockOptions(**SIZES, positions=positions), encoding)
+    assert (block.self_attention.positions is encoding) == (positions == "rotary")

@@ -208,11 +208,13 @@ def test_evaluation_makes_no_gradients(context: Callable[[], torch.no_grad], mon
     def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("a product for a gradient")
 
-    weight = torch.randn(3, 4, requires_grad=True)
-    monkeypatch.setattr(torch, "mm", refuse)
+    weight, hidden, targets = torch.randn(3, 4, requires_grad=True), torch.randn(2, 4), torch.tensor([0, 1])
+    monkeypatch.setattr(torch.Tensor, "__matmul__", refuse)
     with context():
-        loss, _ = linear_cross_entropy(torch.randn(2, 4), weight, torch.zeros(3), torch.tensor([0, 1]))
+        loss, _ = linear_cross_entropy(hidden, weight, torch.zeros(3), targets)
     assert not loss.requires_grad
+    with pytest.raises(AssertionError, match="for a gradient"):  # which training does make
+        linear_cross_entropy(hidden, weight, torch.zeros(3), targets)
 
 
 @pytest.mark.parametrize("consistency", [0.5, 5.0])

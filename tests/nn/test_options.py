@@ -22,10 +22,11 @@ from sightline.models import (
 from sightline.models.vit import ViT, ViTSizes, waves
 from sightline.nn.attention import MultiHeadAttention, attend
 from sightline.nn.blocks import Block, BlockOptions
+from sightline.nn.cells import make_cell
 from sightline.nn.context import INFERENCE, PassContext, Recorder
 from sightline.nn.norms import BatchNorm
 from sightline.nn.positions import make_positional_encoding, wave_table
-from sightline.nn.recurrent import Initialization, RecurrentLayer, make_cell
+from sightline.nn.recurrent import Initialization, RecurrentLayer
 from support.model_cases import BATCH, SOURCE, SOURCE_LENGTHS, SOURCE_MASK, TARGET, VOCAB, close
 
 SIZES: dict[str, Any] = {"d_model": 8, "num_heads": 2, "d_ff": 12}
@@ -71,16 +72,16 @@ def test_what_products_are_divided_by(scale: Any, divisor: float, fused: bool, m
 
 
 @pytest.mark.parametrize(
-    ("make", "read"),
+    "make",
     [
-        (lambda **more: Transformer(VOCAB, VOCAB, TransformerSizes(**SIZES, num_layers=1, **more)), None),
-        (lambda **more: GPT(VOCAB, GPTSizes(**SIZES, num_layers=1, **more)), None),
-        (lambda **more: BertForPretraining(VOCAB, BertSizes(**SIZES, num_layers=1, **more)), None),
-        (lambda **more: ViT(ViTSizes(**SIZES, num_layers=1, image_size=4, patch_size=2, **more), 3), None),
+        lambda **more: Transformer(VOCAB, VOCAB, TransformerSizes(**SIZES, num_layers=1, **more)),
+        lambda **more: GPT(VOCAB, GPTSizes(**SIZES, num_layers=1, **more)),
+        lambda **more: BertForPretraining(VOCAB, BertSizes(**SIZES, num_layers=1, **more)),
+        lambda **more: ViT(ViTSizes(**SIZES, num_layers=1, image_size=4, patch_size=2, **more), 3),
     ],
     ids=["transformer", "gpt", "bert", "vit"],
 )
-def test_the_four_share_their_options(make: Any, read: Any) -> None:
+def test_the_four_share_their_options(make: Any) -> None:
     """Key/value heads, value width and activation shape the weights of all of them; norm and its epsilon are heard."""
     model = make(num_kv_heads=1, value_width=12, activation="gelu_tanh", norm="batch", norm_epsilon=0.5)
     shapes = {tuple(one.weight.shape) for one in model.modules() if isinstance(one, MultiHeadAttention)}
@@ -243,3 +244,11 @@ def test_the_previous_token_in_the_readout_of_a_fixed_context(context: Any) -> N
 def test_a_bert_without_a_head_is_an_encoder() -> None:
     model = Bert(VOCAB, BertSizes(**SIZES, num_layers=1))
     close(model(SOURCE, SOURCE_MASK), model.encode(SOURCE, SOURCE_MASK))
+
+
+def test_a_printed_model_says_its_sizes() -> None:
+    gpt = repr(GPT(20, GPTSizes(d_model=8, num_layers=1, num_heads=2, num_kv_heads=1, d_ff=12, max_length=16)))
+    for part in ("vocab_size=20", "8, num_heads=2, num_kv_heads=1", "Linear(8, 12, bias=True)", "LayerNorm(8, epsilon=",
+                 "LearnedEncoding(max_length=16, 8)"):  # fmt: skip
+        assert part in gpt
+    assert "GRUCell, 3, 4" in repr(RecurrentLayer(make_cell("gru"), 3, 4))

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from sightline.nn.cells import HiddenState, make_cell
 from sightline.nn.context import PassContext, Recorder
-from sightline.nn.recurrent import HiddenState, RecurrentEncoder, RecurrentLayer, make_cell, reverse_real
+from sightline.nn.recurrent import RecurrentEncoder, RecurrentLayer, reverse_real
 from support.model_cases import one_thread as one_thread
 
 LN2, LN3 = math.log(2), math.log(3)  # tanh(ln 2) = 3/5, sigmoid(ln 3) = 3/4, sigmoid(-ln 3) = 1/4
@@ -179,3 +180,11 @@ def test_dropout_between_layers_only() -> None:
 def test_an_odd_width_has_no_two_halves() -> None:
     with pytest.raises(ValueError, match="width 7 must be even"):
         RecurrentEncoder(make_cell("gru"), 5, 7, 1, 2, 0.0)
+
+
+@pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
+def test_a_layer_offers_what_it_records(kind: str) -> None:
+    layer, x_BTI = RecurrentLayer(make_cell(kind), 3, 4), torch.randn(2, 3, 3)
+    recorder = Recorder(["*"])
+    layer(x_BTI, layer.start(x_BTI), ctx=PassContext(recorder=recorder))
+    assert set(recorder.tensors) == set(recorder.offered) == set(layer.internals)

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from sightline.errors import UsageError
 from sightline.sight.drawings import timeline_picture
-from sightline.sight.pictures import attention_picture, curves_picture
+from sightline.sight.pictures import MARKERS, attention_picture, curves_picture
 from sightline.sight.reading import Side
 from sightline.sight.terminal import attention_text, numbers_text
 from sightline.tasks.translation.predictor import Attention
@@ -116,3 +116,10 @@ def test_colours_are_explained_and_legends_cover_nothing(tmp_path: Path, drawn: 
         assert len(legend.get_texts()) == 7
         assert not legend.get_window_extent().overlaps(figure.axes[0].get_window_extent())
         assert figure.axes[0].get_legend() is None
+
+
+def test_no_curve_is_dropped(tmp_path: Path) -> None:
+    names = [f"curve {number}." for number in range(len(MARKERS) + 1)]
+    curves_picture({name: [0.0, 1.0] for name in names}, "ab", tmp_path / "curves.svg", xlabel="x", ylabel="y")
+    drawn = (tmp_path / "curves.svg").read_text(encoding="utf-8")
+    assert all(name in drawn for name in names)

@@ -24,8 +24,9 @@ from sightline.sight.internals import residual
 from sightline.sight.page import write_page
 from sightline.sight.pictures import attention_picture
 from sightline.sight.reading import Reading, Side, agreement, look, occlusion
+from sightline.sight.record import axes_of
 from sightline.sight.terminal import numbers_text
-from sightline.sight.views import ViewOptions
+from sightline.sight.views import ViewOptions, heads_view
 from support.commands import sightline
 from support.configs import MODELS
 
@@ -305,3 +306,19 @@ def test_numbers_that_are_no_probabilities_have_no_unit(classifiers: dict[str, P
     assert "effect: what the outputs lose" in capsys.readouterr().out
     assert sightline("look", classifiers["single"], "a red dog", "--check") == 0
     assert "Nats that each output loses when a position is" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("by", "says"), [("entropi", 'did you mean "entropy"'), ("alignment_error", "--gold")])
+def test_heads_are_ranked_by_what_there_is(by: str, says: str) -> None:
+    anything: Any = None
+    with pytest.raises(UsageError, match=says):
+        heads_view(anything, anything, ViewOptions(by=by))
+
+
+def test_axes_of_attention_by_any_name() -> None:
+    """A user's model says which attention is to a source; those of our models have their names."""
+    name = "decoder.0.reads.weights"
+    assert axes_of(name, 4) == ("batch", "head", "target", "past")
+    assert axes_of(name, 4, ["decoder.0.reads"]) == ("batch", "head", "target", "source")
+    assert axes_of("decoder.0.reads.keys", 4, ["decoder.0.reads"]) == ("batch", "head", "source", "width")
+    assert axes_of("decoder.attention.energies", 3)[1:] == ("target", "source")

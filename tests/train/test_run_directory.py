@@ -182,7 +182,7 @@ def test_an_empty_manifest_passes_no_flipped_weights(run: Run) -> None:
 @posix
 @pytest.mark.parametrize("more", [{"num_layers": 10**6}, {"d_model": 10**6}, {"d_ff": 10**9}, {"max_length": 10**9}])
 def test_a_configuration_that_asks_for_more_than_the_file_has_costs_nothing(tmp_path: Path, more: dict) -> None:
-    tensors = model_loading.named_tensors(GPT(20, GPTSizes(**SIZES)))
+    tensors = storage.persistent_tensors(GPT(20, GPTSizes(**SIZES)))
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     with pytest.raises(CheckpointError, match="belongs to another model"):
         model_loading.load_model(lambda: GPT(20, GPTSizes(**{**SIZES, **more})), tensors, "file")
@@ -658,7 +658,7 @@ def test_loading_draws_no_random_number_and_copies_no_weights(run: Run) -> None:
 
 def test_loading_keeps_ties_tables_and_buffers_that_are_not_stored() -> None:
     made = GPT(20, GPTSizes(**SIZES))
-    loaded = model_loading.load_model(lambda: GPT(20, GPTSizes(**SIZES)), model_loading.named_tensors(made), "file")
+    loaded = model_loading.load_model(lambda: GPT(20, GPTSizes(**SIZES)), storage.persistent_tensors(made), "file")
     assert loaded.output_weight is loaded.embedding
     assert type(loaded.embedding) is type(made.embedding)
     buffers = dict(made.named_buffers())
@@ -672,7 +672,7 @@ def test_loading_keeps_ties_tables_and_buffers_that_are_not_stored() -> None:
 
 
 def test_loading_the_weights_of_another_model_is_refused() -> None:
-    tensors = model_loading.named_tensors(GPT(20, GPTSizes(**SIZES)))
+    tensors = storage.persistent_tensors(GPT(20, GPTSizes(**SIZES)))
     for change, message in (({"num_layers": 1}, "which the model has not"), ({"d_ff": 9}, r"is torch\.float32 \[8")):
         sizes = GPTSizes(**{**SIZES, **change})
         with pytest.raises(CheckpointError, match=message):

@@ -105,6 +105,28 @@ def test_running_statistics_are_the_mean_of_the_workers() -> None:
     torch.testing.assert_close(task.model.encoder[0].self_norm.running_mean, torch.stack(separate).mean(0))
 
 
+def test_running_statistics_of_workers_without_a_piece() -> None:
+    """Batches of fewer rows than workers, then a whole one: as of a run that was stopped before it and went on."""
+
+    def statistics(task: Any) -> dict[str, torch.Tensor]:
+        return {name: one.clone() for name, one in task.model.named_buffers()}
+
+    def update(task: Any, workers: Any, given: Any) -> None:
+        workers.gradients(given, torch.Generator().manual_seed(3), task.model.zero_grad)
+
+    through, first, second = (Task(make("batch norm")) for _ in range(3))
+    with Workers(through, 3) as workers:
+        update(through, workers, batch(1))
+        update(through, workers, batch())
+    with Workers(first, 3) as workers:
+        update(first, workers, batch(1))
+    second.model.load_state_dict(first.model.state_dict())
+    with Workers(second, 3) as workers:
+        update(second, workers, batch())
+    for name, one in statistics(through).items():
+        assert torch.equal(one, statistics(second)[name]), name
+
+
 def test_copies_share_weights_but_not_gradients_and_threads_are_restored() -> None:
     model = make("transformer")
     copy = shared_copy(model)

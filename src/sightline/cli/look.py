@@ -134,18 +134,14 @@ def look(
 
 def _options(what: str | None, site: str | None, by: str | None, gold: str | None, target: str | None) -> ViewOptions:
     """What is asked of the view. Raises UsageError where options do not belong together."""
-    from sightline.errors import UsageError, nearest
+    from sightline.errors import UsageError
     from sightline.sight.alignment import from_pharaoh
-    from sightline.sight.views import RANKS, ViewOptions
+    from sightline.sight.views import ViewOptions
 
     if what != "heads" and (by is not None or gold is not None):
         raise UsageError("--by and --gold: of --what heads")
-    if by is not None and by not in RANKS:
-        raise UsageError(f'--by: there is no "{by}"{nearest(by, RANKS)}')
     if gold is not None and target is None:
         raise UsageError("--gold: links are of a text and the translation that --target gives")
-    if by == "alignment_error" and gold is None:
-        raise UsageError("--by alignment_error: give the right links with --gold")
     return ViewOptions(site, by, None if gold is None else from_pharaoh(gold, "--gold"))
 
 

@@ -51,7 +51,8 @@ def filter_probabilities(log_probability_BV: Tensor, options: SearchOptions) -> 
 
     The likeliest token always stays; of equally likely ones at an edge the lower ids do.
     """
-    if options.temperature == 0:
+    # below the smallest normal number of fp32 what is divided by it, or it itself, is nothing that can be counted on
+    if options.temperature < torch.finfo(torch.float32).tiny:
         return torch.zeros_like(log_probability_BV).scatter_(1, log_probability_BV.argmax(-1, keepdim=True), 1.0)
     # what is subtracted changes no probability, and keeps the likeliest token finite at any temperature
     highest_B1 = log_probability_BV.amax(-1, keepdim=True)

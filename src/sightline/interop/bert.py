@@ -70,8 +70,8 @@ IGNORED = (
     Ignored(r"bert\.embeddings\.position_ids", "0, 1, 2, …, which follow from the length"),
     Ignored(r"bert\.embeddings\.token_type_ids", "zeros, for callers that give no segments"),
 )
-# What BERT fixes and Sightline lets one choose.
-FIXED = {"positions": "learned", "norm": "layer", "pre_norm": False}
+# What BERT fixes and Sightline lets one choose, beside what all blocks have.
+FIXED = {"pre_norm": False}
 # Tags that begin otherwise than in BIO, and what begins the same spans there: the end of one, and one of a single unit.
 TO_BIO = {"E-": "I-", "L-": "I-", "S-": "B-", "U-": "B-"}
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationEr
 from torch import Tensor
 
 from sightline.errors import DataError, UsageError
+from sightline.nn.blocks import BlockOptions
 from sightline.train import storage
 
 CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
@@ -20,6 +21,9 @@ Record = TypeVar("Record", bound=BaseModel)
 _OBJECT: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 # Hugging Face's names of activations, and ours.
 ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu", "relu": "relu"}
+# What the blocks of all models that are written fix and Sightline lets one choose, beside heads of one width for
+# queries, keys and values.
+FIXED_BLOCKS = {"positions": "learned", "norm": "layer", "residual": True, "attention_scale": "sqrt_d_k"}
 
 
 class ForeignRecord(BaseModel):
@@ -126,12 +130,16 @@ def activation_name(name: str, model: str) -> str:
     return names[name]
 
 
-def require_fixed(sizes: BaseModel, fixed: Mapping[str, object], model: str) -> None:
-    """Raises UsageError where a size that another toolkit's `model` fixes is something else."""
+def require_fixed(sizes: BlockOptions, fixed: Mapping[str, object], model: str) -> None:
+    """Raises UsageError where another toolkit's `model` has something else than an option of blocks, or one of the
+    sizes in `fixed`, says."""
+    # what these mean where they are not set, which may as well be said
+    unset = {"num_kv_heads": sizes.num_heads, "value_width": sizes.d_model}
     values = sizes.model_dump()
-    for name, value in fixed.items():
-        if values.get(name, value) != value:
-            raise UsageError(f"model.{name}: {values[name]!r} has no place in {model}, which has {value!r}")
+    for name, value in {**FIXED_BLOCKS, **unset, **fixed}.items():
+        found = unset.get(name) if values[name] is None else values[name]
+        if found != value:
+            raise UsageError(f"model.{name}: {found!r} has no place in {model}, which has {value!r}")
 
 
 def write_folder(folder: Path, files: Mapping[str, Mapping[str, object] | str], tensors: Mapping[str, Tensor]) -> None:

@@ -73,8 +73,8 @@ IGNORED = (
     Ignored(r"transformer\.h\.\d+\.attn\.bias", "the causal mask, which follows from the length"),
     Ignored(r"transformer\.h\.\d+\.attn\.masked_bias", "the constant that masked scores were set to"),
 )
-# What GPT-2 fixes and Sightline lets one choose.
-FIXED = {"positions": "learned", "norm": "layer", "pre_norm": True, "num_kv_heads": None, "cutoffs": ()}
+# What GPT-2 fixes and Sightline lets one choose, beside what all blocks have.
+FIXED = {"pre_norm": True, "cutoffs": ()}
 # Classes of transformers that build their own pre-tokeniser, whatever tokenizer.json says.
 OWN_CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast")
 

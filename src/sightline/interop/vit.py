@@ -65,8 +65,8 @@ FITTING: dict[Fit, Callable[[int], dict[str, JsonValue]]] = {
     },
 }
 BILINEAR, BICUBIC = 2, 3  # of PIL's ways to scale; images are scaled in the first one here
-# What ViT fixes and Sightline lets one choose.
-FIXED = {"positions": "learned", "norm": "layer", "pre_norm": True}
+# What ViT fixes and Sightline lets one choose, beside what all blocks have.
+FIXED = {"pre_norm": True}
 
 
 class ViTConfig(ForeignRecord):

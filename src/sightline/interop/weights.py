@@ -282,13 +282,19 @@ def lay_out(
     *,
     shapes: Mapping[str, Shape] | None = None,
 ) -> dict[str, Tensor]:
-    """Our tensors by the file's names, as the file has them; `order` gives for each row of a file our token."""
+    """Our tensors by the file's names, as the file has them; `order` gives for each row of a file our token.
+
+    What the file has as several tensors is cut into equal parts; `require_fixed` sees to it that they are equal. Raises
+    ValueError where they cannot be.
+    """
     tensors: dict[str, Tensor] = {}
     for row in table:
         whole = weights[row.ours]
         whole = whole.reshape((shapes or {}).get(row.ours, whole.shape))
         whole = whole.t() if row.transposed else whole
         whole = in_order(whole, order) if row.by_token else whole
+        if len(whole) % len(row.theirs):
+            raise ValueError(f"{row.ours}: {len(whole)} rows are not {len(row.theirs)} equal parts")
         parts = whole.chunk(len(row.theirs))
         tensors |= {name: part.contiguous() for name, part in zip(row.theirs, parts, strict=True)}
     return tensors

@@ -65,6 +65,9 @@ class Bert(nn.Module):
         self.pooler = Linear(sizes.d_model, sizes.d_model)
         initialise(self)
 
+    def extra_repr(self) -> str:
+        return f"vocab_size={self.vocab_size}"
+
     @property
     def device(self) -> torch.device:
         """Where its parameters are."""

@@ -19,8 +19,8 @@ from sightline.models.gpt import GPT, GPTSizes
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.lora import adapt
 from sightline.nn.ops import Linear
-from sightline.nn.state import BOS, EOS
 from sightline.nn.tables import LookupTable
+from sightline.special_tokens import BOS_ID, EOS_ID
 
 
 class Tuning(BaseModel, frozen=True, extra="forbid"):
@@ -141,7 +141,7 @@ class BertClassifier(SequenceClassifier[Bert]):
     @staticmethod
     def build_inputs(parts: Sequence[list[int]], vocab_size: int) -> list[int]:
         """[CLS], then each part and [SEP] (Devlin et al. 2019, figure 4)."""
-        return [BOS, *(token for part in parts for token in (*part, EOS))]
+        return [BOS_ID, *(token for part in parts for token in (*part, EOS_ID))]
 
     def read(self, tokens_NT: Tensor, real_NT: Tensor, *, ctx: PassContext = INFERENCE) -> tuple[Tensor, Tensor]:
         """Tokens → (features at every position (N, T, D), pooled features (N, D))."""
@@ -172,7 +172,7 @@ class BertTokenClassifier(_Tuned[Bert]):
 
 def segments(tokens_NT: Tensor, count: int) -> Tensor:
     """The segment of each token: how many [SEP] stand before it, at most `count` - 1."""
-    ends = (tokens_NT == EOS).long()
+    ends = (tokens_NT == EOS_ID).long()
     return (ends.cumsum(1) - ends).clamp(max=count - 1)
 
 

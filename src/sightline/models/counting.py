@@ -22,7 +22,6 @@ from sightline.special_tokens import PAD_ID
 Ints = NDArray[Any]
 Floats = NDArray[np.float64]
 
-PAD = PAD_ID
 MISSING = -1  # in place of a row, where there is none
 
 
@@ -107,7 +106,7 @@ def count(
     """
     if len(offsets) < 2:
         raise DataError("documents: there are none to count; give at least one")
-    check_documents(tokens, offsets, vocab_size, (PAD, bos_id, eos_id))
+    check_documents(tokens, offsets, vocab_size, (PAD_ID, bos_id, eos_id))
     ids, is_bos = stream(tokens, offsets, bos_id, eos_id)
     narrow = narrowest(max(len(ids), vocab_size))
     unigrams = np.zeros(vocab_size, narrow)

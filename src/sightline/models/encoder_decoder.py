@@ -42,6 +42,9 @@ class NeuralEncoderDecoder(nn.Module, ABC, Generic[S]):
             self.output_weight = nn.Parameter(torch.randn(target_vocab, width) * scale)
         self.output_bias = nn.Parameter(torch.zeros(target_vocab))
 
+    def extra_repr(self) -> str:
+        return f"source_vocab={len(self.source_embedding)}, target_vocab={len(self.target_embedding)}"
+
     @property
     def context_length(self) -> int | None:
         """The longest source, and the longest target, that it can read; None where any will do."""

@@ -25,8 +25,9 @@ from sightline.nn.norms import make_norm
 from sightline.nn.output import make_clusters
 from sightline.nn.positions import PositionIds, PositionKind, add_positions, make_positional_encoding
 from sightline.nn.tables import LookupTable
+from sightline.special_tokens import BOS_ID, PAD_ID
 
-NEVER = (0, 1)  # padding, beginning of sentence
+NEVER = (PAD_ID, BOS_ID)
 IMPOSSIBLE = -1e4  # a logit so low that its probability is 0, in any precision
 
 
@@ -80,11 +81,12 @@ class GPT(NeuralLanguageModel[KeyValueCache]):
         self._initialise()
 
     def _initialise(self) -> None:
-        """N(0, 0.02) for matrices, zero for biases; in a pre-norm stack what each sublayer adds to the residual is
-        scaled by 1 / √(number of sublayers) (Radford et al. 2019, section 2.3)."""
+        """N(0, 0.02) for matrices, zero for biases; in a pre-norm stack what each sublayer adds to the residual, where
+        there is one, is scaled by 1 / √(number of sublayers) (Radford et al. 2019, section 2.3)."""
+        accumulates = self.sizes.pre_norm and self.sizes.residual
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
-                adds = name.endswith(("output.weight", "outer.weight")) and self.sizes.pre_norm
+                adds = accumulates and name.endswith(("output.weight", "outer.weight"))
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * self.sizes.num_layers) if adds else 0.02)
 
     @property
@@ -122,10 +124,14 @@ class GPT(NeuralLanguageModel[KeyValueCache]):
         Args:
             real_BT: which tokens are no padding, wherever it stands; features at padding mean nothing.
             document_BT: a number for each token's document: nothing is seen of another one, and each begins at
-                position 0. Only with an empty cache.
+                position 0. Only with an empty cache and without padding.
             extra_embeddings_KD: embeddings of tokens beyond the vocabulary, V … V + K - 1, which are read and never
                 predicted.
+
+        Raises ValueError where documents are to be kept apart after others were read, or among padding.
         """
+        if document_BT is not None and (real_BT is not None or state.length):
+            raise ValueError("document_BT: documents are kept apart in an empty cache and without real_BT")
         ctx = ctx.of(self)
         table = self.embedding if extra_embeddings_KD is None else torch.cat([self.embedding, extra_embeddings_KD])
         position_ids, mask, after = state.extend(tokens_BT, real_BT)

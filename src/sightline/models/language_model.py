@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.output import Clusters, output_logits, output_loss
-from sightline.nn.state import EOS, State
+from sightline.nn.state import State
+from sightline.special_tokens import EOS_ID
 
 S = TypeVar("S", bound=State)
 
@@ -33,8 +34,11 @@ class NeuralLanguageModel(nn.Module, ABC, Generic[S]):
     vocab_size: int
     output_weight: nn.Parameter
     clusters: Clusters | None = None
-    begin_id: int = EOS
+    begin_id: int = EOS_ID
     carries_state: bool = False
+
+    def extra_repr(self) -> str:
+        return f"vocab_size={self.vocab_size}"
 
     @property
     def context_length(self) -> int | None:

@@ -15,12 +15,13 @@ from pydantic import Field
 from torch import Tensor
 
 from sightline.errors import CheckpointError, DataError
-from sightline.models.counting import MISSING, PAD, Floats, Ints, check_documents, count, find, stream
+from sightline.models.counting import MISSING, Floats, Ints, check_documents, count, find, stream
 from sightline.models.sizes import LanguageSizes
 from sightline.models.smoothing import Smoothing, Table, estimate
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.padding import left_align, undo_left_align
 from sightline.nn.state import TensorState
+from sightline.special_tokens import PAD_ID
 
 
 class NGramSizes(LanguageSizes, frozen=True, extra="forbid"):
@@ -129,7 +130,7 @@ class NGram:
         Raises:
             DataError: an id out of range; pad, bos or eos inside a document.
         """
-        check_documents(tokens, offsets, self.vocab_size, (PAD, self.bos_id, self.eos_id))
+        check_documents(tokens, offsets, self.vocab_size, (PAD_ID, self.bos_id, self.eos_id))
         ids, is_bos = stream(tokens, offsets, self.bos_id, self.eos_id)
         parts = [np.zeros(0)]
         for start in range(0, len(ids), chunk):

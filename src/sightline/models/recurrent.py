@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from sightline.models.language_model import NeuralLanguageModel, refuse_documents
 from sightline.models.sizes import NeuralLanguageSizes
+from sightline.nn.cells import HiddenState, make_cell
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.modules import ModuleList
 from sightline.nn.output import make_clusters
 from sightline.nn.padding import left_align, undo_left_align
-from sightline.nn.recurrent import HiddenState, RecurrentLayer, RecurrentOptions, make_cell
+from sightline.nn.recurrent import RecurrentLayer, RecurrentOptions
 from sightline.nn.state import TensorState
 from sightline.nn.tables import LookupTable
 

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from sightline.models.encoder_decoder import NeuralEncoderDecoder
 from sightline.models.sizes import SourceTargetSizes
+from sightline.nn.cells import HiddenState, make_cell
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.decoder_attention import make_decoder_attention
 from sightline.nn.modules import ModuleList
 from sightline.nn.ops import Linear
-from sightline.nn.recurrent import HiddenState, RecurrentEncoder, RecurrentLayer, RecurrentOptions, make_cell
+from sightline.nn.recurrent import RecurrentEncoder, RecurrentLayer, RecurrentOptions
 from sightline.nn.state import concatenate_source_ids, pad_and_concatenate, select_rows
 
 
@@ -129,6 +130,7 @@ class Seq2Seq(NeuralEncoderDecoder[Seq2SeqState]):
             sizes.dropout,
             sizes.initialization,
         )
+        # "wiring" is what weights of version 0.1.0 call it
         self.wiring = make_decoder_attention(
             sizes.attention,
             sizes.order,

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.models.counting import PAD, Counts, Floats, Ints, pieces, starts_with, suffixes
+from sightline.models.counting import Counts, Floats, Ints, pieces, starts_with, suffixes
+from sightline.special_tokens import PAD_ID
 
 Smoothing = Literal["kneser_ney", "add_k", "none"]
 
@@ -32,7 +33,7 @@ class Table:
 def estimate(counts: list[Counts], vocab_size: int, smoothing: Smoothing, k: float, bos_id: int) -> list[Table]:
     """The tables of all orders from what was counted; `k` is of "add_k" alone."""
     predictable = np.ones(vocab_size, bool)
-    predictable[[PAD, bos_id]] = False
+    predictable[[PAD_ID, bos_id]] = False
     tables = _ESTIMATORS[smoothing](counts, vocab_size, k, bos_id, predictable)
     with np.errstate(divide="ignore"):  # ln 0 = -inf: what cannot be predicted, and fallbacks without weight
         return [Table(keys, np.log(p, out=p), np.log(backoff, out=backoff)) for keys, p, backoff in tables]

@@ -131,15 +131,18 @@ def waves(side: int, width: int, kind: str = "sinusoidal") -> Tensor:
     return torch.cat([rows, columns], -1).flatten(0, 1)
 
 
-def rollout(weights_LBHTT: Tensor) -> Tensor:
+def rollout(weights_LBHTT: Tensor, *, residual: bool = True) -> Tensor:
     """How much of each position's output comes from each input, by attention alone (Abnar & Zuidema 2020, eq. 1).
 
-    The mean of the heads' weights, half of it the residual connection, multiplied through the layers: (B, T, T).
+    The mean of the heads' weights, half of it the residual connection where there is one, multiplied through the
+    layers: (B, T, T).
     """
     length = weights_LBHTT.shape[-1]
     identity = torch.eye(length, dtype=weights_LBHTT.dtype, device=weights_LBHTT.device)
     flow = identity.expand(weights_LBHTT.shape[1], -1, -1)
     for weights_BHTT in weights_LBHTT:
-        mixed = (weights_BHTT.mean(1) + identity) / 2
+        mixed = weights_BHTT.mean(1)
+        if residual:
+            mixed = (mixed + identity) / 2
         flow = mixed / mixed.sum(-1, keepdim=True) @ flow
     return flow

@@ -20,8 +20,9 @@ from sightline.nn.context import INFERENCE, PassContext
 from sightline.nn.ops import Linear
 from sightline.nn.output import make_clusters
 from sightline.nn.padding import left_align, undo_left_align
-from sightline.nn.state import EOS, TensorState
+from sightline.nn.state import TensorState
 from sightline.nn.tables import LookupTable
+from sightline.special_tokens import EOS_ID
 
 
 class WindowSizes(NeuralLanguageSizes, frozen=True, extra="forbid"):
@@ -79,7 +80,7 @@ class WindowLM(NeuralLanguageModel[WindowState]):
         """The state before the first token: there is the end of what came before."""
         INFERENCE.begin(self)
         device = self.embedding.device
-        return WindowState(torch.full((batch_size, self.sizes.window - 1), EOS, dtype=torch.int64, device=device))
+        return WindowState(torch.full((batch_size, self.sizes.window - 1), EOS_ID, dtype=torch.int64, device=device))
 
     def decode(
         self,

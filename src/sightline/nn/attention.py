@@ -48,6 +48,9 @@ class ScaledDot(nn.Module):
         super().__init__()
         self.scale = scale
 
+    def extra_repr(self) -> str:
+        return f"scale={'1/√d_k' if self.scale is None else f'{self.scale:g}'}"
+
     def prepare(self, keys: Tensor) -> Tensor:
         return keys
 
@@ -164,9 +167,11 @@ class KeyValues:
     values: Tensor
 
     def append(self, later: KeyValues) -> KeyValues:
+        """These and, after them along S, those of later positions of the same rows."""
         return KeyValues(torch.cat([self.keys, later.keys], 2), torch.cat([self.values, later.values], 2))
 
     def reorder(self, index: Tensor) -> KeyValues:
+        """Those whose row i is row index[i] of these; `index` is int64 (B',)."""
         return KeyValues(select_rows(self.keys, index), select_rows(self.values, index))
 
     def concatenate(self, other: KeyValues, *, left: bool = False) -> KeyValues:
@@ -220,6 +225,9 @@ class MultiHeadAttention(nn.Module):
         self.weight = nn.Parameter(torch.cat([Linear(d_model, width).weight.data for width in self.widths]))
         self.bias = nn.Parameter(torch.zeros(sum(self.widths)))
         self.output = Linear(values, d_model)
+
+    def extra_repr(self) -> str:
+        return f"{self.d_model}, num_heads={self.num_heads}, num_kv_heads={self.num_kv_heads}, dropout={self.dropout:g}"
 
     def _heads(self, x_BTD: Tensor, heads: int) -> Tensor:
         return x_BTD.view(*x_BTD.shape[:-1], heads, x_BTD.shape[-1] // heads).transpose(1, 2)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from sightline.nn.attention import KeyValues, MultiHeadAttention
 from sightline.nn.context import INFERENCE, PassContext
-from sightline.nn.norms import EPSILON, Norm, make_norm
+from sightline.nn.norms import EPSILON, NoNorm, Norm, make_norm
 from sightline.nn.ops import Linear
 from sightline.nn.positions import PositionalEncoding, PositionIds, PositionKind
 
@@ -104,7 +104,7 @@ class SwiGLU(nn.Module):
 
 
 def make_feed_forward(d_model: int, d_ff: int, activation: str, dropout: float) -> FeedForward | SwiGLU:
-    """The position-wise network with activation relu, gelu, gelu_tanh or swiglu."""
+    """The position-wise network with activation relu, gelu, gelu_tanh or swiglu. Raises KeyError for another."""
     if activation == "swiglu":
         return SwiGLU(d_model, d_ff, dropout)
     return FeedForward(d_model, d_ff, activation, dropout)
@@ -118,7 +118,8 @@ def make_attention(options: BlockOptions, positions: PositionalEncoding | None =
         value_width=options.value_width,
         num_kv_heads=options.num_kv_heads,
         dropout=options.attention_dropout,
-        positions=positions,
+        # any other kind acts on embeddings alone, and would be a part of every attention for nothing
+        positions=positions if positions is not None and positions.rotates else None,
         scale=options.scale,
     )
 
@@ -150,6 +151,8 @@ class _Sublayer:
         return sum_BTD if self.options.pre_norm else self._normalize(sum_BTD)
 
     def _normalize(self, x_BTD: Tensor) -> Tensor:
+        if isinstance(self.norm, NoNorm):  # nothing is divided, so there is nothing to look at
+            return x_BTD
         self.ctx.record(f"{self.name}_input", x_BTD)
         normed_BTD = self.norm(x_BTD, self.real_BT, self.ctx)
         self.ctx.record(self.name, normed_BTD)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from sightline.nn.attention import Additive, Dot, General, ScaledDot, Score, attend
+from sightline.nn.cells import HiddenState
 from sightline.nn.context import PassContext
 from sightline.nn.ops import Linear
-from sightline.nn.recurrent import HiddenState
 
 
 class DecoderState(Protocol):

@@ -22,6 +22,9 @@ class LoRA(nn.Module):
         self.up = nn.Parameter(torch.zeros(rows, rank))
         self.scale = alpha / rank
 
+    def extra_repr(self) -> str:
+        return f"rank={len(self.down)}, scale={self.scale:g}"
+
     def forward(self, weight: Tensor) -> Tensor:
         return weight + self.scale * (self.up @ self.down)
 

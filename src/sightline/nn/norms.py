@@ -23,6 +23,9 @@ class LayerNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width))
 
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}, epsilon={self.epsilon:g}"
+
     def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE) -> Tensor:
         return F.layer_norm(x_BTD, self.weight.shape, self.weight, self.bias, self.epsilon)
 
@@ -35,6 +38,9 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
         self.weight = nn.Parameter(torch.ones(width))
 
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}, epsilon={self.epsilon:g}"
+
     def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE) -> Tensor:
         return F.rms_norm(x_BTD, self.weight.shape, self.weight, self.epsilon)
 
@@ -43,7 +49,8 @@ class BatchNorm(nn.Module):
     """Per feature, over the batch's real positions (Ioffe & Szegedy 2015, algorithm 1).
 
     Padding takes no part in the statistics. A training pass uses the batch's and moves the running ones towards
-    them by a tenth; any other pass uses the running ones, so that a sentence never depends on its neighbours.
+    them by a tenth; any other pass uses the running ones, so that a sentence never depends on its neighbours. So does
+    every pass of a frozen one, whose weight takes no gradient: what is frozen stays the function it was.
     """
 
     running_mean: Tensor
@@ -57,9 +64,12 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(width))
         self.register_buffer("running_var", torch.ones(width))
 
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}, epsilon={self.epsilon:g}"
+
     def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE) -> Tensor:
         mean, var = self.running_mean.float(), self.running_var.float()
-        if ctx.training:
+        if ctx.training and self.weight.requires_grad:
             rows = (x_BTD.flatten(0, -2) if real_BT is None else x_BTD[real_BT]).float()
             var, mean = torch.var_mean(rows, 0, correction=0)
             with torch.no_grad():
@@ -84,5 +94,5 @@ NORMS: dict[str, type[Norm]] = {"layer": LayerNorm, "rms": RMSNorm, "batch": Bat
 
 
 def make_norm(kind: str, width: int, epsilon: float = EPSILON) -> Norm:
-    """The normalisation named `kind`: layer, rms, batch or none."""
+    """The normalisation named `kind`: layer, rms, batch or none. Raises KeyError for another."""
     return NORMS[kind](width, epsilon)

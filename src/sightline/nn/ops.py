@@ -105,6 +105,9 @@ class Linear(torch.nn.Module):
         self.bias = torch.nn.Parameter(torch.zeros(out_width)) if bias else None
         torch.nn.init.xavier_uniform_(self.weight)
 
+    def extra_repr(self) -> str:
+        return f"{self.weight.shape[1]}, {self.weight.shape[0]}, bias={self.bias is not None}"
+
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,14 +32,19 @@ def _span(position_ids: PositionIds, length: int) -> tuple[slice | Tensor, int]:
 
 
 class PositionalEncoding(nn.Module):
-    """No positions; the others override what they change: `embed` for those that are added, `rotate` for rotary."""
+    """No positions; the others override what they change: `embed` for those that are added, `rotate` for rotary.
+
+    `rotates` says whether attention is to turn its queries and keys by it.
+    """
+
+    rotates: ClassVar[bool] = False
 
     def embed(self, x_BTD: Tensor, position_ids: PositionIds = 0) -> Tensor:
         """`x_BTD` with the encodings of its positions added: T from `position_ids` on, or one a token (B, T)."""
         return x_BTD
 
     def rotate(self, x_BHTK: Tensor, position_ids: PositionIds = 0) -> Tensor:
-        """Queries or keys turned by their positions."""
+        """Queries or keys (B, H, T, K) turned by their positions: T from `position_ids` on, or one a token (B, T)."""
         return x_BHTK
 
 
@@ -130,6 +135,9 @@ class WaveEncoding(PositionalEncoding):
         super().__init__()
         self.kind, self.width = kind, width
 
+    def extra_repr(self) -> str:
+        return f"{self.kind}, {self.width}"
+
     def embed(self, x_BTD: Tensor, position_ids: PositionIds = 0) -> Tensor:
         span, length = _span(position_ids, x_BTD.shape[1])
         table = _cached_table(self.kind, 1 << max(length - 1, 255).bit_length(), self.width, x_BTD.dtype, x_BTD.device)
@@ -147,6 +155,9 @@ class LearnedEncoding(PositionalEncoding):
         super().__init__()
         self.table = LookupTable(torch.randn(max_length, width) * 0.02)
 
+    def extra_repr(self) -> str:
+        return f"max_length={self.table.shape[0]}, {self.table.shape[1]}"
+
     def embed(self, x_BTD: Tensor, position_ids: PositionIds = 0) -> Tensor:
         span, length = _span(position_ids, x_BTD.shape[1])
         if length > self.table.shape[0]:
@@ -156,6 +167,8 @@ class LearnedEncoding(PositionalEncoding):
 
 class RotaryEncoding(PositionalEncoding):
     """Queries and keys turned by an angle proportional to their position (Su et al. 2021, eq. 34)."""
+
+    rotates = True
 
     def rotate(self, x_BHTK: Tensor, position_ids: PositionIds = 0) -> Tensor:
         span, length = _span(position_ids, x_BHTK.shape[2])

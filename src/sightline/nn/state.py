@@ -13,11 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sightline.special_tokens import BOS_ID, EOS_ID
-
-# What every tokenizer of ours calls the beginning and the end of a sentence or document.
-BOS, EOS = BOS_ID, EOS_ID
-
 
 class State(Protocol):
     """What a decoder carries from one step to the next. Never changed in place."""

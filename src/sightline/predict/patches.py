@@ -15,8 +15,6 @@ from sightline.models.vit import rollout
 from sightline.nn.context import PassContext, Recorder
 from sightline.predict.reading import Reading
 
-SITES = "blocks.*.self_attention.weights"
-
 
 @dataclass(frozen=True)
 class PatchAttention:
@@ -35,13 +33,18 @@ class PatchAttention:
 
 @torch.inference_mode()
 def patch_attention(reading: Reading) -> PatchAttention:
-    """What the class token attends to in one pass over an image. Raises UsageError for what is no image."""
+    """What the class token attends to in one pass over an image.
+
+    Raises UsageError for what is no image, and for a model that attends to nothing.
+    """
     if reading.image is None:
         raise UsageError("patches are of images; this model reads text")
-    recorder = Recorder([SITES])
+    if not reading.attention_sites:
+        raise UsageError("this model attends to nothing, so no patch was looked at")
+    recorder = Recorder(reading.attention_sites)
     reading.run(PassContext(recorder=recorder))
     weights_LBHTT = torch.stack([one.float().cpu() for (one,) in recorder.tensors.values()])
     side = round((len(reading.sides["position"]) - 1) ** 0.5)
-    flow_P = rollout(weights_LBHTT)[0, 0, 1:]
+    flow_P = rollout(weights_LBHTT, residual=reading.residual)[0, 0, 1:]
     over_patches = weights_LBHTT[:, 0, :, 0, 1:].unflatten(-1, (side, side))
     return PatchAttention(reading.image, over_patches.numpy(), (flow_P / flow_P.sum()).view(side, side).numpy())

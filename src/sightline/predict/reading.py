@@ -82,6 +82,9 @@ class Reading:
             computed from.
         causal: a position depends only on those up to its own.
         unit: "nats"; empty where the model predicts numbers of another kind, which `run` gives as they are.
+        attention_sites, cross_attention_sites: the names under which the model's attention weights are recorded, over
+            its own positions and over a source; see `sightline.models.protocols`.
+        residual: whether what its sublayers give is added to what they read.
     """
 
     sides: Mapping[str, Side]
@@ -95,6 +98,9 @@ class Reading:
     output_positions: tuple[int, ...] = ()
     causal: bool = False
     unit: str = "nats"
+    attention_sites: tuple[str, ...] = ()
+    cross_attention_sites: tuple[str, ...] = ()
+    residual: bool = True
 
 
 def over_positions(
@@ -109,6 +115,8 @@ def over_positions(
     output_positions: Sequence[int] | None = None,
     causal: bool = False,
     unit: str = "nats",
+    attention_sites: tuple[str, ...] = (),
+    residual: bool = True,
 ) -> Reading:
     """A reading with one axis of positions, "position".
 
@@ -117,6 +125,7 @@ def over_positions(
         run: the log-probabilities of the outputs of an item. occlude: the item with one position occluded; a position
             that this leaves as it is always stays.
         output_positions: the positions that the outputs are computed from; by default the first, as of a class token.
+        causal, unit, attention_sites, residual: as in `Reading`.
     """
 
     def make(item: Item) -> Reading:
@@ -135,6 +144,8 @@ def over_positions(
             output_positions=(0,) * len(outputs) if output_positions is None else tuple(output_positions),
             causal=causal,
             unit=unit,
+            attention_sites=attention_sites,
+            residual=residual,
         )
 
     return make(item)

@@ -115,7 +115,8 @@ def initialise(spec: TaskSpec, settings: RunSettings, model: nn.Module) -> None:
         return
     run = Run(path)
     weights = run.read_weights()
-    prefix = spec_of(run).bodies[settings.model.kind]
+    # where nothing is said, as of a kind whose body no other task takes over, all of the model is its body
+    prefix = spec_of(run).bodies.get(settings.model.kind, "")
     if spec.pretraining.whole:
         whole = storage.persistent_tensors(model)
         if all(name.startswith(prefix) for name in weights):  # a body that came without heads; those stay new
@@ -123,7 +124,8 @@ def initialise(spec: TaskSpec, settings: RunSettings, model: nn.Module) -> None:
         _copy(weights, whole, run)
         return
     body = model.get_submodule("body")
-    own = {plain: parameter for name, parameter in body.named_parameters() if (plain := plain_name(name))}
+    tensors = storage.persistent_tensors(body)
+    own = {plain: tensor for name, tensor in tensors.items() if (plain := plain_name(name))}
     _copy({name.removeprefix(prefix): one for name, one in weights.items() if name.startswith(prefix)}, own, run)
 
 

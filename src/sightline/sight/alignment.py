@@ -20,7 +20,6 @@ SHARE, NEAR = 0.35, 0.25
 SHARES = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 NEARS = (0.15, 0.2, 0.25, 0.3, 0.35)
 SHIFTS = (0.0, 0.15, 1.0)
-CROSS = ("decoder.*.cross_attention.weights", "decoder.attention.weights")
 
 
 @dataclass(frozen=True)
@@ -96,15 +95,19 @@ def _rate(correct: int, found: int, gold: int) -> float:
     return 1 - 2 * int(correct) / int(found + gold) if found + gold else 0.0
 
 
-def look_at_pairs(read: Callable[..., Reading], pairs: Iterable[tuple[str, str]]) -> list[Look]:
-    """One pass over each pair of a source and its translation, with the attention between them recorded.
+def look_across(reading: Reading) -> Look:
+    """One pass over a text and its translation with the attention between them recorded.
 
     Raises UsageError where the model does not attend to its source.
     """
-    found = [look(read(source, target=target), *CROSS) for source, target in pairs]
-    if found and not found[0].names:
+    if not reading.cross_attention_sites:
         raise UsageError("this model has a fixed context and attends to nothing, so it has no alignments")
-    return found
+    return look(reading, *reading.cross_attention_sites)
+
+
+def look_at_pairs(read: Callable[..., Reading], pairs: Iterable[tuple[str, str]]) -> list[Look]:
+    """`look_across` each pair of a source and its translation."""
+    return [look_across(read(source, target=target)) for source, target in pairs]
 
 
 def rank_aligners(seen: Sequence[Look], gold: Sequence[Links]) -> list[tuple[Aligner, float]]:

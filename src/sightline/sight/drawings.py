@@ -17,6 +17,7 @@ from sightline.sight.pictures import (
     legend_above,
     new_figure,
     patches_picture,
+    plot_curves,
     save,
     shortened,
     token_ticks,
@@ -108,8 +109,7 @@ def timeline_picture(
     columns = max(1, min(len(lines), int(width / 2.2)))
     legend_rows = -(-len(lines) // columns)
     figure, (panel,) = new_figure(width, 3.2 + 0.16 * legend_rows)
-    for marker, (name, values) in zip("osD^v<>Pp*hX" * (1 + len(lines) // 12), lines.items(), strict=False):
-        panel.plot(range(len(tokens)), values, marker=marker, markersize=3.5, linewidth=1.3, label=name)
+    plot_curves(panel, lines, markersize=3.5, linewidth=1.3)
     token_ticks(panel, tokens)
     label_axes(figure, panel, xlabel, ylabel)
     if logarithmic:

@@ -12,9 +12,6 @@ from sightline.errors import UsageError, nearest
 from sightline.nn.context import PassContext
 from sightline.sight.reading import Look, Reading
 
-# Attention to a source, by the end of its name.
-CROSS = ("cross_attention.weights", "decoder.attention.weights")
-
 
 @dataclass(frozen=True)
 class Site:
@@ -46,8 +43,8 @@ def sites(look: Look) -> list[Site]:
     return found
 
 
-def default_site(look: Look, endings: Sequence[str] = CROSS) -> Site:
-    """The attention to look at where none is named: the last whose name ends as one of `endings`, or the last.
+def default_site(look: Look) -> Site:
+    """The attention to look at where none is named: the last to a source, or the last.
 
     Raises UsageError where a model attends to nothing.
     """
@@ -55,8 +52,8 @@ def default_site(look: Look, endings: Sequence[str] = CROSS) -> Site:
     if not known:
         recurrent = any(name.endswith("hidden_state") for name in look.record.offered)
         raise UsageError(f"this model attends to nothing; look at its {'states or ' * recurrent}gradients instead")
-    fitting = [one for one in known if one.endswith(tuple(endings))]
-    return Site((fitting or known)[-1])
+    across = [one for one in known if one in look.reading.cross_attention_sites]
+    return Site((across or known)[-1])
 
 
 def find(look: Look, label: str) -> Site:

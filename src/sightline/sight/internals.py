@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from torch import nn
 
 from sightline.errors import UsageError, nearest
+from sightline.nn.norms import BatchNorm, RMSNorm
 from sightline.predict.patches import PatchAttention, patch_attention
 from sightline.sight import measures
 from sightline.sight.reading import Look, Reading, look
@@ -134,12 +136,22 @@ def residual(model: Inspected, reading: Reading, options: ViewOptions) -> Series
     return _by_block(seen, measures.residual_norms(seen), options.site, "residual stream", "L2 norm")
 
 
+# What norms divide by where it is not the standard deviation of what they read at a position.
+DIVISORS: Mapping[type[nn.Module], str] = {
+    RMSNorm: "RMS norm divides by the root mean square",
+    BatchNorm: "batch norm divides by running deviations of each feature",
+}
+
+
 def norms(model: Inspected, reading: Reading, options: ViewOptions) -> SeriesView:
-    """The standard deviation of what each norm of the blocks reads, and so what layer norm divides by."""
+    """The standard deviation of what each norm of the blocks reads, which is what layer norm divides by; of another
+    kind it is said what that divides by."""
     seen = look(reading, "*_norm_input")
     found = measures.norm_statistics(seen)
     spreads = {name: one.deviation_T for name, one in found.items()}
-    view = _by_block(seen, spreads, options.site, "norm", "standard deviation of the norm's input")
+    divisors = {DIVISORS[type(module)] for module in model.model.modules() if type(module) in DIVISORS}
+    about = "; ".join(["standard deviation of the norm's input", *sorted(divisors)])
+    view = _by_block(seen, spreads, options.site, "norm", about)
     return replace(view, more={"means": {name: found[name].mean_T.tolist() for name in view.lines}})
 
 

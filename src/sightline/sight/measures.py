@@ -70,7 +70,8 @@ class NormStatistics:
 
 def norm_statistics(look: Look) -> dict[str, NormStatistics]:
     """The statistics of what every recorded norm reads, by name; layer norm subtracts the mean and divides by the
-    deviation (Ba et al. 2016, eq. 3)."""
+    deviation (Ba et al. 2016, eq. 3), RMS norm divides by the root of the sum of their squares, and batch norm uses
+    running statistics of each feature instead."""
     inputs = {name: look[name] for name in look.names if name.endswith("_norm_input")}
     return {
         name: NormStatistics(x_TD.mean(-1).numpy(), x_TD.std(-1, correction=0).numpy()) for name, x_TD in inputs.items()

@@ -64,7 +64,7 @@ def write_page(seen: Look, path: Path, title: str) -> None:
 def _ordered(seen: Look) -> list[Site]:
     """Means over heads, attention to a source and later layers first; then every head."""
     names = [name for name in reversed(seen.names) if name.endswith(".weights")]
-    names.sort(key=lambda name: not ("cross" in name or name.startswith("decoder.attention")))
+    names.sort(key=lambda name: name not in seen.reading.cross_attention_sites)
     heads = [site for name in names for site in sites(seen) if site.name == name and site.head is not None]
     return [*map(Site, names), *heads]
 

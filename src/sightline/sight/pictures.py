@@ -7,6 +7,7 @@ import logging
 import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ METADATA: Mapping[str, dict[str, str | None]] = {
     ".pdf": {"CreationDate": None, "ModDate": None},
 }
 FORMATS = ".svg, .png or .pdf"
+MARKERS = "osD^v<>Pp*hX"
 GREY = "#bbbbbb"
 BLUE = "#1f5fa8"
 _HANGUL = ord("한")
@@ -161,13 +163,18 @@ def frame(panel: Axes) -> None:
         side.set_color(GREY)
 
 
+def plot_curves(panel: Axes, curves: Mapping[str, Sequence[float] | np.ndarray], **style: Any) -> None:
+    """One line a name, each with another marker than its neighbours', for who cannot tell its colour."""
+    for marker, (name, values) in zip(cycle(MARKERS), curves.items(), strict=False):
+        panel.plot(range(len(values)), values, marker=marker, label=name, **style)
+
+
 def curves_picture(
     curves: Mapping[str, Sequence[float]], x: Sequence[str], path: Path, *, xlabel: str, ylabel: str
 ) -> None:
     """One line a name over common points `x`, with a legend."""
     figure, (panel,) = new_figure(6.4, 4.2)
-    for marker, (name, values) in zip("osD^v<>Pp*", curves.items(), strict=False):
-        panel.plot(range(len(x)), values, marker=marker, label=name)
+    plot_curves(panel, curves)
     panel.set_xticks(range(len(x)), labels=list(x))
     label_axes(figure, panel, xlabel, ylabel)
     panel.grid(alpha=0.3)

@@ -56,7 +56,7 @@ def look(reading: Reading, *patterns: str) -> Look:
     """One pass over a reading with the internals recorded that match; everything by default."""
     recorder = Recorder(patterns or ("*",))
     found = reading.run(PassContext(recorder=recorder))
-    return Look(reading, Record(recorder), tuple(found.tolist()))
+    return Look(reading, Record(recorder, reading.cross_attention_sites), tuple(found.tolist()))
 
 
 @torch.inference_mode()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,16 @@ INITIAL_STATES = ("start_hidden", "start_cell")  # of no position
 SEVERAL_PASSES = 'record: "{}" was recorded of several passes or batches; steps() gives them one by one'
 
 
+@runtime_checkable
+class HoldsModel(Protocol):
+    """A loaded run, as far as it is looked into."""
+
+    @property
+    def model(self) -> object:
+        """What is recorded."""
+        ...
+
+
 class Record:
     """The recorded tensors by name: `record["decoder.0.cross_attention.weights"]`.
 
@@ -29,8 +40,9 @@ class Record:
     loaded run with `sightline.sight.reading.look`, which reads a finished text once.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, recorder: Recorder, cross_attention_sites: Sequence[str] = ()) -> None:
+        """`cross_attention_sites`: under which names attention to a source is recorded, beside those of our models."""
+        self._recorder, self._across = recorder, {site.rpartition(".")[0] for site in cross_attention_sites}
 
     @property
     def names(self) -> list[str]:
@@ -71,7 +83,7 @@ class Record:
 
     def axes(self, name: str) -> tuple[str, ...]:
         """The names of the axes of what `[]` gives: batch, head, source, target, past, position, width."""
-        return axes_of(name, self[name].dim())
+        return axes_of(name, self[name].dim(), self._across)
 
     def _whole(self, steps: list[Tensor], name: str) -> Tensor:
         if len(self._recorder.begun_with[name]) > 1:
@@ -101,9 +113,9 @@ def capture(model: object, *patterns: str, gradients: bool = False) -> Iterator[
     for pattern in patterns:
         if type(pattern) is not str:
             raise UsageError(f"capture: patterns are strings, one after the other, not {type(pattern).__name__}")
-    inner = model if isinstance(model, nn.Module) else getattr(model, "model", None)
-    if inner is None:
+    if not isinstance(model, nn.Module | HoldsModel):
         raise UsageError(f"capture: a loaded run or a model is looked into, not {type(model).__name__}")
+    inner = model if isinstance(model, nn.Module) else model.model
     if not isinstance(inner, nn.Module):
         raise UsageError("capture: an n-gram model is counted and has no internals to record")
     with recording(inner, Recorder(patterns or ("*",), gradients=gradients)) as recorder:
@@ -120,13 +132,17 @@ def capture(model: object, *patterns: str, gradients: bool = False) -> Iterator[
         raise UsageError(f"capture: nothing was recorded by {', '.join(map(repr, patterns))}; {hint}")
 
 
-def axes_of(name: str, dimensions: int) -> tuple[str, ...]:
-    """The names of a recorded tensor's axes."""
+def axes_of(name: str, dimensions: int, across: Collection[str] = ()) -> tuple[str, ...]:
+    """The names of a recorded tensor's axes; `across` names the modules that attend to a source.
+
+    Those of our models go by their names as well, since a part of a model does not know what the whole calls it.
+    """
     parts = name.split(".")
     if parts[-1] in INITIAL_STATES:
         return ("batch", "width")
     side = keys = SIDES.get(parts[0], "position")
-    if "cross_attention" in parts or parts[:2] == ["decoder", "attention"]:
+    module = name.rpartition(".")[0]
+    if module in across or "cross_attention" in parts or module == "decoder.attention":
         keys = "source"
     elif side == "target":
         # a decoder's queries are named by what it writes, what they look back at by what it has read

@@ -13,9 +13,9 @@ from typing import Protocol
 import numpy as np
 from torch import nn
 
-from sightline.errors import UsageError
+from sightline.errors import UsageError, nearest
 from sightline.sight import heads, measures
-from sightline.sight.alignment import CROSS, Aligner, Links, alignment_error, check_links
+from sightline.sight.alignment import Aligner, Links, alignment_error, check_links, look_across
 from sightline.sight.heads import Site
 from sightline.sight.reading import Look, Reading, Side, agreement, by_word, look, occlusion, require_outputs
 
@@ -131,8 +131,8 @@ class MaskView(MatrixView):
         return {**self._where(), "mask": self.mask.astype(bool).tolist()}
 
 
-def _chosen(seen: Look, label: str | None, endings: Sequence[str] = heads.CROSS) -> Site:
-    default = heads.default_site(seen, endings)
+def _chosen(seen: Look, label: str | None) -> Site:
+    default = heads.default_site(seen)
     return default if label is None else heads.find(seen, label)
 
 
@@ -145,15 +145,15 @@ def _axes(seen: Look, site: Site) -> tuple[str, str]:
     return rows, columns
 
 
-def attention_view(seen: Look, label: str | None = None, endings: Sequence[str] = heads.CROSS) -> AttentionView:
+def attention_view(seen: Look, label: str | None = None) -> AttentionView:
     """The weights of one recorded attention.
 
     Args:
-        label: as `Site.label`; by default the last attention whose name ends as one of `endings`, or the last.
+        label: as `Site.label`; by default the last attention to a source, or the last.
 
     Raises UsageError where nothing was recorded of it.
     """
-    site = _chosen(seen, label, endings)
+    site = _chosen(seen, label)
     axes = rows, columns = _axes(seen, site)
     return AttentionView(
         site=site,
@@ -226,11 +226,18 @@ class HeadsView(View):
 
 def heads_view(model: Inspected, reading: Reading, options: ViewOptions) -> HeadsView:
     """Every head, or those of `options.site`; ranked by their effect, or by their alignment error where gold
-    alignments are given. Raises UsageError where nothing is predicted."""
-    seen = look(reading, *ATTENTION)
-    chosen = _chosen(seen, options.site, ())
-    require_outputs(reading)
+    alignments are given.
+
+    Raises UsageError where nothing is predicted, and for a measure that there is not, or not without gold alignments.
+    """
     by = options.by or ("effect" if options.gold is None else "alignment_error")
+    if by not in RANKS:
+        raise UsageError(f'--by: there is no "{by}"{nearest(by, RANKS)}')
+    if by == "alignment_error" and options.gold is None:
+        raise UsageError("--by alignment_error: give the right links with --gold")
+    seen = look(reading, *ATTENTION)
+    chosen = _chosen(seen, options.site)
+    require_outputs(reading)
     names, measured = heads.table(seen, effects=True)
     if options.gold is not None:
         check_links(options.gold, seen, "--gold")
@@ -281,8 +288,8 @@ def alignment(model: Inspected, reading: Reading, options: ViewOptions) -> Align
     """See `AlignmentView`. Raises UsageError for a model that reads one side alone or attends to nothing."""
     if "target" not in reading.sides:
         raise UsageError("alignments are between a text and its translation; this model reads one side alone")
-    seen = look(reading, *CROSS)
-    found = attention_view(seen, options.site, ("weights",))
+    seen = look_across(reading)
+    found = attention_view(seen, options.site)
     return AlignmentView(
         site=found.site,
         source=found.columns.names,

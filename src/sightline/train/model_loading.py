@@ -48,19 +48,10 @@ def load_model(build: Callable[[], Model], tensors: Mapping[str, Tensor], where:
     """
     with _no_more_than(tensors.values(), where):
         model = build()
-    storage.require_fit(tensors, named_tensors(model), where)
+    storage.require_fit(tensors, storage.persistent_tensors(model), where)
     storage.require_finite(tensors, where)
     _assign(model, tensors)
     return model
-
-
-def named_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and persistent buffers by name, those of several names once."""
-    names = model.state_dict(keep_vars=True).keys()
-    return {
-        **dict(model.named_parameters()),
-        **{name: buffer for name, buffer in model.named_buffers() if name in names},
-    }
 
 
 @torch.no_grad()

@@ -6,7 +6,6 @@ from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from sightline.data.batches import DataPosition
@@ -65,7 +64,8 @@ class Session:
 
     def weights(self) -> dict[str, Tensor]:
         """Every parameter, as its fp32 master where it has one, and every persistent buffer, by name. Not copies."""
-        return master_weights(self._model, self.optimizer)
+        detached = {name: tensor.detach() for name, tensor in storage.persistent_tensors(self._model).items()}
+        return {**detached, **self.optimizer.masters}
 
     def average_weights(self, update: int) -> None:
         if self.average is not None:
@@ -139,11 +139,3 @@ class Session:
         except (KeyError, TypeError, AttributeError):
             raise CheckpointError(f"{checkpoint.path}: damaged (not the identity of a run)") from None
         made_with.require_same(self._identity, str(checkpoint.path))
-
-
-def master_weights(model: torch.nn.Module, optimizer: MasterOptimizer) -> dict[str, Tensor]:
-    """Parameters (masters in place of those of low precision) and persistent buffers. Tied ones appear once."""
-    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    persistent = model.state_dict(keep_vars=True).keys()
-    buffers = {name: buffer for name, buffer in model.named_buffers() if name in persistent}
-    return {**parameters, **optimizer.masters, **buffers}

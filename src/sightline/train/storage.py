@@ -298,6 +298,10 @@ def copy_tensors(source: Mapping[str, Tensor], target: Mapping[str, Tensor], whe
 
 def persistent_tensors(model: torch.nn.Module) -> dict[str, Tensor]:
     """Parameters and persistent buffers of a model by name; tied ones once. Not copies."""
+    return {**dict(model.named_parameters()), **persistent_buffers(model)}
+
+
+def persistent_buffers(model: torch.nn.Module) -> dict[str, Tensor]:
+    """What a model keeps beside its parameters, such as running statistics, by name. Not copies."""
     persistent = model.state_dict(keep_vars=True).keys()
-    buffers = {name: buffer for name, buffer in model.named_buffers() if name in persistent}
-    return {**dict(model.named_parameters()), **buffers}
+    return {name: buffer for name, buffer in model.named_buffers() if name in persistent}

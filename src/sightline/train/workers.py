@@ -12,6 +12,7 @@ from typing import Generic, cast
 import torch
 from torch import Tensor
 
+from sightline.train import storage
 from sightline.train.task import Batch, Task
 
 # More than a few Python threads wait for each other more than they compute.
@@ -38,7 +39,7 @@ class Workers(Generic[Batch]):
     speed; two threads that each compute half a batch meet once an update.
 
     The dropout of every piece has a generator of its own, seeded from the run's, so one generator is all there is to
-    save. Buffers that training passes change (running statistics) become the mean of the workers'.
+    save. Running statistics, which training passes change, become the mean of those of the workers that had a piece.
     """
 
     def __init__(self, task: Task[Batch], threads: int) -> None:
@@ -82,7 +83,7 @@ class Workers(Generic[Batch]):
                     ours.grad = theirs.grad if ours.grad is None else ours.grad.add_(theirs.grad)
                     theirs.grad = None
             collect()
-        self._mean_buffers(replicas)
+        self._mean_statistics(replicas)
         return results
 
     @contextmanager
@@ -95,13 +96,14 @@ class Workers(Generic[Batch]):
             torch.set_num_threads(self._each)
 
     @torch.no_grad()
-    def _mean_buffers(self, replicas: Sequence[Task[Batch]]) -> None:
-        for name, buffer in self._task.model.named_buffers():
-            if buffer.is_floating_point():
-                theirs = [replica.model.get_buffer(name) for replica in replicas]
-                buffer.copy_(torch.stack(theirs).mean(0))
-                for other in theirs:
-                    other.copy_(buffer)
+    def _mean_statistics(self, used: Sequence[Task[Batch]]) -> None:
+        """Gives the model and all replicas the mean of the `used` ones': a run that goes on from a checkpoint has no
+        others, so none may be left behind by a batch of fewer rows than workers."""
+        for name, buffer in storage.persistent_buffers(self._task.model).items():
+            theirs = torch.stack([replica.model.get_buffer(name) for replica in used])
+            buffer.copy_(theirs.mean(0) if buffer.is_floating_point() else theirs[0])  # a count has no mean
+            for replica in self._replicas:
+                replica.model.get_buffer(name).copy_(buffer)
 
 
 def _backward(task: Task[Batch], piece: Batch, seed: int) -> tuple[Tensor, int, dict[str, Tensor]]:

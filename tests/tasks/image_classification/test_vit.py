@@ -145,6 +145,8 @@ def test_rollout_by_hand() -> None:
     one = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
     weights = torch.stack([one, torch.eye(2)])[:, None, None]
     torch.testing.assert_close(rollout(weights)[0], torch.tensor([[0.5, 0.5], [0.0, 1.0]]))
+    # without residual connections nothing of a position stays its own
+    torch.testing.assert_close(rollout(weights, residual=False)[0], one)
 
 
 def test_images_from_files(tmp_path: Path) -> None:

@@ -133,7 +133,17 @@ class Classifier(Predictor[ClassificationSettings]):
         unit = "" if self.settings.data.numbers else "nats"
         # a GPT's head reads the extract token, a BERT's the class token
         place = 0 if bert else len(first) - 1
-        return over_positions(first, side, run, [output], change, taken, output_positions=[place], unit=unit)
+        return over_positions(
+            first,
+            side,
+            run,
+            [output],
+            change,
+            taken,
+            output_positions=[place],
+            unit=unit,
+            attention_sites=self.model.attention_sites,
+        )
 
     def scores(self, examples: Examples) -> torch.Tensor:
         """(examples, C) in fp32: logits of the classes or choices, or one number."""

@@ -117,6 +117,8 @@ class ImageClassifier(Predictor[ImageSettings]):
             change,
             "greyed",
             pixels,
+            attention_sites=self.model.attention_sites,
+            residual=sizes.residual,
         )
 
     def pixels(self, image: Image) -> np.ndarray:

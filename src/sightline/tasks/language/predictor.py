@@ -336,6 +336,7 @@ class LanguageModel(Predictor[LanguageSettings]):
             "taken out",
             output_positions=range(len(inputs)),
             causal=True,
+            attention_sites=self.model.attention_sites,
         )
 
     def read_out(self, residual_BTD: Tensor, /) -> Tensor:

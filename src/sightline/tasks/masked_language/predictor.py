@@ -124,7 +124,16 @@ class MaskedLanguageModel(Predictor[MaskedLanguageSettings]):
         likeliest = cast("list[int]", best[:, 0].tolist())
         outputs = self.tokenizer.tokens(likeliest)
         change = masking((CLS_ID, SEP_ID, mask_id), mask_id)
-        return over_positions(ids, side, run, outputs, change, "masked", output_positions=places)
+        return over_positions(
+            ids,
+            side,
+            run,
+            outputs,
+            change,
+            "masked",
+            output_positions=places,
+            attention_sites=self.model.attention_sites,
+        )
 
     def read_out(self, residual_xD: torch.Tensor, /) -> torch.Tensor:
         """The residual stream after any layer as logits in fp32 of what may stand in a blank."""

@@ -89,6 +89,7 @@ class QuestionAnswerer(Predictor[QuestionSettings]):
             masking((self.tokenizer.bos_id, self.tokenizer.eos_id), size),
             "masked",
             output_positions=found.tokens,
+            attention_sites=self.model.attention_sites,
         )
 
     def _answer(self, question: str, context: str, one: Found) -> Answer:

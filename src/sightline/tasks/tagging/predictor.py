@@ -103,6 +103,7 @@ class Tagger(Predictor[TaggingSettings]):
             masking(ids[:1] + ids[-1:], self.tokenizer.vocab_size),
             "masked",
             output_positions=range(1, len(ids) - 1),
+            attention_sites=self.model.attention_sites,
         )
 
     def _record(self, text: str, record: list[tuple[str, int]], tags: list[str]) -> TaggedText:

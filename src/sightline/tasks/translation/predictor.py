@@ -275,6 +275,8 @@ class Translator(Predictor[TranslationSettings]):
                 "taken out",
                 output_axis="target",
                 output_positions=tuple(range(len(outputs))),
+                attention_sites=self.model.attention_sites,
+                cross_attention_sites=self.model.cross_attention_sites,
             )
 
         sides = {
