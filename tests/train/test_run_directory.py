@@ -287,7 +287,9 @@ def test_a_kill_at_any_operation_locks_nobody_out(fresh: bool, operations: Seque
 def test_what_a_killed_start_left_is_ours(tmp_path: Path, name: str, fresh: bool) -> None:
     (tmp_path / "tokenizer").mkdir()
     (tmp_path / "tokenizer" / ".tmp-text.json").touch()
-    (tmp_path / name).touch()
+    Tokenizer.train(["a b c"], kind="char", vocab_size=8).save(tmp_path / "tokenizer" / "text.json")
+    parent = {"path": "runs/bert", "task": "masked_language", "model": {}, "tokenizer": {}}
+    (tmp_path / name).write_text(json.dumps(parent) if name == "parent.json" else "", encoding="utf-8")
     run = Run(tmp_path)
     begin(run, Settings(), fresh=fresh)
     use(run)
@@ -295,14 +297,25 @@ def test_what_a_killed_start_left_is_ours(tmp_path: Path, name: str, fresh: bool
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-@pytest.mark.parametrize("name", ["README.md", "model.safetensors", "tokenizer/mine.txt", "notes.txt", "tokenizer"])
+@pytest.mark.parametrize(
+    "name",
+    ["README.md", "model.safetensors", "notes.txt", "tokenizer", "tokenizer/mine.txt", "tokenizer/mine.json",
+     "checkpoints", "checkpoints/epoch-1.pt", "checkpoints/step-1", "checkpoints/step-1/mine.pt", "metrics.jsonl",
+     "tensorboard/events", "plugins/mine.py", "plugins.json", "parent.json", "outcome.json"],
+)  # fmt: skip
 def test_what_is_somebody_elses_is_left_alone(tmp_path: Path, name: str, fresh: bool) -> None:
     file = tmp_path / name
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("mine", encoding="utf-8")
     with pytest.raises(UsageError, match="a folder with other things in it"):
         begin(Run(tmp_path), Settings(), fresh=fresh)
     assert file.read_text(encoding="utf-8") == "mine"
+
+
+def test_a_saved_tokenizer_alone_is_somebody_s(tmp_path: Path) -> None:
+    Tokenizer.train(["a b c"], kind="char", vocab_size=8).save(tmp_path / "tokenizer")
+    with pytest.raises(UsageError, match=r"a folder with other things in it \(tokenizer\)"):
+        begin(Run(tmp_path), Settings())
 
 
 def test_checkpoints_without_a_configuration_are_not_lost_unasked(run: Run) -> None:
@@ -370,6 +383,8 @@ def test_a_run_that_is_removed_while_it_is_saved_leaves_no_half_of_it(
         with pytest.raises(SightlineError, match="was removed while it was trained"):
             train_toys.run(train_toys.fp32_task(), Settings().training, run.path)
     assert not run.checkpoints.exists()
+    assert [one.name for one in run.contents()] == ["metrics.jsonl"]  # which alone might be anybody's
+    run.metrics.unlink()
     begin(run, Settings())
     use(run)
 
