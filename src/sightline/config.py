@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 import textwrap
 import tomllib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar, dataclass_transform, get_args, get_origin
+from typing import Any, Literal, TypeVar, cast, dataclass_transform, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
-from sightline.errors import LaterVersionError, UsageError, nearest
+from sightline.errors import SightlineError, UsageError, nearest, require_format
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -85,15 +85,41 @@ def parse(where: str, text: str) -> dict[str, Any]:
         LaterVersionError: where a later version of Sightline wrote it.
     """
     try:
-        values = tomllib.loads(text)
-    except RecursionError:
-        raise UsageError(f"{where}: not valid TOML: tables or lists are nested too deeply") from None
+        values = load_toml(text, where)
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"line (\d+)", str(error))
         message = str(error).split(" (at")[0]
         raise UsageError(f"{where}:{line.group(1) if line else 1}: not valid TOML: {message}") from None
     split_format(values, where)
     return values
+
+
+def load_toml(text: str, where: str, error: type[SightlineError] = UsageError) -> dict[str, Any]:
+    """The values of a TOML text. Numbers are those of 64 bits that TOML has.
+
+    Raises:
+        tomllib.TOMLDecodeError: where it is not TOML.
+        SightlineError: the class `error`, where it is and cannot be read, naming `where`.
+    """
+    try:
+        values = tomllib.loads(text)
+        if _has_huge_number(values):
+            raise error(f"{where}: a whole number beyond 64 bits; give a smaller one")
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise error(f"{where}: tables or lists are nested too deeply; write it with fewer brackets") from None
+    except ValueError:  # thousands of digits
+        raise error(f"{where}: a whole number beyond 64 bits; give a smaller one") from None
+    return values
+
+
+def _has_huge_number(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_huge_number, cast("dict[str, object]", value).values()))
+    if isinstance(value, list):
+        return any(map(_has_huge_number, cast("list[object]", value)))
+    return isinstance(value, int) and value.bit_length() > 64
 
 
 def split_format(values: dict[str, Any], where: str) -> int:
@@ -104,11 +130,7 @@ def split_format(values: dict[str, Any], where: str) -> int:
     version = values.pop(FORMAT_KEY, 1)
     if type(version) is not int or version < 1:
         raise UsageError(f"{where}: {FORMAT_KEY}: not a version: {version!r}; leave it out")
-    if version > FORMAT:
-        raise LaterVersionError(
-            f"{where}: made by a later version of Sightline (format {version}; this one reads up to {FORMAT}); "
-            "upgrade Sightline to use it"
-        )
+    require_format(where, version, FORMAT)
     return version
 
 
@@ -121,9 +143,7 @@ def override(values: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
         if not equals or not all(keys):
             raise UsageError(f'"{assignment}": an override is key.path=value, as in training.max_updates=500')
         try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except RecursionError:
-            raise UsageError(f'"{assignment[:40]}…": lists are nested too deeply') from None
+            value = load_toml(f"value = {text}", f'"{_shortened(assignment)}"')["value"]
         except tomllib.TOMLDecodeError:
             value = text
         target = result
@@ -133,6 +153,10 @@ def override(values: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
                 raise UsageError(f'"{assignment}": {key} is a value, not a table with keys')
         target[keys[-1]] = value
     return result
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def validate(schema: type[Settings], values: Mapping[str, Any], where: str, text: str = "") -> Settings:
@@ -307,19 +331,26 @@ def changes(before: BaseModel, after: BaseModel, path: str = "", above: Kind = "
     return found
 
 
-def fixed_settings(settings: BaseModel, path: str = "") -> dict[str, Any]:
+def fixed_settings(settings: BaseModel) -> dict[str, Any]:
     """The keys that decide the weights, each as "training.learning_rate" with its JSON value."""
-    found: dict[str, Any] = {}
+    return {key: value for key, value, kind in _leaves(settings) if kind == "fixed"}
+
+
+def free_settings(settings: BaseModel) -> dict[str, Any]:
+    """The keys that the weights do not depend on, likewise; those of its training and of its data left out."""
+    apart = ("training.", "data.")
+    return {key: value for key, value, kind in _leaves(settings) if kind == "free" and not key.startswith(apart)}
+
+
+def _leaves(settings: BaseModel, path: str = "", above: Kind = "fixed") -> Iterator[tuple[str, Any, Kind]]:
+    """(key, JSON value, what may become of it) of all keys that are no tables."""
     values = settings.model_dump(mode="json")
     for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        if kind_of(field) != "fixed":
-            continue
+        value, kind = getattr(settings, name), kind_of(field, above)
         if isinstance(value, BaseModel):
-            found |= fixed_settings(value, f"{path}{name}.")
+            yield from _leaves(value, f"{path}{name}.", kind)
         else:
-            found[f"{path}{name}"] = values[name]
-    return found
+            yield f"{path}{name}", values[name], kind
 
 
 def _copy(values: Any) -> Any:

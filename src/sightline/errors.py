@@ -33,6 +33,15 @@ class LaterVersionError(SightlineError):
     """A run or checkpoint that a later version of Sightline made (exit code 1)."""
 
 
+def require_format(where: object, found: int, newest: int) -> None:
+    """Raises LaterVersionError where `found` is later than the `newest` format that this version knows."""
+    if found > newest:
+        raise LaterVersionError(
+            f"{where}: made by a later version of Sightline (format {found}; this one reads up to {newest}); "
+            "upgrade Sightline to use it"
+        )
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint naming the known word closest to `word`: '; did you mean "x"?', or the list where nothing is close."""
     known = sorted(known)

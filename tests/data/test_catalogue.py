@@ -164,6 +164,8 @@ def test_the_catalogue_is_well_formed():
 
 @pytest.mark.skipif("SIGHTLINE_DATA" not in os.environ, reason="SIGHTLINE_DATA is not set: no real data")
 def test_real_sets_are_the_ones_the_catalogue_knows():
-    for name in catalogue.names():
-        if os.path.isdir(os.path.join(os.environ["SIGHTLINE_DATA"], name)):
-            assert catalogue.get(name).name == name
+    here = [name for name in catalogue.names() if os.path.isdir(os.path.join(os.environ["SIGHTLINE_DATA"], name))]
+    if not here:
+        pytest.skip("no set of the catalogue lies in SIGHTLINE_DATA")
+    for name in here:
+        assert catalogue.get(name).name == name

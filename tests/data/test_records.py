@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from sightline.data.documents import TextSource, encode_text, read_pieces
 from sightline.data.labelled import LabelledSource, read_labelled, suggest_columns
 from sightline.data.pairs import PairSource, encode_pairs, read_pairs
+from sightline.data.questions import QuestionSource, read_questions
 from sightline.data.records import read_records
 from sightline.data.sentences import SentenceSource
 from sightline.data.tokenizer import Tokenizer
@@ -113,7 +115,6 @@ def test_csv(tmp_path: Path, separator: str) -> None:
         ('a,b\n"x"y,z\n', "x.csv:2: not CSV"),
         ("a,b\nx\n", "x.csv:2: 1 comma-separated columns"),
         ("a,b\nx\0,y\n", "x.csv:2: NUL"),
-        ("a,b\n" + "x" * 200_000 + ",y\n", "x.csv:2: not CSV (field larger than field limit"),
     ],
 )
 def test_csv_that_is_none_is_one_line(tmp_path: Path, content: str, said: str) -> None:
@@ -165,3 +166,33 @@ def test_a_column_of_text_is_not_taken_for_classes(tmp_path: Path) -> None:
     )  # fmt: skip
     with pytest.raises(DataError, match="30 different labels in 30 records; column 1 looks like text"):
         find_labels(settings)
+
+
+def test_a_cell_may_be_a_document_and_not_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.csv"
+    write(path, ("a" * 200_000, "pos"), ("b", "neg"), separator=",")
+    assert [len(text) for (text,), _ in labelled(str(path), header=False)] == [200_000, 1]
+    monkeypatch.setattr("sightline.data.records.MAX_LINE_BYTES", 1000)
+    with pytest.raises(DataError, match=r"x\.csv:1: a cell of more than 1,000 characters"):
+        labelled(str(path), header=False)
+
+
+def test_one_json_value_may_be_one_line_of_any_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As SQuAD 2.0's training file is, of 42 MB."""
+    monkeypatch.setattr("sightline.data.text.MAX_LINE_BYTES", 1000)
+    context = "x" * 100_000
+    question = {"question": "what?", "answers": [{"text": "x", "answer_start": 0}]}
+    squad, rows = tmp_path / "squad.json", tmp_path / "rows.json"
+    squad.write_text(
+        json.dumps({"data": [{"paragraphs": [{"context": context, "qas": [question]}]}]}), encoding="utf-8"
+    )
+    (found,) = read_questions(QuestionSource(source=str(squad)))
+    assert found.context == context
+    rows.write_text(json.dumps([{"text": context, "label": "a"}]), encoding="utf-8")
+    assert list(read_records(rows, ["text", "label"])) == [(1, (context, "a"))]
+    monkeypatch.setattr("sightline.data.records.MAX_JSON_BYTES", 1000)
+    for path in (squad, rows):
+        with pytest.raises(DataError, match=r"more than 1,000 bytes in one value"):
+            list(read_records(path, ["text"])) if path == rows else list(
+                read_questions(QuestionSource(source=str(path)))
+            )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import unicodedata
 from collections import Counter
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 
 from sightline.data import vocabulary
 from sightline.data.merges import MergeDropout
-from sightline.data.tokenizer import KINDS, Tokenizer
+from sightline.data.tokenizer import Tokenizer
 from sightline.data.vocabulary import BYTE_OF_CHAR
 from sightline.errors import DataError, UsageError
+from sightline.tasks.settings import TokenizerSettings
 
+KINDS = get_args(TokenizerSettings.model_fields["kind"].annotation)
 LINES = [
     "the cat sat on the mat, and the dog sat on the log.",
     "나는 밥을 먹었다. 너는 밥을 먹었니?",
@@ -156,7 +159,10 @@ def test_bad_tokenizer_files_are_one_clear_line(tmp_path):
 
 PROGRAM = """
 import sys
-from sightline.data.tokenizer import KINDS, Tokenizer
+from typing import get_args
+from sightline.data.tokenizer import Tokenizer
+from sightline.tasks.settings import TokenizerSettings
+KINDS = get_args(TokenizerSettings.model_fields["kind"].annotation)
 lines = open(sys.argv[1], encoding="utf-8").read().splitlines()
 print([Tokenizer.train(lines, kind=kind, vocab_size=500).fingerprint for kind in KINDS])
 """
@@ -314,3 +320,26 @@ def test_pieces_are_not_read_by_a_tokenizer_that_begins_each_with_a_space():
         changed = Tokenizer(tokenizers.Tokenizer.from_str(json.dumps(values)))
         pieces = [*changed.encode("a"), *changed.encode("\nb")]
         assert changed.can_encode_in_pieces == (pieces == changed.encode("a\nb")) == (not prefix)
+
+
+def damaged(folder, **parts):
+    """A saved tokenizer with other parts."""
+    path = Tokenizer.train(LINES, kind="word", vocab_size=100).save(folder)
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **parts}), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"normalizer": {"type": "Precompiled", "precompiled_charsmap": ""}},
+        {"pre_tokenizer": {"type": "FixedLength", "length": 0}},
+        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "FixedLength", "length": 0}]}},
+        {"model": {"type": "WordLevel", "vocab": {"<pad>": 0, "<s>": 1, "</s>": 2}, "unk_token": "[UNK]"}},
+    ],
+)
+def test_what_the_library_fails_at_ends_in_one_line(tmp_path, parts):
+    path = damaged(tmp_path, **parts)
+    with pytest.raises(DataError, match=r"tokenizer\.json: .*; (use another|restore)") as error:
+        Tokenizer.load(path)
+    assert "\n" not in str(error.value)

@@ -31,8 +31,10 @@ from transformers import (
 
 import sightline as package
 from sightline.data.tagged import to_valid_bio
+from sightline.errors import CheckpointError
 from sightline.interop.bert import read_bert
 from sightline.interop.gpt2 import read_gpt2
+from sightline.interop.weights import TensorFiles
 from support.commands import sightline
 from support.hf_gpt2 import END, GENERIC, byte_level, gpt2
 
@@ -420,3 +422,23 @@ def test_an_imported_run_has_a_card(make: Callable[[Path], Path], says: str, tmp
     assert says in card
     assert "parameters, fp32" in card
     assert str(tmp_path) not in card
+
+
+@pytest.mark.parametrize(
+    ("shape", "end", "says"),
+    [
+        ([1_000_000_000, 1], 4, "damaged"),
+        ([2, 2], 1 << 40, "damaged"),
+        ([], 4, "no rows|without rows"),
+        ([1_000_000_000, 0], 0, "no rows|without rows"),
+    ],
+)
+def test_a_header_that_announces_more_than_there_is_costs_nothing(
+    shape: list[int], end: int, says: str, tmp_path: Path
+) -> None:
+    entry = {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}
+    header = json.dumps({"transformer.wte.weight": entry}).encode()
+    (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(CheckpointError, match=says) as error:
+        TensorFiles(tmp_path, "transformer.").rows("transformer.wte.weight")
+    assert "\n" not in str(error.value)

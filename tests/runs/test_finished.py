@@ -13,6 +13,7 @@ import pytest
 
 from sightline.errors import UsageError
 from sightline.runs.card import model_card
+from sightline.runs.evaluation import evaluate_missing
 from sightline.tasks.registry import TASKS
 from sightline.tasks.report import Figures
 from sightline.tasks.tagging.settings import METRICS, TaggingSettings
@@ -107,3 +108,57 @@ def test_tensorboard_is_asked_for_before_any_work(config_file: Path, tmp_path: P
     (line,) = capsys.readouterr().err.splitlines()
     assert "TensorBoard: is not installed" in line
     assert not (tmp_path / "run").exists()
+
+
+def test_a_kept_report_is_of_the_same_search_and_the_same_files(old_run: Callable[[str], Path], capsys) -> None:
+    run = Run(old_run("gru"))
+    settings = run.settings(TASKS["translation"].settings)
+    evaluate_missing(run, settings)
+    assert not evaluate_missing(run, settings)[1]
+    card = run.card.exists()
+    searched: Any = settings.model_copy(update={"search": settings.search.model_copy(update={"beam": 2})})
+    run.write_config(searched, run.format)
+    assert evaluate_missing(run, searched)[1]
+    assert not evaluate_missing(run, searched)[1]
+    assert not run.card.exists() or not card  # it is written again
+    file = Path(next(iter(settings.data.test.values())).source)
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text[: text.index("\n") + 1] + text, encoding="utf-8")
+    target = Path(str(next(iter(settings.data.test.values())).target))
+    other = target.read_text(encoding="utf-8")
+    target.write_text(other[: other.index("\n") + 1] + other, encoding="utf-8")
+    assert evaluate_missing(run, searched)[1]
+    # of files that are gone the figures stay, and a set that is taken out goes
+    file.unlink()
+    assert not evaluate_missing(run, searched)[1]
+    without: Any = searched.model_copy(update={"data": searched.data.model_copy(update={"test": {}})})
+    assert evaluate_missing(run, without) == ([], True)
+
+
+def test_fresh_removes_nothing_before_all_is_known_to_be_right(old_run: Callable[[str], Path], capsys) -> None:
+    run = old_run("tagger")
+    before = contents(run)
+    words = ("train", run / "config.toml", "--run", run, "--fresh")
+    for wrong in ("training.device=cuda:99", "data.validation.source=none.bio", "data.test.more.source=none.bio"):
+        assert sightline(*words, wrong) != 0
+        assert len(capsys.readouterr().err.splitlines()) <= 8
+        assert contents(run) == before
+
+
+def test_a_damaged_parent_is_not_gone_on_from(old_run: Callable[[str], Path], capsys) -> None:
+    parent = Run(old_run("bert"))
+    text = parent.config.read_text(encoding="utf-8")
+    parent.config.write_text(text + "# changed\n", encoding="utf-8")
+    assert sightline("train", "configs/lora.toml", "--run", "run") == 1
+    assert "config.toml: damaged" in capsys.readouterr().err
+    assert not Path("run").exists()
+
+
+def test_a_search_that_chooses_the_best_checkpoint_stays_while_training_lasts(old_run, capsys) -> None:
+    run = Run(old_run("gru"))
+    settings: Any = run.settings(TASKS["translation"].settings)
+    assert settings.choosing == {}
+    scored = settings.model_copy(update={"training": settings.training.model_copy(update={"metric": "bleu"})})
+    other = scored.model_copy(update={"search": scored.search.model_copy(update={"length_penalty": 9.0})})
+    wider = scored.model_copy(update={"search": scored.search.model_copy(update={"beam": 9})})
+    assert scored.choosing == wider.choosing != other.choosing

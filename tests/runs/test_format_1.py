@@ -72,8 +72,13 @@ def test_a_run_of_format_1_keeps_its_meaning_and_goes_on(
     assert sightline(*train, *options, "training.max_updates=4") == 0
     run = Run(tmp_path / "run")
     assert run.updates == [2, 4]
-    # written out, it goes on meaning that
-    assert run.format == 2
+    # written out, it goes on meaning that, and so does what the recipe leaves out
+    assert run.read_config()["model"][key] == meant
+    weights = run.weights.read_bytes()
+    assert sightline(*train, *options, "training.max_updates=4") == 0
+    assert run.weights.read_bytes() == weights
+    assert sightline(*train, *options, "training.max_updates=6") == 0
+    assert run.updates == [2, 4, 6]
     assert run.read_config()["model"][key] == meant
 
 

@@ -144,6 +144,10 @@ HARM: dict[str, tuple[Callable[[Run], None], str]] = {
     "weights a pipe": (pipe("model.safetensors"), r"model\.safetensors: is not a regular file"),
     "configuration a device": (device("config.toml"), r"config\.toml: is (a link out of|not a regular file)"),
     "tokenizer a device": (device("tokenizer/text.json"), r"text\.json: is (a link out of|not a regular file)"),
+    "a number of 5,000 digits": (holding("config.toml", f"a = {'9' * 5000}"), r"config\.toml: .*beyond 64 bits"),
+    "a number of 5,000 hexadecimal digits": (holding("config.toml", f"a = 0x{'9' * 5000}"), "beyond 64 bits"),
+    "a model that is a number": (holding("config.toml", "model = 3"), r"config\.toml: model: not a table"),
+    "no character of UTF-8": (listed_as("\ud800"), "is no name of a file inside it"),
     "huge configuration": (holding("config.toml", "#" * (2 << 20)), r"config\.toml: is larger than 1,048,576 bytes"),
     "deep configuration": (holding("config.toml", f"a = {'[' * DEEP}{']' * DEEP}"), r"config\.toml: cannot be read"),
     "deep tables": (holding("config.toml", f"[{'a.' * DEEP}a]"), r"config\.toml"),
@@ -284,7 +288,9 @@ def test_a_kill_at_any_operation_locks_nobody_out(fresh: bool, operations: Seque
 def test_what_a_killed_start_left_is_ours(tmp_path: Path, name: str, fresh: bool) -> None:
     (tmp_path / "tokenizer").mkdir()
     (tmp_path / "tokenizer" / ".tmp-text.json").touch()
-    (tmp_path / name).touch()
+    Tokenizer.train(["a b c"], kind="char", vocab_size=8).save(tmp_path / "tokenizer" / "text.json")
+    parent = {"path": "runs/bert", "task": "masked_language", "model": {}, "tokenizer": {}}
+    (tmp_path / name).write_text(json.dumps(parent) if name == "parent.json" else "", encoding="utf-8")
     run = Run(tmp_path)
     begin(run, Settings(), fresh=fresh)
     use(run)
@@ -292,14 +298,25 @@ def test_what_a_killed_start_left_is_ours(tmp_path: Path, name: str, fresh: bool
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-@pytest.mark.parametrize("name", ["README.md", "model.safetensors", "tokenizer/mine.txt", "notes.txt", "tokenizer"])
+@pytest.mark.parametrize(
+    "name",
+    ["README.md", "model.safetensors", "notes.txt", "tokenizer", "tokenizer/mine.txt", "tokenizer/mine.json",
+     "checkpoints", "checkpoints/epoch-1.pt", "checkpoints/step-1", "checkpoints/step-1/mine.pt", "metrics.jsonl",
+     "tensorboard/events", "plugins/mine.py", "plugins.json", "parent.json", "outcome.json"],
+)  # fmt: skip
 def test_what_is_somebody_elses_is_left_alone(tmp_path: Path, name: str, fresh: bool) -> None:
     file = tmp_path / name
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("mine", encoding="utf-8")
     with pytest.raises(UsageError, match="a folder with other things in it"):
         begin(Run(tmp_path), Settings(), fresh=fresh)
     assert file.read_text(encoding="utf-8") == "mine"
+
+
+def test_a_saved_tokenizer_alone_is_somebody_s(tmp_path: Path) -> None:
+    Tokenizer.train(["a b c"], kind="char", vocab_size=8).save(tmp_path / "tokenizer")
+    with pytest.raises(UsageError, match=r"a folder with other things in it \(tokenizer\)"):
+        begin(Run(tmp_path), Settings())
 
 
 def test_checkpoints_without_a_configuration_are_not_lost_unasked(run: Run) -> None:
@@ -367,6 +384,8 @@ def test_a_run_that_is_removed_while_it_is_saved_leaves_no_half_of_it(
         with pytest.raises(SightlineError, match="was removed while it was trained"):
             train_toys.run(train_toys.fp32_task(), Settings().training, run.path)
     assert not run.checkpoints.exists()
+    assert [one.name for one in run.contents()] == ["metrics.jsonl"]  # which alone might be anybody's
+    run.metrics.unlink()
     begin(run, Settings())
     use(run)
 
@@ -458,6 +477,30 @@ def test_an_unfinished_run_proves_its_settings(run: Run) -> None:
         begin(run, changed)
 
 
+def test_a_configuration_that_was_edited_while_training_is_not_certified(run: Run) -> None:
+    weights, manifest = run.read_weights(), run.manifest.read_bytes()
+    run.config.write_text(run.config.read_text(encoding="utf-8").replace("width = 8", "width = 9"), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"config\.toml: was trained with width = 8, not 9"):
+        run.save_weights(weights, 4, Settings())
+    assert run.manifest.read_bytes() == manifest
+
+
+def test_two_kills_while_weights_are_replaced_leave_them_proved(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = run.read_weights()
+
+    def killed(path: Path) -> None:
+        if path == run.weights:
+            raise KeyboardInterrupt
+        move(path)
+
+    move = storage.move_into_place
+    monkeypatch.setattr(storage, "move_into_place", killed)
+    for number in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            run.save_weights({name: tensor + number for name, tensor in weights.items()}, 4)
+    use(run)
+
+
 def test_an_unfinished_run_proves_its_data(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_toys.RegressionTask, "data_fingerprint", lambda self: "one")
     run.clear()
@@ -538,6 +581,9 @@ def test_a_run_that_has_ended_is_extended(schedule: str, tmp_path: Path) -> None
         ({"max_updates": 9, "max_minutes": 1e-9}, {"max_updates": 9, "max_minutes": 5}),
         ({"max_updates": 9, "max_minutes": 5}, {"max_updates": 9}),
         ({"patience": 1}, {"patience": 2}),
+        # no update was cut short: seven batches an epoch are whole updates, or the epoch had not ended
+        ({"max_epochs": 1, "accumulate": 7}, {"max_epochs": 2, "accumulate": 7}),
+        ({"max_updates": 2, "max_epochs": 1, "accumulate": 2}, {"max_updates": 2, "max_epochs": 2, "accumulate": 2}),
         ({"patience": 1}, {"patience": 0}),
         ({}, {"log_every": 1, "save_every": 3, "keep": 9}),
         # the descent had not begun
@@ -567,6 +613,8 @@ def test_what_may_change(before: dict, after: dict, tmp_path: Path) -> None:
         ({"schedule": "cosine", "warmup": 1}, {"schedule": "cosine", "warmup": 1, "max_updates": 8}, "the cosine sch"),
         ({"schedule": "wsd", "decay": 2, "warmup": 1}, {"schedule": "wsd", "decay": 2, "warmup": 1, "max_updates": 8},
          r"training\.max_updates: 4 → 8: the wsd schedule ends there, so the 4 updates that were made"),
+        ({"max_epochs": 1, "max_updates": 9, "accumulate": 2}, {"max_epochs": 2, "max_updates": 9, "accumulate": 2},
+         r"training\.max_epochs: 1 → 2: the last of the 4 updates was made of fewer than 2 batches"),
         ({"average_last": 2}, {"average_last": 2, "save_every": 1}, "decide which checkpoints are averaged"),
     ],
 )  # fmt: skip

@@ -93,7 +93,8 @@ def _train_at_once(runs: Mapping[str, tuple[Path, list[str]]], fresh: bool) -> N
             [*command, recipe, "--run", str(path), *own, *again],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",  # which they write, whatever the terminal's own encoding is
+            errors="replace",
             start_new_session=True,  # or Ctrl-C would reach them twice, and the second time they would not save
         )
         for recipe, (path, own) in runs.items()

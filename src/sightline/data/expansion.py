@@ -13,15 +13,32 @@ MOST = 64  # times as long; normal forms make at most 18 letters of one, and tho
 
 
 def require_bounded(parts: Mapping[str, JsonValue], where: str) -> None:
-    """Raises DataError where a part of a tokenizer.json makes text over ``MOST`` times as long.
+    """Raises DataError where a part of a tokenizer.json makes text over ``MOST`` times as long, or cannot be used.
 
     Args:
         parts: the content of the file.
         where: what to call it in the error.
     """
+    _require_usable(dict(parts), where)
     for name in ("normalizer", "pre_tokenizer", "decoder"):
         if _growth(parts.get(name)) > MOST:
             raise DataError(f"{where}: its {name} makes text over {MOST} times as long; use another tokenizer")
+
+
+def _require_usable(part: JsonValue, where: str) -> None:
+    """Raises DataError for parts that the `tokenizers` library fails at: no table of characters, pieces of nothing."""
+    if isinstance(part, list):
+        for one in part:
+            _require_usable(one, where)
+    if not isinstance(part, dict):
+        return
+    kind, length = part.get("type"), part.get("length")
+    if kind == "Precompiled" and not part.get("precompiled_charsmap"):
+        raise DataError(f"{where}: a Precompiled normalizer without precompiled_charsmap; use another tokenizer")
+    if kind == "FixedLength" and not (isinstance(length, int) and 0 < length < 1 << 32):
+        raise DataError(f"{where}: FixedLength pieces of {length!r} characters; use another tokenizer")
+    for name in ("normalizer", "normalizers", "pre_tokenizer", "pretokenizers", "decoder", "decoders"):
+        _require_usable(part.get(name), where)
 
 
 def _growth(part: JsonValue) -> float:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from lzma import LZMAError
 from pathlib import Path
+from tokenize import TokenError
+from typing import IO
 
 import numpy as np
 from pydantic import Field
@@ -170,34 +174,74 @@ def _read(source: ImageSource) -> Found:
     return len(pixels), lambda: iter(pixels), classes.astype(np.int64), labels
 
 
-def _arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
+_NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"  # how one array, and an archive of several, begin
+# What numpy and zipfile raise for a damaged file; RuntimeError for one that is encrypted or packed in an unknown way.
+_UNREADABLE = (
+    OSError, ValueError, EOFError, RuntimeError, SyntaxError, TokenError, zipfile.BadZipFile, zlib.error, LZMAError,
+)  # fmt: skip
+
+
+@contextmanager
+def _numpy_file(path: Path) -> Generator[IO[bytes], None, None]:
+    """An open file that holds NumPy's arrays. Raises DataError, one line, for whatever is wrong with them."""
     try:
-        with zipfile.ZipFile(path) if zipfile.is_zipfile(path) else nullcontext() as archive:
-            sizes = [(one.compress_size, one.file_size) for one in archive.infolist()] if archive else []
-        packed, size = (sum(column) for column in zip((0, 0), *sizes, strict=True))
-        if size > HARMLESS_BYTES and size > MAX_RATIO * packed:
-            raise DataError(f"{path}: unpacks to more than {MAX_RATIO} times its size, which no images do")
         with path.open("rb") as file:
-            found = np.load(file, allow_pickle=False)
-            if not hasattr(found, "files"):
-                raise DataError(f"{path}: one array; name such a file .npy, and the file of its classes with labels")
-            return [found[name] for name in names]
-    except KeyError as error:
-        raise DataError(f"{path}: has no array {error}; there must be {' and '.join(names)}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read as NumPy arrays ({error})") from None
+            yield file
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path}: cannot be read as NumPy arrays ({reason}); write it again") from None
+
+
+def _begins(file: IO[bytes]) -> bytes:
+    found = file.read(len(_NPY))
+    file.seek(0)
+    return found
+
+
+def _arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
+    """Arrays of a .npz file."""
+    with _numpy_file(path) as file:
+        if _begins(file) == _NPY:
+            raise DataError(f"{path}: one array; name such a file .npy, and the file of its classes with labels")
+        with zipfile.ZipFile(file) as archive:
+            members = {one.filename: one for one in archive.infolist()}
+            packed, size = (sum(column) for column in zip((0, 0), *_sizes(archive), strict=True))
+            if size > HARMLESS_BYTES and size > MAX_RATIO * packed:
+                raise DataError(f"{path}: unpacks to more than {MAX_RATIO} times its size, which no images do")
+            missing = [name for name in names if f"{name}.npy" not in members]
+            if missing:
+                raise DataError(f"{path}: has no array {missing[0]!r}; there must be {' and '.join(names)}")
+            found: list[np.ndarray] = []
+            for name in names:
+                with archive.open(f"{name}.npy") as member:
+                    found.append(_read_npy(member, members[f"{name}.npy"].file_size))
+            return found
+
+
+def _sizes(archive: zipfile.ZipFile) -> list[tuple[int, int]]:
+    return [(one.compress_size, one.file_size) for one in archive.infolist()]
+
+
+def _read_npy(file: IO[bytes], size: int) -> np.ndarray:
+    """An array of `size` bytes, header included. Raises ValueError where its header says something else."""
+    version = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, columns_first, dtype = read_header(file)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects, which are never read")
+    # before memory of that size is asked for
+    if math.prod(shape) * dtype.itemsize != size - file.tell():
+        raise ValueError(f"{shape} of {dtype} announced, and {size - file.tell():,} bytes are there")
+    return np.frombuffer(file.read(), dtype).reshape(shape, order="F" if columns_first else "C")
 
 
 def _array(path: Path) -> np.ndarray:
     """A .npy file, or an IDX file: two zeros, the kind of number, how many axes, their lengths, the numbers."""
     if path.suffix == ".npy":
-        try:
-            array = np.load(path, allow_pickle=False)
-            if not hasattr(array, "ndim"):
+        with _numpy_file(path) as file:
+            if _begins(file).startswith(_ZIP):
                 raise DataError(f"{path}: several arrays; name such a file .npz")
-            return array
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{path}: cannot be read as a NumPy array ({error})") from None
+            return _read_npy(file, path.stat().st_size)
     try:
         data = b"".join(file_blocks(path))
         zero, kind, axes = struct.unpack(">HBB", data[:4])

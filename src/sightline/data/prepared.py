@@ -15,12 +15,13 @@ from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import BaseFileLock, Timeout
 from pydantic import ValidationError
 
 from sightline.config import Frozen
 from sightline.data.catalogue import CACHE_VARIABLE, default_cache_dir
 from sightline.data.encoded import EncodedSequences
+from sightline.data.locks import acquire, lock_at
 from sightline.data.progress import Report, silent
 from sightline.data.sources import file_digest
 from sightline.errors import DataError
@@ -116,8 +117,7 @@ def _make(home: Path, notes_type: type[Notes], write: Callable[[Path], Notes]) -
     folder = home.parent / f"{_UNFINISHED}{secrets.token_hex(8)}"
     lock = _lock_of(folder)
     # held before there is a folder, so that no folder of a living process is ever without its lock
-    with suppress(NotImplementedError):
-        lock.acquire()
+    acquire(lock)
     try:
         folder.mkdir()
         notes = write(folder)
@@ -152,13 +152,13 @@ def _sweep(parent: Path) -> None:
     for folder in parent.glob(f"{_UNFINISHED}*/"):
         lock = _lock_of(folder)
         if Path(lock.lock_file).exists():
-            with suppress(Timeout, OSError, NotImplementedError):
-                lock.acquire(blocking=False)
-                _remove(folder, lock)
+            with suppress(Timeout, OSError):
+                if acquire(lock, blocking=False):
+                    _remove(folder, lock)
 
 
 def _lock_of(folder: Path) -> BaseFileLock:
-    return FileLock(folder.with_name(folder.name + ".lock"), fallback_to_soft=False)
+    return lock_at(folder.with_name(folder.name + ".lock"))
 
 
 def _remove(folder: Path, lock: BaseFileLock) -> None:

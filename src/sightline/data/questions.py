@@ -17,7 +17,7 @@ from pydantic import Field
 
 from sightline.data.records import read_whole
 from sightline.data.sources import Source
-from sightline.data.text import read_text_lines
+from sightline.data.text import LongLineError, read_text_lines
 from sightline.errors import DataError
 from sightline.jsonio import Json, as_object, parse_json
 
@@ -59,7 +59,7 @@ def read_questions(source: QuestionSource) -> Iterator[Question]:
     """
     path = source.files()[0]
     number = 0
-    if _is_a_question(next((line for line in read_text_lines(path) if line.strip()), "")):
+    if _is_a_question(path):
         for number, line in enumerate(read_text_lines(path), 1):
             if line.strip():
                 where = f"{path}:{number}"
@@ -72,12 +72,17 @@ def read_questions(source: QuestionSource) -> Iterator[Question]:
         raise DataError(f"{path}: no questions; check the file")
 
 
-def _is_a_question(line: str) -> bool:
+def _is_a_question(path: Path) -> bool:
+    """Whether the first line of a file is a question, and so every other; SQuAD's whole file may be one line."""
     try:
-        found = parse_json(line, "")
-    except DataError:
+        found = parse_json(next((line for line in read_text_lines(path) if line.strip()), ""), "", error=_NoJsonError)
+    except (LongLineError, _NoJsonError):
         return False
     return isinstance(found, dict) and "question" in found
+
+
+class _NoJsonError(DataError):
+    pass
 
 
 def _squad(path: Path) -> Iterator[tuple[Json, Json]]:

@@ -16,12 +16,12 @@ from typing import Annotated
 from pydantic import Field
 
 from sightline.data.sources import Column, Source
-from sightline.data.text import read_text_lines
+from sightline.data.text import MAX_LINE_BYTES, first_character, read_text, read_text_lines
 from sightline.errors import DataError, UsageError, nearest
 from sightline.jsonio import Json, parse_json
 
 JSON_SUFFIXES = {".jsonl", ".ndjson", ".json"}
-MAX_JSON_CHARACTERS = 1 << 30  # of a file that is one JSON value
+MAX_JSON_BYTES = 1 << 30  # of a file that is one JSON value
 
 Record = tuple[int, tuple[str, ...]]  # its number, and its values in the columns that were asked for
 Header = Annotated[
@@ -163,6 +163,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     if format_suffix(path) != ".csv":
         yield from ((number, line.split("\t")) for number, line in enumerate(lines, start=1))
         return
+    csv.field_size_limit(MAX_LINE_BYTES)  # the module's own limit, 131,072, is below many a document
     reader = csv.reader((line + "\n" for line in lines), delimiter=_delimiter(path), strict=True)
     number = 1
     try:
@@ -170,6 +171,11 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             yield number, fields
             number = reader.line_num + 1
     except csv.Error as error:
+        if "field larger" in str(error):
+            raise DataError(
+                f"{path}:{number}: a cell of more than {MAX_LINE_BYTES:,} characters; a quote that is never closed "
+                "makes one, or else break the text"
+            ) from None
         raise DataError(
             f"{path}:{number}: not CSV ({error}); a quote inside a quoted field is doubled, and every one is closed"
         ) from None
@@ -248,27 +254,21 @@ def _json_records(path: Path, columns: Sequence[Column], label: Column | None) -
 
 def _json_values(path: Path) -> Iterator[tuple[int, Json]]:
     """The values of JSON Lines, None for an empty line; or the items of one list, which may take many lines."""
+    if first_character(path) == "[":
+        found = parse_json(read_whole(path), str(path), hint="it begins like one list")
+        yield from enumerate(found if isinstance(found, list) else [found], start=1)
+        return
     for number, line in enumerate(read_text_lines(path), start=1):
-        if number == 1 and line.lstrip().startswith("["):
-            found = parse_json(read_whole(path), str(path), hint="it begins like one list")
-            yield from enumerate(found if isinstance(found, list) else [found], start=1)
-            return
         blank = not line.strip()
         yield number, None if blank else parse_json(line, f"{path}:{number}", hint="each line must be one object")
 
 
 def read_whole(path: Path) -> str:
-    """The text of a file that is one JSON value. Raises DataError where it is beyond `MAX_JSON_CHARACTERS`."""
-    lines: list[str] = []
-    held = 0
-    for line in read_text_lines(path):
-        held += len(line) + 1
-        if held > MAX_JSON_CHARACTERS:
-            raise DataError(
-                f"{path}: more than {MAX_JSON_CHARACTERS:,} characters in one JSON value; write one a line (.jsonl)"
-            )
-        lines.append(line)
-    return "\n".join(lines)
+    """The text of a file that is one JSON value, on however few lines.
+
+    Raises DataError where it is beyond `MAX_JSON_BYTES`, and as `read_text_lines` does for what is no text.
+    """
+    return read_text(path, MAX_JSON_BYTES, "write one value a line (.jsonl)")
 
 
 def _text_at(record: Json, key: str, where: str, numeric: bool) -> str:

@@ -26,6 +26,10 @@ _EMPTY_CATEGORIES = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 Line = tuple[bytes, bool]  # without its end, and whether a line feed ended it
 
 
+class LongLineError(DataError):
+    """A line of more than `MAX_LINE_BYTES`."""
+
+
 class ByteStream(Protocol):
     """An open stream of bytes, such as `sys.stdin.buffer`."""
 
@@ -65,6 +69,33 @@ def read_text_lines(path: Path) -> Iterator[str]:
         yield line
     if empty:
         raise DataError(f"{path}: the file is empty; give one with text in it")
+
+
+def read_text(path: Path, max_bytes: int, hint: str) -> str:
+    """A whole text whose lines may be of any length, in NFC, without a byte order mark.
+
+    Raises DataError where it has more than `max_bytes` (`hint` says what to do then), and as `read_text_lines` does.
+    """
+    blocks: list[bytes] = []
+    held = 0
+    for block in file_blocks(path):
+        held += len(block)
+        if held > max_bytes:
+            raise DataError(f"{path}: more than {max_bytes:,} bytes in one value; {hint}")
+        blocks.append(block)
+    whole = b"".join(blocks).removeprefix(_BYTE_ORDER_MARK)
+    if not whole:
+        raise DataError(f"{path}: the file is empty; give one with text in it")
+    return _decoded(whole, str(path), 1, held - len(whole))
+
+
+def first_character(path: Path) -> str:
+    """The first character of a text that is no white space, as far as its first bytes tell; empty where there is none.
+
+    Raises DataError where the file cannot be read.
+    """
+    head = next(file_blocks(path), b"").removeprefix(_BYTE_ORDER_MARK)
+    return head.decode("utf-8", errors="replace").lstrip()[:1]
 
 
 class StreamLines:
@@ -168,7 +199,7 @@ def _split_blocks(blocks: Iterator[bytes], where: str, piece_size: int | None = 
             number += len(others)
             pending, held, try_at = [others[-1]], len(others[-1]), piece_size or try_at
         elif held > MAX_LINE_BYTES:
-            raise DataError(
+            raise LongLineError(
                 f"{where}:{number}: a line of more than {MAX_LINE_BYTES:,} bytes; break it, or check that it is text"
             )
         elif held >= try_at:

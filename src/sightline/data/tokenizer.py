@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -17,7 +18,7 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
 from sightline.data import vocabulary
 from sightline.data.expansion import require_bounded
-from sightline.errors import DataError, UsageError, nearest
+from sightline.errors import DataError, SightlineError, UsageError, nearest
 from sightline.jsonio import Json, as_object, parse_json, read_bounded
 from sightline.special_tokens import BOS, BOS_ID, EOS, EOS_ID, PAD, PAD_ID, UNK
 
@@ -25,8 +26,9 @@ FILE_NAME = "tokenizer.json"
 LARGEST_FILE = 64 << 20  # bytes; one of 250,000 pieces has 17 million
 # Stands for a space inside pieces, as in SentencePiece (Kudo & Richardson 2018).
 SPACE_MARK = "\u2581"
-# How many times as long a text may become by replacements; those of tokenizers that people use shorten it.
 ANY_CHARACTER = r"[\s\S]"
+_PROBE = "a B 1."  # what every tokenizer must be able to encode
+_CANNOT_ENCODE = "tokenizer: a text cannot be encoded; use another tokenizer"
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,6 @@ def _rules() -> dict[str, Rules]:
     }
 
 
-KINDS = ("bpe", "unigram", "wordpiece", "word", "space", "char", "byte")
-
-
 class Tokenizer:
     """A trained tokenizer: `encode` text to ids, `decode` ids to text.
 
@@ -111,6 +110,8 @@ class Tokenizer:
         self._json = backend.to_str()
         settings = as_object(parse_json(self._json, where), where)
         require_bounded(settings, where)
+        with library_errors(f"{where}: this tokenizer cannot encode {_PROBE!r}; use another one"):
+            backend.encode(_PROBE, add_special_tokens=False)
         self._byte_level = _part(settings, "decoder").get("type") == "ByteLevel"
         # pieces of letters and accents make characters again
         self.composes = '"NFD"' in json.dumps(settings["normalizer"])
@@ -175,16 +176,19 @@ class Tokenizer:
 
     def encode(self, text: str, *, bos: bool = False, eos: bool = False) -> list[int]:
         """The ids of `text`, without specials unless asked for."""
-        ids = self._backend.encode(text, add_special_tokens=False).ids
+        with library_errors(_CANNOT_ENCODE):
+            ids = self._backend.encode(text, add_special_tokens=False).ids
         return [self.bos_id] * bos + ids + [self.eos_id] * eos
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, without specials; runs in parallel threads."""
-        return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+        with library_errors(_CANNOT_ENCODE):
+            return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """For every id of `encode(text)` the characters it stands for: (start, end) positions in `text`."""
-        encoding = self._backend.encode(text, add_special_tokens=False)
+        with library_errors(_CANNOT_ENCODE):
+            encoding = self._backend.encode(text, add_special_tokens=False)
         spans = encoding.offsets
         if self._prepends_mark and encoding.tokens and encoding.tokens[0] == SPACE_MARK:
             spans[0] = (0, 0)  # The mark put before every text stands for none of its characters.
@@ -193,12 +197,9 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`; padding, beginning and end of sentence are left out."""
         kept = [i for i in map(int, ids) if i > self.eos_id]
-        text = self._backend.decode(kept, skip_special_tokens=False)
+        with library_errors("tokenizer: its decoder fails; use another tokenizer"):
+            text = self._backend.decode(kept, skip_special_tokens=False)
         return unicodedata.normalize("NFC", text) if self.composes else text
-
-    def decode_batch(self, sequences: Iterable[Iterable[int]]) -> list[str]:
-        """`decode` for each sequence."""
-        return [self.decode(ids) for ids in sequences]
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """A readable label for each id: its piece, with U+2581 for a space and <0xNN> for bytes that show no character.
@@ -325,11 +326,23 @@ class Tokenizer:
             text = read_bounded(path, max_bytes=LARGEST_FILE).decode()
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: the tokenizer file is damaged (not UTF-8); restore or train it again") from error
-        try:
+        with library_errors(f"{path}: not a tokenizer file that can be used; restore or train it again"):
             backend = tokenizers.Tokenizer.from_str(text)
-        except Exception as error:  # The library raises bare Exception for every fault in the JSON.
-            raise DataError(f"{path}: not a tokenizer file ({error}); restore or train it again") from error
         return cls(backend, where=str(path))
+
+
+@contextmanager
+def library_errors(what: str) -> Generator[None, None, None]:
+    """Turns whatever the `tokenizers` library raises into one line that begins with `what`, which says what to do.
+
+    It raises bare Exception for every fault, and where its own code fails a PanicException, which is none.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError, SightlineError):
+        raise
+    except BaseException as error:
+        raise DataError(f"{what} ({' '.join(str(error).split())[:200]})") from None
 
 
 def _part(settings: dict[str, Json], name: str) -> dict[str, Json]:

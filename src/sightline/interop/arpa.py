@@ -18,9 +18,10 @@ from typing import Literal, NoReturn, TextIO
 import numpy as np
 
 from sightline.errors import DataError, UsageError
-from sightline.models.counting import MISSING, PAD, Floats, Ints, find
+from sightline.models.counting import MISSING, Floats, Ints, find
 from sightline.models.ngram import NGram, NGramSizes
 from sightline.models.smoothing import Table
+from sightline.special_tokens import PAD_ID
 from sightline.tasks.exchange import ExchangedModel
 
 BOS, EOS, UNK = "<s>", "</s>", "<unk>"
@@ -64,7 +65,7 @@ def write_arpa(model: NGram, tokens: Sequence[str], path: str | Path) -> None:
             for start in range(0, len(table.keys), _LINES):
                 rows = np.arange(start, min(start + _LINES, len(table.keys)))
                 if n == 1:
-                    rows = rows[rows != PAD]
+                    rows = rows[rows != PAD_ID]
                 grams: list[list[int]] = _words_of(model, n, rows).tolist()
                 texts = (" ".join([words[word] for word in gram]) for gram in grams)
                 if n < model.order:
@@ -79,7 +80,7 @@ def write_arpa(model: NGram, tokens: Sequence[str], path: str | Path) -> None:
 def _check_words(words: Sequence[str], path: str | Path) -> None:
     seen: dict[str, int] = {}
     for index, word in enumerate(words):
-        if index == PAD:
+        if index == PAD_ID:
             continue
         if not word or any(blank in word for blank in " \t\n\r"):
             raise DataError(f"{path}: token {index}, {word!r}, is empty or has a blank in it; ARPA cannot hold it")

@@ -194,7 +194,7 @@ def read_bert(folder: str | Path) -> ExchangedModel:
     config = read_record(BertConfig, where)
     sizes = config.sizes(where)
     files = TensorFiles(folder, BODY, HEAD_NAMES, _of_today)
-    rows = files.shape(EMBEDDING)[0]
+    rows = files.rows(EMBEDDING)
     if config.vocab_size not in (None, rows):
         raise DataError(
             f"{where}: vocab_size {config.vocab_size}, and the embedding has {rows} rows; they do not belong together"
@@ -202,7 +202,7 @@ def read_bert(folder: str | Path) -> ExchangedModel:
     kind = _head(config, files, where)
     head = HEADS[kind]
     tokenizer, order = read_tokenizer(folder, rows)
-    outputs = files.shape(head.table[0].theirs[0])[0] if kind != "masked_tokens" and head.table else 0
+    outputs = files.rows(head.table[0].theirs[0]) if kind != "masked_tokens" and head.table else 0
     made: dict[str, nn.Module] = {}
 
     def make() -> nn.Module:

@@ -145,7 +145,7 @@ def read_gpt2(folder: str | Path) -> ExchangedModel:
     config = read_record(GPT2Config, where)
     sizes = config.sizes(where)
     files = TensorFiles(folder, BODY, heads=("lm_head.",))
-    rows = files.shape(EMBEDDING)[0]
+    rows = files.rows(EMBEDDING)
     if config.vocab_size not in (None, rows):
         raise DataError(
             f"{where}: vocab_size {config.vocab_size}, and the embedding has {rows} rows; they do not belong together"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
+import shutil
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from sightline.runs.loading import spec_of
 from sightline.tasks.exchange import Asked, Exchange, ExchangedModel, Head, Values
 from sightline.tasks.registry import TASKS
 from sightline.tasks.spec import TaskSpec
+from sightline.train import storage
 from sightline.train.run_directory import Run
 
 
@@ -135,11 +139,31 @@ def import_run(
         raise UsageError("--choices is for a model that chooses among texts, and this one does not")
     spec, exchange = _exchange_of(model.head)
     settings = _settings(spec.settings, model, exchange.values(model, Asked(form, choices)))
-    run.save_tokenizers({"text": model.tokenizer} if model.tokenizer else {})
-    run.write_config(settings)
-    run.save_weights(model.weights)
-    run.write_card(_card(Path(folder), model, exchange.title))
+    with _whole(run.path) as made:
+        made.save_tokenizers({"text": model.tokenizer} if model.tokenizer else {})
+        made.write_config(settings)
+        made.save_weights(model.weights)
+        made.write_card(_card(Path(folder), model, exchange.title))
     return spec, model.head
+
+
+@contextmanager
+def _whole(path: Path) -> Generator[Run, None, None]:
+    """A run that is made beside `path` and renamed to it at the end of the block: nobody sees, or locks, half of it.
+
+    Raises UsageError where something has come to lie at `path` meanwhile.
+    """
+    beside = Run(path.with_name(f"{storage.TEMPORARY}{secrets.token_hex(8)}"))
+    try:
+        yield beside
+        try:
+            if path.exists():
+                path.rmdir()
+            beside.path.rename(path)
+        except OSError:
+            raise UsageError(f"{path}: is there already; choose another --run") from None
+    finally:
+        shutil.rmtree(beside.path, ignore_errors=True)
 
 
 def _settings(schema: type[BaseModel], model: ExchangedModel, values: Values) -> BaseModel:

@@ -15,7 +15,7 @@ from pathlib import Path
 import tokenizers
 from pydantic import ConfigDict, Field, JsonValue, NonNegativeInt
 
-from sightline.data.tokenizer import Tokenizer
+from sightline.data.tokenizer import Tokenizer, library_errors
 from sightline.data.vocabulary import BOS, EOS, PAD, UNK
 from sightline.errors import CheckpointError, DataError, UsageError
 from sightline.interop.folders import (
@@ -287,10 +287,8 @@ def remembered(file: TokenizerFile) -> dict[str, tuple[str, int]]:
 
 
 def _backend(file: TokenizerFile, where: Path) -> tokenizers.Tokenizer:
-    try:
+    with library_errors(f"{where}: the tokenizer is damaged; fetch it again"):
         return tokenizers.Tokenizer.from_str(json.dumps(file_values(file)))
-    except Exception as error:  # the library raises bare Exception for every fault
-        raise DataError(f"{where}: the tokenizer is damaged ({str(error)[:200]}); fetch it again") from None
 
 
 def _prove(foreign: ForeignTokenizer, tokenizer: Tokenizer, order: Sequence[int]) -> None:
@@ -299,7 +297,8 @@ def _prove(foreign: ForeignTokenizer, tokenizer: Tokenizer, order: Sequence[int]
     original.encode_special_tokens = True
     spelled = [f"a{one.content}b {one.content} c" for one in foreign.file.added_tokens[:1000] if not one.special]
     for text in (*PROBES, *spelled):
-        theirs = original.encode(text, add_special_tokens=False).ids
+        with library_errors(f"{foreign.where}: {text!r} cannot be encoded; fetch it again"):
+            theirs = original.encode(text, add_special_tokens=False).ids
         if [order[i] for i in tokenizer.encode(text)] != theirs:
             raise DataError(f"{foreign.where}: with Sightline's ids {text!r} would become other tokens")
 

@@ -195,7 +195,7 @@ def read_vit(folder: str | Path) -> ExchangedModel:
     files = TensorFiles(folder, "vit.", ("classifier.",))
     if HEAD_BIAS not in files:
         raise DataError(f"{folder}: the weights lack {HEAD_BIAS}; a classifier is what can be read")
-    outputs = files.shape(HEAD_BIAS)[0]
+    outputs = files.rows(HEAD_BIAS)
     rows, make = for_layers(WEIGHTS, sizes.num_layers), partial(ViT, sizes, outputs)
     weights = read_weights(files, rows, make, (), ignored=IGNORED, shapes=_shapes(sizes))
     classes: dict[str, int] = {}

@@ -6,6 +6,7 @@ reason written beside it. Any other is refused by name.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ Shape = tuple[int, ...]
 _LONGEST_HEADER = 100 << 20  # bytes, as the library has it
 NO_TOKEN = -1  # in an order of tokens: a row that the other side does not have
 # The dtypes of a safetensors header that are numbers as they stand; others need a scale that lies elsewhere.
+_BYTES = {name: dtype.itemsize for dtype, name in storage.DTYPE_NAMES.items()}
 FLOATS = ("F64", "F32", "F16", "BF16")
 
 
@@ -121,6 +123,15 @@ class TensorFiles:
             raise CheckpointError(f"{self.folder}: the weights lack {name}; fetch them again")
         return self._shapes[name]
 
+    def rows(self, name: str) -> int:
+        """How many rows a tensor has. Raises CheckpointError where there is none of that name, or it is one number."""
+        shape = self.shape(name)
+        if not math.prod(shape[1:]) or not shape:
+            raise CheckpointError(
+                f"{self.folder}: {self.original(name)} is {list(shape)}, without rows; fetch it again"
+            )
+        return shape[0]
+
     def read(self, names: Iterable[str]) -> dict[str, Tensor]:
         """Tensors in fp32.
 
@@ -149,6 +160,7 @@ class _Entry(ForeignRecord):
 
     dtype: str
     shape: tuple[NonNegativeInt, ...]
+    data_offsets: tuple[NonNegativeInt, NonNegativeInt]
 
 
 def _tensor_files(folder: Path) -> list[Path]:
@@ -170,8 +182,8 @@ def _header(path: Path) -> Iterator[tuple[str, Shape, str]]:
     """(name, shape, dtype) of every tensor of a file: JSON after eight bytes that say how long it is."""
     try:
         with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= min(_LONGEST_HEADER, path.stat().st_size - 8):
+            length, size = int.from_bytes(file.read(8), "little"), path.stat().st_size - 8
+            if not 2 <= length <= min(_LONGEST_HEADER, size):
                 raise CheckpointError(f"{path}: damaged (no safetensors); fetch it again")
             entries = parse_json(file.read(length), path)
     except OSError as error:
@@ -179,6 +191,14 @@ def _header(path: Path) -> Iterator[tuple[str, Shape, str]]:
     for name, values in sorted(entries.items()):
         if name != "__metadata__":
             entry = as_record(_Entry, values if type(values) is dict else {}, path)
+            begin, end = entry.data_offsets
+            # what is announced must be there: sizes are made of it before any number is read
+            numbers, width = math.prod(entry.shape), _BYTES.get(entry.dtype)
+            # the narrowest of the others take half a byte
+            fits = numbers <= 2 * (end - begin) if width is None else numbers * width == end - begin
+            if not begin <= end <= size - length or not fits:
+                what = f"{name[:80]} is {entry.dtype} {list(entry.shape)}"
+                raise CheckpointError(f"{path}: damaged ({what} in {end - begin:,} bytes); fetch it again")
             yield name, entry.shape, entry.dtype
 
 

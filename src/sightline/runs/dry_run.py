@@ -37,8 +37,8 @@ def _missing(data: Any, keys: Sequence[str]) -> list[str]:
 
 def _needs(settings: Any) -> list[str]:
     """Lines on parameters, memory, updates and disk."""
-    vocab = settings.tokenizer.vocab_size if hasattr(settings, "tokenizer") else 0
-    if getattr(settings, "counted", False):
+    vocab = settings.vocab_size
+    if settings.counted:
         return [
             f"model: n-grams of up to {settings.model.order} tokens, with a vocabulary of {vocab:,}",
             "memory: about 40 bytes for each different n-gram of the text, while they are counted",

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from sightline import config, jsonio
+from sightline.errors import SightlineError
 from sightline.predict.predictor import Predictor
 from sightline.runs.loading import load
 from sightline.tasks.registry import TASKS
 from sightline.tasks.report import Report, Row
-from sightline.tasks.settings import RunSettings
+from sightline.tasks.settings import DataSource, RunSettings
 from sightline.train.run_directory import Run
 
 
 def evaluate_set(model: Predictor, name: str, files: object, **options: object) -> Report:
     """One set of the kind that the model's test sets are, called `name`; `options` are those of its task."""
     return TASKS[model.settings.task].evaluate(model, name, files, **options)
-
-
-def evaluate_run(run: str | Path, device: str = "cpu") -> list[Report]:
-    """Every test set of a trained run, in fp32; translations with and without case."""
-    model = load(run, device=device)
-    return [evaluate_set(model, name, files) for name, files in model.settings.data.test.items()]
 
 
 @dataclass(frozen=True)
@@ -50,30 +45,50 @@ class KeptReport:
 
 
 def evaluate_missing(run: Run, settings: RunSettings, device: str = "cpu") -> tuple[list[Report], bool]:
-    """The reports on all test sets, and whether any was made.
+    """The reports on all test sets, and whether they are others than those that were kept.
 
-    Those kept of the same weights and files are taken as they are; the others are made, and kept.
+    Those kept of the same weights, settings and content of files are taken as they are; the others are made, and kept.
     """
     kept, weights = _read(run), run.weights_digest()
     found: list[Report] = []
-    made = False
     model: Predictor | None = None
-    entries: list[dict[str, object]] = []
+    entries: list[Mapping[str, object]] = []
     for name, files in settings.data.test.items():
-        key = {"name": name, "files": files.model_dump(mode="json"), "weights": weights}
-        entry = next((dict(one) for one in kept if {part: one.get(part) for part in key} == key), None)
+        key = {
+            "name": name,
+            "files": files.model_dump(mode="json"),
+            "weights": weights,
+            "settings": config.free_settings(settings),
+            "data": _digest(files),
+        }
+        entry = next((one for one in kept if _is_of(one, key)), None)
         if entry is None:
             model = model or load(run.path, device=device)
             report = evaluate_set(model, name, files)
-            entry = {**key, "text": report.lines(), "table": report.rows(), "values": _finite(report.as_dict())}
-            made = True
+            entry = {**key, "text": report.lines(), "table": report.rows(), "values": jsonio.finite(report.as_dict())}
         else:
             report = _kept_report(entry)
         found.append(report)
         entries.append(entry)
-    if made:
-        run.write_text(run.evaluations, json.dumps({"reports": entries}, ensure_ascii=False, indent=1))
-    return found, made
+    changed = entries != kept
+    if changed:
+        run.remove_card()
+        run.write_text(run.evaluations, jsonio.dumps({"reports": entries}, indent=1))
+    return found, changed
+
+
+def _digest(files: DataSource) -> str | None:
+    """What identifies the content of a test set; None where its files are not here any more."""
+    try:
+        return hashlib.sha256(json.dumps(files.content_id(), sort_keys=True).encode()).hexdigest()
+    except SightlineError:
+        return None
+
+
+def _is_of(entry: Mapping[str, object], key: Mapping[str, object]) -> bool:
+    """Whether a kept report is of what `key` says; of files that are not here any more it is all that can be had."""
+    here = key["data"] is not None
+    return all(entry.get(part) == value for part, value in key.items() if here or part in entry.keys() - {"data"})
 
 
 def _read(run: Run) -> list[Mapping[str, object]]:
@@ -92,12 +107,3 @@ def _kept_report(entry: Mapping[str, object]) -> KeptReport:
         raise TypeError("no report")
     rows = tuple((str(label), str(value), str(signature)) for label, value, signature in table)
     return KeptReport(str(entry["name"]), tuple(map(str, text)), rows, values)
-
-
-def _finite(value: object) -> object:
-    """Plain values as JSON has them: what is not finite is null."""
-    if isinstance(value, Mapping):
-        return {str(key): _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

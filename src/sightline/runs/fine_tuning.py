@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline import config
+from sightline.data.tokenizer import Tokenizer
 from sightline.errors import CheckpointError, UsageError
 from sightline.nn.lora import plain_name
 from sightline.runs.loading import spec_of
@@ -42,9 +43,13 @@ class Parent:
 
     @classmethod
     def of(cls, path: str, pretraining: Pretraining) -> Parent:
-        """Reads a run. Raises UsageError where one of this `pretraining` cannot go on from it."""
+        """Reads a trained run.
+
+        Raises UsageError where one of this `pretraining` cannot go on from it, CheckpointError where it is damaged.
+        """
         run = Run(path)
         spec = spec_of(run)
+        run.verify()
         settings = run.settings(spec.settings)
         kind = settings.model.kind
         if (spec.name, kind) not in pretraining.parents:
@@ -90,7 +95,7 @@ def adopt(spec: TaskSpec[S], settings: S, run: Run | None = None) -> tuple[S, Pa
     if parent is None or parent.path != settings.parent:
         parent = Parent.of(settings.parent, spec.pretraining)
     values = settings.model_dump(mode="json")
-    usual = spec.init.models[0]
+    usual = next(iter(spec.init.models), "")  # none are named where there is one kind alone
     endless = parent.model.get("positions") != "learned"
     given = settings.model_dump(mode="json", exclude_unset=True)
     free = ENDLESS_FREE if endless else FREE
@@ -103,6 +108,13 @@ def adopt(spec: TaskSpec[S], settings: S, run: Run | None = None) -> tuple[S, Pa
     if limit and longest is not None and limit not in settings.data.model_fields_set:
         values["data"][limit] = min(values["data"][limit], longest)
     return config.validate(spec.settings, values, parent.path), parent
+
+
+def tokenizers_of(parent: Parent) -> dict[str, Tokenizer]:
+    """The parent's tokenizers by name. Raises CheckpointError where the parent is missing or damaged."""
+    run = Run(parent.path)
+    run.verify()
+    return run.load_tokenizers()
 
 
 def initialise(spec: TaskSpec, settings: RunSettings, model: nn.Module) -> None:

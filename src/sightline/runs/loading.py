@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sightline.errors import CheckpointError, UsageError, nearest
 from sightline.predict.predictor import Predictor
-from sightline.runs.plugins import load_installed_models, missing_plugin
+from sightline.runs.plugins import load_installed_models, require_plugins
 from sightline.tasks.classification.predictor import Classifier
 from sightline.tasks.image_classification.predictor import ImageClassifier
 from sightline.tasks.language.predictor import LanguageModel
@@ -35,14 +35,12 @@ __all__ = [
 def spec_of(run: Run) -> TaskSpec:
     """The task that a run has learned. Raises CheckpointError for one that is not known here."""
     load_installed_models()
-    name = str(run.read_config().get("task", DEFAULT))
+    values = run.read_config()
+    name = str(values.get("task", DEFAULT))
     if name not in TASKS:
-        problem = missing_plugin(run) or f'task: there is no "{name}"{nearest(name, TASKS)}'
-        raise CheckpointError(f"{run.config}: {problem}")
-    kind = run.read_config().get("model", {}).get("kind")
-    problem = missing_plugin(run)
-    if problem:
-        raise CheckpointError(f"{run.config}: model {kind}: {problem}")
+        require_plugins(run, f"task {name}")
+        raise CheckpointError(f'{run.config}: task: there is no "{name}"{nearest(name, TASKS)}')
+    require_plugins(run, f"model {values.get('model', {}).get('kind')}")
     return TASKS[name]
 
 

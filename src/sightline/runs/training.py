@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 
+from sightline import config
+from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError, nearest
 from sightline.nn.ops import to_precision
 from sightline.predict.calibration import Calibrated, calibrate
@@ -19,14 +21,16 @@ from sightline.runs.evaluation import evaluate_missing
 from sightline.runs.fine_tuning import Parent
 from sightline.runs.loading import load
 from sightline.runs.outcome import read_outcome, write_outcome
-from sightline.runs.plugins import keep_plugins, load_installed_models
+from sightline.runs.plugins import keep_plugins, load_installed_models, plugin_digests
 from sightline.tasks.registry import DEFAULT, TASKS
 from sightline.tasks.report import Report
 from sightline.tasks.settings import RunSettings
-from sightline.tasks.spec import Say, TaskSpec
+from sightline.tasks.spec import Fitted, Say, TaskSpec
 from sightline.train import machine, precision
+from sightline.train.checkpoint import Checkpoints
 from sightline.train.final import final_weights
 from sightline.train.format_1 import upgrade_sizes
+from sightline.train.identity import Identity
 from sightline.train.log import TrainLog
 from sightline.train.loop import Outcome, train
 from sightline.train.run_directory import PRECISIONS, Run
@@ -41,10 +45,10 @@ def schema(values: Mapping[str, object], where: str) -> type[RunSettings]:
     Raises UsageError for a task that there is not.
     """
     load_installed_models()
-    task = values.get("task", DEFAULT)
+    task = str(values.get("task", DEFAULT))
     if task not in TASKS:
-        raise UsageError(f'{where}: task: there is no "{task}"{nearest(str(task), TASKS)}')
-    return TASKS[str(task)].settings
+        raise UsageError(f'{where}: task: there is no "{task}"{nearest(task, TASKS)}')
+    return TASKS[task].settings
 
 
 def complete(spec: TaskSpec[S], settings: S, run: Run | None = None) -> tuple[S, Parent | None]:
@@ -57,44 +61,96 @@ def complete(spec: TaskSpec[S], settings: S, run: Run | None = None) -> tuple[S,
     return spec.complete(settings), parent
 
 
-def prepare(settings: S, path: str | Path, *, fresh: bool, report: Say, parent: Parent | None = None) -> S:
+@dataclass(frozen=True)
+class Start(Generic[S]):
+    """A training that can begin or go on: nothing of its configuration or data is wrong.
+
+    Attributes:
+        settings: resolved; "auto" for precision and device is what this machine computes fastest, and `threads` how
+            many it has, once and for all.
+        learner: what will be trained, or has been made in closed form; None where it is not needed yet.
+    """
+
+    settings: S
+    learner: Task[Any] | Fitted | None = None
+
+
+def prepare(settings: S, path: str | Path, *, fresh: bool, report: Say, parent: Parent | None = None) -> Start[S]:
     """Makes the run directory, or checks that what is trained there was started with the same configuration.
 
-    Returns:
-        The resolved configuration: "auto" for precision and device becomes what this machine computes fastest, and
-        `threads` how many it has, once and for all.
+    Whatever can be wrong with configuration, parent or data is told before anything is removed or written.
 
     Raises:
         UsageError: where the run is there and was started with another configuration, naming what changed.
+        SightlineError: for what is missing or damaged of what it is to learn from.
     """
     run, spec = Run(path), TASKS[settings.task]
-    for name in ("train", "validation"):
-        if not getattr(settings.data, name):
+    for name, files in (("train", settings.data.train), ("validation", settings.data.validation)):
+        if not files:
             raise UsageError(f"data.{name}: no file is named, so there is nothing to learn from; name one")
-    run.make_room(fresh=fresh)
-    if run.has_training:
-        kept = run.settings(type(settings))
-        if run.format == 1:
-            settings = _as_format_1(settings)
-        settings = _resolved(settings, kept.training.precision, kept.training.device, kept.training.threads)
-        if run.refuse_changes(settings):
-            run.write_config(settings)
-        return settings
+    run.require_room(fresh=fresh)
+    if run.has_training and not fresh:
+        run.make_room(fresh=False)
+        return Start(_gone_on_with(settings, run))
     device = precision.resolve_device(settings.training.device)
     width = precision.resolve(settings.training.precision, device)
     settings = _resolved(settings, width, device, torch.get_num_threads())
-    tokenizers = {} if parent is None else Run(parent.path).load_tokenizers()
-    vocabulary = "; learning the vocabulary" if "tokenizer" in type(settings).model_fields else ""
+    vocabulary = "; learning the vocabulary" if settings.vocab_size else ""
     if parent is not None:
         vocabulary = f"; the vocabulary is that of {parent.path}"
     report(f"precision {settings.training.precision}{vocabulary}")
-    # the configuration last: a run directory with one is complete
-    run.save_tokenizers(tokenizers or spec.train_tokenizers(settings, report))
+    tokenizers = {} if parent is None else fine_tuning.tokenizers_of(parent)
+    tokenizers = tokenizers or spec.train_tokenizers(settings, report)
+    learner = _learner(spec, settings, tokenizers, report)
+    run.make_room(fresh=fresh)
+    run.save_tokenizers(tokenizers)
     if parent is not None:
         parent.keep_in(run)
-    keep_plugins(run, settings)
     run.write_config(settings)
+    # after the configuration: a directory without one holds nobody's code
+    keep_plugins(run, settings)
+    return Start(settings, learner)
+
+
+def _gone_on_with(settings: S, run: Run) -> S:
+    """The settings with which a run goes on, written where they are others.
+
+    Raises UsageError or CheckpointError where that would make it another run; nothing is written then.
+    """
+    kept = run.settings(type(settings))
+    if run.format == 1:
+        settings = _as_format_1(settings)
+    settings = _resolved(settings, kept.training.precision, kept.training.device, kept.training.threads)
+    changed = run.refuse_changes(settings)
+    if read_outcome(run, settings.training) is None:
+        # what validates may change once training has ended
+        Identity(_deciding(kept)).require_same(Identity(_deciding(settings)), str(run.config))
+        made_with = Checkpoints(run.path).identity()
+        if made_with is not None:
+            made_with.require_same(_identity(run, settings), str(run.path))
+    if changed:
+        run.write_config(settings, run.format)
     return settings
+
+
+def _deciding(settings: RunSettings) -> dict[str, object]:
+    """The settings that decide the weights, those among them by which the best checkpoint is chosen."""
+    return {**config.fixed_settings(settings), **settings.choosing}
+
+
+def _identity(run: Run, settings: RunSettings) -> Identity:
+    """What the run's checkpoints are tied to, the code of plug-ins included."""
+    return replace(run.identity(settings), settings=_deciding(settings), code=plugin_digests(settings))
+
+
+def _learner(
+    spec: TaskSpec[S], settings: S, tokenizers: Mapping[str, Tokenizer], report: Say, run: Run | None = None
+) -> Task[Any] | Fitted:
+    """What is to be trained, or was made in closed form, once all test sets have been read: what is wrong with one is
+    to be told now, not after hours of training."""
+    for files in settings.data.test.values():
+        spec.read_test(settings, dict(tokenizers), files)
+    return spec.fit(settings, dict(tokenizers), report) or build(settings, tokenizers, report, run)
 
 
 def _as_format_1(settings: S) -> S:
@@ -115,12 +171,11 @@ def _resolved(settings: S, width: str, device: str, threads: int | None) -> S:
     return settings.model_copy(update={"training": training.model_copy(update=filled)})
 
 
-def build(settings: RunSettings, path: str | Path, report: Say) -> Task:
-    """The task of a prepared run, its model freshly initialised in the run's precision."""
-    run, spec = Run(path), TASKS[settings.task]
-    tokenizers = run.load_tokenizers()
-    model = spec.make_model(settings, tokenizers)
-    if not run.updates:  # a checkpoint has all weights, whatever became of the parent
+def build(settings: RunSettings, tokenizers: Mapping[str, Tokenizer], report: Say, run: Run | None = None) -> Task[Any]:
+    """The task of a run, its model freshly initialised in the run's precision; `run` where it may have checkpoints."""
+    spec = TASKS[settings.task]
+    model = spec.make_model(settings, dict(tokenizers))
+    if run is None or not run.updates:  # a checkpoint has all weights, whatever became of the parent
         fine_tuning.initialise(spec, settings, model)
     count = sum(parameter.numel() for parameter in model.parameters())
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
@@ -128,7 +183,7 @@ def build(settings: RunSettings, path: str | Path, report: Say) -> Task:
     report(f"model: {settings.model.kind}, {count:,} parameters{part}, {settings.training.precision}")
     device = precision.resolve_device(settings.training.device)
     to_precision(model.to(device), PRECISIONS[settings.training.precision])
-    return spec.make_task(settings, tokenizers, model, device=device, report=report)
+    return spec.make_task(settings, dict(tokenizers), model, device=device, report=report)
 
 
 def train_run(
@@ -146,13 +201,15 @@ def train_run(
 
 
 def _train_held(
-    spec: TaskSpec, settings: RunSettings, run: Run, report: Say, log: Callable[..., TrainLog]
+    spec: TaskSpec, start: Start[RunSettings], run: Run, report: Say, log: Callable[..., TrainLog]
 ) -> tuple[Outcome, list[Report]]:
+    settings = start.settings
     device = settings.training.device
     outcome = read_outcome(run, settings.training)
     finished = outcome is not None
     if outcome is None:
-        outcome = _make_weights(spec, settings, run, report, log)
+        learner = start.learner or _learner(spec, settings, run.load_tokenizers(), report, run)
+        outcome = _make_weights(spec, settings, learner, run, report, log)
     reports, some_made = evaluate_missing(run, settings, device)
     if some_made or not finished or not run.card.exists():
         metric = spec.metrics.get(settings.training.metric)
@@ -161,33 +218,35 @@ def _train_held(
 
 
 def _make_weights(
-    spec: TaskSpec, settings: RunSettings, run: Run, report: Say, log: Callable[..., TrainLog]
+    spec: TaskSpec,
+    settings: RunSettings,
+    learner: Task[Any] | Fitted,
+    run: Run,
+    report: Say,
+    log: Callable[..., TrainLog],
 ) -> Outcome:
-    # what is wrong with a test set is to be told now, not after hours of training
-    tokenizers = run.load_tokenizers()
-    for files in settings.data.test.values():
-        spec.read_test(settings, tokenizers, files)
-    started = time.monotonic()
-    fitted = spec.fit(settings, tokenizers, report)
-    if fitted is not None:
-        run.save_weights(fitted.tensors)
-        told = (f"{spec.metrics[name].title} {spec.metrics[name].text(one)}" for name, one in fitted.metrics.items())
+    if isinstance(learner, Fitted):
+        run.remove_card()  # that of other weights, if any; one that is missing is written again
+        run.save_weights(learner.tensors, settings=settings)
+        told = (f"{spec.metrics[name].title} {spec.metrics[name].text(one)}" for name, one in learner.metrics.items())
         report("validation: " + ", ".join(told))
-        best = fitted.metrics.get(settings.training.metric)
-        outcome = Outcome("all text counted", 1, best, 1, time.monotonic() - started)
-    else:
-        device = settings.training.device
-        task = build(settings, run.path, report)
-        with log(run.path) as training_log:
-            outcome = train(task, settings.training, run.path, training_log, run.identity(settings))
-        weights, origin = final_weights(run.path, settings.training, outcome.update)
-        run.save_weights(weights)
-        report(f"final weights: {origin}")
-        if getattr(settings, "calibrate", False):
-            report(calibrate(run, cast(Calibrated, load(run.path, device=device))))
-        run.note_update(outcome.update)
+        best = learner.metrics.get(settings.training.metric)
+        outcome = Outcome("all text counted", 1, best, 1, learner.seconds)
+        _keep_example(run)
+        write_outcome(run, outcome, settings.training)
+        return outcome
+    device = settings.training.device
+    with log(run.path) as training_log:
+        outcome = train(learner, settings.training, run.path, training_log, _identity(run, settings))
+    weights, origin = final_weights(run.path, settings.training, outcome.update)
+    run.remove_card()
+    run.save_weights(weights, settings=settings)
+    report(f"final weights: {origin}")
+    if settings.calibrated:
+        report(calibrate(run, cast(Calibrated, load(run.path, device=device))))
     _keep_example(run)
     write_outcome(run, outcome, settings.training)
+    run.note_update(outcome.update)  # the last: with it the run has ended
     return outcome
 
 

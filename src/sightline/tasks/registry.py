@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, cast
 
-from sightline.errors import UsageError
+from sightline.errors import SightlineError, UsageError
 from sightline.tasks.classification.spec import SPEC as CLASSIFICATION
 from sightline.tasks.image_classification.spec import SPEC as IMAGE_CLASSIFICATION
 from sightline.tasks.language.spec import SPEC as LANGUAGE
@@ -50,9 +50,27 @@ class Registry(Mapping[str, TaskSpec[Any]]):
 
     def _add_installed(self) -> None:
         if not self._installed:
-            self._installed = True
-            for point in entry_points(group=GROUP):
-                self.add(point.load(), f"entry point {point.name} of {GROUP}")
+            for where, spec in installed(GROUP):
+                self.add(spec, where)
+            self._installed = True  # a package that fails is named every time
+
+
+def installed(group: str) -> Iterator[tuple[str, object]]:
+    """(what to call it, object) of each entry point that installed packages have in a group.
+
+    Raises UsageError naming the package where one cannot be imported.
+    """
+    for point in entry_points(group=group):
+        package = f"package {point.dist.name}, " if point.dist else ""
+        where = f"{package}entry point {point.name} of {group}"
+        try:
+            found: object = point.load()
+        except SightlineError:
+            raise
+        except Exception as error:  # it is code of somebody else's
+            reason = " ".join(str(error).split())
+            raise UsageError(f"{where}: {type(error).__name__}: {reason}; mend it or uninstall the package") from error
+        yield where, found
 
 
 TASKS = Registry(

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from sightline.config import Frozen as Frozen
 from sightline.errors import UsageError, nearest
+from sightline.jsonio import Json
 from sightline.models.sizes import ModelSizes
 from sightline.train.settings import TrainSettings
 
@@ -32,6 +33,7 @@ class DataSource(Protocol):
     @property
     def source(self) -> str: ...
     def model_dump(self, *, mode: str = "python") -> dict[str, Any]: ...
+    def content_id(self) -> Json: ...
 
 
 class RunSettings(Frozen):
@@ -52,6 +54,27 @@ class RunSettings(Frozen):
     def validation_metrics(self) -> tuple[str, ...]:
         """The names of what is measured in validation."""
         return ()
+
+    @property
+    def vocab_size(self) -> int:
+        """The most tokens that its tokenizers may have; 0 of a task whose configurations have no tokenizer."""
+        return int(self.model_dump(include={"tokenizer"}).get("tokenizer", {}).get("vocab_size", 0))
+
+    @property
+    def counted(self) -> bool:
+        """Whether the model is counted and not trained."""
+        return False
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether probabilities are calibrated once training has ended."""
+        return False
+
+    @property
+    def choosing(self) -> dict[str, Any]:
+        """Free settings that the figure depends on by which the best checkpoint is chosen, as "search.beam" with their
+        JSON values: while a run is trained they stay as they are."""
+        return {}
 
     @property
     def span(self) -> int:

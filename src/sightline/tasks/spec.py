@@ -75,11 +75,11 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model that is made in closed form and not trained: its tensors, how many numbers they are, validation."""
+    """A model that is made in closed form and not trained: its tensors, its validation, and how long it took (s)."""
 
     tensors: dict[str, Tensor]
-    parameters: int
     metrics: Mapping[str, float]
+    seconds: float
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from torch import Tensor
 
-from sightline.errors import CheckpointError
+from sightline.errors import CheckpointError, require_format
 from sightline.train import manifest, storage
+from sightline.train.identity import Identity
 from sightline.train.manifest import Manifest
+from sightline.train.progress import Progress
 
 FOLDER = "checkpoints"
 PREFIX = "step-"
@@ -29,6 +32,13 @@ class Checkpoint:
 
     path: Path
     update: int
+
+    @classmethod
+    def called(cls, path: Path) -> Checkpoint | None:
+        """What a directory is by its name, not proved; None where it is called something else, or is none."""
+        number = path.name.removeprefix(PREFIX)
+        named = path.name.startswith(PREFIX) and number.isdecimal() and path.is_dir()
+        return cls(path, int(number)) if named else None
 
     def verify(self, names: Collection[str] | None = None) -> None:
         """Checks `state.json` and the tensor files of these names; by default all that are there, the weights at least.
@@ -53,7 +63,7 @@ class Checkpoint:
         state = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
         if type(state.get("format")) is not int:
             raise CheckpointError(f"{path}: damaged (not the state of a run)")
-        manifest.require_format(path, state["format"], FORMAT)
+        require_format(path, state["format"], FORMAT)
         return state
 
     def file(self, name: str) -> Path:
@@ -92,12 +102,23 @@ class Checkpoints:
 
     def all(self) -> list[Checkpoint]:
         """What lies there, oldest first, proved or not."""
-        numbered = {
-            int(path.name.removeprefix(PREFIX)): path
-            for path in self.folder.glob(f"{PREFIX}*")
-            if path.name.removeprefix(PREFIX).isdecimal() and path.is_dir()
-        }
-        return [Checkpoint(numbered[update], update) for update in sorted(numbered)]
+        found = filter(None, map(Checkpoint.called, self.folder.glob(f"{PREFIX}*")))
+        return sorted(found, key=lambda one: one.update)
+
+    def identity(self) -> Identity | None:
+        """What the newest one was made with; None where there is none, or it does not tell.
+
+        Raises CheckpointError where it is damaged.
+        """
+        found = self.all()
+        return Identity.of_state(found[-1].state(), str(found[-1].path)) if found else None
+
+    def progress(self) -> Progress | None:
+        """How far the newest one is whose state can be read; None where there is none."""
+        for checkpoint in reversed(self.all()):
+            with suppress(CheckpointError):
+                return Progress.from_json(checkpoint.state(), str(checkpoint.path))
+        return None
 
     def at(self, update: int) -> Checkpoint:
         """The checkpoint of an update, not proved yet. Raises CheckpointError where there is none."""

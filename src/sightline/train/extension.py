@@ -6,14 +6,15 @@ from pydantic import BaseModel
 
 from sightline import config
 from sightline.train import schedules
+from sightline.train.progress import Progress
 from sightline.train.settings import TrainSettings
 
 _SHOWN = 3
 
 
-def refused(before: BaseModel, after: BaseModel, reached: int) -> str | None:
-    """Why a run that was begun with the settings `before` and has come to the update `reached` cannot go on with
-    `after`; None where it can: only limits are raised, or what weights do not depend on is another."""
+def refused(before: BaseModel, after: BaseModel, progress: Progress | None) -> str | None:
+    """Why a run that was begun with the settings `before` and has come as far as `progress` cannot go on with `after`;
+    None where it can: only limits are raised, or what weights do not depend on is another."""
     changes = [one for one in config.changes(before, after) if not _allowed(one)]
     if changes:
         more = f" (and {len(changes) - _SHOWN} more)" if len(changes) > _SHOWN else ""
@@ -22,10 +23,16 @@ def refused(before: BaseModel, after: BaseModel, reached: int) -> str | None:
     old, new = _training(before), _training(after)
     if old is None or new is None:
         return None
+    reached = 0 if progress is None else progress.update
     if not schedules.same_until(old, new, reached):
         return (
             f"training.max_updates: {old.max_updates} → {new.max_updates}: the {new.schedule} schedule ends there, so "
             f"the {reached:,} updates that were made would have had other learning rates; "
+        )
+    if old.max_epochs != new.max_epochs and progress is not None and _ended_short(old, progress):
+        return (
+            f"training.max_epochs: {old.max_epochs} → {new.max_epochs}: the last of the {reached:,} updates was made "
+            f"of fewer than {old.accumulate} batches, since the data ended there; "
         )
     if new.average_last and (old.save_every, old.keep) != (new.save_every, new.keep):
         return "training.save_every and training.keep decide which checkpoints are averaged; give them again, "
@@ -37,6 +44,13 @@ def _allowed(change: config.Change) -> bool:
         return change.kind == "free"
     # a limit may become a later one, or none, which is 0 where it counts validations; or take the place of another
     return change.before is None or not change.after or bool(change.before and change.after >= change.before)
+
+
+def _ended_short(training: TrainSettings, progress: Progress) -> bool:
+    """Whether the epoch that ended the run cut its last update short, which a longer run would have filled up."""
+    if training.accumulate == 1 or training.max_epochs is None or progress.position.epoch < training.max_epochs:
+        return False
+    return progress.short is not False  # a checkpoint that does not tell may be of either kind
 
 
 def _training(settings: BaseModel) -> TrainSettings | None:

@@ -158,6 +158,7 @@ def accumulate(
     size = sum(map(task.num_units, drawn))
     progress.meter.add(math.fsum(sums), tokens, size, zip(names, values[len(losses) :], strict=True))
     progress.tokens += size
+    progress.short = len(drawn) < settings.accumulate
     return position, length
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sightline.errors import CheckpointError, LaterVersionError
+from sightline.errors import CheckpointError, require_format
 from sightline.train import storage
 from sightline.train.storage import TEMPORARY, FileDigest
 
@@ -22,7 +22,7 @@ class Manifest:
     """What is known of the files of one directory.
 
     Attributes:
-        files: for each name what its content may be: one digest, or two while it is being replaced.
+        files: for each name what its content may be: one digest, or several while it is being replaced.
         format: version of the directory's layout and of what its files mean; 1 where none is written.
         notes: further keys, JSON values.
     """
@@ -87,22 +87,13 @@ def _entry(digests: tuple[FileDigest, ...]) -> dict[str, Any]:
     return first | ({"or": others} if others else {})
 
 
-def require_format(where: Path, found: int, newest: int) -> None:
-    """Raises LaterVersionError where `found` is later than the `newest` format that this version knows."""
-    if found > newest:
-        raise LaterVersionError(
-            f"{where}: made by a later version of Sightline (format {found}; this one reads up to {newest}); "
-            "upgrade Sightline to use it"
-        )
-
-
 def replace_files(
     directory: Path, files: Mapping[str, Blocks], before: Manifest, notes: Mapping[str, Any], version: int
 ) -> None:
     """Replaces files of a directory together with their entries in its manifest; others are as they were.
 
-    Until all are replaced the manifest lists both contents of each, so that the directory can be verified at every
-    instant, wherever the process is killed.
+    Until all are replaced the manifest lists both contents of each, and those that earlier calls were killed at, so
+    that the directory can be verified at every instant, wherever and however often the process is killed.
 
     Raises SightlineError where the file system refuses.
     """
@@ -111,7 +102,7 @@ def replace_files(
         with storage.writing(directory / name):
             new[name] = storage.write_temporary(directory / name, blocks)
     old = before.files
-    both = {name: tuple(dict.fromkeys([digest, *old.get(name, ())[:1]])) for name, digest in new.items()}
+    both = {name: tuple(dict.fromkeys([digest, *old.get(name, ())])) for name, digest in new.items()}
     Manifest({**old, **both}, version, before.notes).write(directory)
     for name in files:
         with storage.writing(directory / name):

@@ -40,7 +40,8 @@ class Meter:
 class Progress:
     """What the loop counts. `best` is the best value of the chosen metric, `stale` the validations since then.
 
-    `tokens` is the size of all batches, whatever the task's unit is.
+    `tokens` is the size of all batches, whatever the task's unit is. `short` says whether the last update was made of
+    fewer batches than others, as at the end of the last epoch; None of checkpoints that did not note it.
     """
 
     position: DataPosition
@@ -51,6 +52,7 @@ class Progress:
     best_update: int | None = None
     stale: int = 0
     meter: Meter = field(default_factory=Meter)
+    short: bool | None = False
 
     def record_validation(self, value: float, higher_is_better: bool) -> bool:
         """Takes in a validation at the present update; True where it is the best so far."""
@@ -96,7 +98,8 @@ class Progress:
         """What `to_json` gave. Raises CheckpointError where it is something else."""
         names = cls.__dataclass_fields__.keys()
         try:
-            fields: dict[str, Any] = {name: values[name] for name in names}
+            fields: dict[str, Any] = {name: values[name] for name in names if name != "short"}
+            fields["short"] = values.get("short")
             fields |= {"position": DataPosition(**fields["position"]), "meter": Meter(**fields["meter"])}
             return cls(**fields)
         except (KeyError, TypeError) as error:

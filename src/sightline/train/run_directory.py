@@ -7,37 +7,33 @@ import shutil
 import tomllib
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from pydantic import BaseModel
 from torch import Tensor
 
 from sightline import config
+from sightline.data.locks import acquire, lock_at
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import CheckpointError, SightlineError, UsageError, nearest
 from sightline.nn.ops import to_precision
-from sightline.train import extension, manifest, model_loading, storage
+from sightline.train import extension, leftovers, manifest, model_loading, storage
 from sightline.train.checkpoint import Checkpoints
 from sightline.train.final import checkpoint_weights
 from sightline.train.format_1 import upgrade_sizes
 from sightline.train.identity import Identity
 from sightline.train.manifest import Manifest
 from sightline.train.precision import resolve_device
-from sightline.train.session import IDENTITY
 from sightline.train.storage import FileDigest
 
 Settings = TypeVar("Settings", bound=BaseModel)
 Model = TypeVar("Model", bound=torch.nn.Module)
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 UPDATE = "update"  # in the manifest: after which update training had ended whose weights these are
-# What a start that was killed may leave without a configuration, and what the first version called unfinished files.
-_BEGUN = ("tokenizer", "parent.json", "plugins", "plugins.json", "checkpoints", "metrics.jsonl", "tensorboard",
-          "metrics.tmp", "example.json", "evaluations.json", "outcome.json")  # fmt: skip
-_FORMER_TEMPORARIES = ("config.toml.new", "manifest.json.new", "model.safetensors.new", "README.md.new")
 
 
 class Run:
@@ -91,11 +87,10 @@ class Run:
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path}: is a file; choose another --run")
-        lock, made = FileLock(self.lock, fallback_to_soft=False), not self.path.exists()
+        lock, made = lock_at(self.lock), not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with suppress(NotImplementedError):
-                lock.acquire(blocking=False)
+            acquire(lock, blocking=False)
         except Timeout:
             raise UsageError(
                 f"{self.path}: another process is training it; wait for that, or choose another --run"
@@ -105,43 +100,38 @@ class Run:
         try:
             yield
         finally:
-            lock.release()
-            if made and not self.contents():  # nothing came of it
+            # nothing came of it; gone before another process can begin in it
+            if made and not self.contents():
                 shutil.rmtree(self.path, ignore_errors=True)
+            lock.release()
 
     def contents(self) -> list[Path]:
         """What lies in the directory, but for its lock."""
         return [one for one in self.path.iterdir() if one != self.lock] if self.path.is_dir() else []
 
-    def make_room(self, *, fresh: bool) -> None:
-        """Removes what killed processes left, and with `fresh` all there is; for the process that has it locked.
-
-        Raises UsageError where the directory is not a run's, or a run's without its configuration.
-        """
+    def require_room(self, *, fresh: bool) -> None:
+        """Raises UsageError where the directory is not a run's, or a run's without its configuration."""
         if self.exists:
-            if fresh:
-                self.clear()
-            else:
-                manifest.remove_temporaries(self.path)
             return
-        foreign = [one for one in self.contents() if not self._is_leftover(one)]
-        if foreign:
-            raise UsageError(f"{self.path}: a folder with other things in it ({foreign[0].name}); choose another --run")
+        foreign = leftovers.foreign(self.contents())
+        if foreign is not None:
+            raise UsageError(f"{self.path}: a folder with other things in it ({foreign.name}); choose another --run")
         if self.updates and not fresh:
             raise UsageError(
                 f"{self.path}: has checkpoints and no {self.config.name}; restore it from a copy, or start over with "
                 "--fresh"
             )
-        self.clear()
 
-    def _is_leftover(self, path: Path) -> bool:
-        """Whether a run without a configuration may have this in its directory."""
-        if path.name.startswith(storage.TEMPORARY) or path.name in _FORMER_TEMPORARIES:
-            return True
-        if path == self.tokenizers:
-            names = [one.name for one in path.iterdir()] if path.is_dir() else [""]
-            return all(name.endswith(".json") or name.startswith(storage.TEMPORARY) for name in names)
-        return path.name in _BEGUN
+    def make_room(self, *, fresh: bool) -> None:
+        """Removes what killed processes left, and with `fresh` all there is; for the process that has it locked.
+
+        Raises as `require_room` does.
+        """
+        self.require_room(fresh=fresh)
+        if fresh or not self.exists:
+            self.clear()
+        else:
+            manifest.remove_temporaries(self.path)
 
     def clear(self) -> None:
         """Removes all of it, but for its lock.
@@ -178,20 +168,19 @@ class Run:
         """
         values = self._read_toml()
         version = config.split_format(values, str(self.config))
-        sizes = values.get("model")
-        if version == 1 and isinstance(sizes, dict):
+        sizes = values.get("model", {})
+        if not isinstance(sizes, dict):
+            raise CheckpointError(f"{self.config}: model: not a table with keys; restore it from a copy")
+        if version == 1 and sizes:
             values["model"] = upgrade_sizes(cast(dict[str, Any], sizes))
         return values
 
     def _read_toml(self) -> dict[str, Any]:
         self.require()
         try:
-            return tomllib.loads(self._config_text())
+            return config.load_toml(self._config_text(), f"{self.config}: cannot be read", CheckpointError)
         except tomllib.TOMLDecodeError as error:
-            problem = str(error)
-        except RecursionError:
-            problem = "nested too deeply"
-        raise CheckpointError(f"{self.config}: cannot be read ({problem}); restore it from a copy")
+            raise CheckpointError(f"{self.config}: cannot be read ({error}); restore it from a copy") from None
 
     def _config_text(self) -> str:
         try:
@@ -202,28 +191,35 @@ class Run:
     def settings(self, schema: type[Settings]) -> Settings:
         return config.validate(schema, self.read_config(), str(self.config), self._config_text())
 
-    def write_config(self, settings: BaseModel) -> None:
-        """Writes the configuration, and its entry in the manifest of a run that has one."""
-        text = f"{config.FORMAT_KEY} = {config.FORMAT}\n{config.to_toml(settings)}"
+    def write_config(self, settings: BaseModel, version: int = config.FORMAT) -> None:
+        """Writes the configuration, and its entry in the manifest of a run that has one.
+
+        A run that goes on keeps the `version` that it was begun with, for what its recipe leaves out.
+        """
+        text = f"{config.FORMAT_KEY} = {version}\n{config.to_toml(settings)}"
         proved = self._manifest() if self.weights.exists() else None
         if proved is None:
             self.write_text(self.config, text)
         else:
             self._replace({self.config.name: [text.encode()]}, proved, proved.notes)
 
-    def save_weights(self, tensors: Mapping[str, Tensor], update: int | None = None) -> None:
+    def save_weights(
+        self, tensors: Mapping[str, Tensor], update: int | None = None, settings: BaseModel | None = None
+    ) -> None:
         """Writes the weights to use, and the manifest that proves them, the tokenizers and the configuration.
 
         Those that were trained in bf16 and have no fp32 masters become fp32. `update` is noted as that after which
-        training has ended; a run without it is one whose weights are still to be chosen.
+        training has ended; a run without it is one whose weights are still to be chosen. `settings` are those that the
+        run was trained with: with them the configuration is checked before it is certified.
 
         Raises:
             SightlineError: where the file system refuses; the weights and the manifest are what they were.
-            CheckpointError: where a tokenizer is no longer the one that the run was trained with.
+            CheckpointError: where a tokenizer, or a setting that decides the weights, is no longer the one that the run
+                was trained with.
         """
         low = PRECISIONS["bf16"]
         tensors = {name: tensor.float() if tensor.dtype == low else tensor for name, tensor in tensors.items()}
-        self._require_trained_with()
+        self._require_trained_with(settings)
         before = self._manifest()
         with storage.writing(self.weights):
             used = (self.config, *self._tokenizer_files())
@@ -349,6 +345,11 @@ class Run:
     def write_card(self, text: str) -> None:
         self.write_text(self.card, text)
 
+    def remove_card(self) -> None:
+        """Before what it tells of changes: one that is missing is written again, wherever a process is killed."""
+        with storage.writing(self.card):
+            self.card.unlink(missing_ok=True)
+
     def weights_digest(self) -> str:
         """The SHA-256 of the weights to use, as the manifest has it."""
         return Manifest.read(self.path, config.FORMAT).files[self.weights.name][0].sha256
@@ -359,20 +360,21 @@ class Run:
             path.parent.mkdir(parents=True, exist_ok=True)
         storage.replace_file(path, [text.encode()])
 
-    def identity(self, settings: BaseModel) -> Identity:
+    def identity(self, settings: BaseModel | None = None) -> Identity:
         """What the run's checkpoints are tied to: the settings that decide the weights, and the tokenizers as they lie
         there."""
         files = {self._name(file): storage.file_digest(file).sha256 for file in self._tokenizer_files()}
-        return Identity(config.fixed_settings(settings), files)
+        return Identity({} if settings is None else config.fixed_settings(settings), files)
 
-    def _require_trained_with(self) -> None:
-        """Raises CheckpointError where a tokenizer is another one than the newest checkpoint was made with."""
-        found = Checkpoints(self.path).all()
-        state = found[-1].state() if found else {}
-        if IDENTITY in state:
-            made_with = Identity.from_json(state[IDENTITY])
-            now = {self._name(file): storage.file_digest(file).sha256 for file in self._tokenizer_files()}
-            made_with.require_same(Identity(files=now), str(found[-1].path))
+    def _require_trained_with(self, settings: BaseModel | None) -> None:
+        """Raises CheckpointError where a tokenizer is another one than the newest checkpoint was made with, or the
+        configuration says another thing of the weights than `settings` do."""
+        made_with = Checkpoints(self.path).identity()
+        if made_with is not None:
+            made_with.require_same(self.identity(), str(self.path))
+        if settings is not None:
+            now = Identity(config.fixed_settings(self.settings(type(settings))))
+            Identity(config.fixed_settings(settings)).require_same(now, str(self.config))
 
     def refuse_changes(self, settings: BaseModel) -> list[config.Change]:
         """What is another than the run was started with and may be: limits that are raised, what weights do not depend
@@ -382,7 +384,7 @@ class Run:
         """
         # both complete, so that a key this version has and the run's did not stands at its default
         before = self.settings(type(settings))
-        problem = extension.refused(before, settings, max(self.updates, default=0))
+        problem = extension.refused(before, settings, Checkpoints(self.path).progress())
         if problem is not None:
             raise UsageError(f"{self.path}: {problem}choose another --run, or start over with --fresh")
         return config.changes(before, settings)

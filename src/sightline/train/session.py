@@ -9,11 +9,10 @@ from pathlib import Path
 from torch import Tensor
 
 from sightline.data.batches import DataPosition
-from sightline.errors import CheckpointError
 from sightline.train import storage
 from sightline.train.averaging import MovingAverage, swap_weights
 from sightline.train.checkpoint import AVERAGE, CARRIED, GENERATORS, OPTIMIZER, WEIGHTS, Checkpoint, Checkpoints
-from sightline.train.identity import Identity
+from sightline.train.identity import IDENTITY, Identity
 from sightline.train.log import TrainLog
 from sightline.train.optim import DECAY_RULES, MasterOptimizer
 from sightline.train.progress import Progress
@@ -21,8 +20,7 @@ from sightline.train.randomness import Randomness
 from sightline.train.settings import TrainSettings
 from sightline.train.task import Batch, Task
 
-# Keys of `state.json` beside those of `Progress`. Checkpoints of the first version have neither.
-IDENTITY, DECAY = "identity", "decay"
+DECAY = "decay"  # a key of `state.json` beside those of `Progress`; checkpoints of the first version have none
 
 
 class Session:
@@ -132,10 +130,7 @@ class Session:
         self._log.message(f"going on from {checkpoint.path}")
 
     def _require_identity(self, checkpoint: Checkpoint, state: Mapping[str, object]) -> None:
-        if self._identity is None or IDENTITY not in state:
-            return
-        try:
-            made_with = Identity.from_json(state[IDENTITY])
-        except (KeyError, TypeError, AttributeError):
-            raise CheckpointError(f"{checkpoint.path}: damaged (not the identity of a run)") from None
-        made_with.require_same(self._identity, str(checkpoint.path))
+        where = str(checkpoint.path)
+        made_with = Identity.of_state(state, where)
+        if self._identity is not None and made_with is not None:
+            made_with.require_same(self._identity, where)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -90,9 +91,12 @@ class TrainSettings(BaseModel):
     @classmethod
     def _some_limit(cls, values: Any) -> Any:
         limits = ("max_updates", "max_epochs", "max_minutes")
-        if hasattr(values, "get") and all(values.get(name) is None for name in limits):
-            return {**values, "max_updates": DEFAULT_UPDATES}
-        return values
+        if not isinstance(values, Mapping):
+            return values
+        given = cast("Mapping[str, Any]", values)
+        if all(given.get(name) is None for name in limits):
+            return {**given, "max_updates": DEFAULT_UPDATES}
+        return given
 
     @field_validator("device")
     @classmethod

@@ -205,6 +205,8 @@ def require_inside(root: Path, name: str) -> Path:
         raise CheckpointError(f"{path}: missing") from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError:  # half a surrogate pair
+        raise CheckpointError(f"{root}: {name!r} is no name of a file inside it; the directory is damaged") from None
     if not stat.S_ISREG(status.st_mode):
         raise CheckpointError(f"{path}: is not a regular file; restore it from a copy")
     return path

@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -270,7 +271,19 @@ def test_what_is_no_image(tmp_path: Path) -> None:
     np.savez(tmp_path / "flat.npz", images=np.zeros((3, 0, 4), np.uint8), labels=np.zeros(3, int))
     np.savez(tmp_path / "most.npz", images=np.zeros((3, 4, 4), np.uint8), labels=np.array([0, 1, 5_000_000]))
     np.savez(tmp_path / "first.npz", images=np.zeros((3, 3, 9, 9), np.uint8), labels=np.zeros(3, int))
+    for name, shape in (("huge", 10**30), ("large", 10**15)):
+        header = {"descr": "|u1", "fortran_order": False, "shape": (shape, 4, 4)}
+        with (tmp_path / f"{name}.npy").open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+        with zipfile.ZipFile(tmp_path / f"{name}.npz", "w") as archive:
+            archive.write(tmp_path / f"{name}.npy", "images.npy")
+            archive.write(tmp_path / f"{name}.npy", "labels.npy")
+    (tmp_path / "zip.npy").write_bytes(b"PK\3\4 and nothing")
+    (tmp_path / "zip.npz").write_bytes(b"PK\3\4 and nothing")
     for name, labels, says in (
+        ("huge.npy", "x-idx", "announced, and 0 bytes"), ("large.npy", "x-idx", "announced, and 0 bytes"),
+        ("huge.npz", None, "announced, and 0 bytes"), ("large.npz", None, "announced, and 0 bytes"),
+        ("zip.npy", "x-idx", "several arrays"), ("zip.npz", None, "cannot be read"),
         ("cut.npz", None, "cannot be read"), ("one.npz", None, "one array"), ("two.npy", "x-idx", "several arrays"),
         ("flat.npz", None, "bytes"), ("most.npz", None, "number 5,000,000"), ("first.npz", None, "9 channels"),
         ("empty", None, "no images"), ("x-idx", "x-idx", "not an IDX file"), ("odd.npz", None, "bytes"),

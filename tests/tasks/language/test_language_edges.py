@@ -153,16 +153,15 @@ def test_a_metric_that_there_is_not(language_file, config_file, labelled_files, 
 
 def test_every_metric_is_measured(language_file, config_file, labelled_files, tmp_path: Path) -> None:
     from sightline import config
-    from sightline.runs.training import build, prepare, schema
+    from sightline.runs.training import prepare, schema
 
     for number, file in enumerate((language_file, config_file, labelled_files["single"], labelled_files["similarity"])):
         where, text = config.read(str(file))
         values = config.override(config.parse(where, text), FORMS_KEYS if number == 3 else [])
         settings: Any = complete(TASKS[values["task"]], config.validate(schema(values, where), values, where, text))[0]
-        settings = prepare(settings, tmp_path / str(number), fresh=False, report=lambda line: None)
-        task = build(settings, tmp_path / str(number), lambda line: None)
-        names = tuple(task.validate())
-        assert names == settings.validation_metrics
+        start: Any = prepare(settings, tmp_path / str(number), fresh=False, report=lambda line: None)
+        names = tuple(start.learner.validate())
+        assert names == start.settings.validation_metrics
 
 
 FORMS_KEYS = ["data.numbers=true", "training.metric=pearson"]

@@ -89,6 +89,11 @@ class ClassificationSettings(RunSettings):
         return (self.data.train or (usual,))[0].model_copy(update={"source": source, "part": (0.0, 1.0)})
 
     @property
+    def calibrated(self) -> bool:
+        """Whether probabilities are calibrated once training has ended."""
+        return self.calibrate
+
+    @property
     def title(self) -> str:
         """What a run of it is called on its card."""
         return "Classifier"

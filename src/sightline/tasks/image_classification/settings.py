@@ -67,6 +67,11 @@ class ImageSettings(RunSettings):
         return ImageSource(source=source, labels=reference)
 
     @property
+    def calibrated(self) -> bool:
+        """Whether probabilities are calibrated once training has ended."""
+        return self.calibrate
+
+    @property
     def title(self) -> str:
         """What a run of it is called on its card."""
         return "Image classifier"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from sightline.data.documents import TextSource
 from sightline.tasks.language.evaluation import evaluate
 from sightline.tasks.language.exchange import EXCHANGES, exchanged
@@ -22,11 +24,9 @@ def _fit(settings: LanguageSettings, tokenizers: Tokenizers, report: Say) -> Fit
     """An n-gram model is counted; every other kind is trained."""
     if not settings.counted:
         return None
+    started = time.monotonic()
     model, found = count_model(settings, tokenizers, report)
-    tensors = model.tensors()
-    # keys say which n-gram a number is of
-    numbers = sum(tensor.numel() for name, tensor in tensors.items() if not name.endswith("keys"))
-    return Fitted(tensors, numbers, found)
+    return Fitted(model.tensors(), found, time.monotonic() - started)
 
 
 SPEC = TaskSpec(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,6 +15,7 @@ from sightline.train.metric import Metric, by_name
 from sightline.train.settings import TrainSettings
 
 SIDES = ("source", "target")
+TRANSLATED = ("bleu", "chrf")  # the figures of validation that are measured of translations
 
 # What validation measures; `evaluate` adds scores with signatures of their own.
 METRICS = by_name(
@@ -111,6 +112,13 @@ class TranslationSettings(RunSettings):
         return self
 
     @property
+    def choosing(self) -> dict[str, Any]:
+        """How validation translates, where scores of translations choose the best checkpoint; its beam is its own."""
+        if self.training.metric not in TRANSLATED:
+            return {}
+        return {f"search.{key}": value for key, value in self.search.model_dump(mode="json", exclude={"beam"}).items()}
+
+    @property
     def validation_metrics(self) -> tuple[str, ...]:
         """The names of what is measured in validation."""
-        return ("loss", "perplexity", *(("bleu", "chrf") if self.validation.sentences else ()))
+        return ("loss", "perplexity", *(TRANSLATED if self.validation.sentences else ()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sightline.data.pairs import PairSource, read_pairs
+from sightline.models import Seq2SeqSizes
 from sightline.tasks.spec import Init, Page, PageInput, PageOption, Pretraining, TaskSpec, Tokenizers
 from sightline.tasks.translation.evaluation import evaluate
 from sightline.tasks.translation.predictor import Translator
@@ -18,7 +19,7 @@ def _read_test(settings: TranslationSettings, tokenizers: Tokenizers, files: Pai
 
 def _after_training(settings: TranslationSettings) -> str:
     """A translation, with where the decoder looked if it looks anywhere."""
-    fixed = getattr(settings.model, "attention", "") == "none"
+    fixed = isinstance(settings.model, Seq2SeqSizes) and settings.model.attention == "none"
     return "sightline translate {run} --text '…'" + ("" if fixed else " --attention")
 
 

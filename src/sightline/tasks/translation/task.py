@@ -106,15 +106,6 @@ class TranslationTask(BaseTask[AnyEncoderDecoder]):
         tokens = self.settings.training.tokens_per_batch
         return BatchOrder(pairs.source_lengths, pairs.target_lengths, tokens, seed=seed, mixing=pairs.mixing)
 
-    @property
-    def batches_per_epoch(self) -> int:
-        return len(self._order.epoch(0))
-
-    @property
-    def target_tokens_per_epoch(self) -> int:
-        """Target tokens of one epoch, ends of sentences included."""
-        return int(self._train.target_lengths.sum()) + len(self._train)
-
     def data(self) -> tuple[object, ...]:
         """What is learned from and validated on."""
         return self._train, self._validation
