@@ -99,7 +99,7 @@ class Translator(Predictor[TranslationSettings]):
 
     schema = TranslationSettings
     make_model = staticmethod(make_model)
-    reading_options = frozenset({"target"})
+    reading_options = frozenset({"target", "search"})
     writes = True
     scores_pairs = True
 
@@ -244,13 +244,14 @@ class Translator(Predictor[TranslationSettings]):
         return [next(source for source, _ in read_pairs(files) if source.strip())]
 
     @torch.no_grad()
-    def reading(self, text: str, *, target: str | None = None) -> Reading:
-        """A sentence as the model reads it while it writes `target`, its own translation by default."""
+    def reading(self, text: str, *, target: str | None = None, search: SearchOptions | None = None) -> Reading:
+        """A sentence as the model reads it while it writes `target`, by default its own translation, which `search`,
+        or the run's own settings, find."""
         source = self.encode_source(text)
         if target is not None:
             written = self.encode_target(target)
         else:  # nothing translates to nothing
-            found = translate_ids(self.model, [source] if source else [], self.settings.search)
+            found = translate_ids(self.model, [source] if source else [], search or self.settings.search)
             written = list(found[0][0].tokens) if found else []
         goals = torch.tensor([*written, EOS_ID])
 
