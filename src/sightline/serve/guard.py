@@ -98,7 +98,7 @@ class Guard:
 
     def _count(self, scope: Any, status: int, seconds: float) -> None:
         # paths that are no routes would let clients make as many rows as they like
-        path = getattr(scope.get("route"), "path", "other")
+        path = scope["route"].path if "route" in scope else "other"
         self._metrics.count("requests", path, str(status))
         self._metrics.count("request_seconds", path, by=seconds)
 

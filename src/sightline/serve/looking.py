@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from sightline.data.pixels import open_image
 from sightline.decode import log_probabilities
@@ -20,8 +19,6 @@ from sightline.serve.requests import AttentionRequest, as_list, within_limits
 from sightline.serve.served import ServedModel
 from sightline.sight import heads, views
 from sightline.sight.reading import look
-from sightline.special_tokens import BOS_ID
-from sightline.tasks.translation.decoding import pad_sources
 
 MAX_CHECKED = 64  # positions: each takes a pass
 MAX_PIXELS = 40_000_000
@@ -116,17 +113,13 @@ def _patches(model: Any, pixels: np.ndarray) -> dict[str, Any]:
     return {"png": base64.b64encode(file.getvalue()).decode(), "rollout": views.json_numbers(looked.rollout)}
 
 
-@torch.inference_mode()
 def explain_translation(served: ServedModel, given: tuple[list[int], list[int], int, int, bool]) -> dict[str, Any]:
     """Of a finished translation: the likeliest tokens at each place, and where the decoder looked."""
     source, target, places, count, attention = given
     model: Any = served.predictor
     found: dict[str, Any] = {}
     if count:
-        tokens_BS, mask_BS = pad_sources([source], model.model.device)
-        inputs_BT = torch.tensor([[BOS_ID, *target]], device=tokens_BS.device)
-        logits = model.model.project(model.model.features(tokens_BS, mask_BS, inputs_BT))[0, :places]
-        found |= _likeliest(logits, model.tokenizers["target"], [], target, count)
+        found |= _likeliest(model.logits(source, target)[:places], model.tokenizers["target"], [], target, count)
     if attention:
         looked = model.attention(source, target)
         found["attention"] = (
@@ -141,17 +134,12 @@ def explain_translation(served: ServedModel, given: tuple[list[int], list[int], 
     return found
 
 
-@torch.inference_mode()
 def explain_continuation(served: ServedModel, given: tuple[list[int], list[int], int, int]) -> dict[str, Any]:
     """For each of the tokens that were written after a prompt: the likeliest ones in its place."""
     read, written, places, count = given
     model: Any = served.predictor
-    inner = model.model
     # the token at the end of what is looked at is the last that was read before the last place
-    ids = [*read, *written][: len(read) + places - 1]
-    shown = ids[-(inner.context_length or len(ids)) :]
-    features, _ = inner.decode(torch.tensor([shown], device=inner.device), inner.start(1))
-    logits = inner.project(features[:, -places:])[0]
+    logits = model.last_logits([*read, *written][: len(read) + places - 1], places)
     missing = places - len(logits)  # of a text longer than the model looks at at once
     found = _likeliest(logits, model.tokenizer, read, written, count, missing)
     return {**found, "candidates": [[]] * missing + found["candidates"]}

@@ -291,6 +291,14 @@ class LanguageModel(Predictor[LanguageSettings]):
             )
         return results
 
+    @torch.inference_mode()
+    def last_logits(self, ids: Sequence[int], count: int) -> Tensor:
+        """(C, V): what is said after each of the last `count` of these tokens, or after as many of them as the model
+        looks at at once."""
+        shown = ids[-(self.model.context_length or len(ids)) :]
+        features, _ = self.model.decode(torch.tensor([shown], device=self.model.device), self.model.start(1))
+        return self.model.project(features[:, -count:])[0]
+
     def first_of(self, files: Any) -> list[Any]:
         """The first words of these files."""
         text = next(text for text, _ in read_pieces(files) if text.strip())

@@ -285,6 +285,13 @@ class Translator(Predictor[TranslationSettings]):
         }
         return make(source)
 
+    @torch.inference_mode()
+    def logits(self, source: Sequence[int], target: Sequence[int]) -> Tensor:
+        """(T + 1, V): what is said of each place of a translation (token ids) of a source, its end last."""
+        tokens_BS, mask_BS = pad_sources([source], self.model.device)
+        inputs_BT = torch.tensor([[BOS_ID, *target]], device=tokens_BS.device)
+        return self.model.project(self.model.features(tokens_BS, mask_BS, inputs_BT))[0]
+
     def attention(self, source: Sequence[int], target: Sequence[int]) -> Attention | None:
         """Where the decoder looks while it writes `target` (token ids); None for a fixed context."""
         weights = attention_ids(self.model, source, target)
