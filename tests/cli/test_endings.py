@@ -17,6 +17,7 @@ import sightline as package
 from sightline import config
 from sightline.cli import common
 from sightline.errors import UsageError
+from sightline.runs import dry_run
 from sightline.sight import alignment
 from sightline.tasks.language.predictor import LanguageModel
 from support.commands import sightline
@@ -36,6 +37,13 @@ def test_one_line_and_the_right_code(error: BaseException, code: int, told: str,
     monkeypatch.setattr(config, "recipes", raising)
     assert sightline("recipes") == code
     assert capsys.readouterr().err == f"sightline: {told}\n"
+
+
+def test_a_shell_is_told_what_a_word_may_be(monkeypatch, capsys) -> None:
+    for name, value in (("_SIGHTLINE_COMPLETE", "complete_bash"), ("COMP_WORDS", "sightline tra"), ("COMP_CWORD", "1")):
+        monkeypatch.setenv(name, value)
+    assert sightline() == 0
+    assert capsys.readouterr().out.split() == ["train", "translate"]
 
 
 def test_a_reader_that_has_gone_is_no_error() -> None:
@@ -100,15 +108,16 @@ def test_pairs_are_aligned_one_by_one(old_run: Callable[[str], Path], monkeypatc
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
-def test_the_next_step_has_what_this_one_was_given(config_file: Path, capsys) -> None:
+def test_the_next_step_has_what_this_one_was_given(monkeypatch, capsys) -> None:
     given = common.PLUGINS.set(("my own.py", "sums.py"))
     try:
         common.say_next("sightline predict runs/sums --plugin sums.py")
     finally:
         common.PLUGINS.reset(given)
     assert capsys.readouterr().err == "next: sightline predict runs/sums --plugin sums.py --plugin 'my own.py'\n"
-    assert sightline("train", config_file, "--dry-run", "--fresh", "--run", "my run") == 0
-    assert f"next: sightline train {config_file} --run 'my run' --fresh\n" in capsys.readouterr().err
+    monkeypatch.setattr(dry_run, "describe", lambda settings: [])
+    assert sightline("train", "gru-ko-en", "--dry-run", "--fresh", "--run", "my run") == 0
+    assert "next: sightline train gru-ko-en --run 'my run' --fresh\n" in capsys.readouterr().err
 
 
 def test_plugins_of_the_environment_count_in_python_too(old_run: Callable[[str], Path], monkeypatch) -> None:
