@@ -19,7 +19,7 @@ $(READY): requirements.lock torch.lock pyproject.toml
 	$(PIP) -e .
 	@touch $@
 
-demo: $(READY) ## train two models on the embedded corpus and translate with them (about 4 minutes)
+demo: $(READY) ## train two models on the embedded corpus and translate with them (a few minutes)
 	@$(BIN)/sightline demo
 
 WORKERS ?= 2

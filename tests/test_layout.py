@@ -85,6 +85,18 @@ def test_the_name_of_a_task_stands_in_its_folder_alone() -> None:
             assert not found, f"{file}: {line.strip()}"
 
 
+def test_folders_of_tasks_are_imported_by_two_files_alone() -> None:
+    """Where users find predictors by name, and what shows one task."""
+    folders = tuple(f"sightline.tasks.{name}." for name in TASKS)
+    found = {
+        file.relative_to(SOURCE).as_posix()
+        for file in FILES
+        if not file.is_relative_to(SOURCE / "tasks")
+        and any(module.startswith(folders) for module in imported(ast.parse(file.read_text(encoding="utf-8"))))
+    }
+    assert found == {"__init__.py", "runs/loading.py", "cli/demo.py"}
+
+
 def test_a_file_reads_in_one_sitting() -> None:
     long = {file.relative_to(SOURCE).as_posix(): len(file.read_text(encoding="utf-8").splitlines()) for file in FILES}
     assert {name: lines for name, lines in long.items() if lines > 400} == {}

@@ -332,7 +332,9 @@ def test_an_encoder_without_a_head_is_fine_tuned_and_not_used(tmp_path: Path, ca
     assert "fine-tune" in (run / "README.md").read_text()
     for words in (("fill", run, "the [MASK]"), ("look", run, "the [MASK]")):
         assert sightline(*words) == 2
-        assert "an encoder without a head" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "an encoder without a head" in told
+        assert "sightline init my.toml --task masked_language --pretrained" in told
     assert sightline("export", run, tmp_path / "again") == 0
     state = BertModel.from_pretrained(tmp_path / "again").state_dict()
     for name, tensor in BertModel.from_pretrained(folder).state_dict().items():

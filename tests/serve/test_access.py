@@ -62,7 +62,8 @@ def test_who_may_ask(served: Server, kinds: dict[str, Path]) -> None:
         for name in ("../transformer", "/etc/passwd", str(kinds["gpt"]), "\x00"):
             assert client.post("/v1/generate", json={"model": name, "prompt": "x"}).status_code == 404
     with serving([kinds["gpt"]], token="correct-horse") as server, server.client() as client:
-        assert client.get("/").status_code == client.get("/health").status_code == 200
+        for path in ("/", "/health", "/ready", "/ready/gpt"):
+            assert client.get(path).status_code == 200
         for headers in ({}, {"authorization": "Bearer wrong-horse"}, {"authorization": "Basic correct-horse"}):
             answer = client.get("/v1/models", headers=headers)
             assert answer.status_code == 401

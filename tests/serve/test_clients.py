@@ -13,8 +13,9 @@ import pytest
 from libretranslatepy import LibreTranslateAPI
 
 from sightline import LanguageModel, Translator
-from sightline.serve.languages import detect
-from sightline.serve.markup import Markup
+from sightline.serve import languages, markup
+from sightline.serve.languages import MAX_LETTERS, detect
+from sightline.serve.markup import REST, Markup
 from support.commands import sightline
 from support.serving import Server, events, post, serving, serving_all
 
@@ -173,6 +174,32 @@ def test_markup_is_kept_to_the_letter(document: str, texts: list[str]) -> None:
     assert Markup(same).texts == texts
     assert re.sub(r"[^<>]*", "", document) == re.sub(r"[^<>]*", "", html.unescape(same)) or "&lt;" in same
     assert markup.joined(["Z"] * len(texts)).count("Z") == len(texts)
+
+
+@pytest.mark.parametrize("tag", ['<a ">"', "<a '>", '<a ">', "<a '", '<b title="x'])
+def test_markup_is_read_once(tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where quotes never end, in the last tag and so, if the end of each were looked for, in all before it."""
+    document, read = f"{tag * 2000}>", 0
+
+    class Counting:
+        def match(self, text: str, start: int) -> re.Match[str] | None:
+            nonlocal read
+            found = REST.match(text, start)
+            read += (found.end() if found else len(text)) - start
+            return found
+
+    monkeypatch.setattr(markup, "REST", Counting())
+    parsed = Markup(document)
+    assert read <= 2 * len(document)
+    assert html.unescape(parsed.joined(parsed.texts)) == document
+
+
+def test_no_more_letters_are_named_than_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    named: list[str] = []
+    name = languages.unicodedata.name
+    monkeypatch.setattr(languages.unicodedata, "name", lambda one, usual: named.append(one) or name(one, usual))
+    assert detect("1a" * 20 * MAX_LETTERS, ["en"], lambda code, text: len(text)) == [("en", 100.0)]
+    assert len(named) == MAX_LETTERS
 
 
 def test_languages_are_told_apart_by_their_letters() -> None:

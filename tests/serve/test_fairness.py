@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -157,6 +158,61 @@ def test_places_are_shared_among_clients_and_bounded() -> None:
                 queue.admit(jobs_of(client, 2))
         assert len(queue) <= 24
         queue.admit(jobs_of("a", 1), refusable=False)  # a part of what was taken before
+
+    asyncio.run(main())
+
+
+def test_those_who_leave_while_they_wait_have_given_up() -> None:
+    begun, hold = threading.Event(), threading.Event()
+
+    class Waiting(CallJob):
+        """A call that waits for a slot, as a search does."""
+
+        @property
+        def slots(self) -> int:
+            return 1
+
+    def held(arguments: list[int]) -> list[int]:
+        begun.set()
+        hold.wait(10)
+        return arguments
+
+    async def main() -> str:
+        metrics = Metrics()
+        engine = Engine("busy", metrics, slots=1, waiting=4)
+        engine.start()
+        first, second = (Waiting(key=number, function=held, argument=number) for number in range(2))
+        engine.submit([first], "a")
+        await asyncio.to_thread(begun.wait, 10)
+        engine.submit([second], "a")
+        second.cancelled = True
+        hold.set()
+        await first.result
+        await asyncio.to_thread(engine.close)
+        return metrics.text()
+
+    assert 'sightline_given_up_total{model="busy"} 1.0' in asyncio.run(main())
+
+
+def test_a_panic_ends_a_job_and_not_the_thread() -> None:
+    class Panic(BaseException):
+        """What a tokenizer's Rust code raises is no Exception either."""
+
+    def panics(arguments: list[int]) -> list[int]:
+        raise Panic("index out of range")
+
+    async def main() -> None:
+        engine = Engine("panicking", Metrics())
+        engine.start()
+        (wrong,) = jobs_of("a", 1, function=panics)
+        engine.submit([wrong], "a")
+        with pytest.raises(RuntimeError, match="Panic: index out of range"):
+            await asyncio.wait_for(wrong.result, 10)
+        (other,) = jobs_of("a", 1)
+        engine.submit([other], "a")
+        assert await asyncio.wait_for(other.result, 10) == 0
+        assert engine.problem is None
+        await asyncio.to_thread(engine.close)
 
     asyncio.run(main())
 

@@ -332,6 +332,9 @@ def test_blanks_labels_spans_and_answers(page: sync_api.Page) -> None:
     assert page.locator(".bars .bar").count() == 8
     looked(page, "bert")
     use(page, "tagger")
+    # places in texts count characters, of which JavaScript takes an emoji for two
+    cut = "import('/static/dom.js').then((dom) => dom.characters('\\u{1f600}ein haus', 2, 5))"
+    assert page.evaluate(cut) == "in "
     ask(page, "the red dog sees")
     assert page.locator(".output").inner_text()
     for model, texts in {"classifier": ["red dog", "old dog"], "answerer": ["which animal ?", "red dog house"]}.items():

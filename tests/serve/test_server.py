@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ import numpy as np
 import pytest
 
 from sightline import Classifier, LanguageModel, MaskedLanguageModel, Translator
+from sightline.decode import SearchOptions
+from sightline.errors import SightlineError
+from sightline.serve.api import Continuation
+from sightline.serve.requests import MAX_TOKENS, within_limits
+from sightline.sight.reading import agreement
 from support.commands import sightline
 from support.configs import MODELS
 from support.serving import TEXT, Server, events, picture, post, serving, serving_all
@@ -122,6 +128,58 @@ def test_scores(client: httpx.Client, kinds: dict[str, Path]) -> None:
     (found,) = post(client, "/v1/score", model="seq2seq", text=TEXT, target="red house")["scores"]
     assert found["log_probability"] == pytest.approx(scored.log_probability, abs=1e-3)
     assert client.post("/v1/score", json={"model": "seq2seq", "text": TEXT}).status_code == 400
+    refused = client.post("/v1/score", json={"model": "gpt", "text": TEXT, "target": "red"})
+    assert refused.json()["error"]["message"] == "target: gpt scores texts, not translations; leave it out"
+
+
+def test_text_is_composed_at_every_door(served: Server, client: httpx.Client) -> None:
+    """Text whose letters are apart from their marks is what it is with both as one character."""
+    apart, whole = (unicodedata.normalize(form, "häuser für") for form in ("NFD", "NFC"))
+    asked = {"model": "seq2seq", "text": TEXT}
+    assert post(client, "/v1/score", **asked, target=apart) == post(client, "/v1/score", **asked, target=whole)
+    one = Continuation(served.models.by_name["gpt"].predictor, "red", 5, 1, [apart], {})
+    assert one.stop == [whole]
+
+
+def test_what_a_run_itself_says_of_its_search_is_bounded(
+    served: Server, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(name: str, **changes: object) -> None:
+        predictor = served.models.by_name[name].predictor
+        settings = predictor.settings
+        changed = settings.search.with_changes(**changes)
+        monkeypatch.setattr(predictor, "settings", settings.model_copy(update={"search": changed}))
+
+    search("transformer", beam=64)
+    asked = {"model": "transformer", "text": TEXT}
+    for path in ("/v1/translate", "/v1/attention"):
+        answer = client.post(path, json=asked)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["message"].startswith("beam: 64 hypotheses; at most 16 here")
+    assert post(client, "/v1/translate", **asked, beam=2)["translations"]
+    assert post(client, "/v1/attention", **asked, target="red")["weights"]
+    search("gpt", beam=20, strategy="sample")  # which sampling never reads
+    assert post(client, "/v1/generate", model="gpt", prompt="red", max_tokens=2, stream=False)["tokens"]
+    long = SearchOptions.model_validate({"max_length_factor": 1e308})
+    assert within_limits(long, 100).max_length(100) == MAX_TOKENS
+    short = SearchOptions.model_validate({})
+    assert within_limits(short, 100) is short
+
+
+def test_a_stream_tells_what_is_wrong(served: Server, client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*arguments: object) -> None:
+        raise SightlineError("the model: what it computes is not a number")
+
+    monkeypatch.setattr(served.models.by_name["gpt"].predictor, "generation", wrong)
+    told = events(client, "/v1/generate", model="gpt", prompt="red", max_tokens=2)[-1]["error"]
+    assert (told["message"], told["code"]) == ("the model: what it computes is not a number", 400)
+
+
+def test_options_of_two_strategies_are_refused(client: httpx.Client) -> None:
+    for body in ({"strategy": "sample", "beam": 4}, {"temperature": 0, "beam": 4}, {"strategy": "beam", "top_k": 3}):
+        answer = client.post("/v1/generate", json={"model": "gpt", "prompt": "red", "max_tokens": 2, **body})
+        assert answer.status_code == 400
+        assert answer.json()["error"]["message"].endswith("; leave out either")
 
 
 def test_blanks_labels_spans_and_answers(client: httpx.Client, kinds: dict[str, Path], tmp_path: Path) -> None:
@@ -167,7 +225,9 @@ def test_agreement_is_of_outputs(client: httpx.Client) -> None:
     asked = {"model": "transformer", "text": "ein haus", "target": "a house", "check": True}
     assert post(client, "/v1/attention", **asked, site="encoder.0.self_attention")["agreement"] is None
     found = post(client, "/v1/attention", **asked)
-    assert found["agreement"] is None or abs(found["agreement"]) <= 1
+    losses = np.array(found["occlusion"]["values"], dtype=float)
+    expected = agreement(np.array(found["weights"]), losses)
+    assert found["agreement"] == pytest.approx(expected, abs=0.1)  # of rounded numbers
     assert [row[-1] for row in found["occlusion"]["values"]] == [None] * 3  # the end of the source always stays
     assert "agreement" in post(client, "/v1/attention", model="bert", text="a [MASK] sees a dog", check=True)
 

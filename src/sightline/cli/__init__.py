@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from sightline import __version__
+from sightline.cli.common import PLUGINS
 from sightline.errors import SightlineError
 
 app = typer.Typer(
@@ -44,6 +46,7 @@ def _options(
     pass
 
 
+COMPLETION = "_SIGHTLINE_COMPLETE"  # the variable by which a shell asks what a word may be
 # Modules with a `register` each, in the order of `sightline --help`.
 VERBS = (
     "train", "translate", "generate", "fill", "classify", "tag", "answer", "predict", "look", "align", "serve",
@@ -71,9 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _without_plugins(words: list[str]) -> tuple[list[str], list[str]]:
     """The words without `--plugin FILE`, which may stand anywhere, and the files."""
     rest: list[str] = []
-    plugins = [
-        path for path in os.environ.get("SIGHTLINE_PLUGINS", "").split(os.pathsep) if path
-    ]  # as plugins.VARIABLE
+    plugins: list[str] = []
     waiting = iter(words)
     for word in waiting:
         name, equals, path = word.partition("=")
@@ -87,21 +88,28 @@ def _without_plugins(words: list[str]) -> tuple[list[str], list[str]]:
 def _utf8() -> None:
     """Text goes out as UTF-8 wherever it goes: a terminal's own encoding may lack the letters of half the world."""
     for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(encoding="utf-8", errors="replace" if stream is sys.stderr else "strict")
+        if isinstance(stream, io.TextIOWrapper):  # and not closed, or what a caller has put in its place
+            stream.reconfigure(encoding="utf-8", errors="replace" if stream is sys.stderr else "strict")
 
 
 def _run(words: list[str], debug: bool, plugins: Sequence[str] = ()) -> int:
+    PLUGINS.set(tuple(plugins))
     try:
-        if plugins:
+        if plugins or "SIGHTLINE_PLUGINS" in os.environ:
+            from sightline.runs.loading import load_environment_plugins
             from sightline.runs.plugins import load_plugin
 
+            load_environment_plugins()
             for path in plugins:
                 load_plugin(path)
-        result = app(words, prog_name="sightline", standalone_mode=False)
+        if COMPLETION in os.environ:
+            app(prog_name="sightline")  # answers the shell, and ends
+        # not app(), which would end an interruption and a closed output in ways of its own
+        command = typer.main.get_command(app)
+        with command.make_context("sightline", words) as context:
+            command.invoke(context)
         sys.stdout.flush()
-        return result if type(result) is int else 0
+        return 0
     except typer.Exit as done:
         return done.exit_code
     except TyperException as error:
@@ -116,11 +124,13 @@ def _run(words: list[str], debug: bool, plugins: Sequence[str] = ()) -> int:
         if debug:
             raise
         return _fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:
         # whoever read our output has gone; a second write at exit would complain again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
         return 0
     except MemoryError:
         return _fail("out of memory; lower the batch size or the model's sizes", 1)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import islice
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sightline.cli.common import RunArgument, print_json, progress, say
+from sightline.cli.common import RunArgument, print_json, progress, say, say_next
 
 if TYPE_CHECKING:
     from sightline.data.grammar import SplitName
     from sightline.sight.alignment import Aligner, Links
-    from sightline.sight.reading import Look
+    from sightline.sight.reading import Look, Reading
 
 Pair = tuple[str, str]  # a source and its translation
 
@@ -91,36 +93,34 @@ def align(
     else:
         pairs = list(islice(read_pairs(PairSource.from_arguments(source=source, target=target)), first or None))
         right = _gold(gold, len(pairs), bool(first)) if gold else []
-    seen: list[Look] = []
-    with progress("aligning", "sentences") as advance:
-        for pair in pairs:
-            seen += alignment.look_at_pairs(model.reading, [pair])
-            advance(1)
-    if not seen:
+    if not pairs:
         raise DataError(f"{source}: no pairs; check the file")
-    if gold:
-        for number, (links, one) in enumerate(zip(right, seen, strict=True), 1):
-            alignment.check_links(links, one, f"{gold}:{number}")
     ranked: list[tuple[Aligner, float]] = []
     measured = slice(None)
-    if site is not None:
-        aligner = alignment.Aligner(find_site(seen[0], site), shift, share, near)
-    else:
-        if choosing is not None:
-            ranked = alignment.rank_aligners(alignment.look_at_pairs(model.reading, choosing[0]), choosing[1])
-        elif right:
-            # what chooses is not what measures
-            half = max(1, len(pairs) // 2)
-            ranked, measured = alignment.rank_aligners(seen[:half], right[:half]), slice(half, None)
-        aligner = ranked[0][0] if ranked else alignment.Aligner(alignment.last_site(seen[0]))
-    found = [aligner.links(one) for one in seen]
+    found: list[Links] = []
+    with progress("aligning", "sentences") as advance:
+        looks = _looks(model.reading, pairs, right, gold)
+        # what chooses is not what measures
+        half = max(1, len(pairs) // 2) if gold and site is None else 1
+        kept = list(islice(looks, half))
+        if site is not None:
+            aligner = alignment.Aligner(find_site(kept[0], site), shift, share, near)
+        else:
+            if choosing is not None:
+                ranked = alignment.rank_aligners(alignment.look_at_pairs(model.reading, choosing[0]), choosing[1])
+            elif right:
+                ranked, measured = alignment.rank_aligners(kept, right[:half]), slice(half, None)
+            aligner = ranked[0][0] if ranked else alignment.Aligner(alignment.last_site(kept[0]))
+        for one in chain(kept, looks):  # of the others no look is kept: each is far larger than its links
+            found.append(aligner.links(one))
+            if not as_json:
+                print(alignment.to_pharaoh(found[-1]), flush=True)
+            advance(1)
     error = alignment.alignment_error(found[measured], right[measured]) if right[measured] else None
     if as_json:
         tried = [{**_fields(one), "alignment_error": rate} for one, rate in ranked]
         print_json({**_fields(aligner), "alignment_error": error, "links": list(map(sorted, found)), "sites": tried})
         return
-    for one in found:
-        print(alignment.to_pharaoh(one))
     say(f"read off {_in_words(aligner)}")
     if len(ranked) > 1:
         others = [f"{rate:.3f} {_in_words(one)}" for one, rate in ranked[1:4]]
@@ -129,7 +129,20 @@ def align(
         say("no error rate: one pair chooses the head, and none is left to measure on")
     if error is not None:
         say(f"alignment error rate {error:.3f} on {len(found[measured]):,} pairs")
-    say(f"next: sightline look {run} --what alignment --picture alignment.svg")
+    say_next(f"sightline look {shlex.quote(run)} --what alignment --picture alignment.svg")
+
+
+def _looks(
+    read: Callable[..., Reading], pairs: Sequence[Pair], right: Sequence[Links], gold: str | None
+) -> Iterator[Look]:
+    """A look at each pair, as it is asked for. Raises DataError for right links that are outside of their pair."""
+    from sightline.sight.alignment import check_links, look_at_pairs
+
+    for number, pair in enumerate(pairs):
+        (seen,) = look_at_pairs(read, [pair])
+        if gold:
+            check_links(right[number], seen, f"{gold}:{number + 1}")
+        yield seen
 
 
 def _in_words(aligner: Aligner) -> str:

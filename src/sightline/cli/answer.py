@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from itertools import islice
 from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import STDIN, RunArgument, lines_of, print_json, progress
+from sightline.cli.common import STDIN, GivenLines, RunArgument, chunks, lines_of, print_json, progress
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +32,6 @@ def answer(
 
     sightline answer runs/squad --context "The tower is 330 metres tall." --question "How tall is it?" --json
     """
-    from sightline.data.sources import read_lines
     from sightline.errors import UsageError
     from sightline.runs.loading import load_for
     from sightline.train.machine import setup
@@ -44,11 +42,10 @@ def answer(
         raise UsageError("standard input holds the text; give questions by --question")
     setup(threads)
     model: Any = load_for("answer", run, precision=precision, device=device)
-    stdin = lines_of(STDIN)
-    text = context if context is not None else "\n".join(stdin if file == STDIN else read_lines(str(file)))
-    questions = iter(question) if question else (line for line in stdin if line.strip())
+    text = context if context is not None else "\n".join(lines_of(str(file)))
+    lines = GivenLines(question) if question else lines_of(STDIN)
     with progress("answering") as advance:
-        while chunk := list(islice(questions, 64 if question else 1)):
+        for chunk in chunks(question or (line for line in lines if line.strip()), lines, 64):
             for one in model.answer_each([(asked, text) for asked in chunk]):
                 if as_json:
                     print_json(asdict(one))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import STDIN, RunArgument, chunks, either, lines_of, print_json, progress, say
+from sightline.cli.common import GivenLines, RunArgument, chunks, either, lines_of, name_of, print_json, progress, say
 
 
 def register(app: typer.Typer) -> None:
@@ -58,7 +58,7 @@ def classify(
 
 
 def _texts(model: Any, file: str, text: list[str] | None, as_json: bool) -> None:
-    lines = iter(()) if text else lines_of(file)
+    lines = GivenLines([]) if text else lines_of(file)
     records = iter([tuple(text)]) if text else _records(lines, file, model.input_count)
     with progress("labelling") as advance:
         for chunk in chunks(records, lines):
@@ -76,12 +76,11 @@ def _records(lines: Iterable[str], file: str, count: int) -> Iterator[tuple[str,
     """The texts of every line. Raises DataError (file:line) for a line of too few or too many."""
     from sightline.errors import DataError
 
-    named = "standard input" if file == STDIN else file
     for number, line in enumerate(lines, 1):
         # a model of one text takes the line as it is
         texts = tuple(line.split("\t")) if count > 1 else (line,)
         if len(texts) != count:
-            raise DataError(f"{named}:{number}: {len(texts)} texts between tabs; the model reads {count}")
+            raise DataError(f"{name_of(file)}:{number}: {len(texts)} texts between tabs; the model reads {count}")
         yield texts
 
 

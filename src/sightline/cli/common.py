@@ -2,22 +2,65 @@
 
 from __future__ import annotations
 
-import json
-import math
+import shlex
 import sys
-from collections.abc import Callable, Iterator
+from abc import ABC
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cached_property
 from io import BufferedReader
-from typing import Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
+if TYPE_CHECKING:
+    from sightline.data.text import StreamLines
+
 T = TypeVar("T")
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run directory, as `sightline train` makes them.")]
-
-
-STDIN = "-"  # how standard input is named
+PLUGINS: ContextVar[tuple[str, ...]] = ContextVar("PLUGINS", default=())  # the files that --plugin named
+STDIN, STDIN_NAME = "-", "standard input"  # how it is named by users, and in messages
 _TOGETHER = 1024  # records of a file that are computed together
+
+
+class Lines(Iterator[str], ABC):
+    """Lines of text that are worked on one after the other."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next one is there already; those of standard input may be waited for."""
+        return True
+
+
+class GivenLines(Lines):
+    """Lines that need not be waited for: of a file, or what was typed."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+
+    def __next__(self) -> str:
+        return next(self._lines)
+
+
+class InputLines(Lines):
+    """The lines of standard input, which is opened when the first is asked for."""
+
+    @cached_property
+    def _stream(self) -> StreamLines:
+        from sightline.data.text import StreamLines
+        from sightline.errors import UsageError
+
+        if sys.stdin is None:
+            raise UsageError(f"{STDIN_NAME}: is closed; name a file")
+        return StreamLines(cast(BufferedReader, sys.stdin.buffer), STDIN_NAME)
+
+    @property
+    def ready(self) -> bool:
+        return self._stream.ready
+
+    def __next__(self) -> str:
+        return next(self._stream)
 
 
 def either(file: str | None, text: Any) -> str:
@@ -29,21 +72,27 @@ def either(file: str | None, text: Any) -> str:
     return STDIN if file is None else file
 
 
-def lines_of(file: str) -> Iterator[str]:
-    """The lines of a text file, or of standard input as they come."""
+def lines_of(file: str, text: str | None = None) -> Lines:
+    """The lines of a text file, or of standard input as they come; or one text that was given instead."""
     from sightline.data.sources import read_lines
-    from sightline.data.text import StreamLines
 
-    return StreamLines(cast(BufferedReader, sys.stdin.buffer), "standard input") if file == STDIN else read_lines(file)
+    if text is not None:
+        return GivenLines([text])
+    return InputLines() if file == STDIN else GivenLines(read_lines(file))
 
 
-def chunks(records: Iterator[T], lines: Any = None, most: int = _TOGETHER) -> Iterator[list[T]]:
+def name_of(file: str) -> str:
+    """What messages call a file that is read."""
+    return STDIN_NAME if file == STDIN else file
+
+
+def chunks(records: Iterable[T], lines: Lines, most: int = _TOGETHER) -> Iterator[list[T]]:
     """Records to be computed together, at most so many; of `lines` that come only those that are there, since who
     writes them may wait for an answer."""
     chunk: list[T] = []
     for record in records:
         chunk.append(record)
-        if len(chunk) == most or not getattr(lines, "ready", True):
+        if len(chunk) == most or not lines.ready:
             yield chunk
             chunk = []
     if chunk:
@@ -53,6 +102,12 @@ def chunks(records: Iterator[T], lines: Any = None, most: int = _TOGETHER) -> It
 def say(line: str) -> None:
     """A message to the person at the terminal; data goes to standard output, messages do not."""
     print(line, file=sys.stderr, flush=True)
+
+
+def say_next(command: str) -> None:
+    """The command to run next, with the plug-ins that this one was given."""
+    missing = [path for path in PLUGINS.get() if f"--plugin {path}" not in command]
+    say(" ".join(["next:", command, *(f"--plugin {shlex.quote(path)}" for path in missing)]))
 
 
 def say_drawn(picture: str) -> None:
@@ -66,15 +121,9 @@ def say_drawn(picture: str) -> None:
 
 def print_json(value: Any, indent: int | None = None) -> None:
     """One JSON value on standard output; numbers that JSON cannot spell are null."""
-    print(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent), flush=True)
+    from sightline.jsonio import dumps
 
-
-def _finite(value: Any) -> Any:
-    if type(value) is dict:
-        return {key: _finite(one) for key, one in value.items()}
-    if type(value) in (list, tuple):
-        return [_finite(one) for one in value]
-    return None if type(value) is float and not math.isfinite(value) else value
+    print(dumps(value, indent), flush=True)
 
 
 @contextmanager

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
 
-from sightline.cli.common import print_json, say
+from sightline.cli.common import print_json, say, say_next
 
 data = typer.Typer(help="List and fetch public data sets; check your own files before training.", no_args_is_help=True)
 
@@ -36,7 +37,7 @@ def list_sets(as_json: Annotated[bool, typer.Option("--json", help="For machines
         print(f"{'':16} licence: {one.licence}")
         if any(file.address is None for file in one.files):
             print(f"{'':16} no public address: from {one.homepage} to ${DATA_VARIABLE}/{one.name}")
-    say("next: sightline data get NAME")
+    say_next("sightline data get NAME")
 
 
 @data.command("get")
@@ -73,7 +74,10 @@ def check(
     """
     from sightline.data.check import check_pairs
     from sightline.data.pairs import PairSource
+    from sightline.errors import UsageError
 
+    if test_target is not None and test_source is None:
+        raise UsageError(f"--test-target: {test_target} is of test sources; name them with --test-source")
     one, other = _columns(columns)
 
     def pairs(source: str, target: str | None) -> PairSource:
@@ -88,7 +92,8 @@ def check(
         print_json(report.as_dict(), indent=2)
         return
     print("\n".join(report.lines()))
-    say(f"next: sightline init my.toml --source {source}" + (f" --target {target}" if target else ""))
+    files = ["--source", source, *(["--target", target] if target else [])]
+    say_next(f"sightline init my.toml {shlex.join(files)}")
     if columns is not None:
         say(f"      and in my.toml: source_column = {_toml(one)}, target_column = {_toml(other)}")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import RunArgument, print_json, progress, say
+from sightline.cli.common import RunArgument, print_json, progress, say_next
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +23,9 @@ def evaluate(
     ] = None,
     lowercase: Annotated[bool, typer.Option(help="Compare without regard to case, too.")] = False,
     beam: Annotated[int | None, typer.Option(min=1, help="Beam width; the run's own by default.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Of a translation: sentences at a time.")] = 64,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Of a translation: sentences at a time, 64 by default.")
+    ] = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
@@ -52,6 +55,7 @@ def evaluate(
         "lowercase": lowercase,
         "beam": beam,
         "by_length": by_length,
+        "batch_size": batch_size,
         "unknown_labels": unknown_labels,
     }
     options = {name: value for name, value in asked.items() if value}
@@ -60,7 +64,7 @@ def evaluate(
             f"--{name.replace('_', '-')} is for runs of {_tasks_with(name)}; {run} is a run of task {spec.name}"
         )
     if "lowercase" in spec.evaluate_options:
-        options |= {"lowercase": lowercase, "batch_size": batch_size}
+        options["lowercase"] = lowercase
     model = load(run, precision=precision, device=device)
     sets = dict(model.settings.data.test)
     if source is not None:
@@ -79,7 +83,7 @@ def evaluate(
     if as_json:
         print_json(found, indent=2)
     else:
-        say(f"next: {spec.after_evaluation.format(run=run)}")
+        say_next(spec.after_evaluation.format(run=shlex.quote(run)))
 
 
 def _tasks_with(option: str) -> str:

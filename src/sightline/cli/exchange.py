@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, say
+from sightline.cli.common import RunArgument, say, say_next
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +54,7 @@ def import_(
 
     spec, head = import_run(folder, run, form, choices)
     if head == "encoder":
-        say(f"next: sightline init my.toml --source FILE --task classification --pretrained {run}")
+        say_next(f"sightline init my.toml --source FILE --task classification --pretrained {shlex.quote(run)}")
         return
     settings = Run(run).settings(spec.settings)
-    say(f"next: {spec.next_after_training(run, settings, 1 + (choices or (form == 'pair')))}")
+    say_next(spec.next_after_training(shlex.quote(run), settings))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import STDIN, RunArgument, lines_of, print_json, say
+from sightline.cli.common import STDIN, RunArgument, lines_of, name_of, print_json, say, say_next
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +38,7 @@ def fill(
 
     setup(threads)
     model: Any = load_for("fill", run, precision=precision, device=device)
-    texts = lines_of(STDIN) if text == STDIN else [text]
+    texts = lines_of(STDIN, None if text == STDIN else text)
     code = 0
     for line, one in enumerate(texts, 1):
         try:
@@ -46,7 +47,7 @@ def fill(
             if text != STDIN:
                 raise
             # the lines after this one are no worse for it
-            say(f"standard input:{line}: {error}")
+            say(f"{name_of(text)}:{line}: {error}")
             code = error.exit_code
             continue
         if as_json:
@@ -64,4 +65,4 @@ def fill(
     if code:
         raise typer.Exit(code)
     if not as_json:
-        say(f"next: sightline look {run} … --what lens")
+        say_next(f"sightline look {shlex.quote(run)} … --what lens")

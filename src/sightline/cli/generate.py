@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import STDIN, RunArgument, either, lines_of, print_json, say
+from sightline.cli.common import STDIN, Lines, RunArgument, chunks, either, lines_of, print_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -120,18 +120,20 @@ def score(
     elif translations is not None or translation is not None:
         raise UsageError(f"{run}: a language model scores texts, not translations; give one file, or --text alone")
     else:
-        texts = iter([text]) if text is not None else _texts(source, documents or "line")
-        _score_texts(model, texts, stride, as_json)
+        if text is not None and documents is not None:
+            raise UsageError("--documents: cuts a file into texts, and --text is one; leave it out")
+        lines = lines_of(source, text)
+        texts = lines if text is not None else _texts(source, lines, documents or "line")
+        _score_texts(model, chunks(texts, lines, 64), stride, as_json)
 
 
-def _score_texts(model: Any, texts: Iterator[str], stride: int | None, as_json: bool) -> None:
+def _score_texts(model: Any, texts: Iterator[list[str]], stride: int | None, as_json: bool) -> None:
     import math
-    from itertools import islice
 
     from sightline.predict.metrics import exponential
 
     totals = {"nats": 0.0, "tokens": 0, "words": 0, "utf8_bytes": 0, "characters": 0}
-    while chunk := list(islice(texts, 64)):
+    for chunk in texts:
         for one in model.score(chunk, stride=stride):
             totals["nats"] -= one.log_probability
             totals["tokens"] += one.predicted
@@ -205,7 +207,7 @@ def _spelled(text: str) -> str:
     return re.sub(r"\\(n|\\)", lambda found: "\n" if found[1] == "n" else "\\", text)
 
 
-def _texts(file: str, documents: str) -> Iterator[str]:
+def _texts(file: str, lines: Lines, documents: str) -> Iterator[str]:
     from sightline.data.documents import DOCUMENT_SPLITTERS, TextSource, read_pieces
     from sightline.errors import UsageError, nearest
 
@@ -213,7 +215,6 @@ def _texts(file: str, documents: str) -> Iterator[str]:
     if documents not in kinds:
         raise UsageError(f'--documents: no "{documents}"{nearest(documents, kinds)}')
     if file == STDIN:
-        lines = lines_of(STDIN)
         cut = {"line": iter, **DOCUMENT_SPLITTERS}.get(documents, lambda lines: iter(["\n".join(lines)]))
         yield from cut(lines)
         return

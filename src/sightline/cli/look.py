@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, print_json, say, say_drawn
+from sightline.cli.common import RunArgument, print_json, say, say_drawn, say_next
 
 if TYPE_CHECKING:
     from sightline.sight.reading import Look
@@ -85,6 +86,10 @@ def look(
 
     if what is not None and what not in VIEWS:
         raise UsageError(f'--what: there is no "{what}"{nearest(what, VIEWS)}')
+    if list_ and (check or picture is not None):
+        raise UsageError(
+            f"--list names what is recorded and shows none of it; leave {'--check' if check else '--picture'} out"
+        )
     options = _options(what, site, by, gold, target)
     file = None if picture is None else Path(picture)
     page = file is not None and file.suffix == ".html"
@@ -129,7 +134,7 @@ def look(
             shown.draw(file)
         say_drawn(str(file))
     elif not as_json:
-        say(f"next: sightline look {run} … --what {what} --picture {what}.svg")
+        say_next(f"sightline look {shlex.quote(run)} … --what {what} --picture {what}.svg")
 
 
 def _options(what: str | None, site: str | None, by: str | None, gold: str | None, target: str | None) -> ViewOptions:

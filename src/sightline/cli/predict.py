@@ -37,7 +37,7 @@ def predict(
     source = either(file, text)
     setup(threads)
     model: Any = load_for("predict", run, precision=precision, device=device)
-    lines = iter([text]) if text is not None else lines_of(source)
+    lines = lines_of(source, text)
     with progress("predicting") as advance:
         for chunk in chunks(lines, lines):
             for one in model.predict(chunk):

@@ -37,7 +37,7 @@ def tag(
     source = either(file, text)
     setup(threads)
     model: Any = load_for("tag", run, precision=precision, device=device)
-    lines = iter([text]) if text is not None else lines_of(source)
+    lines = lines_of(source, text)
     with progress("tagging words") as advance:
         for chunk in chunks(lines, lines):
             for one in model.tag(chunk):

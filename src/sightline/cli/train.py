@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import say
+from sightline.cli.common import say, say_next
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +56,8 @@ def train(
         print(config.to_toml(settings))
         for line in describe(settings):
             say(line)
-        say(f"next: sightline train {shlex.join([recipe, *(overrides or []), '--run', str(path)])}")
+        flags = [*["--fresh"] * fresh, *["--tensorboard"] * tensorboard]
+        say_next(f"sightline train {shlex.join([recipe, *(overrides or []), '--run', str(path), *flags])}")
         return
     from rich.console import Console
 
@@ -78,7 +79,7 @@ def train(
     say(f"trained: {outcome.reason}{best}")
     for evaluation in evaluations:
         print("\n".join(evaluation.lines()))
-    say(f"next: {spec.next_after_training(path, settings, getattr(settings, 'texts', 1))}")
+    say_next(spec.next_after_training(shlex.quote(str(path)), settings))
 
 
 def init(
@@ -96,7 +97,9 @@ def init(
     model: Annotated[str | None, typer.Option(help="The kind of model; a wrong word lists the task's.")] = None,
     pretrained: Annotated[
         str | None,
-        typer.Option(help="A run to go on from: a BERT's, for classification a GPT's too."),
+        typer.Option(
+            help="A run to go on from: of the same kind of model, or what fine-tuning takes, such as a BERT's."
+        ),
     ] = None,
 ) -> None:
     """Write a configuration with every setting explained, to be edited and trained.
@@ -118,15 +121,19 @@ def init(
     if name not in TASKS:
         raise UsageError(f'--task: there is no "{name}"{nearest(name, TASKS)}')
     spec = TASKS[name]
-    if model is not None and model not in spec.init.models:
-        raise UsageError(f'--model: task {name} has no "{model}"{nearest(model, spec.init.models)}')
-    kind = model or spec.init.models[0]
+    kinds = spec.init.kinds
+    if model is not None and model not in kinds:
+        raise UsageError(f'--model: task {name} has no "{model}"{nearest(model, kinds)}')
+    if target is not None and "target" not in spec.data_files:
+        raise UsageError(f"--target: is of translation; the data of task {name} are in one file, leave it out")
+    kind = model or next(iter(kinds), None)
     files = spec.init.files(source, target)
+    # a pretrained run has sizes of its own
+    sizes = {} if pretrained or kind is None else spec.init.sizes.get(kind, {})
     values: dict[str, Any] = {
         "task": name,
         "data": {"train": [files], "validation": [files] if spec.init.validation_is_list else files},
-        # a pretrained run has sizes of its own
-        "model": {"kind": kind, **({} if pretrained else spec.init.sizes.get(kind, {}))},
+        **({} if kind is None else {"model": {"kind": kind, **sizes}}),
         **({"pretrained": pretrained} if pretrained else {}),
     }
     values = _merged(dict(spec.init.values), values)
@@ -141,7 +148,7 @@ def init(
         encoding="utf-8",
     )
     say(f"written: {path}; set data.validation to data that is not trained on")
-    say(f"next: sightline train {path} --dry-run")
+    say_next(f"sightline train {shlex.quote(path)} --dry-run")
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -169,4 +176,4 @@ def recipes(
         return
     for known, text in config.recipes().items():
         print(f"{known:28} {text.splitlines()[0].lstrip('# ')}")
-    say("next: sightline train NAME, or: sightline recipes NAME > my.toml")
+    say_next("sightline recipes NAME > my.toml, or: sightline train NAME")

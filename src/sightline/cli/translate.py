@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import RunArgument, chunks, either, lines_of, print_json, progress, say, say_drawn
+from sightline.cli.common import RunArgument, chunks, either, lines_of, name_of, print_json, progress, say, say_drawn
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +22,9 @@ def translate(
     beam: Annotated[int | None, typer.Option(min=1, help="Beam width; 1 is greedy.")] = None,
     n_best: Annotated[int | None, typer.Option(min=1, help="How many translations of each sentence.")] = None,
     prefix: Annotated[str | None, typer.Option(help="What every translation must begin with.")] = None,
-    attention: Annotated[bool, typer.Option(help="Draw where the decoder looked.")] = False,
+    attention: Annotated[
+        bool, typer.Option(help="Draw where the decoder looked; with --json, tell it by word.")
+    ] = False,
     picture: Annotated[str | None, typer.Option(help="With --text: draw attention to this .svg, .png or .pdf.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences at a time; it does not change the result.")] = 64,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
@@ -48,11 +50,11 @@ def translate(
     options = translator.settings.search.with_changes(
         **{name: value for name, value in (("beam", beam), ("n_best", n_best)) if value is not None}
     )
-    lines = iter([text]) if text is not None else lines_of(source)
+    lines = lines_of(source, text)
     looked, number = attention or picture is not None, 0
     with progress("translating", "sentences") as advance:
         for chunk in chunks(lines, lines, batch_size * 4):
-            _check(translator, chunk, "--text" if text is not None else source, number)
+            _check(translator, chunk, "--text" if text is not None else name_of(source), number)
             number += len(chunk)
             for record in translator.translate(
                 chunk, options=options, prefix=prefix, attention=looked, batch_size=batch_size
@@ -82,6 +84,9 @@ def _print(record, as_json: bool) -> None:
     if as_json:
         fields = ("source", "text", "tokens", "score", "log_probability", "token_log_probabilities", "finished")
         data = {name: getattr(record, name) for name in fields}
+        if record.attention is not None:
+            weights, source, target = record.attention.by_word()
+            data["attention"] = {"weights": weights.tolist(), "source": source, "target": target}
         data["alternatives"] = [{name: getattr(one, name) for name in fields[1:]} for one in record.alternatives]
         print_json(data)
         return

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from sightline.errors import CheckpointError, UsageError, nearest
 from sightline.predict.predictor import Predictor
-from sightline.runs.plugins import load_installed_models, require_plugins
+from sightline.runs.plugins import VARIABLE, load_installed_models, load_plugin, require_plugins
 from sightline.tasks.classification.predictor import Classifier
 from sightline.tasks.image_classification.predictor import ImageClassifier
 from sightline.tasks.language.predictor import LanguageModel
@@ -32,9 +33,17 @@ __all__ = [
 ]
 
 
+def load_environment_plugins() -> None:
+    """The plug-ins that the user's environment names. Raises what `load_plugin` does."""
+    for path in os.environ.get(VARIABLE, "").split(os.pathsep):
+        if path:
+            load_plugin(path)
+
+
 def spec_of(run: Run) -> TaskSpec:
     """The task that a run has learned. Raises CheckpointError for one that is not known here."""
     load_installed_models()
+    load_environment_plugins()
     values = run.read_config()
     name = str(values.get("task", DEFAULT))
     if name not in TASKS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Generator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from sightline.errors import UsageError
+from sightline.jsonio import finite
 from sightline.predict.streaming import Pieces
 from sightline.serve import looking, requests
 from sightline.serve.errors import RESPONSES, streamed
@@ -83,6 +83,8 @@ def router(models: Models) -> APIRouter:
         served = models.pick(body.model, "score", body.fits)
         texts = requests.as_list(body.text)
         if not served.predictor.scores_pairs:
+            if body.target is not None:
+                raise UsageError(f"target: {served.name} scores texts, not translations; leave it out")
             found = await results_of(request, served.engine, _score_jobs(served, texts))
             return {"model": served.name, "scores": [_scored(one) for one in found]}
         targets = requests.as_list(body.target or [])
@@ -98,8 +100,8 @@ def router(models: Models) -> APIRouter:
         each = [
             {
                 "tokens": _probable(_target_tokens(served, target), one.token_log_probabilities),
-                "log_probability": _finite(one.log_probability),
-                "perplexity": _finite(one.perplexity),
+                "log_probability": finite(one.log_probability),
+                "perplexity": finite(one.perplexity),
             }
             for (_, target), one in zip(pairs, found, strict=True)
         ]
@@ -133,8 +135,7 @@ def router(models: Models) -> APIRouter:
             tokens = [text_tokens(*requests.as_list(one)) for one in body.texts]
         jobs = calls("classify", served.predictor.predict, records, tokens)
         found = await results_of(request, served.engine, jobs)
-        fields = ("label", "probabilities", "value")
-        results = [{name: getattr(one, name) for name in fields if hasattr(one, name)} for one in found]
+        results = [{name: value for name, value in asdict(one).items() if name != "texts"} for one in found]
         return {"model": served.name, "labels": results}
 
     @routes.post("/predict")
@@ -190,10 +191,8 @@ class Continuation:
     ) -> None:
         """Raises UsageError for a prompt that cannot be read, or options that contradict each other."""
         self.model, self.prompt = model, prompt
-        self.stop = [stop] if isinstance(stop, str) else list(stop)
-        self.options = model.options(max_tokens, n, **changes)
-        if self.options.beam > requests.MAX_BEAM:
-            raise UsageError(f"beam: at most {requests.MAX_BEAM} here, not {self.options.beam}")
+        self.stop = model.stop_strings(stop)
+        self.options = requests.within_limits(model.options(max_tokens, n, **changes))
         self.read = model.encode_prompt(prompt)
 
     def job(self, streamed: bool = False) -> SearchJob:
@@ -250,20 +249,15 @@ def _translation_jobs(
 ) -> tuple[list[list[int]], list[SearchJob | None]]:
     model: Any = served.predictor
     changes = {"n_best": body.n_best} | ({} if body.beam is None else {"beam": body.beam})
-    options = model.settings.search.with_changes(**changes)
+    wanted = model.settings.search.with_changes(**changes)
+
+    def job(source: list[int]) -> SearchJob:
+        options = requests.within_limits(wanted, len(source))
+        request = model.make_request(source, options, body.prefix)
+        return SearchJob(options=options, request=request, source=source, streamed=streamed)
+
     sources = [model.encode_source(text) for text in texts]
-    jobs = [
-        SearchJob(
-            options=options,
-            request=model.make_request(source, options, body.prefix),
-            source=source,
-            streamed=streamed,
-        )
-        if source
-        else None
-        for source in sources
-    ]
-    return sources, jobs
+    return sources, [job(source) if source else None for source in sources]
 
 
 async def _stream_translation(
@@ -316,15 +310,14 @@ def _written(record: Any) -> dict[str, Any]:
     return {
         "text": record.text,
         "tokens": _probable(tokens, record.token_log_probabilities),
-        "log_probability": _finite(record.log_probability),
+        "log_probability": finite(record.log_probability),
         "finished": record.finished,
     }
 
 
 def _probable(tokens: Sequence[str], log_probabilities: Sequence[float | None]) -> list[dict[str, Any]]:
     return [
-        {"token": token, "log_probability": None if one is None else _finite(one)}
-        for token, one in zip(tokens, log_probabilities, strict=True)
+        {"token": token, "log_probability": finite(one)} for token, one in zip(tokens, log_probabilities, strict=True)
     ]
 
 
@@ -344,17 +337,14 @@ def _score_jobs(served: ServedModel, texts: Sequence[str]) -> list[Job]:
 
 
 def _target_tokens(served: ServedModel, target: str) -> list[str]:
-    tokenizer = served.predictor.tokenizers["target"]
-    return [*tokenizer.tokens(tokenizer.encode(target)), tokenizer.END]
+    model: Any = served.predictor
+    tokenizer = model.tokenizers["target"]
+    return [*tokenizer.tokens(model.encode_target(target)), tokenizer.END]
 
 
 def _scored(one: Any) -> dict[str, Any]:
     names = ("log_probability", "perplexity", "word_perplexity", "bits_per_byte", "bits_per_character")
     return {
         "tokens": _probable(one.tokens, one.token_log_probabilities),
-        **{name: _finite(getattr(one, name)) for name in names},
+        **{name: finite(getattr(one, name)) for name in names},
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -11,10 +10,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from sightline.errors import UsageError
+from sightline.jsonio import finite
 from sightline.serve.api import Continuation
 from sightline.serve.errors import RESPONSES, streamed
 from sightline.serve.jobs import SearchJob
-from sightline.serve.requests import CompletionRequest, as_list, sampling
+from sightline.serve.requests import CompletionRequest, as_list
 from sightline.serve.responses import EventStream, client_of, event, partial_outputs, results_of
 from sightline.serve.served import Models, ServedModel
 
@@ -61,20 +61,21 @@ def router(models: Models) -> APIRouter:
 
 
 def _continuation(served: ServedModel, body: CompletionRequest, prompt: str) -> Continuation:
-    count = body.n or 1
-    changes = sampling(1.0 if body.temperature is None else body.temperature, count)
-    if "beam" not in changes:
+    changes = {
+        "strategy": "sample",
+        "temperature": 1.0 if body.temperature is None else body.temperature,
         # a share of 0 is as good as the likeliest token alone
-        changes |= {"strategy": "sample", "top_p": 1.0 if body.top_p is None else max(body.top_p, 1e-6)}
-    changes["seed"] = uuid.uuid4().int % 2**31 if body.seed is None else body.seed
+        "top_p": 1.0 if body.top_p is None else max(body.top_p, 1e-6),
+        "seed": uuid.uuid4().int % 2**31 if body.seed is None else body.seed,
+    }
     stop = [one for one in as_list(body.stop or []) if one]
-    return Continuation(served.predictor, prompt, body.max_tokens or 16, count, stop, changes)
+    return Continuation(served.predictor, prompt, body.max_tokens or 16, body.n or 1, stop, changes)
 
 
 def _choice(number: int, record: Any, body: CompletionRequest) -> dict[str, Any]:
     logprobs = None
     if body.logprobs is not None:
-        each = [one if math.isfinite(one) else None for one in record.token_log_probabilities[: len(record.tokens)]]
+        each = finite(record.token_log_probabilities[: len(record.tokens)])
         logprobs = {"tokens": record.tokens, "token_logprobs": each, "top_logprobs": None, "text_offset": None}
     text = (record.prompt if body.echo else "") + record.text
     reason = "stop" if record.finished else "length"

@@ -123,18 +123,25 @@ class Engine:
                     if self._closing:
                         return
                     self._wake.wait()
-                self._queue.take_cancelled()
+                left = self._queue.take_cancelled()
                 starting = self._queue.start()
+            self._metrics.count("given_up", self.name, by=len(left))
             self._turn_began = time.monotonic()
             try:
                 with self._exclusive:
                     self._turn(starting)
             except Exception as error:  # a defect of ours: whoever waits is told, and others are served
-                log.exception("%s: unexpected error", self.name)
-                jobs = {*starting, *(job for batch in self._batches for job in batch.jobs)}
-                self._batches.clear()
-                self._finish([(job, error) for job in jobs if not job.ended])
+                self._fail(starting, error)
+            except BaseException as error:  # such as a panic in a tokenizer's Rust code, which is no Exception
+                self._fail(starting, RuntimeError(f"{type(error).__name__}: {error}"))
             self._turn_began = None
+
+    def _fail(self, starting: Sequence[Job], error: Exception) -> None:
+        """Ends everything that is in work with an error, which is being handled."""
+        log.exception("%s: unexpected error", self.name)
+        jobs = {*starting, *(job for batch in self._batches for job in batch.jobs)}
+        self._batches.clear()
+        self._finish([(job, error) for job in jobs if not job.ended])
 
     def _turn(self, starting: Sequence[Job]) -> None:
         """Jobs that start join batches; then one batch computes a step."""

@@ -41,6 +41,7 @@ HEADERS = {
 WITH_IMAGES = ("/v1/classify", "/v1/attention")
 # without a token: the page asks for it, and LibreTranslate's clients ask whether there is one
 OPEN = ("/", "/health", "/ready", "/docs", "/frontend/settings")
+OPEN_BELOW = ("/static/", "/ready/")
 TOKEN_IN_BODY = ("/translate", "/detect", "/languages")  # where LibreTranslate's clients put it
 
 
@@ -97,7 +98,7 @@ class Guard:
 
     def _count(self, scope: Any, status: int, seconds: float) -> None:
         # paths that are no routes would let clients make as many rows as they like
-        path = getattr(scope.get("route"), "path", "other")
+        path = scope["route"].path if "route" in scope else "other"
         self._metrics.count("requests", path, str(status))
         self._metrics.count("request_seconds", path, by=seconds)
 
@@ -113,7 +114,7 @@ class Guard:
 
     def _unauthorized(self, scope: Any, headers: dict[str, str], api_key: str = "") -> tuple[int, str] | None:
         """(401, reason) where a token is needed, and neither the header nor `api_key` is it."""
-        if self._token is None or scope["path"] in OPEN or scope["path"].startswith("/static/"):
+        if self._token is None or scope["path"] in OPEN or scope["path"].startswith(OPEN_BELOW):
             return None
         scheme, _, given = headers.get("authorization", "").partition(" ")
         keys = (given.strip() if scheme.lower() == "bearer" else "", api_key)

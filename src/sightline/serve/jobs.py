@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
 from sightline.decode import Search, SearchOptions, SearchRequest
+from sightline.predict.search_options import READ_BY
 
 ROWS_OF_A_SLOT = 8
 # Budgets of one turn of the engine. They bound how long another client's job waits for the turn to end.
@@ -19,8 +20,6 @@ STEP_ROWS = 128  # rows of a search, each of which takes one token a step
 LIST_TOKENS = 4096  # of all inputs of a call on a list
 PREFILL_TOKENS = 4096  # of all requests that join a search before a step
 SHORT_TOKENS = 1024  # a job of no more than this is a short one
-# options that a search of each strategy does not read; how hypotheses are ranked plays a part where there are several
-UNUSED = {"beam": ("temperature", "top_k", "top_p", "min_p"), "sample": ("beam",)}
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ class SearchJob(Job):
 def shared_options(options: SearchOptions) -> SearchOptions:
     """The options that requests of one search share: all but the seed, the longest output and those it never reads."""
     defaults = SearchOptions.model_validate({})
-    unused = UNUSED[options.strategy]
+    unused = [name for strategy, names in READ_BY.items() for name in names if strategy != options.strategy]
     changes = {"seed": 0, "max_length_factor": 0.0, "max_length_offset": 1}
     return options.model_copy(update={**changes, **{name: getattr(defaults, name) for name in unused}})
 

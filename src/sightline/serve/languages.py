@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 CODES = {
     "arabic": "ar", "chinese": "zh", "english": "en", "french": "fr", "german": "de", "hebrew": "he", "hindi": "hi",
@@ -34,7 +35,8 @@ def detect(text: str, codes: Iterable[str], pieces: Callable[[str, str], int]) -
         codes: of the languages in question.
         pieces: (code, text) → into how many tokens that language's tokenizer cuts the text.
     """
-    names = [unicodedata.name(one, "").partition(" ")[0] for one in text if one.isalpha()][:MAX_LETTERS]
+    letters = islice(filter(str.isalpha, text), MAX_LETTERS)
+    names = [unicodedata.name(one, "").partition(" ")[0] for one in letters]
     scripts = Counter(names)
     share = {
         code: sum(scripts[name] for name in SCRIPTS.get(code, ("LATIN",))) / max(len(names), 1)

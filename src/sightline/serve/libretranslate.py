@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 
 from sightline.data.sentences import split_sentences
+from sightline.data.text import normalize_text
 from sightline.errors import UsageError
 from sightline.serve.api import translations
 from sightline.serve.errors import RESPONSES, describe_validation, one_line
@@ -180,7 +181,7 @@ def _detected(pairs: Pairs, text: str) -> list[dict[str, Any]]:
     by_source = {source: served for (source, _), served in pairs.items()}
 
     def pieces(code: str, text: str) -> int:
-        return len(by_source[code].predictor.tokenizers["source"].encode(text))
+        return len(by_source[code].predictor.tokenizers["source"].encode(normalize_text(text)))
 
     found = detect(text, by_source, pieces)
     return [{"language": code, "confidence": confidence} for code, confidence in found]

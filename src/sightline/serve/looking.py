@@ -6,22 +6,19 @@ import asyncio
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from sightline.data.pixels import open_image
 from sightline.decode import log_probabilities
 from sightline.errors import DataError, UsageError
 from sightline.predict.streaming import INCOMPLETE, NEAR, after
-from sightline.serve.requests import AttentionRequest, as_list
+from sightline.serve.requests import AttentionRequest, as_list, within_limits
 from sightline.serve.served import ServedModel
-from sightline.sight import heads
-from sightline.sight.reading import Side, agreement, by_word, look, occlusion
-from sightline.special_tokens import BOS_ID
-from sightline.tasks.translation.decoding import pad_sources
+from sightline.sight import heads, views
+from sightline.sight.reading import look
 
 MAX_CHECKED = 64  # positions: each takes a pass
 MAX_PIXELS = 40_000_000
@@ -53,6 +50,8 @@ def attention_of(served: ServedModel, request: tuple[AttentionRequest, np.ndarra
     if served.predictor.reads_images:
         if pixels is None:
             raise UsageError("image: this model reads an image; send one in base64")
+        if body.text is not None:
+            raise UsageError("text: this model reads an image; leave it out")
         given: list[Any] = [pixels]
     elif body.text is None:
         raise UsageError("text: give what the model is to read")
@@ -63,72 +62,44 @@ def attention_of(served: ServedModel, request: tuple[AttentionRequest, np.ndarra
         raise UsageError(f"text: {len(given)} texts; the model reads {wanted}")
     if body.target is not None and "target" not in model.reading_options:
         raise UsageError("target: only a translation has one")
-    more = {"end_only": True} if "end_only" in model.reading_options else {}
-    reading = model.reading(*given, **more, **({} if body.target is None else {"target": body.target}))
-    seen = look(reading, "*.weights")
+    reading = model.reading(*given, **_options(model, body, given))
+    seen, read = look(reading, *views.ATTENTION), reading.sides[reading.input_axis]
     found: dict[str, Any] = {
         "outputs": reading.outputs,
         "log_probabilities": [round(one, 6) for one in seen.log_probabilities],
-        "sites": _sites(seen),
-        "read": _side(reading.sides[reading.input_axis]),
+        "sites": views.attention_sites(seen),
+        "read": views.side_data(read),
     }
     if body.heads:
-        found["heads"] = [{"site": site.label, **values} for site, values in heads.table(seen)[1]]
-    drops = None
+        found["heads"] = [{"site": site.label, **_numbers(values)} for site, values in heads.table(seen)[1]]
+    checked = None
     if body.check and reading.outputs:
-        if len(reading.sides[reading.input_axis]) > MAX_CHECKED:
+        if len(read) > MAX_CHECKED:
             raise UsageError(f"check: at most {MAX_CHECKED} positions; give a shorter text")
-        drops = occlusion(reading)
-        found["occlusion"] = {"values": _rounded(drops), "taken": reading.occlusion}
+        checked = views.occlusion_view(reading)
+        found["occlusion"] = {"values": views.json_numbers(checked.losses), "taken": checked.occlusion}
     if found["sites"]:
-        found |= _weights(seen, body.site, drops)
+        shown = views.attention_view(seen, body.site)
+        found |= shown.detailed()
+        if checked is not None:
+            found["agreement"] = checked.agreement(shown.output_weights)
     if served.predictor.reads_images:
         found["image"] = _patches(model, given[0])
     return found
 
 
-def _weights(seen: Any, label: str | None, drops: np.ndarray | None) -> dict[str, Any]:
-    """The site that is asked for, by token and, for text, by word; and how far attention agrees with occlusion."""
-    site = heads.default_site(seen) if label is None else heads.find(seen, label)
-    weights = heads.weights_of(seen, site)
-    axes = seen.axes(site.name)[-2:]
-    rows, columns = (seen.reading.sides[axis] for axis in axes)
-    found: dict[str, Any] = {
-        "site": site.label,
-        "rows": _side(rows),
-        "columns": _side(columns),
-        "axes": axes,
-        "weights": _rounded(weights),
-    }
-    if len(rows.names) < len(rows) or len(columns.names) < len(columns):
-        found["by_word"] = _rounded(by_word(weights, rows, columns))
-    if drops is not None:
-        shown = heads.output_weights(seen, site)
-        agreed = math.nan if shown is None else agreement(shown, drops, causal=seen.reading.causal)
-        found["agreement"] = None if math.isnan(agreed) else agreed
-    return found
+def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: views.json_number(value) for name, value in values.items()}
 
 
-def _sites(seen: Any) -> list[dict[str, Any]]:
-    """Every attention, and how many heads it has: 0 where there is one without heads."""
-    return [
-        {
-            "name": name.removesuffix(".weights"),
-            "heads": seen[name].shape[0] if "head" in seen.axes(name) else 0,
-            "axes": seen.axes(name)[-2:],
-        }
-        for name in seen.names
-    ]
-
-
-def _side(side: Side) -> dict[str, Any]:
-    return {"tokens": side.tokens, "words": side.words, "names": side.names}
-
-
-def _rounded(values: np.ndarray) -> list[Any]:
-    """Four decimals; what is not a number is None, as JSON has none."""
-    rounded = np.round(values.astype(float), 4)
-    return np.where(np.isnan(rounded), np.array(None), rounded).tolist()
+def _options(model: Any, body: AttentionRequest, given: Sequence[Any]) -> dict[str, Any]:
+    """What a reading is told beside its inputs."""
+    options: dict[str, Any] = {"end_only": True} if "end_only" in model.reading_options else {}
+    if body.target is not None:
+        return {**options, "target": body.target}
+    if "search" in model.reading_options:  # for a translation of its own
+        options["search"] = within_limits(model.settings.search, len(model.encode_source(*given)))
+    return options
 
 
 def _patches(model: Any, pixels: np.ndarray) -> dict[str, Any]:
@@ -139,45 +110,36 @@ def _patches(model: Any, pixels: np.ndarray) -> dict[str, Any]:
     array = looked.pixels[:, :, 0] if looked.pixels.shape[2] == 1 else looked.pixels
     file = io.BytesIO()
     Image.fromarray(array).save(file, "PNG")
-    return {"png": base64.b64encode(file.getvalue()).decode(), "rollout": _rounded(looked.rollout)}
+    return {"png": base64.b64encode(file.getvalue()).decode(), "rollout": views.json_numbers(looked.rollout)}
 
 
-@torch.inference_mode()
 def explain_translation(served: ServedModel, given: tuple[list[int], list[int], int, int, bool]) -> dict[str, Any]:
     """Of a finished translation: the likeliest tokens at each place, and where the decoder looked."""
     source, target, places, count, attention = given
     model: Any = served.predictor
     found: dict[str, Any] = {}
     if count:
-        tokens_BS, mask_BS = pad_sources([source], model.model.device)
-        inputs_BT = torch.tensor([[BOS_ID, *target]], device=tokens_BS.device)
-        logits = model.model.project(model.model.features(tokens_BS, mask_BS, inputs_BT))[0, :places]
-        found |= _likeliest(logits, model.tokenizers["target"], [], target, count)
+        found |= _likeliest(model.logits(source, target)[:places], model.tokenizers["target"], [], target, count)
     if attention:
         looked = model.attention(source, target)
         found["attention"] = (
             None
             if looked is None
             else {
-                "weights": _rounded(looked.mean()),
-                "source": _side(looked.source),
-                "target": _side(looked.target),
+                "weights": views.json_numbers(looked.mean()),
+                "source": views.side_data(looked.source),
+                "target": views.side_data(looked.target),
             }
         )
     return found
 
 
-@torch.inference_mode()
 def explain_continuation(served: ServedModel, given: tuple[list[int], list[int], int, int]) -> dict[str, Any]:
     """For each of the tokens that were written after a prompt: the likeliest ones in its place."""
     read, written, places, count = given
     model: Any = served.predictor
-    inner = model.model
     # the token at the end of what is looked at is the last that was read before the last place
-    ids = [*read, *written][: len(read) + places - 1]
-    shown = ids[-(inner.context_length or len(ids)) :]
-    features, _ = inner.decode(torch.tensor([shown], device=inner.device), inner.start(1))
-    logits = inner.project(features[:, -places:])[0]
+    logits = model.last_logits([*read, *written][: len(read) + places - 1], places)
     missing = places - len(logits)  # of a text longer than the model looks at at once
     found = _likeliest(logits, model.tokenizer, read, written, count, missing)
     return {**found, "candidates": [[]] * missing + found["candidates"]}

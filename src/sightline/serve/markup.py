@@ -38,7 +38,7 @@ def _parts(document: str) -> Iterator[tuple[bool, str]]:
     """The document as (whether it is text to be translated, stretch)."""
     begin = 0  # of the stretch of text that has not been given yet
     kept = 0  # elements whose text stays that are open
-    for start, stop, name in _tags(document):
+    for start, stop, name in _Scanner(document).tags():
         if begin < start:
             yield kept == 0, document[begin:start]
         yield False, document[start:stop]
@@ -49,34 +49,53 @@ def _parts(document: str) -> Iterator[tuple[bool, str]]:
         yield kept == 0, document[begin:]
 
 
-def _tags(document: str) -> Iterator[tuple[int, int, str]]:
-    """Whatever is no text, as (start, stop, name of the tag with "/" where it ends an element, or "")."""
-    last = document.rfind(">")
-    position = document.find("<")
-    while 0 <= position < last or document.startswith("<!--", position):
-        stop, name = _end(document, position)
-        if stop > position:
-            yield position, stop, name
-        position = document.find("<", max(stop, position + 1))
+class _Scanner:
+    """Finds what is no text in a document, each part of which it reads once."""
 
+    def __init__(self, document: str) -> None:
+        self._document = document
+        self._heeds_quotes = True
 
-def _end(document: str, start: int) -> tuple[int, str]:
-    """Where what begins with "<" ends, and the name of the tag; `start` where it is nothing but that character."""
-    if document.startswith("<!--", start):
-        end = document.find("-->", start + 4)
-        return (len(document) if end < 0 else end + 3), ""
-    if document.startswith(("<!", "<?"), start):
-        return document.find(">", start) + 1, ""
-    named = NAME.match(document, start + 1)
-    if named is None:
-        return start, ""
-    name = named.group().lower()
-    rest = REST.match(document, named.end())
-    stop = rest.end() if rest else document.find(">", start) + 1  # a quote that never ends is none
-    if name in VERBATIM:
-        closing = re.compile(f"</{name}", re.IGNORECASE).search(document, stop)
-        stop = closing.start() if closing else len(document)
-    return stop, name
+    def tags(self) -> Iterator[tuple[int, int, str]]:
+        """Whatever is no text, as (start, stop, name of the tag with "/" where it ends an element, or "")."""
+        document = self._document
+        last = document.rfind(">")
+        position = document.find("<")
+        while 0 <= position < last or document.startswith("<!--", position):
+            stop, name = self._end(position)
+            if stop > position:
+                yield position, stop, name
+            position = document.find("<", max(stop, position + 1))
+
+    def _end(self, start: int) -> tuple[int, str]:
+        """Where what begins with "<" ends, and the name of the tag; `start` where it is nothing but that character."""
+        document = self._document
+        if document.startswith("<!--", start):
+            end = document.find("-->", start + 4)
+            return (len(document) if end < 0 else end + 3), ""
+        if document.startswith(("<!", "<?"), start):
+            return document.find(">", start) + 1, ""
+        named = NAME.match(document, start + 1)
+        if named is None:
+            return start, ""
+        name = named.group().lower()
+        stop = self._tag_end(start, named.end())
+        if name in VERBATIM:
+            closing = re.compile(f"</{name}", re.IGNORECASE).search(document, stop)
+            stop = closing.start() if closing else len(document)
+        return stop, name
+
+    def _tag_end(self, start: int, named: int) -> int:
+        """Where a tag ends whose name ends at `named`.
+
+        Of one that has no end outside of quotes, quotes are none, nor are those of later tags then: to look for the end
+        of each would read the rest of the document as often as it has tags.
+        """
+        if self._heeds_quotes:
+            if rest := REST.match(self._document, named):
+                return rest.end()
+            self._heeds_quotes = False
+        return self._document.find(">", start) + 1
 
 
 def _replaced(part: str, text: str) -> str:

@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sightline.decode import SearchOptions
+from sightline.errors import UsageError
+
 MAX_CHARACTERS = 20_000
 MAX_TEXTS = 64
 MAX_TOKENS = 1024
 MAX_BEAM = 16
-COLDEST = 1e-4  # a temperature at which nothing but the likeliest token is drawn
 MAX_IMAGE = 9_000_000  # characters of base64
 
 Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
@@ -23,6 +25,16 @@ ModelName = Annotated[
 def as_list(texts: str | list[str]) -> list[str]:
     """One text or several as a list."""
     return [texts] if isinstance(texts, str) else texts
+
+
+def within_limits(options: SearchOptions, source_length: int = 0) -> SearchOptions:
+    """Options of a search as it is served, whether a request or the run itself says them: of no longer output than the
+    limit. Raises UsageError for more hypotheses than the limit."""
+    if options.num_hypotheses > MAX_BEAM:
+        raise UsageError(f"beam: {options.num_hypotheses} hypotheses; at most {MAX_BEAM} here, ask for so many")
+    if options.max_length_factor * source_length + options.max_length_offset <= MAX_TOKENS:
+        return options
+    return options.with_changes(max_length_factor=0.0, max_length_offset=MAX_TOKENS)
 
 
 def _reads(served: Any, image: str | None, texts: str | list[str]) -> bool:
@@ -75,18 +87,7 @@ class GenerateRequest(RequestModel):
         names = (
             "strategy", "beam", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed",
         )  # fmt: skip
-        given = {name: value for name in names if (value := getattr(self, name)) is not None}
-        return {**given, **sampling(self.temperature, self.n, self.beam)}
-
-
-def sampling(temperature: float | None, n: int, beam: int | None = None) -> dict[str, Any]:
-    """The search settings of a temperature, which nothing divides by where it is next to 0: then the likeliest token
-    is always written, and several texts of one prompt are as good as equal."""
-    if temperature is None or temperature >= COLDEST:
-        return {} if temperature is None else {"temperature": temperature}
-    if n == 1:
-        return {"strategy": "beam", "beam": beam or 1, "temperature": 1.0}
-    return {"temperature": COLDEST}
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 class FillRequest(RequestModel):

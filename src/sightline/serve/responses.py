@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 
+from sightline.errors import SightlineError
+from sightline.jsonio import dumps
 from sightline.serve.engine import Engine
 from sightline.serve.errors import ErrorBody, one_line
 from sightline.serve.jobs import CallJob, Job, SearchJob
@@ -90,7 +91,7 @@ async def partial_outputs(job: SearchJob) -> AsyncIterator[list[int]]:
 
 class EventStream(StreamingResponse):
     """Server-sent events while a job is computed. Where the client disconnects the job is cancelled, wherever it is.
-    What can be wrong with a request is found before; an error that comes now is a defect, and an event of its own."""
+    What can be wrong with a request is found before most often; an error that comes now is an event of its own."""
 
     def __init__(self, events: AsyncIterator[str], job: Job | None) -> None:
         super().__init__(_with_errors(events), media_type="text/event-stream")
@@ -110,6 +111,8 @@ async def _with_errors(events: AsyncIterator[str]) -> AsyncIterator[str]:
             yield one
     except ClientDisconnectedError:
         return
+    except SightlineError as error:  # such as a model whose numbers are none, which only computing tells
+        yield event(ErrorBody.of(400, "invalid_request_error", str(error)).model_dump())
     except Exception as error:
         log.exception("unexpected error in a stream")
         message = one_line(f"unexpected {type(error).__name__}; the server's log has more")
@@ -118,7 +121,7 @@ async def _with_errors(events: AsyncIterator[str]) -> AsyncIterator[str]:
 
 def event(data: Any) -> str:
     """One server-sent event."""
-    return f"data: {json.dumps(data, ensure_ascii=False, allow_nan=False)}\n\n"
+    return f"data: {dumps(data)}\n\n"
 
 
 async def _disconnected(request: Request) -> None:

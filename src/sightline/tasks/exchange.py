@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sightline.data.pixels import Fit
 from sightline.data.tokenizer import Tokenizer
+from sightline.errors import UsageError, nearest
 from sightline.models.sizes import ModelSizes
 
 # What lies on a model's body, and so what it is used for; an "encoder" has nothing on it and is to be fine-tuned.
@@ -23,6 +24,7 @@ Head = Literal[
     "answer_span",
     "image_classes",
 ]
+FORMS = ("single", "pair")  # of what a classifier from elsewhere reads
 Sizes = ModelSizes
 
 
@@ -74,6 +76,10 @@ class Asked:
 
     form: str = "single"
     choices: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.form not in FORMS:
+            raise UsageError(f'--form: there is no "{self.form}"{nearest(self.form, FORMS)}')
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,11 @@ class RunSettings(Frozen):
         return {}
 
     @property
+    def texts(self) -> int:
+        """How many texts a record has."""
+        return 1
+
+    @property
     def span(self) -> int:
         """The most tokens that attend to each other in training; 0 where nothing bounds them."""
         return 0

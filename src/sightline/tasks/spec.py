@@ -43,7 +43,8 @@ class Init:
     """What `sightline init` writes for a task.
 
     Attributes:
-        models: kinds of models to choose from, the default first; none where there is one kind alone.
+        models: kinds of models to choose from, the default first; none where there is one kind alone. registry: the
+            table that further kinds are added to.
         sizes: by kind, where the defaults, which are the papers', would ask for another machine or time scale.
         values: other keys that differ from the defaults.
         files: the train entry of a source (and target) file; by default only its name.
@@ -51,10 +52,16 @@ class Init:
     """
 
     models: tuple[str, ...] = ()
+    registry: Mapping[str, object] = field(default_factory=dict[str, object])
     sizes: Mapping[str, Values] = field(default_factory=dict[str, Values])
     values: Values = field(default_factory=dict[str, object])
     files: Callable[[str, str | None], Values] = lambda source, target: {"source": source, **_named("target", target)}
     validation_is_list: bool = False
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """All kinds of models to choose from, those that plug-ins have added last."""
+        return tuple(dict.fromkeys((*self.models, *self.registry)))
 
 
 @dataclass(frozen=True)
@@ -166,7 +173,7 @@ class TaskSpec(Generic[S]):
     evaluate_options: frozenset[str] = frozenset()
     data_files: Sequence[str] = ("source",)
 
-    def next_after_training(self, run: object, settings: S, texts: int = 1) -> str:
-        """What to do with a run of these settings that has learned the task, whose records have so many texts."""
+    def next_after_training(self, run: object, settings: S) -> str:
+        """What to do with a run of these settings that has learned the task."""
         next_step = self.after_training if isinstance(self.after_training, str) else self.after_training(settings)
-        return next_step.format(run=run, texts=" ".join(["--text '…'"] * texts))
+        return next_step.format(run=run, texts=" ".join(["--text '…'"] * settings.texts))

@@ -15,6 +15,9 @@ export function make(tag, attributes = {}, ...children) {
 export const shade = (strength, colour = "--blue") =>
   `rgba(var(${colour}), ${Math.max(0, Math.min(1, strength)).toFixed(3)})`;
 
+// The characters of a text from `start` to `stop`, as the server counts them: JavaScript counts an emoji as two.
+export const characters = (text, start, stop) => [...text].slice(start, stop).join("");
+
 // A piece as people read it: the mark of a space is shown by a gap.
 export const bare = (piece) => (piece.startsWith("▁") ? piece.slice(1) : piece.replace(/^##/, ""));
 

@@ -163,7 +163,7 @@ export class Sight {
     const measures = ["entropy", "distance", "diagonality"];
     const rows = found.heads.map((one) => make("tr", {},
       make("th", { scope: "row" }, make("button", { type: "button", text: one.site, onclick: () => { const [site, head = ""] = one.site.split(":"); this.choose({ site, head }); } })),
-      ...measures.map((name) => make("td", { text: one[name].toFixed(2) }))));
+      ...measures.map((name) => make("td", { text: one[name]?.toFixed(2) ?? "–" }))));
     this.extra.replaceChildren(make("h3", { text: "Heads" }), make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "heads" },
       make("table", { class: "heads" }, make("thead", {}, make("tr", {}, ...["head", ...measures].map((text) => make("th", { scope: "col", text })))), make("tbody", {}, ...rows))));
   }

@@ -2,7 +2,7 @@
 // typed for it and the numbers beside it. Every form has run(column, asked), which asks and shows.
 
 import { ask, events } from "./api.js";
-import { bare, make, percent, shade } from "./dom.js";
+import { bare, characters, make, percent, shade } from "./dom.js";
 
 // One button for each token, shaded by how sure the model was.
 export function tokenButtons(tokens, onLook, onPick) {
@@ -47,8 +47,8 @@ function showTokens(column, answer, rowOfToken, retry, begun = "") {
   column.detail.replaceChildren(place, make("p", { class: "note", text: `log-probability ${answer.log_probability?.toFixed(2) ?? "–"} nats over ${answer.tokens.length} tokens${answer.finished ? "" : "; cut at the length limit"}` }));
 }
 
-// The text before a token; offsets count characters, not what JavaScript calls so.
-const textBefore = (answer, number) => [...answer.text].slice(0, answer.offsets[number]).join("");
+// The text before a token.
+const textBefore = (answer, number) => characters(answer.text, 0, answer.offsets[number]);
 
 const translation = {
   async run(column, asked) {
@@ -128,10 +128,10 @@ const spans = {
     for (const span of answer.spans) {
       const mark = make("mark", { text: span.text });
       mark.append(make("sub", { text: ` ${span.kind}` }));
-      parts.push(answer.text.slice(at, span.start), mark);
+      parts.push(characters(answer.text, at, span.start), mark);
       at = span.end;
     }
-    column.output.replaceChildren(...parts, answer.text.slice(at));
+    column.output.replaceChildren(...parts, characters(answer.text, at));
     await column.sight.look({ text: asked.text });
   },
 };

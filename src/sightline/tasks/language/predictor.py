@@ -21,6 +21,7 @@ from sightline.nn.context import PassContext
 from sightline.predict.metrics import exponential
 from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, over_positions
+from sightline.predict.search_options import with_strategy
 from sightline.predict.streaming import NEAR, Pieces, after
 from sightline.special_tokens import BOS_ID, EOS_ID, PAD_ID
 from sightline.tasks.language.decoding import (
@@ -146,18 +147,24 @@ class LanguageModel(Predictor[LanguageSettings]):
             raise UsageError("the prompt is empty, and this model learned no beginning of a text; give a prompt")
         return ids
 
-    def options(self, max_tokens: int, n: int = 1, **changes: Any) -> SearchOptions:
-        """The run's search settings with a limit on what is written, and `changes`; a beam asked for is searched.
+    @staticmethod
+    def stop_strings(stop: str | Sequence[str]) -> list[str]:
+        """Stop strings, in NFC as the text that they end. Raises UsageError for an empty one, which would stop all."""
+        stops = [normalize_text(one) for one in ([stop] if type(stop) is str else stop)]
+        if not all(stops):
+            raise UsageError("stop: an empty string ends every text at once; leave it out")
+        return stops
 
-        Raises UsageError for what is out of range.
+    def options(self, max_tokens: int, n: int = 1, **changes: Any) -> SearchOptions:
+        """The run's search settings with a limit on what is written, and `changes`: those of `with_strategy`.
+
+        Raises UsageError for what is out of range, and for options that do not belong together.
         """
         for name, value in (("max_tokens", max_tokens), ("n", n)):
             if value < 1:
                 raise UsageError(f"{name}: must be at least 1, not {value}")
-        if "beam" in changes:
-            changes = {"strategy": "beam", **changes}
         limits = {"max_length_factor": 0.0, "max_length_offset": max_tokens, "n_best": n}
-        return self.settings.search.with_changes(**limits, **changes)
+        return self.settings.search.with_changes(**limits, **with_strategy(changes))
 
     @overload
     def generate(
@@ -194,7 +201,7 @@ class LanguageModel(Predictor[LanguageSettings]):
         """
         alone = type(prompt) is str
         prompts = [str(prompt)] if alone else list(prompt)
-        read, stop = [self.encode_prompt(one) for one in prompts], _stops(stop)
+        read, stop = [self.encode_prompt(one) for one in prompts], self.stop_strings(stop)
         options = self.options(max_tokens, n, **changes)
         found = generate_ids(self.model, read, options, stop=self._stopper(stop), forbidden=self._never)
         results = [self.generation(*one, stop) for one in zip(prompts, read, found, strict=True)]
@@ -209,7 +216,7 @@ class LanguageModel(Predictor[LanguageSettings]):
             raise UsageError(
                 f"beam: {options.num_hypotheses} hypotheses cannot be shown while they compete; set it to 1"
             )
-        read, stop = self.encode_prompt(prompt), _stops(stop)
+        read, stop = self.encode_prompt(prompt), self.stop_strings(stop)
         search, sentence = self.new_search(options), self.make_request(read, options, stop)
         self.prefill(search, [sentence])
         pieces = self.pieces(read, stop)
@@ -283,6 +290,14 @@ class LanguageModel(Predictor[LanguageSettings]):
                 )
             )
         return results
+
+    @torch.inference_mode()
+    def last_logits(self, ids: Sequence[int], count: int) -> Tensor:
+        """(C, V): what is said after each of the last `count` of these tokens, or after as many of them as the model
+        looks at at once."""
+        shown = ids[-(self.model.context_length or len(ids)) :]
+        features, _ = self.model.decode(torch.tensor([shown], device=self.model.device), self.model.start(1))
+        return self.model.project(features[:, -count:])[0]
 
     def first_of(self, files: Any) -> list[Any]:
         """The first words of these files."""
@@ -372,11 +387,3 @@ class LanguageModel(Predictor[LanguageSettings]):
             hypothesis.token_log_probabilities,
             hypothesis.finished,
         )
-
-
-def _stops(stop: str | Sequence[str]) -> list[str]:
-    """The stop strings. Raises UsageError for an empty one, which would stop everything."""
-    stops = [normalize_text(one) for one in ([stop] if type(stop) is str else stop)]
-    if not all(stops):
-        raise UsageError("stop: an empty string ends every text at once; leave it out")
-    return stops

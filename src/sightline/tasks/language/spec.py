@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from sightline.data.documents import TextSource
+from sightline.models.registry import LANGUAGE_MODELS
 from sightline.tasks.language.evaluation import evaluate
 from sightline.tasks.language.exchange import EXCHANGES, exchanged
 from sightline.tasks.language.predictor import LanguageModel
@@ -54,6 +55,7 @@ SPEC = TaskSpec(
     ),
     init=Init(
         models=("gpt", "recurrent", "window", "ngram"),
+        registry=LANGUAGE_MODELS,
         sizes={"gpt": {**SMALL, "max_length": 256}},
         values=PRETRAINING,
         validation_is_list=True,

@@ -58,7 +58,7 @@ class MaskedLanguageModel(Predictor[MaskedLanguageSettings]):
         if self.settings.encoder_only:
             raise UsageError(
                 f"{self.run.path}: an encoder without a head fills in nothing; fine-tune it, or go on pretraining it: "
-                f"sightline init my.toml --pretrained {self.run.path}"
+                f"sightline init my.toml --task masked_language --pretrained {self.run.path}"
             )
         return super()._load(precision, device, update)
 

@@ -99,7 +99,7 @@ class Translator(Predictor[TranslationSettings]):
 
     schema = TranslationSettings
     make_model = staticmethod(make_model)
-    reading_options = frozenset({"target"})
+    reading_options = frozenset({"target", "search"})
     writes = True
     scores_pairs = True
 
@@ -244,13 +244,14 @@ class Translator(Predictor[TranslationSettings]):
         return [next(source for source, _ in read_pairs(files) if source.strip())]
 
     @torch.no_grad()
-    def reading(self, text: str, *, target: str | None = None) -> Reading:
-        """A sentence as the model reads it while it writes `target`, its own translation by default."""
+    def reading(self, text: str, *, target: str | None = None, search: SearchOptions | None = None) -> Reading:
+        """A sentence as the model reads it while it writes `target`, by default its own translation, which `search`,
+        or the run's own settings, find."""
         source = self.encode_source(text)
         if target is not None:
             written = self.encode_target(target)
         else:  # nothing translates to nothing
-            found = translate_ids(self.model, [source] if source else [], self.settings.search)
+            found = translate_ids(self.model, [source] if source else [], search or self.settings.search)
             written = list(found[0][0].tokens) if found else []
         goals = torch.tensor([*written, EOS_ID])
 
@@ -285,6 +286,13 @@ class Translator(Predictor[TranslationSettings]):
             "past": Side.of_ids(self.tokenizers["target"], written, before=[BEGIN]),
         }
         return make(source)
+
+    @torch.inference_mode()
+    def logits(self, source: Sequence[int], target: Sequence[int]) -> Tensor:
+        """(T + 1, V): what is said of each place of a translation (token ids) of a source, its end last."""
+        tokens_BS, mask_BS = pad_sources([source], self.model.device)
+        inputs_BT = torch.tensor([[BOS_ID, *target]], device=tokens_BS.device)
+        return self.model.project(self.model.features(tokens_BS, mask_BS, inputs_BT))[0]
 
     def attention(self, source: Sequence[int], target: Sequence[int]) -> Attention | None:
         """Where the decoder looks while it writes `target` (token ids); None for a fixed context."""

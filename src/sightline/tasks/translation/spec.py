@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sightline.data.pairs import PairSource, read_pairs
 from sightline.models import Seq2SeqSizes
+from sightline.models.registry import ENCODER_DECODERS
 from sightline.tasks.spec import Init, Page, PageInput, PageOption, Pretraining, TaskSpec, Tokenizers
 from sightline.tasks.translation.evaluation import evaluate
 from sightline.tasks.translation.predictor import Translator
@@ -42,7 +43,7 @@ SPEC = TaskSpec(
         (PageOption("beam", "Beam width", 1, 16, 1),),
         live=True,
     ),
-    init=Init(models=("transformer", "seq2seq")),
+    init=Init(models=("transformer", "seq2seq"), registry=ENCODER_DECODERS),
     pretraining=Pretraining(parents=((NAME, "transformer"), (NAME, "seq2seq")), whole=True),
     verbs=("score",),
     evaluate_options=frozenset({"beam", "lowercase", "by_length", "batch_size", "done"}),
