@@ -187,7 +187,8 @@ def require_plugins(run: Run, what: str) -> None:
         if one.name not in loaded:
             raise CheckpointError(
                 f"{run.config}: {what}: made with the plug-in {one.name}, which is not loaded; give --plugin "
-                f"{one.name}, or call sightline.runs.plugins.load_plugin from Python (a copy lies in {copy}: it is code, read it before you run it)"
+                f"{one.name}, or call sightline.runs.plugins.load_plugin from Python (a copy lies in {copy}: it is "
+                "code, read it before you run it)"
             )
         if one.sha256 and loaded[one.name].sha256 != one.sha256:
             _warn(f"{run.path}: was made with another {one.name} than the one that is loaded; compare it with {copy}")
