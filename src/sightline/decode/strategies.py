@@ -57,6 +57,7 @@ class SearchRequest:
         return torch.Generator().manual_seed(self.seed)
 
     def add(self, hypothesis: Hypothesis, most: int) -> None:
+        """Takes in a finished hypothesis; of all, the `most` of the highest scores stay."""
         self.finished.append(hypothesis)
         self.finished.sort(key=lambda one: -one.score)
         del self.finished[most:]
@@ -79,6 +80,7 @@ class BeamSearch:
         return flat // vocab, flat % vocab, log_p_NKV.reshape(count, -1).gather(1, flat)
 
     def select_unfinished(self, ended_NC: Tensor, width: int) -> Tensor:
+        """Columns (N, width) of the best continuations that do not end; then, to fill up, of some that do."""
         return ended_NC.int().argsort(dim=1, stable=True)[:, :width]
 
     def is_finished(self, request: SearchRequest, best: float, options: SearchOptions) -> bool:
@@ -99,9 +101,11 @@ class Sampling:
         self._options = options
 
     def start(self, requests: Sequence[SearchRequest], width: int) -> Tensor:
+        """ln p before the first step (N, width): all hypotheses are live, and drawn apart from each other."""
         return torch.zeros(len(requests), width)
 
     def __call__(self, log_p_NKV: Tensor, total_NK: Tensor, requests: Sequence[SearchRequest]) -> tuple[Tensor, ...]:
+        """(row, token, ln p of the token) of one continuation of each hypothesis, each (N, width)."""
         count, width, vocab = log_p_NKV.shape
         draws = torch.stack([torch.rand(width, generator=one.generator) for one in requests])
         # a row that nothing may follow draws anything, which its ln p of -inf rules out
@@ -114,7 +118,9 @@ class Sampling:
         return rows_NK, ids_NK, log_p_NKV.gather(2, ids_NK[:, :, None])[:, :, 0]
 
     def select_unfinished(self, ended_NC: Tensor, width: int) -> Tensor:
+        """Columns (N, width): each hypothesis stays where it is, those that ended ruled out by their ln p."""
         return torch.arange(width).expand(ended_NC.shape[0], -1)
 
     def is_finished(self, request: SearchRequest, best: float, options: SearchOptions) -> bool:
+        """Whether no hypothesis of a request is live any more."""
         return best == -math.inf

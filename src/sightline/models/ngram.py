@@ -104,6 +104,7 @@ class NGram:
 
     @property
     def order(self) -> int:
+        """Tokens of the longest n-grams."""
         return len(self.tables)
 
     @property

@@ -35,9 +35,11 @@ class Dot(nn.Module):
     """q · k (Luong et al. 2015, eq. 8, "dot"). Queries and keys have one width."""
 
     def prepare(self, keys: Tensor) -> Tensor:
+        """The keys (…, S, K) as they are."""
         return keys
 
     def energies(self, query: Tensor, prepared: Tensor) -> Tensor:
+        """Energies (…, T, S) of queries (…, T, K)."""
         return query @ prepared.transpose(-2, -1)
 
 
@@ -52,9 +54,11 @@ class ScaledDot(nn.Module):
         return f"scale={'1/√d_k' if self.scale is None else f'{self.scale:g}'}"
 
     def prepare(self, keys: Tensor) -> Tensor:
+        """The keys (…, S, K) as they are."""
         return keys
 
     def energies(self, query: Tensor, prepared: Tensor) -> Tensor:
+        """Energies (…, T, S) of queries (…, T, K)."""
         # scaling the queries costs T·K products, scaling the energies T·S
         scale = 1.0 / math.sqrt(query.shape[-1]) if self.scale is None else self.scale
         return (query * scale) @ prepared.transpose(-2, -1)
@@ -68,9 +72,11 @@ class General(nn.Module):
         self.key = Linear(key_width, query_width, bias=False)
 
     def prepare(self, keys: Tensor) -> Tensor:
+        """W k, (…, S, Q), of keys (…, S, K), once for all queries."""
         return self.key(keys)
 
     def energies(self, query: Tensor, prepared: Tensor) -> Tensor:
+        """Energies (…, T, S) of queries (…, T, Q)."""
         return query @ prepared.transpose(-2, -1)
 
 
@@ -84,9 +90,11 @@ class Additive(nn.Module):
         self.energy = nn.Parameter(torch.empty(width).uniform_(-1, 1).div_(math.sqrt(width)))
 
     def prepare(self, keys: Tensor) -> Tensor:
+        """U k, (…, S, A), of keys (…, S, K), once for all queries."""
         return self.key(keys)
 
     def energies(self, query: Tensor, prepared: Tensor) -> Tensor:
+        """Energies (…, T, S) of queries (…, T, Q)."""
         return torch.tanh(self.query(query)[..., :, None, :] + prepared[..., None, :, :]) @ self.energy
 
 

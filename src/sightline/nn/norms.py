@@ -27,6 +27,7 @@ class LayerNorm(nn.Module):
         return f"{len(self.weight)}, epsilon={self.epsilon:g}"
 
     def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE) -> Tensor:
+        """x (B, T, D) with each position normalised; `real_BT` and `ctx` are batch norm's."""
         return F.layer_norm(x_BTD, self.weight.shape, self.weight, self.bias, self.epsilon)
 
 
@@ -42,6 +43,7 @@ class RMSNorm(nn.Module):
         return f"{len(self.weight)}, epsilon={self.epsilon:g}"
 
     def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE) -> Tensor:
+        """x (B, T, D) with each position normalised; `real_BT` and `ctx` are batch norm's."""
         return F.rms_norm(x_BTD, self.weight.shape, self.weight, self.epsilon)
 
 
@@ -68,6 +70,7 @@ class BatchNorm(nn.Module):
         return f"{len(self.weight)}, epsilon={self.epsilon:g}"
 
     def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE) -> Tensor:
+        """x (B, T, D) normalised; a training pass measures where `real_BT` (True = no padding) says."""
         mean, var = self.running_mean.float(), self.running_var.float()
         if ctx.training and self.weight.requires_grad:
             rows = (x_BTD.flatten(0, -2) if real_BT is None else x_BTD[real_BT]).float()
@@ -86,6 +89,7 @@ class NoNorm(nn.Module):
         super().__init__()
 
     def forward(self, x_BTD: Tensor, real_BT: Tensor | None = None, ctx: PassContext = INFERENCE) -> Tensor:
+        """x (B, T, D)."""
         return x_BTD
 
 

@@ -213,7 +213,8 @@ def _cached_rotation(length: int, width: int, device: torch.device) -> tuple[Ten
 
 
 def make_positional_encoding(kind: str, d_model: int, max_length: int) -> PositionalEncoding:
-    """The encoding named `kind`: sinusoidal, triangle, square, binary, learned, rotary or none."""
+    """The encoding named `kind`: one of `WAVES` (sinusoidal, triangle, square, square_2pi, binary), learned, rotary or
+    none. Raises KeyError for another."""
     if kind in WAVES:
         return WaveEncoding(kind, d_model)
     if kind == "learned":

@@ -30,6 +30,7 @@ class Look:
 
     @property
     def names(self) -> list[str]:
+        """The recorded names, in the order of the pass."""
         return self.record.names
 
     def __getitem__(self, name: str) -> Tensor:
