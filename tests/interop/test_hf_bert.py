@@ -243,7 +243,7 @@ def test_what_the_older_tokenizer_says_of_itself(says: dict[str, bool], tmp_path
     ("words", "says"),
     [
         (("--choices", "3"), "--choices is for a model that chooses"),
-        (("--form", "foo"), 'import: data.form: no such choice: "foo"'),
+        (("--form", "foo"), '--form: there is no "foo"'),
         (("--form", "similarity"), ""),
     ],
 )

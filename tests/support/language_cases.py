@@ -31,7 +31,7 @@ SIZES: dict[str, Any] = {
     "gpt-1": GPTSizes(**GPT_SIZES, pre_norm=False, activation="gelu", tied=False),  # pyright: ignore
     "gpt-rotary": GPTSizes(**GPT_SIZES, positions="rotary", norm="rms", activation="swiglu", num_kv_heads=2),  # pyright: ignore
     "gpt-waves": GPTSizes(**GPT_SIZES, positions="triangle", num_kv_heads=1),  # pyright: ignore
-    "gpt-nowhere": GPTSizes(**GPT_SIZES, positions="none"),  # pyright: ignore
+    "gpt-nowhere": GPTSizes(**GPT_SIZES, positions="none", norm="batch"),  # pyright: ignore
     **{
         f"recurrent-{cell}-{function}": RecurrentSizes(cell=cell, nonlinearity=function, tied=tied, **RECURRENT_SIZES)  # pyright: ignore
         for cell, function, tied in (

@@ -33,7 +33,8 @@ def one_thread() -> Iterator[None]:
 
 
 def seq2seq_cases() -> list[Seq2SeqSizes]:
-    """Cells × wirings × scores; layers, directions and tying go round so that each meets each."""
+    """Cells × wirings × scores; layers, directions, tying, starts and what is read out go round, so that each meets
+    each."""
     attentive = itertools.product(["dot", "scaled_dot", "general", "additive"], ["bahdanau", "luong", "luong fed"])
     wirings = [
         {"attention": score, "order": order.split()[0], "input_feeding": "fed" in order} for score, order in attentive
@@ -43,16 +44,23 @@ def seq2seq_cases() -> list[Seq2SeqSizes]:
     cases = []
     for number, ((cell, nonlinearity), wiring) in enumerate(itertools.product(cells, wirings)):
         rest = {"num_layers": 1 + number % 2, "bidirectional": number % 4 < 2, "tied": TIED[number % 3]}
+        rest["decoder_start"] = ("tanh", "last", "zero" if wiring.get("context") != "start" else "tanh")[
+            number // 3 % 3
+        ]
+        rest["recurrent_init"] = ("uniform", "orthogonal", "identity")[number // 2 % 3]
+        rest["previous_token_in_readout"] = wiring["attention"] == "none" and number % 2 == 0
         widths = {"embedding_width": 6, "width": 8, "dropout": 0.3}
         cases.append(Seq2SeqSizes(cell=cell, nonlinearity=nonlinearity, **wiring, **rest, **widths))  # pyright: ignore
     return cases
 
 
 def transformer_cases() -> list[TransformerSizes]:
-    """Positions × norms × their place; activations, tying and value widths go round."""
+    """Positions × norms × their place; activations, tying, heads, widths, scales and residuals go round."""
     cases = []
     axes = itertools.product(
-        ["sinusoidal", "triangle", "square", "learned", "rotary", "none"], ["layer", "rms", "batch"], [False, True]
+        ["sinusoidal", "binary", "square", "learned", "rotary", "none"],
+        ["layer", "rms", "batch", "none"],
+        [False, True],
     )
     for number, (positions, norm, pre_norm) in enumerate(axes):
         rest = {
@@ -60,6 +68,9 @@ def transformer_cases() -> list[TransformerSizes]:
             "tied": TIED[number // 2 % 3],
             "value_width": (None, 4, 12)[number // 3 % 3],
             "num_decoder_layers": (None, 1)[number % 2],
+            "num_kv_heads": (None, 1)[number // 5 % 2],
+            "attention_scale": ("sqrt_d_k", "sqrt_d_model", "none")[number // 4 % 3],
+            "residual": number % 7 != 3,
         }
         widths = {"d_model": 8, "num_layers": 2, "num_heads": 2, "d_ff": 12, "max_length": 16}
         rates = {"dropout": 0.3, "attention_dropout": 0.2, "activation_dropout": 0.2}
@@ -83,6 +94,8 @@ def make(sizes: Seq2SeqSizes | TransformerSizes) -> Any:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+            if isinstance(sizes, TransformerSizes) and sizes.norm == "none":
+                parameter *= 0.5  # or activations grow from layer to layer, and rounding with them
         for module in model.modules():
             if type(module) is BatchNorm:
                 module.running_mean.normal_(0, 0.3, generator=generator)

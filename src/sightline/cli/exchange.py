@@ -38,7 +38,7 @@ def export(
 def import_(
     folder: Annotated[str, typer.Argument(help="A Hugging Face directory with a GPT-2, BERT or ViT in it.")],
     run: Annotated[str, typer.Option(help="The run directory to make.")],
-    form: Annotated[str, typer.Option(help="What a classifier reads: single (one text) or pair.")] = "single",
+    form: Annotated[str, typer.Option(help="What a classifier reads: single (a text), pair or similarity.")] = "single",
     choices: Annotated[
         int | None, typer.Option(min=2, help="How many texts a model that chooses among texts is given.")
     ] = None,

@@ -86,7 +86,15 @@ def read_text(path: Path, max_bytes: int, hint: str) -> str:
     whole = b"".join(blocks).removeprefix(_BYTE_ORDER_MARK)
     if not whole:
         raise DataError(f"{path}: the file is empty; give one with text in it")
-    return _decoded(whole, str(path), 1, held - len(whole))
+    start = held - len(whole)
+    try:
+        return _decoded(whole, str(path), 1, start)
+    except DataError:
+        # told by its line, as of other texts
+        for number, line in enumerate(whole.split(b"\n"), 1):
+            _decoded(line, str(path), number, start)
+            start += len(line) + 1
+        raise
 
 
 def first_character(path: Path) -> str:

@@ -24,7 +24,7 @@ Head = Literal[
     "answer_span",
     "image_classes",
 ]
-FORMS = ("single", "pair")  # of what a classifier from elsewhere reads
+FORMS = ("single", "pair", "similarity")  # of what a classifier from elsewhere reads
 Sizes = ModelSizes
 
 

@@ -247,7 +247,7 @@ def test_lines_that_have_come_are_computed_together() -> None:
     blocks = [b"a\nb\nc", b"d\n", b"\n\n", b"e\nf\ng\nh"]
     lines = StreamLines(SimpleNamespace(read1=lambda size: blocks.pop(0) if blocks else b""), "x")  # pyright: ignore
     assert list(chunks(lines, lines, 3)) == [["a", "b"], ["cd"], ["", ""], ["e", "f", "g"], ["h"]]
-    assert list(chunks(iter("abcde"), most=2)) == [["a", "b"], ["c", "d"], ["e"]]
+    assert list(chunks(iter("abcde"), SimpleNamespace(ready=True), most=2)) == [["a", "b"], ["c", "d"], ["e"]]
 
 
 @pytest.mark.parametrize(
