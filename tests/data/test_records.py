@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -151,12 +152,51 @@ def test_the_look_at_data_says_what_it_took_for_a_header_and_which_columns_to_se
     out, err = capsys.readouterr()
     assert out.startswith("train: 2 pairs\n")
     assert f"{path}:1: taken as names of columns (ko, en), not as a record" in err
-    assert "and in my.toml: source_column = 1, target_column = 0" in err
+    assert "--columns 1,0" in err
     assert sightline("data", "check", path, "--columns", "en,ko") == 0
-    assert 'source_column = "en", target_column = "ko"' in capsys.readouterr().err
+    assert "--columns en,ko" in capsys.readouterr().err
     assert sightline("data", "check", path, path, "--columns", "1,0") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "columns are for one file that holds both sides" in line
+
+
+@pytest.mark.parametrize(
+    ("task", "columns", "expected"),
+    [
+        ("translation", "ko,en", {"source_column": "ko", "target_column": "en"}),
+        ("translation", "1,0", {"source_column": 1, "target_column": 0}),
+        ("language", "en", {"column": "en"}),
+        ("masked_language", "en", {"column": "en"}),
+        ("classification", "en,ko", {"texts": ["en"], "label": "ko"}),
+        ("tagging", "1,0", {"columns": [1, 0]}),
+    ],
+)
+def test_columns_are_named_to_init(task: str, columns: str, expected: dict[str, object], tmp_path: Path) -> None:
+    path = write(tmp_path / "x.tsv", ("ko", "en"), ("나", "I"), ("너", "you"))
+    words = ["--source", path, "--task", task, "--columns", columns]
+    assert sightline("init", tmp_path / "x.toml", *words) == 0
+    written = tomllib.loads((tmp_path / "x.toml").read_text(encoding="utf-8"))
+    validation = written["data"]["validation"]
+    for files in (written["data"]["train"][0], validation[0] if isinstance(validation, list) else validation):
+        assert expected.items() <= files.items()
+
+
+@pytest.mark.parametrize(
+    ("task", "columns", "says"),
+    [
+        ("translation", "ko", "name 2, for source_column and target_column"),
+        ("translation", "ko,", "joined by commas"),
+        ("classification", "ko", "that of the text, then that of the label"),
+        ("tagging", "ko", "columns"),
+        ("image_classification", "0,1", "no tables"),
+    ],
+)
+def test_columns_that_init_cannot_take(task: str, columns: str, says: str, tmp_path: Path, capsys) -> None:
+    path = write(tmp_path / "x.tsv", ("ko", "en"), ("나", "I"))
+    assert sightline("init", tmp_path / "x.toml", "--source", path, "--task", task, "--columns", columns) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+    assert not (tmp_path / "x.toml").exists()
 
 
 def test_a_column_of_text_is_not_taken_for_classes(tmp_path: Path) -> None:

@@ -99,6 +99,18 @@ def chunks(records: Iterable[T], lines: Lines, most: int = _TOGETHER) -> Iterato
         yield chunk
 
 
+def parse_columns(text: str, count: int | None = None) -> tuple[int | str, ...]:
+    """The numbers and names of columns in "1,0" or "ko,en". Raises UsageError where they are not `count`, or one is
+    empty."""
+    from sightline.errors import UsageError
+
+    names = [part.strip() for part in text.split(",")]
+    if not all(names) or len(names) != (count or len(names)):
+        wanted = f"{count} columns" if count else "columns"
+        raise UsageError(f'--columns: "{text}" must name {wanted}, joined by commas, as in 1,0 or ko,en')
+    return tuple(int(name) if name.isdecimal() else name for name in names)
+
+
 def say(line: str) -> None:
     """A message to the person at the terminal; data goes to standard output, messages do not."""
     print(line, file=sys.stderr, flush=True)

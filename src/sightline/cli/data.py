@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.common import print_json, say, say_next
+from sightline.cli.common import parse_columns, print_json, say, say_next
 
 data = typer.Typer(help="List and fetch public data sets; check your own files before training.", no_args_is_help=True)
 
@@ -78,7 +78,7 @@ def check(
 
     if test_target is not None and test_source is None:
         raise UsageError(f"--test-target: {test_target} is of test sources; name them with --test-source")
-    one, other = _columns(columns)
+    one, other = (None, None) if columns is None else parse_columns(columns, 2)
 
     def pairs(source: str, target: str | None) -> PairSource:
         return PairSource.from_arguments(source=source, target=target, source_column=one, target_column=other)
@@ -93,21 +93,4 @@ def check(
         return
     print("\n".join(report.lines()))
     files = ["--source", source, *(["--target", target] if target else [])]
-    say_next(f"sightline init my.toml {shlex.join(files)}")
-    if columns is not None:
-        say(f"      and in my.toml: source_column = {_toml(one)}, target_column = {_toml(other)}")
-
-
-def _toml(column: int | str | None) -> str:
-    return str(column) if isinstance(column, int) else f'"{column}"'
-
-
-def _columns(text: str | None) -> tuple[int | str | None, int | str | None]:
-    from sightline.errors import UsageError
-
-    if text is None:
-        return None, None
-    names = [int(part) if part.isdecimal() else part for part in text.split(",")]
-    if len(names) != 2:
-        raise UsageError(f'--columns: "{text}" must name two columns, as in 1,0 or ko,en')
-    return names[0], names[1]
+    say_next(f"sightline init my.toml {shlex.join([*files, *(['--columns', columns] if columns else [])])}")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import say, say_next
+from sightline.cli.common import parse_columns, say, say_next
 
 
 def register(app: typer.Typer) -> None:
@@ -91,6 +91,10 @@ def init(
         ),
     ] = "train.source",
     target: Annotated[str | None, typer.Option(help="Your target sentences, line by line.")] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Columns of a table, by number or name: 1,0 or ko,en; texts, then the label: text,label."),
+    ] = None,
     task: Annotated[
         str | None, typer.Option(help="What is to be learned: translation by default; a wrong word lists them all.")
     ] = None,
@@ -107,6 +111,8 @@ def init(
     sightline init my.toml --source train.ko --target train.en
 
     sightline init gpt.toml --source novels.txt --task language
+
+    sightline init my.toml --source pairs.csv --columns korean,english
 
     sightline init reviews.toml --source reviews.tsv --task classification --pretrained runs/gpt
     """
@@ -128,6 +134,10 @@ def init(
         raise UsageError(f"--target: is of translation; the data of task {name} are in one file, leave it out")
     kind = model or next(iter(kinds), None)
     files = spec.init.files(source, target)
+    if columns is not None:
+        if spec.init.columns is None:
+            raise UsageError(f"--columns: the data of task {name} are no tables; leave it out")
+        files = {**files, **spec.init.columns(parse_columns(columns))}
     # a pretrained run has sizes of its own
     sizes = {} if pretrained or kind is None else spec.init.sizes.get(kind, {})
     values: dict[str, Any] = {

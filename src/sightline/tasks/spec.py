@@ -8,7 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
+from sightline.data.sources import Column
 from sightline.data.tokenizer import Tokenizer
+from sightline.errors import UsageError
 from sightline.predict.predictor import Predictor
 from sightline.tasks.exchange import Exchange, ExchangedModel
 from sightline.tasks.report import Report
@@ -34,6 +36,17 @@ MakeTask = Callable[..., Task[Any]]
 Evaluate = Callable[..., Report]
 
 
+def columns_as(*keys: str) -> Callable[[Sequence[Column]], Values]:
+    """For `Init.columns`: one column for each of these keys."""
+
+    def values(columns: Sequence[Column]) -> Values:
+        if len(columns) != len(keys):
+            raise UsageError(f"--columns: names {len(columns)}; name {len(keys)}, for {' and '.join(keys)}")
+        return dict(zip(keys, columns, strict=True))
+
+    return values
+
+
 def _named(key: str, value: object) -> Values:
     return {} if value is None else {key: value}
 
@@ -49,6 +62,8 @@ class Init:
         values: other keys that differ from the defaults.
         files: the train entry of a source (and target) file; by default only its name.
         validation_is_list: whether `data.validation` is a list, as `data.train` is.
+        columns: the keys of a train entry that say which columns of a table are read; None where it has none. Raises
+            UsageError where it takes fewer or more of them.
     """
 
     models: tuple[str, ...] = ()
@@ -57,6 +72,7 @@ class Init:
     values: Values = field(default_factory=dict[str, object])
     files: Callable[[str, str | None], Values] = lambda source, target: {"source": source, **_named("target", target)}
     validation_is_list: bool = False
+    columns: Callable[[Sequence[Column]], Values] | None = None
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from sightline.data.labelled import LabelledSource, suggest_columns
+from sightline.data.sources import Column
+from sightline.errors import UsageError
 from sightline.tasks.classification.examples import encode_files, find_labels
 from sightline.tasks.classification.exchange import EXCHANGES, exchanged
 from sightline.tasks.classification.predictor import Classifier
@@ -38,6 +41,16 @@ def _files(source: str, target: str | None) -> Values:
     return {"source": source, **suggest_columns(source)}
 
 
+def _columns(columns: Sequence[Column]) -> Values:
+    if len(columns) != 2:
+        raise UsageError(
+            f"--columns: names {len(columns)}; name that of the text, then that of the label (records of several texts "
+            "are described in the file: data.form, and texts of each source)"
+        )
+    text, label = columns
+    return {"texts": [text], "label": label}
+
+
 SPEC = TaskSpec(
     name="classification",
     settings=ClassificationSettings,
@@ -59,6 +72,7 @@ SPEC = TaskSpec(
         sizes={"gpt": {**SMALL, "max_length": 256}, "bert": {**SMALL, "max_length": 512}},
         values=FINE_TUNING,
         files=_files,
+        columns=_columns,
     ),
     pretraining=Pretraining(parents=(("language", "gpt"), ("masked_language", "bert")), bounded="max_tokens"),
     exchanges=EXCHANGES,

@@ -12,7 +12,18 @@ from sightline.tasks.language.predictor import LanguageModel
 from sightline.tasks.language.settings import METRICS, SIDE, LanguageSettings
 from sightline.tasks.language.task import LanguageTask, count_model, encode, make_model, train_tokenizers
 from sightline.tasks.presets import PRETRAINING, SMALL
-from sightline.tasks.spec import Fitted, Init, Page, PageInput, PageOption, Pretraining, Say, TaskSpec, Tokenizers
+from sightline.tasks.spec import (
+    Fitted,
+    Init,
+    Page,
+    PageInput,
+    PageOption,
+    Pretraining,
+    Say,
+    TaskSpec,
+    Tokenizers,
+    columns_as,
+)
 
 NAME = "language"
 
@@ -59,6 +70,7 @@ SPEC = TaskSpec(
         sizes={"gpt": {**SMALL, "max_length": 256}},
         values=PRETRAINING,
         validation_is_list=True,
+        columns=columns_as("column"),
     ),
     pretraining=Pretraining(
         parents=((NAME, "gpt"), (NAME, "recurrent"), (NAME, "window")), whole=True, bounded="block"

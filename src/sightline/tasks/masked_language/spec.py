@@ -11,7 +11,7 @@ from sightline.tasks.masked_language.settings import METRICS, SIDE, MaskedLangua
 from sightline.tasks.masked_language.task import MaskedLanguageTask, encode, make_model, measure, train_tokenizers
 from sightline.tasks.presets import PRETRAINING, SMALL
 from sightline.tasks.report import Figures
-from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Tokenizers
+from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Tokenizers, columns_as
 
 NAME = "masked_language"
 
@@ -43,7 +43,11 @@ SPEC = TaskSpec(
     evaluate=evaluate,
     page=Page("blanks", (PageInput("text", "Text with [MASK] where something is missing"),), live=True),
     init=Init(
-        sizes={"bert": {**SMALL, "max_length": 512}}, models=("bert",), values=PRETRAINING, validation_is_list=True
+        models=("bert",),
+        sizes={"bert": {**SMALL, "max_length": 512}},
+        values=PRETRAINING,
+        validation_is_list=True,
+        columns=columns_as("column"),
     ),
     pretraining=Pretraining(parents=((NAME, "bert"),), whole=True, bounded="max_tokens"),
     bodies={"bert": "bert."},

@@ -48,7 +48,12 @@ SPEC = TaskSpec(
     evaluate_options=frozenset({"unknown_labels"}),
     page=Page("spans", (PageInput("text", "Text"),), live=True),
     complete=_complete,
-    init=Init(models=("bert",), sizes={"bert": {**SMALL, "max_length": 512}}, values=FINE_TUNING),
+    init=Init(
+        models=("bert",),
+        sizes={"bert": {**SMALL, "max_length": 512}},
+        values=FINE_TUNING,
+        columns=lambda columns: {"columns": list(columns)},
+    ),
     pretraining=Pretraining(parents=(("masked_language", "bert"),), bounded="max_tokens"),
     exchanges=EXCHANGES,
     exchanged=exchanged,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sightline.data.pairs import PairSource, read_pairs
 from sightline.models import Seq2SeqSizes
 from sightline.models.registry import ENCODER_DECODERS
-from sightline.tasks.spec import Init, Page, PageInput, PageOption, Pretraining, TaskSpec, Tokenizers
+from sightline.tasks.spec import Init, Page, PageInput, PageOption, Pretraining, TaskSpec, Tokenizers, columns_as
 from sightline.tasks.translation.evaluation import evaluate
 from sightline.tasks.translation.predictor import Translator
 from sightline.tasks.translation.settings import METRICS, TranslationSettings
@@ -43,7 +43,11 @@ SPEC = TaskSpec(
         (PageOption("beam", "Beam width", 1, 16, 1),),
         live=True,
     ),
-    init=Init(models=("transformer", "seq2seq"), registry=ENCODER_DECODERS),
+    init=Init(
+        models=("transformer", "seq2seq"),
+        registry=ENCODER_DECODERS,
+        columns=columns_as("source_column", "target_column"),
+    ),
     pretraining=Pretraining(parents=((NAME, "transformer"), (NAME, "seq2seq")), whole=True),
     verbs=("score",),
     evaluate_options=frozenset({"beam", "lowercase", "by_length", "batch_size", "done"}),
