@@ -7,6 +7,7 @@ import pytest
 
 from sightline.data.check import check_pairs
 from sightline.data.pairs import PairSource
+from support.commands import sightline
 
 
 def pair_file(path, pairs):
@@ -86,3 +87,43 @@ def test_real_captions_look_right():
     assert report.train.pairs == 29_000
     assert report.overlap.sources == 0  # As the set's description says.
     assert "looks like UTF-8 read in another encoding" not in report.train.findings
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        (
+            "x.tsv",
+            "a b\tc\none column\n\nd\te\nanother\nf\tg\n",
+            ("x.tsv:2: 1 tab-separated", "x.tsv:5: 1 tab-separated"),
+        ),
+        ("x.csv", 'a,b\n"c" d,e\nf,"g ""h"""\nalone\n', ("x.csv:2: not CSV", "x.csv:4: 1 comma-separated")),
+        ("x.csv", 'a,b\nc,d\n"never closed,e\nf,g\n', ("x.csv:3: not CSV",)),
+        (
+            "x.jsonl",
+            '{"source": "a", "target": "b"}\n{broken\n{"source": "c"}\n{"source": 3, "target": "d"}\n',
+            ("x.jsonl:2: not JSON", 'x.jsonl:3: no key "target"', 'x.jsonl:4: the value of "source"'),
+        ),
+    ],
+)
+def test_every_line_that_is_no_record_is_told(tmp_path, capsys, name, text, says):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    report = check_pairs([PairSource(source=str(path))]).train
+    assert report.unreadable == len(says)
+    for line, expected in zip(report.unreadable_lines, says, strict=True):
+        assert expected in line
+    assert sightline("data", "check", path) == 1
+    out, err = capsys.readouterr()
+    assert f"cannot be read: {len(says)} lines" in out
+    assert "next: mend these lines" in err
+    assert sightline("data", "check", path, "--json") == 1
+    assert json.loads(capsys.readouterr().out)["train"]["unreadable"] == len(says)
+
+
+def test_of_many_unreadable_lines_the_first_twenty_are_told(tmp_path):
+    path = tmp_path / "x.tsv"
+    path.write_text("a\tb\n" + "alone\n" * 50 + "c\td\n", encoding="utf-8")
+    report = check_pairs([PairSource(source=str(path))]).train
+    assert (report.pairs, report.unreadable, len(report.unreadable_lines)) == (2, 50, 20)
+    assert report.lines("train")[-1] == "    and 30 more"

@@ -90,7 +90,12 @@ def check(
     report = check_pairs(train, test)
     if as_json:
         print_json(report.as_dict(), indent=2)
+    else:
+        print("\n".join(report.lines()))
+    if not report.readable:
+        say("next: mend these lines or take them out, and check again")
+        raise typer.Exit(1)
+    if as_json:
         return
-    print("\n".join(report.lines()))
     files = ["--source", source, *(["--target", target] if target else [])]
     say_next(f"sightline init my.toml {shlex.join([*files, *(['--columns', columns] if columns else [])])}")

@@ -14,9 +14,11 @@ import numpy as np
 
 from sightline.data.pairs import PairSource, read_numbered_pairs
 from sightline.data.text import is_blank
+from sightline.errors import DataError
 
 _PERCENTILES = (50, 90, 99, 100)
 _EXAMPLES = 3
+_UNREADABLE_SHOWN = 20
 # How many times a length ratio may differ from the typical one. Ten characters are added to both sides, so that
 # short sentences, whose ratios vary most, are not all suspects.
 _RATIO = 3.0
@@ -57,7 +59,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class SetReport:
-    """What is in one set of pairs. `findings` is keyed by what is wrong and holds only what occurs."""
+    """What is in one set of pairs. `findings` is keyed by what is wrong and holds only what occurs; of the lines that
+    are no pair, `unreadable` says how many they are, and `unreadable_lines` what is wrong with the first twenty."""
 
     pairs: int
     source: Lengths
@@ -65,6 +68,8 @@ class SetReport:
     duplicate_pairs: int
     duplicate_sources: int
     findings: dict[str, Finding]
+    unreadable: int
+    unreadable_lines: tuple[str, ...]
 
     def lines(self, name: str) -> list[str]:
         """The report as text."""
@@ -76,6 +81,11 @@ class SetReport:
         lines.append(f"  duplicates: {self.duplicate_pairs:,} pairs, {self.duplicate_sources:,} sources")
         for what, finding in self.findings.items():
             lines.append(f"  {what}: {finding.count:,} (first: {', '.join(finding.examples)})")
+        if self.unreadable:
+            lines.append(f"  cannot be read: {self.unreadable:,} lines, at the first of which a training stops")
+            lines += [f"    {line}" for line in self.unreadable_lines]
+            more = self.unreadable - len(self.unreadable_lines)
+            lines += [f"    and {more:,} more"] * (more > 0)
         return lines
 
 
@@ -108,6 +118,11 @@ class DataReport:
             )
         return lines
 
+    @property
+    def readable(self) -> bool:
+        """Whether a training could read all of it."""
+        return not (self.train.unreadable or (self.test and self.test.unreadable))
+
     def as_dict(self) -> dict[str, object]:
         """The report as plain values, ready for JSON."""
         return asdict(self)
@@ -131,7 +146,7 @@ def check_pairs(train: Sequence[PairSource], test: Sequence[PairSource] = ()) ->
 def _scan(sources: Sequence[PairSource]) -> _Scan:
     scan = _Scan()
     for source in sources:
-        for number, (source_text, target_text) in read_numbered_pairs(source):
+        for number, (source_text, target_text) in read_numbered_pairs(source, scan.add_unreadable):
             scan.add(f"{source.source}:{number}", source_text, target_text)
     return scan
 
@@ -140,7 +155,8 @@ class _Scan:
     """Gathers one set's numbers, a pair at a time."""
 
     def __init__(self) -> None:
-        self.pairs = 0
+        self.pairs = self.unreadable = 0
+        self.unreadable_lines: list[str] = []
         self.digests = (array("Q"), array("Q"), array("Q"))  # pair, source, target
         self._characters = (Counter[int](), Counter[int]())
         self._words = (Counter[int](), Counter[int]())
@@ -173,6 +189,11 @@ class _Scan:
         self._ratios[ratio] += 1
         _keep(self._ratio_examples.setdefault(ratio, []), where)
 
+    def add_unreadable(self, error: DataError) -> None:
+        self.unreadable += 1
+        if len(self.unreadable_lines) < _UNREADABLE_SHOWN:
+            self.unreadable_lines.append(str(error))
+
     def _note(self, what: str, where: str) -> None:
         self._counts[what] += 1
         _keep(self._examples.setdefault(what, []), where)
@@ -187,7 +208,8 @@ class _Scan:
             for characters, words in zip(self._characters, self._words, strict=True)
         )
         pairs, sources, _ = self.digests
-        return SetReport(self.pairs, source, target, _repeats(pairs), _repeats(sources), findings)
+        return SetReport(self.pairs, source, target, _repeats(pairs), _repeats(sources), findings,
+                         self.unreadable, tuple(self.unreadable_lines))  # fmt: skip
 
     def _odd_ratios(self) -> Finding:
         """Pairs whose length ratio is far from the median one, which is the pair of languages' own."""

@@ -16,7 +16,7 @@ from sightline.data.encoded import EncodedPairs
 from sightline.data.mixing import Mixing
 from sightline.data.prepared import SequenceNotes, SequenceWriter, read_sequences
 from sightline.data.progress import ENCODING, ProgressReporter, Report, silent
-from sightline.data.records import TableSource, is_json
+from sightline.data.records import BadRecord, TableSource, is_json, refuse
 from sightline.data.sources import EMBEDDED, Column, resolve
 from sightline.data.text import is_blank, read_text_lines
 from sightline.data.tokenizer import Tokenizer
@@ -103,14 +103,14 @@ def read_pairs(source: PairSource) -> Iterator[Pair]:
     return (pair for _, pair in read_numbered_pairs(source))
 
 
-def read_numbered_pairs(source: PairSource) -> Iterator[tuple[int, Pair]]:
-    """`read_pairs` with the number of each pair's line, from 1."""
+def read_numbered_pairs(source: PairSource, bad: BadRecord = refuse) -> Iterator[tuple[int, Pair]]:
+    """`read_pairs` with the number of each pair's line, from 1; `bad` is told of lines of a table that are no pair."""
     if source.embedded:
         yield from enumerate(_embedded(source), start=1)
     elif source.target is not None:
         yield from _aligned(*source.files())
     else:
-        yield from ((number, (one, other)) for number, (one, other) in source.records())
+        yield from ((number, (one, other)) for number, (one, other) in source.records(bad))
 
 
 def read_mixed(sources: Sequence[PairSource]) -> Iterator[Pair]:

@@ -8,7 +8,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +24,14 @@ JSON_SUFFIXES = {".jsonl", ".ndjson", ".json"}
 MAX_JSON_BYTES = 1 << 30  # of a file that is one JSON value
 
 Record = tuple[int, tuple[str, ...]]  # its number, and its values in the columns that were asked for
+BadRecord = Callable[[DataError], None]  # is told of a line that is no record, and goes on to the next unless it raises
+
+
+def refuse(error: DataError) -> None:
+    """Raises what is wrong with the first line that is no record."""
+    raise error
+
+
 Header = Annotated[
     bool | None,
     Field(
@@ -70,9 +78,9 @@ class TableSource(Source):
         """The column of labels, whose values repeat, where there is one."""
         return None
 
-    def records(self) -> Iterator[Record]:
-        """The records, each with its number. Raises DataError (file:line) for a line that is none."""
-        return read_records(self.files()[0], self.columns(), label=self.label_column, header=self.header)
+    def records(self, bad: BadRecord = refuse) -> Iterator[Record]:
+        """The records, each with its number. Raises DataError (file:line) for a line that is none, or tells `bad`."""
+        return read_records(self.files()[0], self.columns(), label=self.label_column, header=self.header, bad=bad)
 
     def notices(self) -> list[str]:
         """That the first line was found to name the columns, where nobody said so."""
@@ -97,7 +105,12 @@ def format_suffix(path: Path) -> str:
 
 
 def read_records(
-    path: Path, columns: Sequence[Column], *, label: Column | None = None, header: bool | None = None
+    path: Path,
+    columns: Sequence[Column],
+    *,
+    label: Column | None = None,
+    header: bool | None = None,
+    bad: BadRecord = refuse,
 ) -> Iterator[Record]:
     """(number, the wanted columns) of each record of a TSV, CSV, JSON Lines or JSON file; an empty line has empty ones.
 
@@ -108,17 +121,20 @@ def read_records(
         label: the column of labels. In JSON it may hold numbers, which are given as it spells them, whole ones
             without a fraction.
         header: of a table whose columns are given by number, whether its first line names them; see `has_header`.
+        bad: is told of each line that is no record; by default the first one is raised.
 
     Raises DataError (file:line) where a line is not a record with these columns.
     """
-    return _json_records(path, columns, label) if is_json(path) else _table(path, columns, label, header)
+    return _json_records(path, columns, label, bad) if is_json(path) else _table(path, columns, label, header, bad)
 
 
-def _table(path: Path, columns: Sequence[Column], label: Column | None, header: bool | None) -> Iterator[Record]:
+def _table(
+    path: Path, columns: Sequence[Column], label: Column | None, header: bool | None, bad: BadRecord
+) -> Iterator[Record]:
     named = any(isinstance(column, str) for column in columns)
     if named and header is False:
         raise UsageError(f"{path}: columns are named, and header = false says that the first line is a record")
-    rows = _rows(path)
+    rows = _rows(path, bad)
     places = [column for column in columns if isinstance(column, int)]
     if named:
         _, names = next(rows)
@@ -134,9 +150,11 @@ def _table(path: Path, columns: Sequence[Column], label: Column | None, header: 
         elif fields in ([], [""]):
             yield number, ("",) * len(places)
         else:
-            raise DataError(
-                f"{path}:{number}: {len(fields)} {_separation(path)}-separated columns, column {needed - 1} wanted "
-                "(counted from 0); mend the line or choose other columns"
+            bad(
+                DataError(
+                    f"{path}:{number}: {len(fields)} {_separation(path)}-separated columns, column {needed - 1} wanted "
+                    "(counted from 0); mend the line or choose other columns"
+                )
             )
 
 
@@ -157,7 +175,7 @@ def first_row(path: Path) -> list[str]:
     return next(_rows(path))[1]
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Path, bad: BadRecord = refuse) -> Iterator[tuple[int, list[str]]]:
     """(line where it begins, cells) of each row of a table."""
     lines = read_text_lines(path)
     if format_suffix(path) != ".csv":
@@ -166,19 +184,23 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     csv.field_size_limit(MAX_LINE_BYTES)  # the module's own limit, 131,072, is below many a document
     reader = csv.reader((line + "\n" for line in lines), delimiter=_delimiter(path), strict=True)
     number = 1
-    try:
-        for fields in reader:
+    while True:
+        problem = None
+        try:
+            fields = next(reader, None)
+        except csv.Error as error:
+            fields, problem = [], str(error)
+        if fields is None:
+            return
+        if problem is None:
             yield number, fields
-            number = reader.line_num + 1
-    except csv.Error as error:
-        if "field larger" in str(error):
-            raise DataError(
-                f"{path}:{number}: a cell of more than {MAX_LINE_BYTES:,} characters; a quote that is never closed "
-                "makes one, or else break the text"
-            ) from None
-        raise DataError(
-            f"{path}:{number}: not CSV ({error}); a quote inside a quoted field is doubled, and every one is closed"
-        ) from None
+        elif "field larger" in problem:
+            what = f"a cell of more than {MAX_LINE_BYTES:,} characters; a quote that is never closed makes one"
+            bad(DataError(f"{path}:{number}: {what}, or else break the text"))
+        else:
+            rule = "a quote inside a quoted field is doubled, and every one is closed"
+            bad(DataError(f"{path}:{number}: not CSV ({problem}); {rule}"))
+        number = reader.line_num + 1
 
 
 def _delimiter(path: Path) -> str:
@@ -199,8 +221,8 @@ def has_header(path: Path, columns: Sequence[Column], label: Column | None = Non
     Raises DataError where the label of the first row comes in no other of many, which all repeat theirs: then only the
     user can tell.
     """
-    rows = _rows(path)
-    _, first = next(rows)
+    rows = _rows(path, bad=lambda error: None)  # what is wrong with a line is told when it is read as a record
+    _, first = next(rows, (1, []))
     places = [column for column in columns if isinstance(column, int)]
     if not places or not 0 <= min(places) <= max(places) < len(first):
         return False
@@ -243,24 +265,31 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _json_records(path: Path, columns: Sequence[Column], label: Column | None) -> Iterator[Record]:
-    for number, record in _json_values(path):
-        if record is None:
-            yield number, ("",) * len(columns)
-        else:
-            where = f"{path}:{number}"
-            yield number, tuple(_text_at(record, str(column), where, column == label) for column in columns)
+def _json_records(path: Path, columns: Sequence[Column], label: Column | None, bad: BadRecord) -> Iterator[Record]:
+    for number, record in _json_values(path, bad):
+        where, values = f"{path}:{number}", ("",) * len(columns)
+        try:
+            if record is not None:
+                values = tuple(_text_at(record, str(column), where, column == label) for column in columns)
+        except DataError as error:
+            bad(error)
+            continue
+        yield number, values
 
 
-def _json_values(path: Path) -> Iterator[tuple[int, Json]]:
+def _json_values(path: Path, bad: BadRecord) -> Iterator[tuple[int, Json]]:
     """The values of JSON Lines, None for an empty line; or the items of one list, which may take many lines."""
     if first_character(path) == "[":
         found = parse_json(read_whole(path), str(path), hint="it begins like one list")
         yield from enumerate(found if isinstance(found, list) else [found], start=1)
         return
     for number, line in enumerate(read_text_lines(path), start=1):
-        blank = not line.strip()
-        yield number, None if blank else parse_json(line, f"{path}:{number}", hint="each line must be one object")
+        try:
+            value = parse_json(line, f"{path}:{number}", hint="each line must be one object") if line.strip() else None
+        except DataError as error:
+            bad(error)
+            continue
+        yield number, value
 
 
 def read_whole(path: Path) -> str:
