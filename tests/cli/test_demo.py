@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from sightline.cli import demo
 from sightline.train.run_directory import Run
+from support.commands import sightline
+from support.configs import MODELS
 
 COMMAND = (sys.executable, "-m", "sightline", "demo", "--folder")
 
@@ -56,3 +59,31 @@ def test_what_one_training_cannot_do_ends_both(tmp_path: Path) -> None:
     assert done.returncode
     assert "Traceback" not in done.stdout + done.stderr
     assert "demo-gru: cannot be written" in done.stdout + done.stderr
+
+
+TINY = (
+    "training.threads=1", "training.max_updates=2", "training.tokens_per_batch=256", "tokenizer.vocab_size=300",
+    "validation.sentences=2", "search.beam=1", "search.max_length_factor=0", "search.max_length_offset=5",
+)  # fmt: skip
+
+
+def test_the_demo_compares_what_it_trained_and_what_was_there(texts: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    """On other pairs than the embedded ones, which take seconds to make."""
+    train, test = (f'{{ source = "{texts}/{name}.de", target = "{texts}/{name}.en" }}' for name in ("train", "test"))
+    data = [f"data.train=[{train}]", f"data.validation={test}"]
+    data += [f"data.test.{name}={test}" for name in ("unseen-combinations", "deeper-nesting")]
+    sizes = {"demo-gru": MODELS["seq2seq"], "demo-transformer": MODELS["transformer"]}
+    monkeypatch.setattr(demo, "_own", lambda run, threads, fresh: [*data, *sizes[run.path.name], *TINY])
+    monkeypatch.chdir(tmp_path)
+    compared = []
+    for _ in range(2):  # the second takes what the first has kept
+        assert sightline("demo") == 0
+        out, err = capsys.readouterr()
+        assert "next:" in err
+        assert demo.SENTENCE in out
+        assert out.count("\nreference") == 4
+        assert "where the" in out
+        compared.append(out[: out.index("where the")])
+        for title in demo.MODELS.values():
+            assert title in out
+    assert compared[0] == compared[1]

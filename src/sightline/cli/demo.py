@@ -6,20 +6,33 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from sightline.cli.common import say
 
 if TYPE_CHECKING:
+    from sightline.data.pairs import PairSource
+    from sightline.tasks.report import Report
+    from sightline.train.loop import Outcome
     from sightline.train.run_directory import Run
 
 SENTENCE = "나는 인공지능을 공부하는 학생입니다."
 # recipe → what the table calls it
 MODELS = {"gru-ko-en": "GRU, additive attention", "transformer-ko-en": "Transformer"}
+
+
+class Trained(NamedTuple):
+    """A training that has ended: the run, how it went, and what it came to on each test set."""
+
+    path: Path
+    outcome: Outcome
+    reports: Sequence[Report]
+    test: Mapping[str, PairSource]
 
 
 def register(app: typer.Typer) -> None:
@@ -49,24 +62,24 @@ def demo(
     if threads > 1 and open_:
         _train_at_once({recipe: (paths[recipe], own[recipe]) for recipe in open_}, fresh)
         fresh = False
-    trained = {}
+    trained: dict[str, Trained] = {}
     for recipe, title in MODELS.items():
         say(f"\n{title}: sightline train {' '.join([recipe, *own[recipe]])}")
         where, text = config.read(recipe)
         values = config.override(config.parse(where, text), own[recipe])
         settings = config.validate(TranslationSettings, values, where, text)
         outcome, evaluations = train_run(settings, paths[recipe], fresh=fresh, report=say, log=_log)
-        trained[title] = (paths[recipe], outcome, evaluations)
+        trained[title] = Trained(paths[recipe], outcome, evaluations, settings.data.test)
     _table(trained)
-    best = max(trained, key=lambda title: trained[title][2][0].score("BLEU"))
+    best = max(trained, key=lambda title: _score(trained[title].reports[0], "BLEU"))
     _examples(trained)
-    _attention(trained[best][0], best)
-    path = trained[best][0]
+    path = trained[best].path
+    _attention(path, best)
     say(
         "\nnext:\n"
         f'  sightline translate {path} --text "선생님이 고양이를 찾고 있어요." --attention\n'
         f"  sightline evaluate {path} --by-length\n"
-        f"  sightline serve {' '.join(str(path) for path, *_ in trained.values())} # a page to use and compare both\n"
+        f"  sightline serve {' '.join(str(one.path) for one in trained.values())} # a page to use and compare both\n"
         "  sightline train transformer-ko-en model.positions=rotary --run runs/rotary\n"
         "  sightline init my.toml --source train.ko --target train.en    # your own text"
     )
@@ -138,7 +151,11 @@ def _log(folder: Path):
     return TrainLog(folder, display_on(Console(stderr=True)))
 
 
-def _table(trained: dict) -> None:
+def _score(report: Report, label: str) -> float:
+    return next(float(value) for found, value, _ in report.rows() if found == label)
+
+
+def _table(trained: Mapping[str, Trained]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -146,19 +163,20 @@ def _table(trained: dict) -> None:
     columns = ("model", "BLEU", "chrF", "BLEU, deeper nesting", "parameters", "training", "sentences/s")
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left")
-    for title, (path, outcome, evaluations) in trained.items():
-        seen, deeper = evaluations
+    for title, one in trained.items():
+        seen, deeper = one.reports
         table.add_row(
             title,
-            f"{seen.score('BLEU'):.1f}",
-            f"{seen.score('chrF2'):.1f}",
-            f"{deeper.score('BLEU'):.1f}",
-            f"{_parameters(path):,}",
-            f"{outcome.seconds:.0f} s",
-            f"{seen.sentences_per_second:.0f}",
+            f"{_score(seen, 'BLEU'):.1f}",
+            f"{_score(seen, 'chrF2'):.1f}",
+            f"{_score(deeper, 'BLEU'):.1f}",
+            f"{_parameters(one.path):,}",
+            f"{one.outcome.seconds:.0f} s",
+            f"{seen.as_dict()['sentences_per_second']:.0f}",
         )
     Console(width=110).print(table)
-    print("BLEU: " + next(iter(trained.values()))[2][0].scores[0].signature)
+    (_, _, signature), *_ = next(iter(trained.values())).reports[0].rows()
+    print("BLEU: " + signature.strip("`"))
 
 
 def _parameters(path: Path) -> int:
@@ -167,12 +185,13 @@ def _parameters(path: Path) -> int:
     return Run(path).parameters()
 
 
-def _examples(trained: dict) -> None:
+def _examples(trained: Mapping[str, Trained]) -> None:
+    from sightline.data.pairs import read_pairs
     from sightline.tasks.translation.predictor import Translator
 
-    evaluation = next(iter(trained.values()))[2][0]
-    sources, references = [SENTENCE, *evaluation.sources[:4]], ["", *evaluation.references[:4]]
-    found = {title: Translator(path).translate(sources) for title, (path, _, _) in trained.items()}
+    test = next(iter(next(iter(trained.values())).test.values()))
+    sources, references = zip((SENTENCE, ""), *islice(read_pairs(test), 4), strict=True)
+    found = {title: Translator(one.path).translate(sources) for title, one in trained.items()}
     width = max(len(title) for title in trained)
     for row, source in enumerate(sources):
         print(f"\n{'':{width}}  {source}")
