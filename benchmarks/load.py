@@ -78,7 +78,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         call(MAKE, HERE, run, options.d_model, options.num_layers, options.vocab)
-        if options.old:  # which knows no version of a configuration
+        if options.old:  # which knows neither the version of a configuration nor all its keys
             config, manifest = run / "config.toml", run / "manifest.json"
             forget = "import json, sys, pathlib, hashlib; " + FORGET
             call(forget, HERE, config, manifest)
@@ -99,8 +99,11 @@ def main() -> None:
 
 
 FORGET = """
+import tomllib
 config, manifest = map(pathlib.Path, sys.argv[1:])
-config.write_bytes(config.read_bytes().partition(b"\\n")[2])
+model = tomllib.loads(config.read_text())["model"]
+sizes = "".join(f"{key} = {model[key]}\\n" for key in ("d_model", "num_layers", "num_heads", "d_ff"))
+config.write_text(f'task = "language"\\ndata = {{ train = [], validation = [] }}\\n[model]\\nkind = "gpt"\\n{sizes}')
 listed = json.loads(manifest.read_text())
 content = config.read_bytes()
 listed["files"]["config.toml"] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
