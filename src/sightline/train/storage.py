@@ -282,7 +282,7 @@ def require_finite(tensors: Mapping[str, Tensor], where: Path | str) -> None:
     """Raises CheckpointError where a tensor holds nan or infinity: nothing that such weights say is a number."""
     for name, tensor in tensors.items():
         # nan and infinity stay in a sum, which is read off ten times as fast; a sum may overflow by itself
-        suspect = tensor.is_floating_point() and not math.isfinite(float(tensor.sum()))
+        suspect = tensor.is_floating_point() and not math.isfinite(float(tensor.detach().sum()))
         if suspect and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(
                 f"{where}: {name} holds nan or infinity; train the run anew, or restore it from a copy"
