@@ -19,7 +19,7 @@ $(READY): requirements.lock torch.lock pyproject.toml
 	$(PIP) -e .
 	@touch $@
 
-demo: $(READY) ## train two models on the embedded corpus and translate with them (a few minutes)
+demo: $(READY) ## train two models on the embedded corpus and translate with them (4 to 10 minutes on two cores)
 	@$(BIN)/sightline demo
 
 WORKERS ?= 2

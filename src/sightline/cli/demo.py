@@ -43,7 +43,7 @@ def demo(
     folder: Annotated[str, typer.Option(help="Where the two runs go; a second demo goes on from there.")] = "runs",
     fresh: Annotated[bool, typer.Option("--fresh", help="Train again from the start.")] = False,
 ) -> None:
-    """Train a GRU with attention and a Transformer to translate Korean, and compare them: a few minutes.
+    """Train a GRU with attention and a Transformer to translate Korean, and compare them: 4 to 10 minutes.
 
     sightline demo
 
