@@ -16,8 +16,8 @@ from sightline.data import prepared
 from sightline.data.pairs import PairSource, read_pairs
 from sightline.data.prepared import SequenceNotes, SequenceWriter, read_sequences
 from sightline.data.progress import ENCODING, ProgressReporter, Report, silent
-from sightline.data.records import TableSource
-from sightline.data.sources import EMBEDDED, WHOLE, Column, Part, read_lines, resolve
+from sightline.data.records import TableSource, column_names, is_keyed, is_parquet
+from sightline.data.sources import EMBEDDED, WHOLE, Column, Part, format_suffix, read_lines, resolve
 from sightline.data.text import is_blank, read_text_pieces
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, UsageError
@@ -125,6 +125,7 @@ def _all_pieces(source: TextSource) -> Iterator[Piece]:
     if source.column is not None:
         yield from ((text, True) for text in source.texts())
     elif source.documents == "line":
+        require_no_table(source.source)
         yield from ((line, True) for line in read_lines(source.source))
     elif source.documents in DOCUMENT_SPLITTERS:
         yield from ((text, True) for text in DOCUMENT_SPLITTERS[source.documents](read_lines(source.source)))
@@ -136,6 +137,19 @@ def _all_pieces(source: TextSource) -> Iterator[Piece]:
                 yield held, False
                 held = piece
             yield held, source.documents == "file"
+
+
+def require_no_table(source: str) -> None:
+    """Raises UsageError where a file that is to be read line by line is a table, whose cells would come with them."""
+    path = resolve(source)
+    if not (is_keyed(path) or format_suffix(path) in (".csv", ".tsv")) or not path.is_file():
+        return
+    names = column_names(path)
+    if is_parquet(path) or len(names) > 1:
+        raise UsageError(
+            f"{source}: is a table ({', '.join(names)[:80]}); say which column holds the text with column (--columns), "
+            "or name the file .txt to read its lines as they are"
+        )
 
 
 def split_blocks(lines: Iterable[str]) -> Iterator[str]:

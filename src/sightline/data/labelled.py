@@ -11,14 +11,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from sightline.data.records import LABEL_NAMES, TEXT_NAMES, TableSource, first_row, has_header, is_json
+from sightline.data.headers import LABEL_NAMES, TEXT_NAMES
+from sightline.data.records import TableSource, column_names, has_header, is_keyed
 from sightline.data.sources import WHOLE, Column, Part, resolve, take_part
 from sightline.data.text import is_blank
 from sightline.errors import DataError
 
 
 class LabelledSource(TableSource):
-    """Where labelled texts come from: a TSV, CSV or JSON Lines file, one record a line.
+    """Where labelled texts come from: a TSV, CSV, JSON Lines or Parquet file, one record a line.
 
     `texts` and `label` name columns: numbers from 0, or names of the first line (TSV, CSV) or keys (JSON Lines).
     """
@@ -49,22 +50,20 @@ def read_labelled(source: LabelledSource) -> Iterator[tuple[tuple[str, ...], str
 def suggest_columns(source: str) -> dict[str, str | int | list[str] | list[int]]:
     """`texts` and `label` for a file of one text and its label, as a `LabelledSource` takes them.
 
-    Names where the first line of a table has them, the label being the column called so; keys of JSON Lines; else the
-    first two columns.
+    Names where the first line of a table has them, the label being the column called so; keys of JSON Lines and names
+    of Parquet; else the first two columns.
     """
     path = resolve(source)
-    if is_json(path):
-        return {"texts": ["text"], "label": "label"}
     if path.is_file():
-        names = first_row(path)
+        names = column_names(path)
         label = next((name for name in LABEL_NAMES if name in names), None)
         texts = [name for name in TEXT_NAMES if name in names and name != label]
-        if (
-            label is not None
-            and texts
-            and has_header(path, (names.index(texts[0]), names.index(label)), names.index(label))
-        ):
-            return {"texts": texts[:1], "label": label}
+        if label is not None and texts:
+            places = (names.index(texts[0]), names.index(label))
+            if is_keyed(path) or has_header(path, places, places[1]):
+                return {"texts": texts[:1], "label": label}
+    if is_keyed(path):
+        return {"texts": ["text"], "label": "label"}
     return {"texts": [0], "label": 1}
 
 

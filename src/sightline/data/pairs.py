@@ -16,9 +16,9 @@ from sightline.data.encoded import EncodedPairs
 from sightline.data.mixing import Mixing
 from sightline.data.prepared import SequenceNotes, SequenceWriter, read_sequences
 from sightline.data.progress import ENCODING, ProgressReporter, Report, silent
-from sightline.data.records import BadRecord, TableSource, is_json, refuse
+from sightline.data.records import TableSource, is_keyed
 from sightline.data.sources import EMBEDDED, Column, resolve
-from sightline.data.text import is_blank, read_text_lines
+from sightline.data.text import BadRecord, is_blank, read_numbered_lines, refuse
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, UsageError, nearest
 from sightline.jsonio import Json
@@ -34,8 +34,8 @@ class PairSource(TableSource):
 
     - two line-aligned files: `source` and `target`;
     - a TSV or CSV file: `source` alone, columns counted from 0 (0 and 1 unless given) or named by the first line;
-    - a JSON Lines file (.jsonl, .ndjson, .json): `source` alone, columns are keys ("source" and "target" unless
-      given); "translation.en" reaches into an object;
+    - a JSON Lines file (.jsonl, .ndjson, .json) or Parquet: `source` alone, columns are keys ("source" and "target"
+      unless given); "translation.en" reaches into an object;
     - the embedded grammar: "embedded:ko-en/train" (or validation, test, deep), columns "ko" and "en".
 
     Any file may be compressed (.gz, .zst) or a catalogue's: "multi30k:train.en.gz".
@@ -85,7 +85,7 @@ class PairSource(TableSource):
         """Those of both sides; none of aligned files and of the embedded corpus."""
         if self.embedded or self.target is not None:
             return ()
-        defaults: tuple[Column, Column] = ("source", "target") if is_json(self.files()[0]) else (0, 1)
+        defaults: tuple[Column, Column] = ("source", "target") if is_keyed(self.files()[0]) else (0, 1)
         given = (self.source_column, self.target_column)
         return tuple(default if one is None else one for one, default in zip(given, defaults, strict=True))
 
@@ -104,11 +104,12 @@ def read_pairs(source: PairSource) -> Iterator[Pair]:
 
 
 def read_numbered_pairs(source: PairSource, bad: BadRecord = refuse) -> Iterator[tuple[int, Pair]]:
-    """`read_pairs` with the number of each pair's line, from 1; `bad` is told of lines of a table that are no pair."""
+    """`read_pairs` with the number of each pair's line, from 1; `bad` is told of lines that are no pair."""
     if source.embedded:
         yield from enumerate(_embedded(source), start=1)
     elif source.target is not None:
-        yield from _aligned(*source.files())
+        one, other = source.files()
+        yield from _aligned(one, other, bad)
     else:
         yield from ((number, (one, other)) for number, (one, other) in source.records(bad))
 
@@ -119,18 +120,34 @@ def read_mixed(sources: Sequence[PairSource]) -> Iterator[Pair]:
         yield from read_pairs(source)
 
 
-def _aligned(source: Path, target: Path) -> Iterator[tuple[int, Pair]]:
-    sources, targets = read_text_lines(source), read_text_lines(target)
-    number = 0
+def _aligned(source: Path, target: Path, bad: BadRecord) -> Iterator[tuple[int, Pair]]:
+    sources, targets = _all_lines(source, bad), _all_lines(target, bad)
+    number, end = 0, object()
     for source_line in sources:
-        target_line = next(targets, None)
-        if target_line is None:
+        target_line = next(targets, end)
+        if target_line is end:
             raise _unequal(source, target, number + 1 + sum(1 for _ in sources), number)
         number += 1
-        yield number, (source_line, target_line)
+        if isinstance(source_line, str) and isinstance(target_line, str):
+            yield number, (source_line, target_line)
     rest = sum(1 for _ in targets)
     if rest:
         raise _unequal(source, target, number, number + rest)
+
+
+def _all_lines(path: Path, bad: BadRecord) -> Iterator[str | None]:
+    """Every line, None in place of one that is no text, of which `bad` is told."""
+    told: list[None] = []
+
+    def note(error: DataError) -> None:
+        bad(error)
+        told.append(None)
+
+    for _, line in read_numbered_lines(path, note):
+        yield from told
+        told.clear()
+        yield line
+    yield from told
 
 
 def _unequal(source: Path, target: Path, source_count: int, target_count: int) -> DataError:

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
+from sightline.data.check_records import CheckedData
 from sightline.data.sources import Column
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError
@@ -163,6 +164,7 @@ class TaskSpec(Generic[S]):
         verbs: what may be asked of a served model beside `verb`. page: how the page offers it.
         exchanges: which models of other toolkits become a run of it. exchanged: what a run of it is to them.
         data_files: keys under `data` that name files, which a dry run looks for.
+        check: how `sightline data check` reads its data; None where it cannot.
     """
 
     name: str
@@ -188,6 +190,7 @@ class TaskSpec(Generic[S]):
     exchanged: Callable[[Run], ExchangedModel] | None = None
     evaluate_options: frozenset[str] = frozenset()
     data_files: Sequence[str] = ("source",)
+    check: CheckedData | None = None
 
     def next_after_training(self, run: object, settings: S) -> str:
         """What to do with a run of these settings that has learned the task."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
+from sightline.data.check_records import LABELLED, Limit
 from sightline.data.labelled import LabelledSource, suggest_columns
 from sightline.data.sources import Column
 from sightline.errors import UsageError
 from sightline.tasks.classification.examples import encode_files, find_labels
 from sightline.tasks.classification.exchange import EXCHANGES, exchanged
 from sightline.tasks.classification.predictor import Classifier
-from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings
+from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings, DataSettings
 from sightline.tasks.classification.task import ClassificationTask, figures, make_model, train_tokenizers
 from sightline.tasks.presets import FINE_TUNING, SMALL
 from sightline.tasks.report import Figures
@@ -75,6 +77,7 @@ SPEC = TaskSpec(
         columns=_columns,
     ),
     pretraining=Pretraining(parents=(("language", "gpt"), ("masked_language", "bert")), bounded="max_tokens"),
+    check=replace(LABELLED, limits={"text": Limit(DataSettings.model_fields["max_tokens"].default, "cuts")}),
     exchanges=EXCHANGES,
     exchanged=exchanged,
 )

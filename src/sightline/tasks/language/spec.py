@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from sightline.data.check_records import TEXTS
 from sightline.data.documents import TextSource
 from sightline.models.registry import LANGUAGE_MODELS
 from sightline.tasks.language.evaluation import evaluate
@@ -78,6 +79,7 @@ SPEC = TaskSpec(
     bodies={"gpt": ""},
     fit=_fit,
     verbs=("score",),
+    check=TEXTS,
     exchanges=EXCHANGES,
     exchanged=exchanged,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from sightline.data.check_records import SENTENCES
 from sightline.data.sentences import SentenceSource
 from sightline.tasks.masked_language.exchange import EXCHANGES, exchanged
 from sightline.tasks.masked_language.predictor import MaskedLanguageModel
@@ -52,6 +53,7 @@ SPEC = TaskSpec(
     pretraining=Pretraining(parents=((NAME, "bert"),), whole=True, bounded="max_tokens"),
     bodies={"bert": "bert."},
     data_files=("source", "groups"),
+    check=SENTENCES,
     exchanges=EXCHANGES,
     exchanged=exchanged,
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
+from sightline.data.check_records import QUESTIONS, Limit
 from sightline.data.questions import QuestionSource
 from sightline.tasks.presets import FINE_TUNING, SMALL
 from sightline.tasks.question_answering.exchange import EXCHANGES, exchanged
 from sightline.tasks.question_answering.predictor import QuestionAnswerer
-from sightline.tasks.question_answering.settings import METRICS, QuestionSettings
+from sightline.tasks.question_answering.settings import METRICS, DataSettings, QuestionSettings
 from sightline.tasks.question_answering.task import QuestionTask, make_model, measure, read_all, train_tokenizers
 from sightline.tasks.report import Figures
 from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Tokenizers
@@ -42,6 +44,13 @@ SPEC = TaskSpec(
     page=Page("answer", (PageInput("question", "Question"), PageInput("context", "Text that may answer it"))),
     init=Init(models=("bert",), sizes={"bert": {**SMALL, "max_length": 512}}, values=FINE_TUNING),
     pretraining=Pretraining(parents=(("masked_language", "bert"),), bounded="max_tokens"),
+    check=replace(
+        QUESTIONS,
+        limits={
+            "question": Limit(DataSettings.model_fields["max_question"].default, "cuts"),
+            "context": Limit(DataSettings.model_fields["max_tokens"].default, "reads in windows"),
+        },
+    ),
     exchanges=EXCHANGES,
     exchanged=exchanged,
 )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
+from sightline.data.check_records import TAGGED, Limit
 from sightline.data.tagged import TaggedSource
 from sightline.tasks.presets import FINE_TUNING, SMALL
 from sightline.tasks.report import Figures
 from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Tokenizers
 from sightline.tasks.tagging.exchange import EXCHANGES, exchanged
 from sightline.tasks.tagging.predictor import Tagger
-from sightline.tasks.tagging.settings import METRICS, TaggingSettings
+from sightline.tasks.tagging.settings import METRICS, DataSettings, TaggingSettings
 from sightline.tasks.tagging.task import TaggingTask, find_tags, make_model, measure, read_all, train_tokenizers
 
 
@@ -55,6 +57,7 @@ SPEC = TaskSpec(
         columns=lambda columns: {"columns": list(columns)},
     ),
     pretraining=Pretraining(parents=(("masked_language", "bert"),), bounded="max_tokens"),
+    check=replace(TAGGED, limits={"text": Limit(DataSettings.model_fields["max_tokens"].default, "reads in halves")}),
     exchanges=EXCHANGES,
     exchanged=exchanged,
 )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from sightline.data.check_records import PAIRS, Limit
 from sightline.data.pairs import PairSource, read_pairs
 from sightline.models import Seq2SeqSizes
 from sightline.models.registry import ENCODER_DECODERS
 from sightline.tasks.spec import Init, Page, PageInput, PageOption, Pretraining, TaskSpec, Tokenizers, columns_as
 from sightline.tasks.translation.evaluation import evaluate
 from sightline.tasks.translation.predictor import Translator
-from sightline.tasks.translation.settings import METRICS, TranslationSettings
+from sightline.tasks.translation.settings import METRICS, DataSettings, TranslationSettings
 from sightline.tasks.translation.task import TranslationTask, make_model, train_tokenizers
 
 NAME = "translation"
@@ -52,4 +55,11 @@ SPEC = TaskSpec(
     verbs=("score",),
     evaluate_options=frozenset({"beam", "lowercase", "by_length", "batch_size", "done"}),
     data_files=("source", "target"),
+    check=replace(
+        PAIRS,
+        limits={
+            side: Limit(DataSettings.model_fields[f"max_{side}_tokens"].default, "leaves out")
+            for side in ("source", "target")
+        },
+    ),
 )
