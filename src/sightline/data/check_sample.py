@@ -84,7 +84,7 @@ def looks_labelled(sample: Sample) -> str:
         different = len(set(values))
         few = len(values) >= _TELLING_ROWS and 1 < different <= max(2, len(values) // 5)
         if texts and few and all(len(value) <= 40 and len(value.split()) <= 3 for value in values):
-            return f"column {place} (counted from 0) holds {different} short values that come again and again"
+            return f"column {place}, counted from 0, holds {different} short values that come again and again"
     return ""
 
 
@@ -92,7 +92,7 @@ def looks_paired(sample: Sample) -> str:
     """Of pairs: two columns of different texts, and none of labels."""
     texts = [place for place in range(sample.width) if _are_texts(sample.column(place))]
     if len(texts) > 1 and not looks_labelled(sample) and not looks_asked(sample):
-        return f"columns {texts[0]} and {texts[1]} (counted from 0) hold texts"
+        return f"columns {texts[0]} and {texts[1]}, counted from 0, hold texts"
     return ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import cache
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 _BREAKS = re.compile("[\r\n\t]")
@@ -26,6 +27,14 @@ _SCRIPTS = {
     "Thai": "\u0e00-\u0e7f",
 }
 _LETTERS = {name: re.compile(f"[{letters}]") for name, letters in _SCRIPTS.items()}
+
+
+@cache
+def _script_of(char: str) -> str:
+    """The script of a letter, and of anything else none."""
+    return next((name for name, letters in _LETTERS.items() if letters.match(char)), "")
+
+
 _LATIN = re.compile("[A-Za-z]")
 _NOT_WORDS, _DIGITS = re.compile(r"[\W_]+"), re.compile(r"\d+")
 
@@ -70,7 +79,7 @@ def scripts_of(text: str) -> frozenset[str]:
     """The scripts of a text's letters; Japanese is both Han and kana."""
     if text.isascii():
         return frozenset(["Latin"] if _LATIN.search(text) else [])
-    return frozenset(name for name, letters in _LETTERS.items() if letters.search(text))
+    return frozenset(map(_script_of, set(text))) - {""}
 
 
 def normalized(text: str) -> str:

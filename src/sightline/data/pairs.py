@@ -16,7 +16,7 @@ from sightline.data.encoded import EncodedPairs
 from sightline.data.mixing import Mixing
 from sightline.data.prepared import SequenceNotes, SequenceWriter, read_sequences
 from sightline.data.progress import ENCODING, ProgressReporter, Report, silent
-from sightline.data.records import TableSource, is_keyed
+from sightline.data.records import TableSource, first_row, is_keyed
 from sightline.data.sources import EMBEDDED, Column, resolve
 from sightline.data.text import BadRecord, is_blank, read_numbered_lines, refuse
 from sightline.data.tokenizer import Tokenizer
@@ -88,6 +88,15 @@ class PairSource(TableSource):
         defaults: tuple[Column, Column] = ("source", "target") if is_keyed(self.files()[0]) else (0, 1)
         given = (self.source_column, self.target_column)
         return tuple(default if one is None else one for one, default in zip(given, defaults, strict=True))
+
+    def notices(self) -> list[str]:
+        """As of other tables, and that there are more columns than two where nobody chose any."""
+        columns = self.columns()
+        if not columns or (self.source_column, self.target_column) != (None, None) or is_keyed(self.files()[0]):
+            return super().notices()
+        count = len(first_row(self.files()[0]))
+        more = f"{self.source}: has {count} columns, of which 0 and 1 are read; choose others with --columns"
+        return [*super().notices(), *[more] * (count > 2)]
 
     def content_id(self) -> Json:
         """What the pairs depend on; of the embedded corpus those themselves, which the package's version decides."""
