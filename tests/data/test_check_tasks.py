@@ -13,7 +13,7 @@ from sightline.data.check import check, check_pairs
 from sightline.data.check_records import LABELLED, TEXTS
 from sightline.data.check_text import faults, likely_longer, normalized, scripts_of
 from sightline.data.documents import TextSource
-from sightline.data.labelled import LabelledSource
+from sightline.data.labelled import LabelledSource, read_labelled
 from sightline.data.pairs import PairSource, read_pairs
 from sightline.data.tagged import TaggedSource, read_tagged
 from sightline.tasks.registry import TASKS
@@ -57,6 +57,8 @@ def test_an_empty_label_is_told_by_its_line_and_an_empty_record_is_none(tmp_path
     path = table(tmp_path / "x.tsv", ("a", "pos"), ("b", " "), (), ("c", "neg"))
     report = check(LABELLED, [labelled(path)]).train
     assert (report.records, report.unreadable_lines) == (2, (f"{path}:2: the label is empty; check the line",))
+    padded = table(tmp_path / "y.tsv", ("a", "pos"), (), ("c", "neg"), (" ", " "))
+    assert [label for _, label in read_labelled(labelled(padded))] == ["pos", "neg"]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,9 @@ def test_fix_of_other_tasks(tmp_path: Path, capsys) -> None:
     assert sightline("data", "check", asked, "--task", "question_answering", "--fix", tmp_path / "q.jsonl") == 0
     (line,) = (tmp_path / "q.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["answers"] == {"text": ["Ada"], "answer_start": [0]}
-    capsys.readouterr()
+    out, err = capsys.readouterr()
+    assert f"the answer does not stand in the text, so training leaves it out: 1 (first: {asked}:3)" in out
+    assert "left out: 1 empty, 1 unusable" in err
     (tmp_path / "t.txt").write_text("a line\n\nanother\na line\n", encoding="utf-8")
     assert sightline("data", "check", tmp_path / "t.txt", "--task", "language", "--fix", tmp_path / "u.txt") == 0
     assert (tmp_path / "u.txt").read_text(encoding="utf-8") == "a line\nanother\n"

@@ -71,7 +71,7 @@ class Check:
 
     def kept(self) -> Iterator[Values]:
         """The training records, read again, that are none of: unreadable, empty, a duplicate of an earlier one, or
-        (nearly) one of another set."""
+        (nearly) one of another set; nor such that training skips."""
         out = np.zeros(self._train.records, dtype=bool)
         for mask in self._masks().values():
             out |= mask
@@ -87,8 +87,9 @@ class Check:
         empty = np.asarray(train.empties, dtype=bool)
         first = np.zeros(len(whole), dtype=bool)
         first[np.unique(whole, return_index=True)[1]] = True
-        found = {"empty": empty, "duplicate": ~first & ~empty}
-        taken = empty | ~first
+        unusable = np.asarray(train.unusable, dtype=bool) & ~empty
+        found = {"empty": empty, "unusable": unusable, "duplicate": ~first & ~empty & ~unusable}
+        taken = empty | unusable | ~first
         for name, other in self._others.items():
             full = ~np.asarray(other.empties, dtype=bool)
             for how, own, theirs in (
@@ -162,7 +163,8 @@ class _Scan:
         self.names: tuple[str, ...] = ()  # of what a record is written as
         # of each record: of all of it, of each of several sides, of its texts without labels, of what is near to it
         self.digests = tuple(array("Q") for _ in range(1 + len(self.sides)))
-        self._texts, self.near, self._places, self.empties = array("Q"), array("Q"), array("Q"), array("b")
+        self._texts, self.near, self._places = array("Q"), array("Q"), array("Q")
+        self.empties, self.unusable = array("b"), array("b")
         self.labels: Counter[str] = Counter()
         self._data, self._files, self._all_sides = data, files, sides
         self._characters = [Counter[int]() for _ in sides]
@@ -191,6 +193,7 @@ class _Scan:
         self._texts.append(self.digests[0][-1] if not record.labels else _digest(joined))
         self.near.append(_digest("\0".join(map(normalized, texts))))
         self.empties.append(any(blank))
+        self.unusable.append(bool(record.unusable))
         self.labels.update(record.labels)
         for k, text in enumerate(texts):
             if not blank[k]:
@@ -200,6 +203,8 @@ class _Scan:
         if any(blank):
             self._note("empty side" if len(texts) > 1 else "empty", where)
             return
+        if record.unusable:
+            self._note(record.unusable, where)
         for what in dict.fromkeys(what for text in texts for what in faults(text, breaks=self._data.breaks)):
             self._note(what, where)
         for k, text in enumerate(texts):

@@ -27,12 +27,14 @@ class CheckedRecord:
 
     Attributes:
         texts: those that a model reads or writes, one for each side. labels: its class, or a tag for each unit.
-        values: what is written where the record is kept, by name.
+        values: what is written where the record is kept, by name. unusable: why training leaves it out; empty where it
+        does not.
     """
 
     texts: tuple[str, ...]
     labels: tuple[str, ...]
     values: Values
+    unusable: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,11 +144,9 @@ def _read_questions(source: QuestionSource, bad: BadRecord) -> Iterator[tuple[in
     for number, one in read_numbered_questions(source, bad):
         answers: Json = {"text": [text for text, _ in one.answers], "answer_start": [at for _, at in one.answers]}
         values: Values = {"question": one.question, "context": one.context, "answers": answers}
-        if one.answers and not any(text.strip() and text in one.context for text, _ in one.answers):
-            shown = one.answers[0][0][:40]
-            bad(DataError(f'{source.files()[0]}:{number}: the answer "{shown}" does not stand in the text; mend one'))
-            continue
-        yield number, CheckedRecord((one.question, one.context), (), values)
+        stands = not one.answers or any(text.strip() and text in one.context for text, _ in one.answers)
+        unusable = "" if stands else "the answer does not stand in the text, so training leaves it out"
+        yield number, CheckedRecord((one.question, one.context), (), values, unusable)
 
 
 QUESTIONS = CheckedData(

@@ -24,7 +24,7 @@ class LabelledSource(TableSource):
     `texts` and `label` name columns: numbers from 0, or names of the first line (TSV, CSV) or keys (JSON Lines).
     """
 
-    source: str = Field(description="a TSV, CSV or JSON Lines file")
+    source: str = Field(description="a TSV, CSV, JSON Lines or Parquet file")
     texts: tuple[Column, ...] = Field(min_length=1, description="numbers (from 0), names or keys of the texts")
     label: Column = Field(description="number (from 0), name or key of the label")
     part: Part = WHOLE
@@ -40,8 +40,13 @@ class LabelledSource(TableSource):
 
 
 def read_labelled(source: LabelledSource) -> Iterator[tuple[tuple[str, ...], str]]:
-    """(texts, label) of each record, in order. Raises DataError (file:line) for a record without one of them."""
+    """(texts, label) of each record, in order, but for empty ones.
+
+    Raises DataError (file:line) for a record without one of them.
+    """
     for number, (*texts, label) in take_part(source.records(), source.part):
+        if is_blank(label) and all(map(is_blank, texts)):
+            continue  # an empty line, or what a spreadsheet leaves below its records
         if is_blank(label):
             raise DataError(f"{source.files()[0]}:{number}: the label is empty; check the line")
         yield tuple(texts), label.strip()

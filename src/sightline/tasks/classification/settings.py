@@ -33,8 +33,8 @@ class DataSettings(Frozen):
     """What is learned and measured."""
 
     train: tuple[LabelledSource, ...] = Field(
-        description="TSV or JSON Lines files; texts = names or numbers of their columns, label = that of the label, "
-        "part = [from, to] as fractions",
+        description="TSV, CSV, JSON Lines or Parquet files; texts = names or numbers of their columns, label = that "
+        "of the label, part = [from, to] as fractions",
     )
     validation: LabelledSource | None = Field(None, description="records that choose the best checkpoint")
     test: dict[str, LabelledSource] = Field(

@@ -34,7 +34,8 @@ class DataSettings(Frozen):
     source_language: str = Field("source", description="what the source is called in reports")
     target_language: str = Field("target", description="what the target is called in reports")
     train: tuple[PairSource, ...] = Field(
-        min_length=1, description="files of pairs: two aligned files, or one TSV or JSON Lines file; weight = copies"
+        min_length=1,
+        description="files of pairs: two aligned files, or one TSV, CSV, JSON Lines or Parquet file; weight = copies",
     )
     validation: PairSource = Field(description="pairs that choose the best checkpoint")
     test: dict[str, PairSource] = Field(
