@@ -104,6 +104,18 @@ def read_pieces(source: TextSource) -> Iterator[Piece]:
     return (_characters if running else _documents)(_all_pieces(source), low, high)
 
 
+def read_documents(source: TextSource) -> Iterator[str]:
+    """The documents of one source, whole, empty ones included; running text is one."""
+    held: list[str] = []
+    for text, ended in read_pieces(source):
+        held.append(text)
+        if ended:
+            yield "".join(held)
+            held = []
+    if held:
+        yield "".join(held)
+
+
 def _characters(pieces: Iterator[Piece], low: int, high: int) -> Iterator[Piece]:
     start = 0
     for text, ended in pieces:

@@ -30,6 +30,7 @@ class KeptReport:
     text: tuple[str, ...]
     table: tuple[Row, ...]
     values: dict[str, object]
+    answers: None = None
 
     def lines(self) -> list[str]:
         """The report as text."""

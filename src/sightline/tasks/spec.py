@@ -143,6 +143,14 @@ class Page:
 
 
 @dataclass(frozen=True)
+class Timed:
+    """What is timed where models are compared: `read` gives the first so many records of a set, `use` computes them."""
+
+    read: Callable[[Any, int], list[Any]]
+    use: Callable[[Any, list[Any]], object]
+
+
+@dataclass(frozen=True)
 class TaskSpec(Generic[S]):
     """One task.
 
@@ -162,6 +170,7 @@ class TaskSpec(Generic[S]):
         fit: makes a model of a kind that is not trained; None of any other kind.
         verbs: what may be asked of a served model beside `verb`. page: how the page offers it.
         exchanges: which models of other toolkits become a run of it. exchanged: what a run of it is to them.
+        timed: what of it is timed; None where nothing is.
         data_files: keys under `data` that name files, which a dry run looks for.
     """
 
@@ -187,6 +196,7 @@ class TaskSpec(Generic[S]):
     exchanges: tuple[Exchange, ...] = ()
     exchanged: Callable[[Run], ExchangedModel] | None = None
     evaluate_options: frozenset[str] = frozenset()
+    timed: Timed | None = None
     data_files: Sequence[str] = ("source",)
 
     def next_after_training(self, run: object, settings: S) -> str:

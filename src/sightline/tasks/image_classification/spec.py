@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import time
+from typing import cast
+
+import numpy as np
 
 from sightline.data.images import ImageSource
+from sightline.tasks.answers import Answers, share
 from sightline.tasks.image_classification.exchange import EXCHANGES, exchanged
 from sightline.tasks.image_classification.predictor import ImageClassifier
 from sightline.tasks.image_classification.settings import METRICS, ImageSettings
 from sightline.tasks.image_classification.task import (
+    UNKNOWN,
     ImageTask,
     complete,
+    figures,
     make_model,
-    measure,
     no_tokenizers,
     read_labelled,
+    scores,
 )
 from sightline.tasks.report import Figures
 from sightline.tasks.spec import Init, Page, PageInput, TaskSpec, Tokenizers
@@ -29,8 +35,18 @@ def evaluate(model: ImageClassifier, name: str, files: ImageSource, *, unknown_l
     it counts as wrong."""
     images = read_labelled(model.settings, files, unknown_labels=unknown_labels)
     start = time.perf_counter()
-    found = measure(model.settings, model.model, images)
-    return Figures(name, len(images), "images", found, time.perf_counter() - start, METRICS)
+    logits_NC = scores(model.settings, model.model, images.pixels)
+    found = figures(logits_NC, images)
+    seconds = time.perf_counter() - start
+    told, classes = cast("list[int]", logits_NC.argmax(1).tolist()), model.settings.data.classes
+    answers = Answers(
+        "images",
+        [f"image {number:,}" for number in range(1, len(images) + 1)],
+        [classes[number] if number != UNKNOWN else "?" for number in images.classes],
+        [classes[number] for number in told],
+        [share(METRICS["accuracy"], np.array(told) == images.classes)],
+    )
+    return Figures(name, len(images), "images", found, seconds, METRICS, answers)
 
 
 SPEC = TaskSpec(

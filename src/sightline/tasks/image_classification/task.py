@@ -194,8 +194,13 @@ def scores(settings: ImageSettings, model: ViT, pixels_NYXC: np.ndarray) -> Tens
 
 
 def measure(settings: ImageSettings, model: ViT, images: Images) -> dict[str, float]:
+    """See `figures`."""
+    return figures(scores(settings, model, images.pixels), images)
+
+
+def figures(logits_NC: Tensor, images: Images) -> dict[str, float]:
     """loss: nats an image. accuracy: the share that is right; calibration_error; both in per cent."""
-    logits_NC, classes_N = scores(settings, model, images.pixels), torch.from_numpy(images.classes)
+    classes_N = torch.from_numpy(images.classes)
     accuracy = 100 * float((logits_NC.argmax(1) == classes_N).float().mean())
     error = calibration_error(softmax(logits_NC).numpy(), images.classes)
     return {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 
-from sightline.data.documents import TextSource
+from sightline.data.documents import TextSource, read_documents
+from sightline.data.text import is_blank
 from sightline.models.registry import LANGUAGE_MODELS
 from sightline.tasks.language.evaluation import evaluate
 from sightline.tasks.language.exchange import EXCHANGES, exchanged
@@ -21,11 +23,13 @@ from sightline.tasks.spec import (
     Pretraining,
     Say,
     TaskSpec,
+    Timed,
     Tokenizers,
     columns_as,
 )
 
 NAME = "language"
+_LONGEST = 2000  # characters of a document whose scoring is timed
 
 
 def _read_test(settings: LanguageSettings, tokenizers: Tokenizers, files: TextSource) -> object:
@@ -39,6 +43,10 @@ def _fit(settings: LanguageSettings, tokenizers: Tokenizers, report: Say) -> Fit
     started = time.monotonic()
     model, found = count_model(settings, tokenizers, report)
     return Fitted(model.tensors(), found, time.monotonic() - started)
+
+
+def _documents(files: TextSource, count: int) -> list[str]:
+    return [one[:_LONGEST] for one in islice((one for one in read_documents(files) if not is_blank(one)), count)]
 
 
 SPEC = TaskSpec(
@@ -78,6 +86,7 @@ SPEC = TaskSpec(
     bodies={"gpt": ""},
     fit=_fit,
     verbs=("score",),
+    timed=Timed(_documents, LanguageModel.score),
     exchanges=EXCHANGES,
     exchanged=exchanged,
 )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
+
 from sightline.data.questions import QuestionSource
+from sightline.tasks.answers import Answers, share
 from sightline.tasks.presets import FINE_TUNING, SMALL
 from sightline.tasks.question_answering.exchange import EXCHANGES, exchanged
 from sightline.tasks.question_answering.predictor import QuestionAnswerer
@@ -23,7 +26,15 @@ def evaluate(model: QuestionAnswerer, name: str, files: QuestionSource) -> Figur
     start = time.perf_counter()
     questions = read_all(model.settings, files)
     found = measure(model.settings, model.model, model.tokenizer, questions)
-    return Figures(name, len(questions), "questions", found, time.perf_counter() - start, METRICS)
+    seconds = time.perf_counter() - start
+    answers = Answers(
+        "questions",
+        [one.question for one in questions],
+        [one.texts[0] if one.texts else "" for one in questions],
+        found.told,
+        [share(METRICS["f1"], np.array(found.f1)), share(METRICS["exact_match"], np.array(found.exact))],
+    )
+    return Figures(name, len(questions), "questions", found.figures(), seconds, METRICS, answers)
 
 
 SPEC = TaskSpec(

@@ -230,13 +230,19 @@ def measure(
     records: Sequence[tuple[Units, Sequence[str]]],
     joined_by: str,
 ) -> dict[str, float]:
-    """How well a model tags records.
+    """How well a model tags records; see `figures`."""
+    return figures(settings, records, tag(settings, model, tokenizer, [units for units, _ in records], joined_by))
+
+
+def figures(
+    settings: TaggingSettings, records: Sequence[tuple[Units, Sequence[str]]], found: Tagged
+) -> dict[str, float]:
+    """What a model's tags of records come to.
 
     loss: nats a token with a tag. accuracy: share of units with the right tag. precision, recall, span_f1: of spans,
     their ends and types exact, as CoNLL 2003 counts them. All but the loss in per cent.
     """
     gold = [tags for _, tags in records]
-    found = tag(settings, model, tokenizer, [units for units, _ in records], joined_by)
     target_K = torch.tensor([number for one in _targets(settings, found.pieces, gold) for number in one[1:-1]])
     loss = float(F.cross_entropy(_by_tag(settings, torch.cat(found.logits)), target_K, ignore_index=UNTAGGED))
     right = sum(one == other for pair in zip(gold, found.tags, strict=True) for one, other in zip(*pair, strict=True))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from sightline.data.pairs import PairSource, read_pairs
 from sightline.models import Seq2SeqSizes
 from sightline.models.registry import ENCODER_DECODERS
-from sightline.tasks.spec import Init, Page, PageInput, PageOption, Pretraining, TaskSpec, Tokenizers, columns_as
+from sightline.tasks.spec import Init, Page, PageInput, PageOption, Pretraining, TaskSpec, Timed, Tokenizers, columns_as
 from sightline.tasks.translation.evaluation import evaluate
 from sightline.tasks.translation.predictor import Translator
 from sightline.tasks.translation.settings import METRICS, TranslationSettings
@@ -22,6 +24,10 @@ def _after_training(settings: TranslationSettings) -> str:
     """A translation, with where the decoder looked if it looks anywhere."""
     fixed = isinstance(settings.model, Seq2SeqSizes) and settings.model.attention == "none"
     return "sightline translate {run} --text '…'" + ("" if fixed else " --attention")
+
+
+def _sources(files: PairSource, count: int) -> list[str]:
+    return [source for source, _ in islice(read_pairs(files), count)]
 
 
 SPEC = TaskSpec(
@@ -50,6 +56,7 @@ SPEC = TaskSpec(
     ),
     pretraining=Pretraining(parents=((NAME, "transformer"), (NAME, "seq2seq")), whole=True),
     verbs=("score",),
+    timed=Timed(_sources, Translator.translate),
     evaluate_options=frozenset({"beam", "lowercase", "by_length", "batch_size", "done"}),
     data_files=("source", "target"),
 )
