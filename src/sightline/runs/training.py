@@ -237,6 +237,7 @@ def _make_weights(
         return outcome
     device = settings.training.device
     with log(run.path) as training_log:
+        training_log.start(settings.model_dump(mode="json"))
         outcome = train(learner, settings.training, run.path, training_log, _identity(run, settings))
     weights, origin = final_weights(run.path, settings.training, outcome.update)
     run.remove_card()
