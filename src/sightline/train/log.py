@@ -10,6 +10,8 @@ from types import TracebackType
 
 from sightline.train import storage
 from sightline.train.display import Display, Figures, Judged, Standing, describe, display_on
+from sightline.train.doctor import Doctor
+from sightline.train.history import read_history
 from sightline.train.trackers import open_trackers
 
 __all__ = ["METRICS", "TrainLog", "display_on"]
@@ -28,12 +30,15 @@ class TrainLog:
         self.path = run_dir / METRICS
         self._display = display
         self._trackers = open_trackers(track, run_dir)
+        self._doctor: Doctor | None = None
         run_dir.mkdir(parents=True, exist_ok=True)
 
-    def start(self, settings: Mapping[str, object]) -> None:
-        """Tells the trackers what is trained, as plain values."""
+    def start(self, settings: Mapping[str, object], doctor: Doctor | None = None) -> None:
+        """Tells the trackers what is trained, as plain values. The doctor looks at the figures and gives advice."""
         for tracker in self._trackers:
             tracker.start(settings)
+        self._doctor = doctor
+        self._advise([] if doctor is None else doctor.begin())
 
     def __enter__(self) -> TrainLog:
         return self
@@ -49,11 +54,15 @@ class TrainLog:
             return
         kept = [line for line in self.path.read_bytes().splitlines(keepends=True) if _update_of(line) <= update]
         storage.replace_file(self.path, kept)
+        if self._doctor is not None:  # what was said of these was heard
+            for line in read_history(self.path):
+                (self._doctor.train if line.kind == "train" else self._doctor.validation)(line.update, line.figures)
 
     def train(self, update: int, figures: Figures, eta: float | None) -> None:
         """Means since the last such line. `eta` in seconds."""
         self._write("train", update, figures)
         self._display.figures(update, figures, eta)
+        self._advise([] if self._doctor is None else self._doctor.train(update, figures))
 
     def validation(self, update: int, figures: Figures, *, best: bool, judged: Judged | None = None) -> None:
         """`judged`: the figure that chooses the best checkpoint."""
@@ -61,6 +70,7 @@ class TrainLog:
         if judged is not None:
             self._display.judged(judged)
         self._display.message(f"update {update:,}: validation {describe(figures)}{', the best so far' if best else ''}")
+        self._advise([] if self._doctor is None else self._doctor.validation(update, figures))
 
     def advance(self, standing: Standing) -> None:
         """How far the run is, after every update."""
@@ -76,6 +86,10 @@ class TrainLog:
         self._display.close()
         for tracker in self._trackers:
             tracker.close()
+
+    def _advise(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.message(line)
 
     def _write(self, kind: str, update: int, figures: Figures) -> None:
         finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
