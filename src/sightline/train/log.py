@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -12,7 +12,7 @@ from sightline.train import storage
 from sightline.train.display import Display, Figures, Judged, Standing, describe, display_on
 from sightline.train.doctor import Doctor
 from sightline.train.history import read_history
-from sightline.train.trackers import open_trackers
+from sightline.train.trackers import Tracker, open_trackers
 
 __all__ = ["METRICS", "TrainLog", "display_on"]
 METRICS = "metrics.jsonl"
@@ -35,8 +35,7 @@ class TrainLog:
 
     def start(self, settings: Mapping[str, object], doctor: Doctor | None = None) -> None:
         """Tells the trackers what is trained, as plain values. The doctor looks at the figures and gives advice."""
-        for tracker in self._trackers:
-            tracker.start(settings)
+        self._track(lambda tracker: tracker.start(settings))
         self._doctor = doctor
         self._advise([] if doctor is None else doctor.begin())
 
@@ -84,20 +83,29 @@ class TrainLog:
 
     def close(self) -> None:
         self._display.close()
-        for tracker in self._trackers:
-            tracker.close()
+        self._track(lambda tracker: tracker.close())
 
     def _advise(self, lines: Sequence[str]) -> None:
         for line in lines:
             self.message(line)
+
+    def _track(self, tell: Callable[[Tracker], None]) -> None:
+        """Tells every tracker; one that fails, as where its server is gone, gets no more, and training goes on."""
+        for tracker in list(self._trackers):
+            try:
+                tell(tracker)
+            except Exception as error:  # another program's, of any kind
+                self._trackers.remove(tracker)
+                reason = (str(error).splitlines() or [""])[0][:200]
+                name = type(tracker).__name__
+                self.message(f"warning: {name}: {type(error).__name__}: {reason}; {self.path} has all figures")
 
     def _write(self, kind: str, update: int, figures: Figures) -> None:
         finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
         line = json.dumps({"kind": kind, "update": update, **finite}) + "\n"
         with storage.writing(self.path), open(self.path, "ab") as file:
             file.write(line.encode())
-        for tracker in self._trackers:
-            tracker.log(kind, update, figures)
+        self._track(lambda tracker: tracker.log(kind, update, figures))
 
 
 def _update_of(line: bytes) -> float:

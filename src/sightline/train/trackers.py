@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -96,7 +98,8 @@ class Trackio:
 
     def start(self, settings: Mapping[str, object]) -> None:
         project = os.environ.get("TRACKIO_PROJECT", "sightline")
-        self._trackio.init(project=project, name=self._name, config=dict(flat(settings)), resume="allow")
+        with redirect_stdout(sys.stderr):  # where messages go
+            self._trackio.init(project=project, name=self._name, config=dict(flat(settings)), resume="allow")
         self._begun = True
 
     def log(self, kind: str, update: int, figures: Figures) -> None:
@@ -104,8 +107,9 @@ class Trackio:
 
     def close(self) -> None:
         if self._begun:
-            self._trackio.finish()
             self._begun = False
+            with redirect_stdout(sys.stderr):
+                self._trackio.finish()
 
 
 @dataclass(frozen=True)
