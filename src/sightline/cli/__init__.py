@@ -50,7 +50,7 @@ COMPLETION = "_SIGHTLINE_COMPLETE"  # the variable by which a shell asks what a 
 # Modules with a `register` each, in the order of `sightline --help`.
 VERBS = (
     "train", "translate", "generate", "fill", "classify", "tag", "answer", "predict", "look", "align", "serve",
-    "evaluate", "compare", "data", "exchange", "demo",
+    "evaluate", "compare", "runs", "show", "pack", "data", "exchange", "demo",
 )  # fmt: skip
 
 

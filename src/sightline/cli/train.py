@@ -29,7 +29,10 @@ def train(
     run: Annotated[str | None, typer.Option(help="The run directory; runs/NAME by default.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over: what is in the run directory is lost.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would happen, and train nothing.")] = False,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")] = False,
+    track: Annotated[
+        str, typer.Option(help="Also log for these, joined by commas: tensorboard, mlflow, trackio.")
+    ] = "",
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="The same as --track tensorboard.")] = False,
 ) -> None:
     """Train a model, or go on where training stopped.
 
@@ -40,10 +43,10 @@ def train(
     from sightline import config
     from sightline.runs.training import complete, schema
     from sightline.tasks.registry import TASKS
-    from sightline.train.log import require_tensorboard
+    from sightline.train.trackers import parse_trackers, require_trackers
 
-    if tensorboard:
-        require_tensorboard()
+    trackers = parse_trackers(f"{track},tensorboard" if tensorboard else track)
+    require_trackers(trackers)
     where, text = config.read(recipe)
     values = config.override(config.parse(where, text), overrides or [])
     settings: Any = config.validate(schema(values, where), values, where, text)
@@ -56,21 +59,24 @@ def train(
         print(config.to_toml(settings))
         for line in describe(settings):
             say(line)
-        flags = [*["--fresh"] * fresh, *["--tensorboard"] * tensorboard]
+        flags = [*["--fresh"] * fresh, *(["--track", ",".join(trackers)] if trackers else [])]
         say_next(f"sightline train {shlex.join([recipe, *(overrides or []), '--run', str(path), *flags])}")
         return
     from rich.console import Console
 
     from sightline.runs.training import train_run
+    from sightline.train.display import reporting_on
     from sightline.train.log import TrainLog, display_on
 
-    outcome, evaluations = train_run(
-        settings,
-        path,
-        fresh=fresh,
-        report=say,
-        log=lambda folder: TrainLog(folder, display_on(Console(stderr=True)), tensorboard=tensorboard),
-    )
+    console = Console(stderr=True)
+    with reporting_on(console) as report:
+        outcome, evaluations = train_run(
+            settings,
+            path,
+            fresh=fresh,
+            report=report,
+            log=lambda folder: TrainLog(folder, display_on(console), track=trackers),
+        )
     best = ""
     if outcome.best is not None:
         name = settings.training.metric

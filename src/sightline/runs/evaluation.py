@@ -78,6 +78,11 @@ def evaluate_missing(run: Run, settings: RunSettings, device: str = "cpu") -> tu
     return found, changed
 
 
+def kept_reports(run: Run) -> list[KeptReport]:
+    """What was measured before and kept; nothing where the file is missing or damaged."""
+    return [_kept_report(entry) for entry in _read(run)]
+
+
 def _digest(files: DataSource) -> str | None:
     """What identifies the content of a test set; None where its files are not here any more."""
     try:

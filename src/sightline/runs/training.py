@@ -28,6 +28,7 @@ from sightline.tasks.settings import RunSettings
 from sightline.tasks.spec import Fitted, Say, TaskSpec
 from sightline.train import machine, precision
 from sightline.train.checkpoint import Checkpoints
+from sightline.train.doctor import Doctor, Facts
 from sightline.train.final import final_weights
 from sightline.train.format_1 import upgrade_sizes
 from sightline.train.identity import Identity
@@ -237,6 +238,7 @@ def _make_weights(
         return outcome
     device = settings.training.device
     with log(run.path) as training_log:
+        training_log.start(settings.model_dump(mode="json"), Doctor(_facts(settings, learner, run)))
         outcome = train(learner, settings.training, run.path, training_log, _identity(run, settings))
     weights, origin = final_weights(run.path, settings.training, outcome.update)
     run.remove_card()
@@ -248,6 +250,21 @@ def _make_weights(
     write_outcome(run, outcome, settings.training)
     run.note_update(outcome.update)  # the last: with it the run has ended
     return outcome
+
+
+def _facts(settings: RunSettings, task: Task[Any], run: Run) -> Facts:
+    """What the doctor knows of a training before it begins."""
+    training = settings.training
+    return Facts(
+        warmup=training.warmup,
+        clip=training.clip,
+        patience=training.patience,
+        # that of a parent was learned from other text
+        vocabulary=0 if settings.parent else max((one.vocab_size for one in run.load_tokenizers().values()), default=0),
+        padding=task.padding(),
+        device=training.device,
+        idle_gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    )
 
 
 def _keep_example(run: Run) -> None:

@@ -16,6 +16,7 @@ from sightline.data.batches import DataPosition
 from sightline.errors import CheckpointError, SightlineError, UsageError
 from sightline.train import machine, schedules
 from sightline.train.checkpoint import Checkpoints
+from sightline.train.display import Judged
 from sightline.train.identity import Identity
 from sightline.train.log import TrainLog
 from sightline.train.metric import Metric
@@ -93,12 +94,12 @@ def train(
             progress.seconds, clock = progress.seconds + now - clock, now
 
             ended = progress.stop_reason(settings) is not None
-            log.advance(progress.fraction(settings))
+            log.advance(session.standing())
             trimmer.after_update()
             if ended or update % settings.log_every == 0:
                 figures = {"epoch": progress.position.epoch, **progress.meter.compute_and_reset(task.unit)}
                 figures |= {"learning_rate": learning_rate, "gradient_norm": norm, task.unit: progress.tokens}
-                log.train(update, figures, session.seconds_left())
+                log.train(update, figures, session.standing().eta)
             best = False
             if settings.validate_every and (ended or update % settings.validate_every == 0):
                 with workers.all_threads():
@@ -171,9 +172,16 @@ def validate(task: Task[Batch], settings: TrainSettings, session: Session, log: 
         figures = task.validate()
     if settings.metric not in figures:
         raise UsageError(f"metric: the task has no {settings.metric}; known: {', '.join(sorted(figures))}")
-    best = session.progress.record_validation(float(figures[settings.metric]), higher_is_better(settings, task.metrics))
-    log.validation(session.progress.update, figures, best=best)
+    better_up = higher_is_better(settings, task.metrics)
+    best = session.progress.record_validation(float(figures[settings.metric]), better_up)
+    metric = task.metrics.get(settings.metric, Metric(settings.metric, better_up))
+    log.validation(session.progress.update, figures, best=best, judged=_judged(metric, figures, session.progress.best))
     return best
+
+
+def _judged(metric: Metric, figures: Mapping[str, float], best: float | None) -> Judged:
+    name = "validation" if metric.name == "loss" else metric.title  # beside the loss of training
+    return Judged(name, metric.text(float(figures[metric.name])), None if best is None else metric.text(best))
 
 
 def higher_is_better(settings: TrainSettings, metrics: Mapping[str, Metric]) -> bool:

@@ -79,6 +79,10 @@ class Task(Protocol[Batch]):
         """Restores what `carried_state` gave."""
         ...
 
+    def padding(self) -> float | None:
+        """The share of an epoch's tensor cells that hold padding; None where that is nothing or unknown."""
+        ...
+
     def describe(self, batch: Batch) -> str:
         """Names the batch in an error message."""
         ...

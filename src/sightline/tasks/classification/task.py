@@ -66,6 +66,9 @@ class ClassificationTask(BaseTask[AnyClassifier]):
         for after, indices in iterate(self._order, position):
             yield after, collate_examples(self._train, indices).to(self.device)
 
+    def padding(self) -> float:
+        return self._order.padding(0)
+
     def num_units(self, batch: ExampleBatch) -> int:
         """Tokens of the inputs."""
         return self._train.num_tokens(batch.indices)

@@ -95,6 +95,9 @@ class QuestionTask(BaseTask[BertTokenClassifier]):
         for after, indices in iterate(self._order, position):
             yield after, collate_examples(self._train, indices).to(self.device)
 
+    def padding(self) -> float:
+        return self._order.padding(0)
+
     def num_units(self, batch: ExampleBatch) -> int:
         """Tokens of the inputs."""
         return self._train.num_tokens(batch.indices)

@@ -124,6 +124,9 @@ class TaggingTask(BaseTask[BertTokenClassifier]):
                 targets_NT[row, : len(tags)] = tags
             yield after, replace(batch, targets_B=targets_NT).to(self.device)
 
+    def padding(self) -> float:
+        return self._order.padding(0)
+
     def num_units(self, batch: ExampleBatch) -> int:
         """Tokens of the inputs."""
         return self._train.num_tokens(batch.indices)

@@ -120,6 +120,9 @@ class TranslationTask(BaseTask[AnyEncoderDecoder]):
         random = generator(MERGE_DROPOUT, after.seed, after.epoch, after.batch)
         return lambda side, gathered: self._merge_dropout[side](*gathered, random) if self._merge_dropout else gathered
 
+    def padding(self) -> float:
+        return self._order.padding(0)
+
     def num_units(self, batch: PairBatch) -> int:
         """Tokens of the target side."""
         return batch.num_target_tokens
