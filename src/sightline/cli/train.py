@@ -27,7 +27,9 @@ def train(
     ] = None,
     run: Annotated[str | None, typer.Option(help="The run directory; runs/NAME by default.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over: what is in the run directory is lost.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would happen, and train nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read all data, time a few updates, and say what a training will take.")
+    ] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")] = False,
 ) -> None:
     """Train a model, or go on where training stopped.
@@ -37,7 +39,7 @@ def train(
     sightline train my.toml training.max_minutes=30 --run runs/first
     """
     from sightline import config
-    from sightline.runs.training import complete, schema
+    from sightline.runs.training import schema
     from sightline.tasks.registry import TASKS
     from sightline.train.log import require_tensorboard
 
@@ -49,12 +51,9 @@ def train(
     path = Path(run or f"runs/{Path(recipe).stem}")
     spec = TASKS[settings.task]
     if dry_run:
-        from sightline.runs.dry_run import describe
+        from sightline.runs import dry_run as rehearsal
 
-        settings, _ = complete(spec, settings)
-        print(config.to_toml(settings))
-        for line in describe(settings):
-            say(line)
+        rehearsal.dry_run(settings, report=say, show=lambda complete: print(config.to_toml(complete), flush=True))
         flags = [*["--fresh"] * fresh, *["--tensorboard"] * tensorboard]
         say_next(f"sightline train {shlex.join([recipe, *(overrides or []), '--run', str(path), *flags])}")
         return

@@ -9,10 +9,11 @@ import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from lzma import LZMAError
 from pathlib import Path
 from tokenize import TokenError
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -45,6 +46,8 @@ class ImageSource(Source):
     source: str = Field(description="a folder with a folder for each class, or an IDX or NumPy file")
     labels: str | None = Field(default=None, description="the file of the classes of an IDX or .npy file")
     part: Part = WHOLE
+
+    stratified: ClassVar[bool] = True
 
     def files(self) -> list[Path]:
         """All files to be read, of a folder its classes mixed evenly; none whose name, or folder's, begins with a dot.
@@ -158,6 +161,19 @@ def read_images(
     return prepared.cached(
         "images", made_from, _ImageNotes, lambda folder: _write_split(folder, part, split), read, **options
     )
+
+
+def peek(source: ImageSource, most: int = 16) -> tuple[int, list[tuple[int, ...]]]:
+    """How many images a source has, and the shapes of a few of them from all over it.
+
+    Raises DataError for what cannot be read.
+    """
+    files = source.files()
+    if resolve(source.source).is_dir():
+        few = files[:: max(1, len(files) // most)][:most]
+        return len(files), [one.shape for one in _opened(few, lambda error: None)]
+    count, found, _, _ = _read(source)
+    return count, [one.shape for one in islice(found(), 1)]
 
 
 def _write_split(folder: Path, images: Images, split: Fractions) -> _ImageNotes:

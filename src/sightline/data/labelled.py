@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -39,6 +40,8 @@ class LabelledSource(TableSource):
     texts: tuple[Column, ...] = Field(min_length=1, description="numbers (from 0), names or keys of the texts")
     label: Column = Field(description="number (from 0), name or key of the label")
     part: Part = WHOLE
+
+    stratified: ClassVar[bool] = True
 
     def columns(self) -> tuple[Column, ...]:
         """Those of the texts, then that of the label."""

@@ -54,6 +54,7 @@ class Source(Frozen):
 
     # fields that change no record: names of files, as opposed to the options that do
     unidentifying: ClassVar[frozenset[str]] = frozenset({"source"})
+    stratified: ClassVar[bool] = False  # whether a split gives each class its share
 
     @classmethod
     def from_arguments(cls, **values: str | float | None) -> Self:
@@ -84,8 +85,8 @@ class Source(Frozen):
 
     def outlines(self, bad: Callable[[DataError], None]) -> Iterator[Outline]:
         """All records as training reads them, of all parts and splits. `bad` is told of what is no record, and the next
-        one follows. Raises DataError where none can."""
-        raise NotImplementedError
+        one follows. Raises DataError where none can. Nothing of a source that does not say."""
+        return iter(())
 
     def notices(self) -> list[str]:
         """Lines on how the source is read that its user should see, such as that its first line is no record."""

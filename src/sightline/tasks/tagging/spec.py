@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from sightline.data.tagged import TaggedSource
-from sightline.tasks.presets import FINE_TUNING, SMALL
+from sightline.tasks.presets import FURTHER, RECORDS
 from sightline.tasks.report import Figures
 from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Tokenizers
 from sightline.tasks.tagging.exchange import EXCHANGES, exchanged
@@ -50,8 +50,8 @@ SPEC = TaskSpec(
     complete=_complete,
     init=Init(
         models=("bert",),
-        sizes={"bert": {**SMALL, "max_length": 512}},
-        values=FINE_TUNING,
+        scales=RECORDS,
+        further=FURTHER,
         columns=lambda columns: {"columns": list(columns)},
     ),
     pretraining=Pretraining(parents=(("masked_language", "bert"),), bounded="max_tokens"),
