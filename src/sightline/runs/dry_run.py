@@ -175,7 +175,7 @@ def _duration(training: TrainSettings, seconds: float, batches_per_epoch: int | 
     epochs = "" if per_epoch is None else f", {_rough(updates / per_epoch)} epochs of {per_epoch:,.0f}"
     early = f", or fewer after {training.patience} validations without progress" if training.patience else ""
     whole = updates * seconds
-    told = f"{whole:.0f} seconds" if whole < 60 else f"{_rough(whole / 60)} minutes"
+    told = f"{whole:.0f} s" if whole < 60 else f"{_rough(whole / 60)} min"
     return f"time: {told} for {updates:,.0f} updates{epochs}{early}; validations take some more"
 
 
