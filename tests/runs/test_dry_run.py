@@ -30,7 +30,7 @@ def test_what_a_training_takes_is_measured(config_file: Path, tmp_path: Path, mo
     per_epoch = int(re.search(r"batches: (\d+) per epoch", err)[1])  # type: ignore[index]
     assert re.search(r"speed: [\d,]+ tokens/s, .* an update \(1 of them timed, fp32 on cpu, threads: 1\)", err)
     assert re.search(rf"time: \S+ (s|min) for {3 * per_epoch} updates, 3 epochs of {per_epoch};", err)
-    assert re.search(r"memory: [\d.]+ (MB|GB) at the most so far", err)
+    assert re.search(r"memory: [\d.]+ (MB|GB) at its peak", err)
     assert re.search(r"model: transformer, [\d,]+ parameters, fp32", err)
     # what was read is kept for the training, and nothing else
     assert sorted(one.name for one in tmp_path.iterdir() if one.is_dir()) == ["cache"]
@@ -67,7 +67,7 @@ def test_every_bad_row_is_told(config_file: Path, texts: Path, tmp_path: Path, c
     assert len(bad) == 20
     assert lines[-2:] == [
         "and 10 more",
-        "sightline: 30 rows cannot be read, and a training would stop at the first; mend them or leave them out",
+        "sightline: 30 rows cannot be read, and a training would stop there; mend them or leave them out",
     ]
 
 
@@ -91,8 +91,9 @@ def test_rows_of_every_task(task: str, tmp_path: Path) -> None:
     spec = TASKS[task]
     validation: Any = [entry] if spec.init.validation_is_list else entry
     settings = config.validate(spec.settings, {"task": task, "data": {"train": [entry], "validation": validation}}, "x")
-    found = [str(error).removeprefix(f"{tmp_path}/") for error in dry_run.bad_rows(settings)]
-    assert len(found) == len(says)
+    count, lines = dry_run.bad_rows(settings)
+    found = [line.removeprefix(f"{tmp_path}/") for line in lines]
+    assert len(found) == count == len(says)
     assert all(one.startswith(other) for one, other in zip(found, says, strict=True)), found
 
 

@@ -53,11 +53,16 @@ def survey(source: Source, cuts: Sequence[float], files: Sequence[str] = ("sourc
     Raises DataError or UsageError where it cannot be read at all.
     """
     with _beginning(source, files) as (beginning, share):
-        bad: list[DataError] = []
+        bad = 0
+
+        def count_bad(error: DataError) -> None:
+            nonlocal bad
+            bad += 1
+
         places: list[float] = []
         labels: list[str] = []
         characters, columns = 0, [0]
-        outlines = beginning.outlines(bad.append)
+        outlines = beginning.outlines(count_bad)
         for outline in _up_to_sample(outlines) if share == 1.0 else outlines:
             if is_blank(outline.key):  # nothing is learned from it
                 continue
@@ -82,7 +87,7 @@ def survey(source: Source, cuts: Sequence[float], files: Sequence[str] = ("sourc
         tuple(map(scaled, columns)),
         tuple(map(scaled, sides)),
         scaled(len(places) - len(set(places))),
-        scaled(len(bad)),
+        scaled(bad),
         whole,
     )
 

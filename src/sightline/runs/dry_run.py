@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,16 +38,15 @@ def dry_run(settings: RunSettings, *, report: Say, show: Callable[[Any], None]) 
     """
     spec = TASKS[settings.task]
     machine.setup(settings.training.threads)
-    missing = bool(_missing(settings.data.model_dump(), spec.data_files))
+    data: Any = settings.data
+    missing = bool(_missing(data.model_dump(), spec.data_files))
     if missing or settings.counted:
         settings, _ = complete(spec, settings)
         show(settings)
         for line in describe(settings):
             report(line)
         if not missing:
-            with _telling_rows(settings, report):
-                for error in bad_rows(settings):
-                    raise error
+            _refuse_rows(settings, report)
         return
     machine.forget_peak()
     with _telling_rows(settings, report):
@@ -66,7 +64,7 @@ def dry_run(settings: RunSettings, *, report: Say, show: Callable[[Any], None]) 
     )
     report(_duration(training, speed.seconds, task.batches_per_epoch))
     if speed.peak_bytes:
-        report(f"memory: {_size(speed.peak_bytes)} at the most so far, the data read and the model trained")
+        report(f"memory: {_size(speed.peak_bytes)} at its peak, from the reading of the data to these updates")
     report(_disk(training, count))
 
 
@@ -76,40 +74,50 @@ def _telling_rows(settings: RunSettings, report: Say) -> Generator[None, None, N
     try:
         yield
     except DataError:
-        rows = bad_rows(settings)
-        shown = [str(error) for error in islice(rows, _SHOWN)]
-        more = sum(1 for _ in rows)
-        if not shown:
-            raise
-        for line in shown:
-            report(line)
-        if more:
-            report(f"and {more:,} more")
-        raise DataError(
-            f"{len(shown) + more:,} rows cannot be read, and a training would stop at the first; mend them or leave "
-            "them out"
-        ) from None
+        _refuse_rows(settings, report)
+        raise
 
 
-def bad_rows(settings: RunSettings) -> Iterator[DataError]:
-    """What is wrong with each row of all data that is none, each source read once whatever is taken of it."""
+def _refuse_rows(settings: RunSettings, report: Say) -> None:
+    """Raises DataError where rows cannot be read, after telling of the first of them."""
+    count, shown = bad_rows(settings)
+    if not count:
+        return
+    for line in shown:
+        report(line)
+    if count > len(shown):
+        report(f"and {count - len(shown):,} more")
+    rows = f"{count:,} rows" if count > 1 else "1 row"
+    raise DataError(f"{rows} cannot be read, and a training would stop there; mend them or leave them out") from None
+
+
+def bad_rows(settings: RunSettings) -> tuple[int, list[str]]:
+    """How many rows of all data are none, and what is wrong with the first; each source is read once, whatever is taken
+    of it."""
     data: Any = settings.data
-    validation = data.validation if isinstance(data.validation, tuple) else [data.validation]
+    validation = data.validation if isinstance(data.validation, tuple) else (data.validation,)
     whole = {"split": None, "part": (0.0, 1.0)}
     sources: dict[str, Source] = {}
-    for one in (*data.train, *validation, *data.test.values()):
+    for one in filter(None, (*data.train, *validation, *data.test.values())):
         fields = type(one).model_fields
         plain = one.model_copy(update={key: value for key, value in whole.items() if key in fields})
         sources.setdefault(json.dumps(plain.model_dump(mode="json"), sort_keys=True), plain)
+    count = 0
+    shown: list[str] = []
+
+    def note(error: DataError) -> None:
+        nonlocal count
+        count += 1
+        if count <= _SHOWN:
+            shown.append(str(error))
+
     for source in sources.values():
-        found: list[DataError] = []
         try:
-            for _ in source.outlines(found.append):
-                yield from found
-                found.clear()
+            for _ in source.outlines(note):
+                pass
         except DataError as error:
-            found.append(error)
-        yield from found
+            note(error)
+    return count, shown
 
 
 def describe(settings: Any) -> list[str]:

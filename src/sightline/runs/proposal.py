@@ -79,7 +79,7 @@ def propose(
     epochs = scale.epochs if pretrained is None else scale.further
     reasons = [] if pretrained else [_rule(spec, scale, seen, size)]
     units = seen if seen is not None and seen.records else None
-    batches = _batches(spec, settings, units, scale)
+    batches = _batches(spec, settings, units)
     updates = _rounded(min(max(epochs * batches, _FEWEST), _MOST))
     settings = _of_length(settings, updates)
     about = f"{updates:,} updates, about {updates / batches:,.0f} epochs" if units else f"{updates:,} updates"
@@ -121,7 +121,10 @@ def _look(spec: TaskSpec, source: DataSource, validation: Side, test: Side) -> t
 
     Where nothing is said of validation it is the first usual share that has a few records.
     """
-    shares = [DEFAULT_SHARE, *_LARGER_SHARES] if validation is None else [_share(validation)]
+    shares = [_share(validation)]
+    if validation is None:
+        most = 0.8 - _share(test)  # so that there is something to learn from
+        shares = [DEFAULT_SHARE, *(share for share in _LARGER_SHARES if share <= most)]
     try:
         looks = ((share, spec.init.survey(source, _cuts(share, _share(test)), spec.data_files)) for share in shares)
         share, seen = next((one for one in looks if _enough(spec, *one)), (shares[0], None))
@@ -224,8 +227,8 @@ def _rule(spec: TaskSpec, scale: Scale, seen: Survey | None, size: str | None) -
     )
 
 
-def _batches(spec: TaskSpec, settings: Any, seen: Survey | None, scale: Scale) -> float:
-    """How many updates an epoch of the training part has, roughly."""
+def _batches(spec: TaskSpec, settings: Any, seen: Survey | None) -> float:
+    """How many updates an epoch of the training part has, roughly; a hundred of data that nothing is known of."""
     if seen is None:
         return 100.0
     share = seen.sides[0] / sum(seen.sides) if sum(seen.sides) else 1.0
