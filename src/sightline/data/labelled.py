@@ -5,16 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from sightline.data.records import LABEL_NAMES, TEXT_NAMES, TableSource, first_row, has_header, is_json
-from sightline.data.sources import WHOLE, Column, Part, resolve, take_part
+from sightline.data.records import (
+    LABEL_NAMES,
+    TEXT_NAMES,
+    BadRecord,
+    TableSource,
+    first_row,
+    has_header,
+    is_json,
+    refuse,
+)
+from sightline.data.sources import WHOLE, Column, Outline, Part, resolve, take_part
+from sightline.data.splits import take_stratified
 from sightline.data.text import is_blank
 from sightline.errors import DataError
+
+Labelled = tuple[tuple[str, ...], str]  # texts, label
 
 
 class LabelledSource(TableSource):
@@ -28,6 +41,8 @@ class LabelledSource(TableSource):
     label: Column = Field(description="number (from 0), name or key of the label")
     part: Part = WHOLE
 
+    stratified: ClassVar[bool] = True
+
     def columns(self) -> tuple[Column, ...]:
         """Those of the texts, then that of the label."""
         return (*self.texts, self.label)
@@ -37,13 +52,31 @@ class LabelledSource(TableSource):
         """See `label`."""
         return self.label
 
+    def outlines(self, bad: BadRecord = refuse) -> Iterator[Outline]:
+        """The records, by their texts."""
+        whole = self.model_copy(update={"part": WHOLE})
+        return (Outline(split_key(record), *record) for record in _of_part(whole, bad))
 
-def read_labelled(source: LabelledSource) -> Iterator[tuple[tuple[str, ...], str]]:
-    """(texts, label) of each record, in order. Raises DataError (file:line) for a record without one of them."""
-    for number, (*texts, label) in take_part(source.records(), source.part):
+
+def read_labelled(source: LabelledSource, bad: BadRecord = refuse) -> Iterator[Labelled]:
+    """(texts, label) of each record, in order. Raises DataError (file:line) for a record without one of them.
+
+    Records of one text, or of the same texts, are on one side of a split, and each class is on every side.
+    """
+    yield from take_stratified(_of_part(source, bad), source.split, split_key, lambda record: record[1])
+
+
+def split_key(record: Labelled) -> str:
+    """What records on two sides of a split do not share."""
+    return "\0".join(record[0])
+
+
+def _of_part(source: LabelledSource, bad: BadRecord) -> Iterator[Labelled]:
+    for number, (*texts, label) in take_part(source.records(bad), source.part):
         if is_blank(label):
-            raise DataError(f"{source.files()[0]}:{number}: the label is empty; check the line")
-        yield tuple(texts), label.strip()
+            bad(DataError(f"{source.files()[0]}:{number}: the label is empty; check the line"))
+        else:
+            yield tuple(texts), label.strip()
 
 
 def suggest_columns(source: str) -> dict[str, str | int | list[str] | list[int]]:

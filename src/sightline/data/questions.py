@@ -15,8 +15,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from sightline.data.records import read_whole
-from sightline.data.sources import Source
+from sightline.data.records import BadRecord, read_whole, refuse
+from sightline.data.sources import Outline, Source
+from sightline.data.splits import take_split
 from sightline.data.text import LongLineError, read_text_lines
 from sightline.errors import DataError
 from sightline.jsonio import Json, as_object, parse_json
@@ -49,25 +50,39 @@ class QuestionSource(Source):
 
     source: str = Field(description="a file of SQuAD's layout, or JSON Lines with question, context and answers")
 
+    def outlines(self, bad: BadRecord = refuse) -> Iterator[Outline]:
+        """The questions, by their texts."""
+        found = _all_questions(self.files()[0], bad)
+        return (Outline(one.context, (one.question, one.context)) for one in found)
 
-def read_questions(source: QuestionSource) -> Iterator[Question]:
-    """The questions of a file, in order.
+
+def read_questions(source: QuestionSource, bad: BadRecord = refuse) -> Iterator[Question]:
+    """The questions of a file, in order. Those on one text are on one side of a split.
 
     In JSON Lines the answers are {"text": [...], "answer_start": [...]} or SQuAD's list of objects.
 
-    Raises DataError (file:line or file, and the question's number) for what is no question.
+    Raises DataError (file:line or file, and the question's number) for what is no question, or tells `bad`.
     """
-    path = source.files()[0]
-    number = 0
+    return take_split(_all_questions(source.files()[0], bad), source.split, lambda question: question.context)
+
+
+def _all_questions(path: Path, bad: BadRecord) -> Iterator[Question]:
     if _is_a_question(path):
         for number, line in enumerate(read_text_lines(path), 1):
-            if line.strip():
-                where = f"{path}:{number}"
-                record = as_object(parse_json(line, where, hint=_LAYOUTS), where, hint=_LAYOUTS)
-                yield _question(record, record.get("context"), where)
+            where = f"{path}:{number}"
+            try:
+                if line.strip():
+                    record = as_object(parse_json(line, where, hint=_LAYOUTS), where, hint=_LAYOUTS)
+                    yield _question(record, record.get("context"), where)
+            except DataError as error:
+                bad(error)
         return
+    number = 0
     for number, (record, context) in enumerate(_squad(path), 1):
-        yield _question(record, context, f"{path}, question {number}")
+        try:
+            yield _question(record, context, f"{path}, question {number}")
+        except DataError as error:
+            bad(error)
     if not number:
         raise DataError(f"{path}: no questions; check the file")
 

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 from pydantic import Field, model_validator
 
-from sightline.data.sources import WHOLE, Part, Source, take_part
+from sightline.data.records import BadRecord, refuse
+from sightline.data.sources import WHOLE, Outline, Part, Source, take_part
+from sightline.data.splits import take_split
 from sightline.data.text import read_text_lines
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
 
 Span = tuple[int, int, str]  # first unit, unit after the last, type
+Tagged = tuple[tuple[str, ...], tuple[str, ...]]  # units, and the tag of each
 UNTAGGED = -100  # tokens that no unit begins in
 _BIO = re.compile(r"O|[BI]-.+")
 
@@ -42,6 +45,11 @@ class TaggedSource(Source):
             raise ValueError(f"{self.source}: columns {list(self.columns)} must be two, counted from 0")
         return self
 
+    def outlines(self, bad: BadRecord = refuse) -> Iterator[Outline]:
+        """The records, by their texts."""
+        texts = (self.joined_by.join(units) for units, _ in _records(self, bad))
+        return (Outline(text, (text,)) for text in texts)
+
 
 def split_words(text: str, joined_by: str) -> list[tuple[str, int]]:
     """The units of a text and where each begins: words between `joined_by`, or characters where that is empty.
@@ -62,16 +70,16 @@ def split_words(text: str, joined_by: str) -> list[tuple[str, int]]:
     return found
 
 
-def read_tagged(source: TaggedSource) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """(units, tags) of each record.
+def read_tagged(source: TaggedSource, bad: BadRecord = refuse) -> Iterator[Tagged]:
+    """(units, tags) of each record. Records of the same units are on one side of a split.
 
-    Raises DataError (file:line) for a line that is not a unit and a tag, and for a tag that is not BIO.
+    Raises DataError (file:line) for a line that is not a unit and a tag, and for a tag that is not BIO, or tells `bad`.
     """
-    records = _records(source)
-    yield from take_part(records, source.part)
+    records = take_part(_records(source, bad), source.part)
+    yield from take_split(records, source.split, lambda record: source.joined_by.join(record[0]))
 
 
-def _records(source: TaggedSource) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+def _records(source: TaggedSource, bad: BadRecord) -> Iterator[Tagged]:
     path = source.files()[0]
     units: list[str] = []
     tags: list[str] = []
@@ -79,7 +87,11 @@ def _records(source: TaggedSource) -> Iterator[tuple[tuple[str, ...], tuple[str,
         if source.comment and line.startswith(source.comment):
             continue
         if line.strip():
-            unit, tag = _unit_and_tag(line, source.columns, f"{path}:{number}")
+            try:
+                unit, tag = _unit_and_tag(line, source.columns, f"{path}:{number}")
+            except DataError as error:
+                bad(error)
+                continue
             units.append(unit)
             tags.append(tag)
         elif units:

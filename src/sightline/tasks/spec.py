@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from torch import Tensor, nn
 
 from sightline.data.sources import Column
+from sightline.data.survey import Survey, survey
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError
 from sightline.predict.predictor import Predictor
@@ -52,14 +53,42 @@ def _named(key: str, value: object) -> Values:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """A named size, for data of so many units or more.
+
+    Attributes:
+        least: the fewest units. kinds: by kind of model, what is written for it alone: its sizes, and what else goes
+            with them. values: what is written for all kinds.
+        epochs, further: passes through the data, of a new model and of one that goes on from another run.
+    """
+
+    name: str
+    least: int
+    kinds: Mapping[str, Values]
+    values: Values
+    epochs: float
+    further: float
+
+
+def _all_bytes(survey: Survey, settings: Any) -> float:
+    """A token is about four bytes of text, whether English or Korean; two specials stand around each record's."""
+    return sum(survey.columns) / 4 + 2 * survey.records
+
+
+@dataclass(frozen=True)
 class Init:
     """What `sightline init` writes for a task.
 
     Attributes:
         models: kinds of models to choose from, the default first; none where there is one kind alone. registry: the
             table that further kinds are added to.
-        sizes: by kind, where the defaults, which are the papers', would ask for another machine or time scale.
-        values: other keys that differ from the defaults.
+        scales: the sizes to choose from, rising; none: the defaults are written. further: what is written instead
+            where a model goes on from another run, whose sizes it has.
+        unit, units: what the scales count, and how many of it there are.
+        survey: looks at data: (source, cuts of the split, fields that name files). tokens: how many tokens an epoch
+            has, roughly, of such data and settings without updates.
+        fit: what else the data decide, written over the rest: (survey, values so far).
+        undivided: what is written of a source that is one record, to be cut by position; None where it cannot be.
         files: the train entry of a source (and target) file; by default only its name.
         validation_is_list: whether `data.validation` is a list, as `data.train` is.
         columns: the keys of a train entry that say which columns of a table are read; None where it has none. Raises
@@ -68,8 +97,14 @@ class Init:
 
     models: tuple[str, ...] = ()
     registry: Mapping[str, object] = field(default_factory=dict[str, object])
-    sizes: Mapping[str, Values] = field(default_factory=dict[str, Values])
-    values: Values = field(default_factory=dict[str, object])
+    scales: tuple[Scale, ...] = ()
+    further: Values = field(default_factory=dict[str, object])
+    unit: str = "records"
+    units: Callable[[Survey], int] = lambda survey: survey.records
+    survey: Callable[[Any, Sequence[float], Sequence[str]], Survey] = survey
+    tokens: Callable[[Survey, Any], float] = _all_bytes
+    fit: Callable[[Survey, Values], Values] = lambda survey, values: {}
+    undivided: Values | None = None
     files: Callable[[str, str | None], Values] = lambda source, target: {"source": source, **_named("target", target)}
     validation_is_list: bool = False
     columns: Callable[[Sequence[Column]], Values] | None = None

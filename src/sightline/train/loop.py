@@ -21,6 +21,7 @@ from sightline.train.identity import Identity
 from sightline.train.log import TrainLog
 from sightline.train.metric import Metric
 from sightline.train.progress import Progress
+from sightline.train.schedules import Schedule
 from sightline.train.session import Session
 from sightline.train.settings import TrainSettings
 from sightline.train.stopper import Interrupted, Stopper
@@ -75,19 +76,15 @@ def train(
     if identity is not None:
         identity = replace(identity, data=task.data_fingerprint())
     session = Session(task, settings, run_dir, log, identity)
-    optimizer, progress = session.optimizer, session.progress
+    progress = session.progress
     schedule = schedules.from_settings(settings)
     batches = task.batches(progress.position)
     trimmer, clock = machine.MemoryTrimmer(), time.monotonic()
     with Workers(task, settings.threads or torch.get_num_threads()) as workers, Stopper() as stopper:
         while (reason := progress.stop_reason(settings)) is None:
             started = time.monotonic()
-            update = progress.update + 1
-            learning_rate = settings.learning_rate * schedule(update)
-            progress.position, norm = accumulate(task, workers, batches, settings, session)
-            optimizer.step(learning_rate)
-            session.average_weights(update)
-            progress.update = update
+            learning_rate, norm = update_weights(task, workers, batches, settings, session, schedule)
+            update = progress.update
             session.require_directory()
             now = time.monotonic()
             progress.meter.seconds += now - started
@@ -114,6 +111,25 @@ def train(
                     stopper.requested,
                 )
     return _outcome(reason, progress)
+
+
+def update_weights(
+    task: Task[Batch],
+    workers: Workers[Batch],
+    batches: Iterator[tuple[DataPosition, Batch]],
+    settings: TrainSettings,
+    session: Session,
+    schedule: Schedule,
+) -> tuple[float, float]:
+    """One update of the weights and of their average: (its learning rate, the gradient's L2 norm before clipping)."""
+    progress = session.progress
+    update = progress.update + 1
+    learning_rate = settings.learning_rate * schedule(update)
+    progress.position, norm = accumulate(task, workers, batches, settings, session)
+    session.optimizer.step(learning_rate)
+    session.average_weights(update)
+    progress.update = update
+    return learning_rate, norm
 
 
 def accumulate(

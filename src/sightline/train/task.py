@@ -45,6 +45,11 @@ class Task(Protocol[Batch]):
         """
         ...
 
+    @property
+    def batches_per_epoch(self) -> int | None:
+        """How many batches the first epoch has; None where unknown."""
+        ...
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, Batch]]:
         """Batches from `position` on, for ever, each with the position that follows it.
 

@@ -19,7 +19,7 @@ from sightline.tasks.classification.exchange import EXCHANGES, exchanged
 from sightline.tasks.classification.predictor import Classifier
 from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings
 from sightline.tasks.classification.task import ClassificationTask, figures, make_model, train_tokenizers
-from sightline.tasks.presets import FINE_TUNING, SMALL
+from sightline.tasks.presets import FURTHER, RECORDS
 from sightline.tasks.report import Figures
 from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Timed, Tokenizers, Values
 
@@ -96,8 +96,8 @@ SPEC = TaskSpec(
     complete=_complete,
     init=Init(
         models=("gpt", "bert"),
-        sizes={"gpt": {**SMALL, "max_length": 256}, "bert": {**SMALL, "max_length": 512}},
-        values=FINE_TUNING,
+        scales=RECORDS,
+        further=FURTHER,
         files=_files,
         columns=_columns,
     ),

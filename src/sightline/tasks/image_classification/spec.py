@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 
 from sightline.data.images import ImageSource
+from sightline.data.survey import Survey, survey_images
 from sightline.tasks.answers import Answers, share
 from sightline.tasks.image_classification.exchange import EXCHANGES, exchanged
 from sightline.tasks.image_classification.predictor import ImageClassifier
@@ -22,8 +23,9 @@ from sightline.tasks.image_classification.task import (
     read_labelled,
     scores,
 )
+from sightline.tasks.presets import IMAGES
 from sightline.tasks.report import Figures
-from sightline.tasks.spec import Init, Page, PageInput, TaskSpec, Tokenizers
+from sightline.tasks.spec import Init, Page, PageInput, TaskSpec, Tokenizers, Values
 
 
 def _read_test(settings: ImageSettings, tokenizers: Tokenizers, files: ImageSource) -> object:
@@ -49,6 +51,20 @@ def evaluate(model: ImageClassifier, name: str, files: ImageSource, *, unknown_l
     return Figures(name, len(images), "images", found, seconds, METRICS, answers)
 
 
+_LARGEST = 224  # pixels; larger images are scaled down
+
+
+def _fit_size(survey: Survey, values: Values) -> Values:
+    """The images' own size where it is not large, in patches of which about seven stand side by side."""
+    if survey.image is None:
+        return {}
+    pixels, channels = survey.image
+    size = pixels if pixels <= 32 else min(_LARGEST, pixels // 16 * 16)
+    patches = [one for one in range(2, size + 1) if size % one == 0]
+    patch = min(patches, key=lambda one: abs(size / one - 7.5), default=1)
+    return {"model": {"image_size": size, "channels": 1 if channels == 1 else 3, "patch_size": patch}}
+
+
 SPEC = TaskSpec(
     name="image_classification",
     settings=ImageSettings,
@@ -65,7 +81,14 @@ SPEC = TaskSpec(
     evaluate_options=frozenset({"unknown_labels"}),
     page=Page("labels", (PageInput("image", "Image file", image=True),)),
     complete=complete,
-    init=Init(models=("vit",)),
+    init=Init(
+        models=("vit",),
+        scales=IMAGES,
+        unit="images",
+        survey=survey_images,
+        tokens=lambda survey, settings: survey.records * settings.span,
+        fit=_fit_size,
+    ),
     data_files=("source", "labels"),
     exchanges=EXCHANGES,
     exchanged=exchanged,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from itertools import islice
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -17,9 +18,9 @@ from sightline.tasks.masked_language.exchange import EXCHANGES, exchanged
 from sightline.tasks.masked_language.predictor import MaskedLanguageModel
 from sightline.tasks.masked_language.settings import METRICS, SIDE, MaskedLanguageSettings
 from sightline.tasks.masked_language.task import MaskedLanguageTask, encode, make_model, measure, train_tokenizers
-from sightline.tasks.presets import PRETRAINING, SMALL
+from sightline.tasks.presets import FURTHER, MASKED_LANGUAGE
 from sightline.tasks.report import Figures
-from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Tokenizers, columns_as
+from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Tokenizers, Values, columns_as
 
 NAME = "masked_language"
 
@@ -52,6 +53,11 @@ def evaluate(model: MaskedLanguageModel, name: str, files: SentenceSource) -> Fi
     return Figures(name, len(documents.sentences.tokens), "tokens", found, seconds, METRICS, answers)
 
 
+def _files(source: str, target: str | None) -> Values:
+    """Of a folder each file is a document."""
+    return {"source": source, **({"documents": "file"} if Path(source).is_dir() else {})}
+
+
 SPEC = TaskSpec(
     name=NAME,
     settings=MaskedLanguageSettings,
@@ -68,8 +74,11 @@ SPEC = TaskSpec(
     page=Page("blanks", (PageInput("text", "Text with [MASK] where something is missing"),), live=True),
     init=Init(
         models=("bert",),
-        sizes={"bert": {**SMALL, "max_length": 512}},
-        values=PRETRAINING,
+        scales=MASKED_LANGUAGE,
+        further=FURTHER,
+        unit="characters",
+        units=lambda survey: survey.characters,
+        files=_files,
         validation_is_list=True,
         columns=columns_as("column"),
     ),

@@ -8,7 +8,7 @@ import numpy as np
 
 from sightline.data.questions import QuestionSource
 from sightline.tasks.answers import Answers, share
-from sightline.tasks.presets import FINE_TUNING, SMALL
+from sightline.tasks.presets import FURTHER, RECORDS
 from sightline.tasks.question_answering.exchange import EXCHANGES, exchanged
 from sightline.tasks.question_answering.predictor import QuestionAnswerer
 from sightline.tasks.question_answering.settings import METRICS, QuestionSettings
@@ -51,7 +51,7 @@ SPEC = TaskSpec(
     read_test=_read_test,
     evaluate=evaluate,
     page=Page("answer", (PageInput("question", "Question"), PageInput("context", "Text that may answer it"))),
-    init=Init(models=("bert",), sizes={"bert": {**SMALL, "max_length": 512}}, values=FINE_TUNING),
+    init=Init(models=("bert",), scales=RECORDS, further=FURTHER, unit="questions"),
     pretraining=Pretraining(parents=(("masked_language", "bert"),), bounded="max_tokens"),
     exchanges=EXCHANGES,
     exchanged=exchanged,

@@ -10,7 +10,7 @@ import numpy as np
 
 from sightline.data.tagged import TaggedSource, read_tagged, spans
 from sightline.tasks.answers import Answers, ratio, span_f1
-from sightline.tasks.presets import FINE_TUNING, SMALL
+from sightline.tasks.presets import FURTHER, RECORDS
 from sightline.tasks.report import Figures
 from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Timed, Tokenizers
 from sightline.tasks.tagging.exchange import EXCHANGES, exchanged
@@ -92,8 +92,8 @@ SPEC = TaskSpec(
     complete=_complete,
     init=Init(
         models=("bert",),
-        sizes={"bert": {**SMALL, "max_length": 512}},
-        values=FINE_TUNING,
+        scales=RECORDS,
+        further=FURTHER,
         columns=lambda columns: {"columns": list(columns)},
     ),
     pretraining=Pretraining(parents=(("masked_language", "bert"),), bounded="max_tokens"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from itertools import islice
 
 from sightline.data.pairs import PairSource, read_pairs
+from sightline.data.survey import Survey
 from sightline.models import Seq2SeqSizes
 from sightline.models.registry import ENCODER_DECODERS
+from sightline.tasks.presets import FURTHER, TRANSLATION
 from sightline.tasks.spec import Init, Page, PageInput, PageOption, Pretraining, TaskSpec, Timed, Tokenizers, columns_as
 from sightline.tasks.translation.evaluation import evaluate
 from sightline.tasks.translation.predictor import Translator
@@ -28,6 +30,11 @@ def _after_training(settings: TranslationSettings) -> str:
 
 def _sources(files: PairSource, count: int) -> list[str]:
     return [source for source, _ in islice(read_pairs(files), count)]
+
+
+def _tokens(survey: Survey, settings: TranslationSettings) -> float:
+    """Of the longer side, which batches are measured by, in pieces of three and a half bytes; with ends and padding."""
+    return 1.1 * (max(survey.columns, default=0) / 3.5 + survey.records)
 
 
 SPEC = TaskSpec(
@@ -52,6 +59,10 @@ SPEC = TaskSpec(
     init=Init(
         models=("transformer", "seq2seq"),
         registry=ENCODER_DECODERS,
+        scales=TRANSLATION,
+        further=FURTHER,
+        unit="pairs",
+        tokens=_tokens,
         columns=columns_as("source_column", "target_column"),
     ),
     pretraining=Pretraining(parents=((NAME, "transformer"), (NAME, "seq2seq")), whole=True),
