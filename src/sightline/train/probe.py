@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from sightline.train import machine, schedules
-from sightline.train.log import PlainDisplay, TrainLog
+from sightline.train.display import PlainDisplay
+from sightline.train.log import TrainLog
 from sightline.train.loop import update_weights
 from sightline.train.session import Session
 from sightline.train.settings import TrainSettings
