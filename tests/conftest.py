@@ -12,6 +12,14 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _short_probes() -> None:
+    """A dry run times one update: tests do not ask how fast this machine is."""
+    from sightline.train import probe
+
+    probe.SECONDS = 0.0
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     import os
 

@@ -52,7 +52,7 @@ def test_links_and_named_files_exist(file: Path) -> None:
         assert (file.parent / target).exists(), target
     for name in re.findall(r"`([\w/]+\.(?:py|toml|md|lock))`", text):
         places = (ROOT, ROOT / "src/sightline", ROOT / "docs")
-        generated = {"config.toml", "my.toml", "README.md"}
+        generated = {"config.toml", "my.toml", "compare.toml", "README.md"}
         assert name in generated or any((place / name).exists() for place in places), name
 
 
@@ -197,6 +197,34 @@ def test_all_of_looking(
     for code in commands_of_python(ROOT / "docs" / "sight.md"):
         exec(compile(code, "sight.md", "exec"), {})
         assert capsys.readouterr().out.strip()
+
+
+def test_all_of_comparing(
+    trained, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """docs/compare.md: every command, the plan with other data and sizes in place of its own, and the Python."""
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    for name, run in trained(["seq2seq", "transformer"]).items():
+        Path("runs", "demo-gru" if name == "seq2seq" else "demo-transformer").symlink_to(run)
+    (plan,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "compare.md").read_text(encoding="utf-8"), re.DOTALL)
+    for name, kind in (("gru-ko-en", "seq2seq"), ("transformer-ko-en", "transformer")):
+        file = Path(f"{kind}.toml")
+        keys = "".join(f"{key.removeprefix('model.')} = {value!r}\n" for key, value in
+                       (one.split("=") for one in MODELS[kind] if not one.startswith("model.kind")))  # fmt: skip
+        keys = re.sub(r"'(\d+)'", r"\1", keys)
+        file.write_text(config_file.read_text(encoding="utf-8") + f'[model]\nkind = "{kind}"\n{keys}', "utf-8")
+        plan = plan.replace(f'"{name}"', f'"{file}"')
+    Path("compare.toml").write_text(plan.replace("updates = 300", "updates = 2"), encoding="utf-8")
+    for line in commands(ROOT / "docs" / "compare.md", "sh"):
+        words = [*shlex.split(line)[1:], "--no-speed", "--resamples", "100"]
+        assert sightline(*words) == 0, (line, capsys.readouterr().err)
+        assert Path("comparison.html").stat().st_size > 10_000
+    assert len(list(Path("runs/compare").rglob("model.safetensors"))) == 8
+    capsys.readouterr()
+    (code,) = commands_of_python(ROOT / "docs" / "compare.md")
+    exec(compile(code, "compare.md", "exec"), {})
+    assert "BLEU demo-gru" in capsys.readouterr().out
 
 
 def commands_of_python(file: Path) -> list[str]:

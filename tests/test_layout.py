@@ -29,6 +29,7 @@ FLOORS = [
     "sight",
     "tasks",
     "runs",
+    "comparison",
     "interop",
     "serve",
     "cli",

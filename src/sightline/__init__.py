@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sightline.comparison.comparison import compare as compare
     from sightline.runs.loading import load as load
     from sightline.sight.record import capture as capture
     from sightline.tasks.classification.predictor import Classifier as Classifier
@@ -26,6 +27,7 @@ __all__ = [
     "Translator",
     "__version__",
     "capture",
+    "compare",
     "load",
 ]
 
@@ -33,8 +35,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # importing torch takes seconds that `sightline --help` should not
     if name in __all__:
+        from sightline.comparison import comparison
         from sightline.runs import loading
         from sightline.sight import record
 
-        return getattr(record if name == "capture" else loading, name)
+        return getattr({"capture": record, "compare": comparison}.get(name, loading), name)
     raise AttributeError(f"module 'sightline' has no attribute {name!r}")

@@ -115,7 +115,7 @@ def test_the_next_step_has_what_this_one_was_given(monkeypatch, capsys) -> None:
     finally:
         common.PLUGINS.reset(given)
     assert capsys.readouterr().err == "next: sightline predict runs/sums --plugin sums.py --plugin 'my own.py'\n"
-    monkeypatch.setattr(dry_run, "describe", lambda settings: [])
+    monkeypatch.setattr(dry_run, "dry_run", lambda *settings, **reports: None)
     assert sightline("train", "gru-ko-en", "--dry-run", "--fresh", "--run", "my run") == 0
     assert "next: sightline train gru-ko-en --run 'my run' --fresh\n" in capsys.readouterr().err
 

@@ -138,8 +138,10 @@ def test_a_commented_configuration(texts: Path, tmp_path: Path, out) -> None:
         "# bpe (byte level), unigram, wordpiece, word, space (words cut already), char or byte [fixed]\nkind" in written
     )
     assert "# how positions enter [fixed]\n# one of sinusoidal, " in written
-    assert max(map(len, written.splitlines())) <= 120
-    assert "parameters with a vocabulary of 8,000" in _told(file)
+    assert max(len(line) for line in written.splitlines()[1:] if line.startswith("#")) <= 120
+    told = _told(file)
+    assert "model: gpt, " in told
+    assert " tokens/s, " in told
 
 
 def test_a_dry_run_names_files_that_are_not_there(texts: Path, tmp_path: Path, capsys) -> None:

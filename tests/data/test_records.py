@@ -188,7 +188,7 @@ def test_columns_are_named_to_init(task: str, columns: str, expected: dict[str, 
         ("translation", "ko,", "joined by commas"),
         ("classification", "ko", "that of the text, then that of the label"),
         ("tagging", "ko", "columns"),
-        ("image_classification", "0,1", "no tables"),
+        ("image_classification", "0,1", "have no columns"),
     ],
 )
 def test_columns_that_init_cannot_take(task: str, columns: str, says: str, tmp_path: Path, capsys) -> None:

@@ -17,9 +17,9 @@ from sightline.runs.evaluation import evaluate_missing
 from sightline.tasks.registry import TASKS
 from sightline.tasks.report import Figures
 from sightline.tasks.tagging.settings import METRICS, TaggingSettings
-from sightline.train.log import require_tensorboard
 from sightline.train.loop import Outcome
 from sightline.train.run_directory import Run
+from sightline.train.trackers import require_trackers
 from support.commands import sightline
 from support.configs import MODELS
 
@@ -103,10 +103,11 @@ def test_a_card_says_nothing_twice_and_rounds(old_run: Callable[[str], Path]) ->
 def test_tensorboard_is_asked_for_before_any_work(config_file: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UsageError, match="not installed"):
-        require_tensorboard()
-    assert sightline("train", config_file, "--run", tmp_path / "run", "--tensorboard") == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "TensorBoard: is not installed" in line
+        require_trackers(["tensorboard"])
+    for asked in (["--tensorboard"], ["--track", "tensorboard"]):
+        assert sightline("train", config_file, "--run", tmp_path / "run", *asked) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "TensorBoard: is not installed; pip install 'sightline[tensorboard]'" in line
     assert not (tmp_path / "run").exists()
 
 

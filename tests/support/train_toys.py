@@ -77,6 +77,9 @@ class RegressionTask:
     def data_fingerprint(self) -> str | None:
         return None
 
+    def padding(self) -> float | None:
+        return None
+
     def num_units(self, batch: Batch) -> int:
         return len(batch.y_N)
 

@@ -49,8 +49,8 @@ def _options(
 COMPLETION = "_SIGHTLINE_COMPLETE"  # the variable by which a shell asks what a word may be
 # Modules with a `register` each, in the order of `sightline --help`.
 VERBS = (
-    "train", "translate", "generate", "fill", "classify", "tag", "answer", "predict", "look", "align", "serve",
-    "evaluate", "data", "exchange", "demo",
+    "train", "init", "translate", "generate", "fill", "classify", "tag", "answer", "predict", "look", "align", "serve",
+    "evaluate", "compare", "runs", "show", "pack", "data", "exchange", "demo",
 )  # fmt: skip
 
 

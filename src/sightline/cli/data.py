@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sightline.cli.common import parse_columns, print_json, say, say_next
+from sightline.cli.common import print_json, say, say_next, table_values
 
 if TYPE_CHECKING:
     from sightline.data.check import Check
@@ -124,17 +124,10 @@ def check(
         _require_new(Path(fix))
         require_writable(Path(fix), data.lines is not None)
 
+    chosen = table_values(spec, columns, header)
+
     def files(source: str, target: str | None = None) -> Any:
-        values: dict[str, Any] = spec.init.files(source, target)
-        if columns is not None:
-            if spec.init.columns is None:
-                raise UsageError(f"--columns: the data of task {name} have no columns to choose; leave it out")
-            values = {**values, **spec.init.columns(parse_columns(columns))}
-        if header is not None:
-            if "header" not in data.source.model_fields:
-                raise UsageError(f"--header: task {name} has no such setting; leave it out")
-            values["header"] = header
-        return data.source.from_arguments(**values)
+        return data.source.from_arguments(**{**spec.init.files(source, target), **chosen})
 
     hint = _other_task(name, read_sample(resolve(source))) if target is None and ":" not in source else None
     if hint:
@@ -160,8 +153,9 @@ def check(
     if as_json:
         return
     words = ["--source", fix or source, *(["--target", target] if target and not fix else [])]
-    chosen = _columns_of(Path(fix), checked.names, spec) if fix else columns
-    words += ["--columns", chosen] if chosen else []
+    names = _columns_of(Path(fix), checked.names, spec) if fix else columns
+    words += ["--columns", names] if names else []
+    words += [] if header is None or fix else ["--header" if header else "--no-header"]
     words += ["--task", name] if name != DEFAULT else []
     say_next(f"sightline init my.toml {shlex.join(words)}")
 

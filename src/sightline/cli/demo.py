@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -50,6 +46,7 @@ def demo(
     sightline demo --folder my-runs --fresh
     """
     from sightline import config
+    from sightline.runs.processes import Training, train_in_processes
     from sightline.runs.training import train_run
     from sightline.tasks.translation.settings import TranslationSettings
     from sightline.train.machine import setup
@@ -60,7 +57,8 @@ def demo(
     own = {recipe: _own(Run(path), max(1, threads // len(MODELS)), fresh) for recipe, path in paths.items()}
     open_ = [recipe for recipe, path in paths.items() if fresh or not Run(path).weights.exists()]
     if threads > 1 and open_:
-        _train_at_once({recipe: (paths[recipe], own[recipe]) for recipe in open_}, fresh)
+        trainings = [Training(recipe, recipe, paths[recipe], own[recipe]) for recipe in open_]
+        train_in_processes(trainings, at_once=len(trainings), report=say, fresh=fresh)
         fresh = False
     trained: dict[str, Trained] = {}
     for recipe, title in MODELS.items():
@@ -75,6 +73,7 @@ def demo(
     _examples(trained)
     path = trained[best].path
     _attention(path, best)
+    _compare(trained, Path(folder) / "demo-comparison.html")
     say(
         "\nnext:\n"
         f'  sightline translate {path} --text "선생님이 고양이를 찾고 있어요." --attention\n'
@@ -92,55 +91,19 @@ def _own(run: Run, threads: int, fresh: bool) -> list[str]:
     return [f"training.threads={threads}"] if threads else []
 
 
-def _train_at_once(runs: Mapping[str, tuple[Path, list[str]]], fresh: bool) -> None:
-    """Trains every recipe in a process of its own, with its run directory and overrides, and says what they say.
+def _compare(trained: Mapping[str, Trained], page: Path) -> None:
+    """Whether the difference is more than chance, and a page with all of it."""
+    from sightline.comparison import words
+    from sightline.comparison.comparison import compare
+    from sightline.comparison.page import write_page
 
-    Processes with a core each do more together than one after the other with all cores, which wait for each other.
-    What asks this to stop is passed on once, and they save what they have.
-    """
-    from sightline.train.stopper import Stopper
-
-    command, again = (sys.executable, "-m", "sightline", "train"), ["--fresh"] * fresh
-    children = {
-        recipe: subprocess.Popen(
-            [*command, recipe, "--run", str(path), *own, *again],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",  # which they write, whatever the terminal's own encoding is
-            errors="replace",
-            start_new_session=True,  # or Ctrl-C would reach them twice, and the second time they would not save
-        )
-        for recipe, (path, own) in runs.items()
-    }
-    said = [threading.Thread(target=_say_after, args=(recipe, child)) for recipe, child in children.items()]
-    for one in said:
-        one.start()
-    asked = False
-    with Stopper() as stopper:
-        while any(child.poll() is None for child in children.values()):
-            failed = any(child.poll() for child in children.values())
-            if not asked and (stopper.requested or failed):
-                asked = True
-                for child in children.values():
-                    child.terminate()
-            time.sleep(0.1)
-    for one in said:
-        one.join()
-    if stopper.requested:
-        raise SystemExit(128 + stopper.requested)
-    codes = [child.returncode for child in children.values() if child.returncode]
-    if codes:
-        # below 0 is what a signal ended, such as the one above
-        raise SystemExit(max(1, *codes))
-
-
-def _say_after(recipe: str, child: subprocess.Popen[str]) -> None:
-    """Passes on what a training says, up to its end: its figures stand in the table."""
-    quiet = False
-    for line in child.stdout or ():
-        quiet = quiet or line.startswith("trained:")
-        if not quiet:
-            say(f"{recipe} | {line.rstrip()}")
+    say("\ncomparing them, sentence by sentence")
+    found = compare([one.path for one in trained.values()], names=list(trained))
+    for one in found.sets:
+        for line in words.verdicts(found, one.scores[0]):
+            print(f"{one.name}: {line}")
+    write_page(found, page)
+    say(f"the comparison, with pictures: {page}")
 
 
 def _log(folder: Path):

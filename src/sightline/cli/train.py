@@ -1,4 +1,4 @@
-"""`sightline train`, `init` and `recipes`: from a configuration to a trained run."""
+"""`sightline train` and `recipes`: from a configuration to a trained run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import parse_columns, say, say_next
+from sightline.cli.common import say, say_next
 
 
 def register(app: typer.Typer) -> None:
     app.command(name="train")(train)
-    app.command(name="init")(init)
     app.command(name="recipes")(recipes)
 
 
@@ -28,8 +27,13 @@ def train(
     ] = None,
     run: Annotated[str | None, typer.Option(help="The run directory; runs/NAME by default.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over: what is in the run directory is lost.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would happen, and train nothing.")] = False,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log for TensorBoard.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read all data, time a few updates, and say what a training will take.")
+    ] = False,
+    track: Annotated[
+        str, typer.Option(help="Also log for these, joined by commas: tensorboard, mlflow, trackio.")
+    ] = "",
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="The same as --track tensorboard.")] = False,
 ) -> None:
     """Train a model, or go on where training stopped.
 
@@ -38,39 +42,39 @@ def train(
     sightline train my.toml training.max_minutes=30 --run runs/first
     """
     from sightline import config
-    from sightline.runs.training import complete, schema
+    from sightline.runs.training import schema
     from sightline.tasks.registry import TASKS
-    from sightline.train.log import require_tensorboard
+    from sightline.train.trackers import parse_trackers, require_trackers
 
-    if tensorboard:
-        require_tensorboard()
+    trackers = parse_trackers(f"{track},tensorboard" if tensorboard else track)
+    require_trackers(trackers)
     where, text = config.read(recipe)
     values = config.override(config.parse(where, text), overrides or [])
     settings: Any = config.validate(schema(values, where), values, where, text)
     path = Path(run or f"runs/{Path(recipe).stem}")
     spec = TASKS[settings.task]
     if dry_run:
-        from sightline.runs.dry_run import describe
+        from sightline.runs import dry_run as rehearsal
 
-        settings, _ = complete(spec, settings)
-        print(config.to_toml(settings))
-        for line in describe(settings):
-            say(line)
-        flags = [*["--fresh"] * fresh, *["--tensorboard"] * tensorboard]
+        rehearsal.dry_run(settings, report=say, show=lambda complete: print(config.to_toml(complete), flush=True))
+        flags = [*["--fresh"] * fresh, *(["--track", ",".join(trackers)] if trackers else [])]
         say_next(f"sightline train {shlex.join([recipe, *(overrides or []), '--run', str(path), *flags])}")
         return
     from rich.console import Console
 
     from sightline.runs.training import train_run
+    from sightline.train.display import reporting_on
     from sightline.train.log import TrainLog, display_on
 
-    outcome, evaluations = train_run(
-        settings,
-        path,
-        fresh=fresh,
-        report=say,
-        log=lambda folder: TrainLog(folder, display_on(Console(stderr=True)), tensorboard=tensorboard),
-    )
+    console = Console(stderr=True)
+    with reporting_on(console) as report:
+        outcome, evaluations = train_run(
+            settings,
+            path,
+            fresh=fresh,
+            report=report,
+            log=lambda folder: TrainLog(folder, display_on(console), track=trackers),
+        )
     best = ""
     if outcome.best is not None:
         name = settings.training.metric
@@ -80,94 +84,6 @@ def train(
     for evaluation in evaluations:
         print("\n".join(evaluation.lines()))
     say_next(spec.next_after_training(shlex.quote(str(path)), settings))
-
-
-def init(
-    path: Annotated[str, typer.Argument(help="The file to write, as in my.toml.")],
-    source: Annotated[
-        str,
-        typer.Option(
-            help="Your data: source sentences or one file with both sides; text; labelled records; a folder of images."
-        ),
-    ] = "train.source",
-    target: Annotated[str | None, typer.Option(help="Your target sentences, line by line.")] = None,
-    columns: Annotated[
-        str | None,
-        typer.Option(help="Columns of a table, by number or name: 1,0 or ko,en; texts, then the label: text,label."),
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option(help="What is to be learned: translation by default; a wrong word lists them all.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="The kind of model; a wrong word lists the task's.")] = None,
-    pretrained: Annotated[
-        str | None,
-        typer.Option(
-            help="A run to go on from: of the same kind of model, or what fine-tuning takes, such as a BERT's."
-        ),
-    ] = None,
-) -> None:
-    """Write a configuration with every setting explained, to be edited and trained.
-
-    sightline init my.toml --source train.ko --target train.en
-
-    sightline init gpt.toml --source novels.txt --task language
-
-    sightline init my.toml --source pairs.csv --columns korean,english
-
-    sightline init reviews.toml --source reviews.tsv --task classification --pretrained runs/gpt
-    """
-    from sightline import config
-    from sightline.errors import UsageError, nearest
-    from sightline.runs.fine_tuning import adopt
-    from sightline.tasks.registry import DEFAULT, TASKS
-
-    file, name = Path(path), task or DEFAULT
-    if file.exists():
-        raise UsageError(f"{path}: is there already; choose another name, or remove it first")
-    if name not in TASKS:
-        raise UsageError(f'--task: there is no "{name}"{nearest(name, TASKS)}')
-    spec = TASKS[name]
-    kinds = spec.init.kinds
-    if model is not None and model not in kinds:
-        raise UsageError(f'--model: task {name} has no "{model}"{nearest(model, kinds)}')
-    if target is not None and "target" not in spec.data_files:
-        raise UsageError(f"--target: is of translation; the data of task {name} are in one file, leave it out")
-    kind = model or next(iter(kinds), None)
-    files = spec.init.files(source, target)
-    if columns is not None:
-        if spec.init.columns is None:
-            raise UsageError(f"--columns: the data of task {name} are no tables; leave it out")
-        files = {**files, **spec.init.columns(parse_columns(columns))}
-    # a pretrained run has sizes of its own
-    sizes = {} if pretrained or kind is None else spec.init.sizes.get(kind, {})
-    values: dict[str, Any] = {
-        "task": name,
-        "data": {"train": [files], "validation": [files] if spec.init.validation_is_list else files},
-        **({} if kind is None else {"model": {"kind": kind, **sizes}}),
-        **({"pretrained": pretrained} if pretrained else {}),
-    }
-    values = _merged(dict(spec.init.values), values)
-    settings: Any = config.validate(spec.settings, values, path)
-    if pretrained:
-        settings, _ = adopt(spec, settings)
-    file.write_text(
-        f"# Train with: sightline train {path}\n"
-        "# data.validation must be other data than data.train: put a file of its own there.\n\n"
-        # what a pretrained run decides
-        + config.commented(settings, without=("model", "tokenizer") if pretrained else ()),
-        encoding="utf-8",
-    )
-    say(f"written: {path}; set data.validation to data that is not trained on")
-    say_next(f"sightline train {shlex.quote(path)} --dry-run")
-
-
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Both, those above in front, table by table."""
-    both = {**below, **above}
-    for key in below.keys() & above.keys():
-        if type(below[key]) is dict and type(above[key]) is dict:
-            both[key] = _merged(below[key], above[key])
-    return both
 
 
 def recipes(

@@ -8,14 +8,13 @@ from typing import Any
 
 from sightline.data.check_sample import Sample, looks_asked, looks_labelled, looks_paired, looks_plain, looks_tagged
 from sightline.data.documents import TextSource, read_pieces, require_no_table
-from sightline.data.labelled import LabelledSource
+from sightline.data.labelled import LabelledSource, read_numbered_labelled
 from sightline.data.pairs import PairSource, read_numbered_pairs
 from sightline.data.questions import QuestionSource, read_numbered_questions
 from sightline.data.sentences import SentenceSource
 from sightline.data.sources import EMBEDDED, Source, read_lines, resolve
 from sightline.data.tagged import TaggedSource, read_numbered_tagged
-from sightline.data.text import BadRecord, is_blank, read_numbered_lines
-from sightline.errors import DataError
+from sightline.data.text import BadRecord, read_numbered_lines
 from sightline.jsonio import Json
 
 Values = Mapping[str, Json]
@@ -95,14 +94,8 @@ def _text_sides(source: LabelledSource) -> tuple[str, ...]:
 
 def _read_labelled(source: LabelledSource, bad: BadRecord) -> Iterator[tuple[int, CheckedRecord]]:
     sides = _text_sides(source)
-    path = source.files()[0]
-    for number, (*texts, label) in source.records(bad):
-        if is_blank(label):
-            if not all(map(is_blank, texts)):
-                bad(DataError(f"{path}:{number}: the label is empty; check the line"))
-            continue
-        label = label.strip()
-        yield number, CheckedRecord(tuple(texts), (label,), {**dict(zip(sides, texts, strict=True)), "label": label})
+    for number, (texts, label) in read_numbered_labelled(source, bad):
+        yield number, CheckedRecord(texts, (label,), {**dict(zip(sides, texts, strict=True)), "label": label})
 
 
 LABELLED = CheckedData(

@@ -17,8 +17,9 @@ from sightline.data.pairs import PairSource, read_pairs
 from sightline.data.prepared import SequenceNotes, SequenceWriter, read_sequences
 from sightline.data.progress import ENCODING, ProgressReporter, Report, silent
 from sightline.data.records import TableSource, column_names, is_keyed, is_parquet
-from sightline.data.sources import EMBEDDED, WHOLE, Column, Part, format_suffix, read_lines, resolve
-from sightline.data.text import is_blank, read_text_pieces
+from sightline.data.sources import EMBEDDED, WHOLE, Column, Outline, Part, format_suffix, read_lines, resolve
+from sightline.data.splits import Fractions, place, within
+from sightline.data.text import BadRecord, is_blank, read_numbered_lines, read_text_pieces, refuse
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, UsageError
 from sightline.jsonio import Json
@@ -52,6 +53,8 @@ class TextSource(TableSource):
             raise ValueError(f'{self.source}: with a column every record is a document; leave documents = "line"')
         if self.column is None and self.source.startswith(EMBEDDED):
             raise ValueError(f'{self.source}: choose a column, "ko" or "en"')
+        if self.split is not None and self.documents == "running":
+            raise ValueError(f"{self.source}: running text has no documents to split; part = [from, to] cuts it")
         return self
 
     def files(self) -> list[Path]:
@@ -77,23 +80,47 @@ class TextSource(TableSource):
     def content_id(self) -> Json:
         """What the text depends on; of the embedded corpus its pairs, which the package's version decides."""
         embedded = self.source.startswith(EMBEDDED)
-        return [self._embedded().content_id(), list(self.part)] if embedded else super().content_id()
+        if not embedded:
+            return super().content_id()
+        return [self._embedded().content_id(), list(self.part), *([list(self.split)] if self.split else [])]
 
     def _embedded(self) -> PairSource:
         return PairSource(source=self.source, source_column=self.column, target_column=self.column)
 
-    def texts(self) -> Iterator[str]:
+    def texts(self, bad: BadRecord = refuse) -> Iterator[str]:
         """The text of every record of a table or of the embedded corpus."""
         if self.source.startswith(EMBEDDED):
             return (text for text, _ in read_pairs(self._embedded()))
-        return (values[0] for _, values in self.records())
+        return (values[0] for _, values in self.records(bad))
+
+    def outlines(self, bad: BadRecord = refuse) -> Iterator[Outline]:
+        """The documents, or pieces of a megabyte of those that are longer."""
+        return (Outline(text, (text,)) for text, _ in _all_pieces(self, bad))
 
 
 def read_pieces(source: TextSource) -> Iterator[Piece]:
     """The text of one source, in order, empty documents included; a megabyte or so in memory at a time.
 
+    Documents that begin alike, by their first megabyte where they are longer, are on one side of a split.
+
     Raises DataError where a file cannot be read or is not what the source says.
     """
+    pieces = _of_part(source)
+    return pieces if source.split is None else _of_split(pieces, source.split)
+
+
+def _of_split(pieces: Iterator[Piece], split: Fractions) -> Iterator[Piece]:
+    taken: bool | None = None  # the document that is being read; None before its first piece
+    for text, ended in pieces:
+        if taken is None:
+            taken = within(place(text), split)
+        if taken:
+            yield text, ended
+        if ended:
+            taken = None
+
+
+def _of_part(source: TextSource) -> Iterator[Piece]:
     if source.part == WHOLE:
         return _all_pieces(source)
     running = source.documents == "running"
@@ -102,6 +129,18 @@ def read_pieces(source: TextSource) -> Iterator[Piece]:
     total = sum(sizes)
     low, high = (int(total * fraction) for fraction in source.part)
     return (_characters if running else _documents)(_all_pieces(source), low, high)
+
+
+def read_documents(source: TextSource) -> Iterator[str]:
+    """The documents of one source, whole, empty ones included; running text is one."""
+    held: list[str] = []
+    for text, ended in read_pieces(source):
+        held.append(text)
+        if ended:
+            yield "".join(held)
+            held = []
+    if held:
+        yield "".join(held)
 
 
 def _characters(pieces: Iterator[Piece], low: int, high: int) -> Iterator[Piece]:
@@ -121,12 +160,12 @@ def _documents(pieces: Iterator[Piece], low: int, high: int) -> Iterator[Piece]:
         number += ended
 
 
-def _all_pieces(source: TextSource) -> Iterator[Piece]:
+def _all_pieces(source: TextSource, bad: BadRecord = refuse) -> Iterator[Piece]:
     if source.column is not None:
-        yield from ((text, True) for text in source.texts())
+        yield from ((text, True) for text in source.texts(bad))
     elif source.documents == "line":
         require_no_table(source.source)
-        yield from ((line, True) for line in read_lines(source.source))
+        yield from ((line, True) for _, line in read_numbered_lines(resolve(source.source), bad))
     elif source.documents in DOCUMENT_SPLITTERS:
         yield from ((text, True) for text in DOCUMENT_SPLITTERS[source.documents](read_lines(source.source)))
     else:

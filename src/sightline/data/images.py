@@ -9,10 +9,11 @@ import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from lzma import LZMAError
 from pathlib import Path
 from tokenize import TokenError
-from typing import IO
+from typing import IO, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -22,7 +23,9 @@ from sightline.data import prepared
 from sightline.data.compression import HARMLESS_BYTES, MAX_RATIO, file_blocks
 from sightline.data.pixels import SUFFIXES, Fit, fitted, open_image
 from sightline.data.progress import Report, silent
-from sightline.data.sources import WHOLE, Part, Source, file_digest, resolve
+from sightline.data.sources import WHOLE, Outline, Part, Source, file_digest, resolve
+from sightline.data.splits import Fractions, place, stratify, within
+from sightline.data.text import BadRecord, refuse
 from sightline.errors import DataError, UsageError
 from sightline.jsonio import Json
 
@@ -36,12 +39,15 @@ class ImageSource(Source):
     - an IDX file (LeCun's MNIST, .gz accepted) and one of their classes, `labels`;
     - NumPy: a .npz with "images" and "labels", or two .npy files; images are (N, Y, X) or (N, Y, X, C) bytes.
 
-    `part` takes the images between two fractions of their number; of a folder, of each class.
+    `part` takes the images between two fractions of their number; of a folder, of each class. Equal images are on one
+    side of a `split`, and each class is on every side.
     """
 
     source: str = Field(description="a folder with a folder for each class, or an IDX or NumPy file")
     labels: str | None = Field(default=None, description="the file of the classes of an IDX or .npy file")
     part: Part = WHOLE
+
+    stratified: ClassVar[bool] = True
 
     def files(self) -> list[Path]:
         """All files to be read, of a folder its classes mixed evenly; none whose name, or folder's, begins with a dot.
@@ -61,11 +67,22 @@ class ImageSource(Source):
             raise DataError(f"{path}: no images ({', '.join(SUFFIXES)}) in folders named by their class")
         return _mixed(found, path)
 
-    def content_id(self) -> Json:
+    def whole_id(self) -> dict[str, Json]:
         """What all images depend on: the files' content and, of a folder, their names, which tell the classes."""
         path, files = resolve(self.source), self.files()
         names: list[Json] = [str(file.relative_to(path)) for file in files] if path.is_dir() else []
         return {"files": [[file_digest(file), file.suffix] for file in files], "names": names}
+
+    def outlines(self, bad: BadRecord = refuse) -> Iterator[Outline]:
+        """The images, each of them opened, by nothing but their classes."""
+        _, found, classes, names = _read(self, bad)
+        return (Outline("", (), names[number]) for number, _ in zip(classes, found(), strict=False))
+
+    def content_id(self) -> Json:
+        """What the images of the part and the split depend on."""
+        part: dict[str, Json] = {} if self.part == WHOLE else {"part": list(self.part)}
+        split: dict[str, Json] = {} if self.split is None else {"split": list(self.split)}
+        return {**self.whole_id(), **part, **split}
 
 
 def _mixed(files: Sequence[Path], folder: Path) -> list[Path]:
@@ -133,29 +150,62 @@ def read_images(
         pixels, classes = np.load(home / "pixels.npy", mmap_mode="r"), np.load(home / "classes.npy")
         return Images(pixels, classes, notes.names)
 
-    whole = prepared.cached(
-        "images",
-        {"images": source.content_id(), "shape": [size, size, channels], "fit": fit},
-        _ImageNotes,
-        write,
-        read,
-        cache_dir=cache_dir,
-        report=report,
+    made_from: dict[str, Json] = {"images": source.whole_id(), "shape": [size, size, channels], "fit": fit}
+    options: dict[str, Any] = {"cache_dir": cache_dir, "report": report}
+    whole = prepared.cached("images", made_from, _ImageNotes, write, read, **options)
+    split = source.split
+    if split is None:
+        return whole.part(*source.part)
+    part = whole.part(*source.part)
+    made_from |= {"part": list(source.part), "split": list(split)}
+    return prepared.cached(
+        "images", made_from, _ImageNotes, lambda folder: _write_split(folder, part, split), read, **options
     )
-    return whole.part(*source.part)
+
+
+def peek(source: ImageSource, most: int = 16) -> tuple[int, list[tuple[int, ...]]]:
+    """How many images a source has, and the shapes of a few of them from all over it.
+
+    Raises DataError for what cannot be read.
+    """
+    files = source.files()
+    if resolve(source.source).is_dir():
+        few = files[:: max(1, len(files) // most)][:most]
+        return len(files), [one.shape for one in _opened(few, lambda error: None)]
+    count, found, _, _ = _read(source)
+    return count, [one.shape for one in islice(found(), 1)]
+
+
+def _write_split(folder: Path, images: Images, split: Fractions) -> _ImageNotes:
+    """Those of a split: in a file of their own, as they lie here and there."""
+    places = stratify(
+        [place(np.asarray(image).tobytes()) for image in images.pixels],
+        [images.names[number] for number in images.classes],
+    )
+    rows = [row for row, number in enumerate(places) if within(number, split)]
+    if not rows:
+        raise DataError(f"split {list(split)}: none of {len(images):,} images; make it wider")
+    shape = (len(rows), *images.pixels.shape[1:])
+    pixels = np.lib.format.open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=shape)
+    for number, row in enumerate(rows):
+        pixels[number] = images.pixels[row]
+    pixels.flush()
+    np.save(folder / "classes.npy", images.classes[rows])
+    return _ImageNotes(names=images.names)
 
 
 Found = tuple[int, Callable[[], Iterator[np.ndarray]], np.ndarray, list[str]]
 
 
-def _read(source: ImageSource) -> Found:
-    """How many images there are, the images, their classes, and the names of those."""
+def _read(source: ImageSource, bad: BadRecord = refuse) -> Found:
+    """How many images there are, the images, their classes, and the names of those; `bad` is told of files that cannot
+    be opened, and each is then no image among the others."""
     path, files = resolve(source.source), source.files()
     if path.is_dir():
         folders = [file.relative_to(path).parts[0] for file in files]
         labels = sorted(set(folders))
         classes = np.array([labels.index(one) for one in folders], dtype=np.int64)
-        return len(files), lambda: (open_image(file) for file in files), classes, labels
+        return len(files), lambda: _opened(files, bad), classes, labels
     if path.suffix == ".npz":
         pixels, classes = _arrays(path, ("images", "labels"))
     elif source.labels is None:
@@ -172,6 +222,14 @@ def _read(source: ImageSource) -> Found:
         )
     labels = [str(number) for number in range(int(classes.max()) + 1)]
     return len(pixels), lambda: iter(pixels), classes.astype(np.int64), labels
+
+
+def _opened(files: Sequence[Path], bad: BadRecord) -> Iterator[np.ndarray]:
+    for file in files:
+        try:
+            yield open_image(file)
+        except DataError as error:
+            bad(error)
 
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"  # how one array, and an archive of several, begin

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,9 +14,12 @@ from torch import Tensor
 
 from sightline.data.headers import LABEL_NAMES, TEXT_NAMES
 from sightline.data.records import TableSource, column_names, has_header, is_keyed
-from sightline.data.sources import WHOLE, Column, Part, resolve, take_part
-from sightline.data.text import is_blank
+from sightline.data.sources import WHOLE, Column, Outline, Part, resolve, take_part
+from sightline.data.splits import take_stratified
+from sightline.data.text import BadRecord, is_blank, refuse
 from sightline.errors import DataError
+
+Labelled = tuple[tuple[str, ...], str]  # texts, label
 
 
 class LabelledSource(TableSource):
@@ -29,6 +33,8 @@ class LabelledSource(TableSource):
     label: Column = Field(description="number (from 0), name or key of the label")
     part: Part = WHOLE
 
+    stratified: ClassVar[bool] = True
+
     def columns(self) -> tuple[Column, ...]:
         """Those of the texts, then that of the label."""
         return (*self.texts, self.label)
@@ -38,18 +44,39 @@ class LabelledSource(TableSource):
         """See `label`."""
         return self.label
 
+    def outlines(self, bad: BadRecord = refuse) -> Iterator[Outline]:
+        """The records, by their texts."""
+        return (Outline(split_key(record), *record) for _, record in read_numbered_labelled(self, bad))
 
-def read_labelled(source: LabelledSource) -> Iterator[tuple[tuple[str, ...], str]]:
+
+def read_labelled(source: LabelledSource, bad: BadRecord = refuse) -> Iterator[Labelled]:
     """(texts, label) of each record, in order, but for empty ones.
 
-    Raises DataError (file:line) for a record without one of them.
+    Records of one text, or of the same texts, are on one side of a split, and each class is on every side.
+
+    Raises DataError (file:line) for a record without one of them, or tells `bad`.
     """
-    for number, (*texts, label) in take_part(source.records(), source.part):
+    records = take_part((record for _, record in read_numbered_labelled(source, bad)), source.part)
+    yield from take_stratified(records, source.split, split_key, lambda record: record[1])
+
+
+def split_key(record: Labelled) -> str:
+    """What records on two sides of a split do not share."""
+    return "\0".join(record[0])
+
+
+def read_numbered_labelled(source: LabelledSource, bad: BadRecord = refuse) -> Iterator[tuple[int, Labelled]]:
+    """All records of a file, whatever the source's part and split, each with its number; `bad` is told of what is none.
+
+    An empty line, or what a spreadsheet leaves below its records, is left out.
+    """
+    for number, (*texts, label) in source.records(bad):
         if is_blank(label) and all(map(is_blank, texts)):
-            continue  # an empty line, or what a spreadsheet leaves below its records
+            continue
         if is_blank(label):
-            raise DataError(f"{source.files()[0]}:{number}: the label is empty; check the line")
-        yield tuple(texts), label.strip()
+            bad(DataError(f"{source.files()[0]}:{number}: the label is empty; check the line"))
+        else:
+            yield number, (tuple(texts), label.strip())
 
 
 def suggest_columns(source: str) -> dict[str, str | int | list[str] | list[int]]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock
+from filelock import BaseFileLock, FileLock, Timeout
+
+# Who only looks whether a lock is held has it for an instant, and nobody needs to be turned away for that: seconds.
+PATIENCE, _POLL = 0.3, 0.05
 
 
 def lock_at(path: Path) -> BaseFileLock:
@@ -12,13 +15,29 @@ def lock_at(path: Path) -> BaseFileLock:
     return FileLock(path, fallback_to_soft=False)
 
 
-def acquire(lock: BaseFileLock, *, blocking: bool = True) -> bool:
+def acquire(lock: BaseFileLock, *, blocking: bool = True, patience: float = 0.0) -> bool:
     """Locks it for this process; False on a file system without locks, where everyone goes on.
 
-    Raises filelock.Timeout where another process has it and `blocking` is False, OSError where its file cannot be made.
+    Raises filelock.Timeout where another process has it for `patience` seconds and `blocking` is False, OSError where
+    its file cannot be made.
     """
     try:
-        lock.acquire(blocking=blocking)
+        lock.acquire(timeout=-1 if blocking else patience, poll_interval=_POLL)
     except NotImplementedError:  # a soft lock in its place would outlive a process that is killed
         return False
     return True
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process has the lock whose file is `path`; False where that cannot be told."""
+    if not path.exists():
+        return False
+    lock = lock_at(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    except (NotImplementedError, OSError):
+        return False
+    lock.release()
+    return False

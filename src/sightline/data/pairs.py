@@ -17,7 +17,8 @@ from sightline.data.mixing import Mixing
 from sightline.data.prepared import SequenceNotes, SequenceWriter, read_sequences
 from sightline.data.progress import ENCODING, ProgressReporter, Report, silent
 from sightline.data.records import TableSource, first_row, is_keyed
-from sightline.data.sources import EMBEDDED, Column, resolve
+from sightline.data.sources import EMBEDDED, Column, Outline, resolve
+from sightline.data.splits import take_split
 from sightline.data.text import BadRecord, is_blank, read_numbered_lines, refuse
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, UsageError, nearest
@@ -98,9 +99,16 @@ class PairSource(TableSource):
         more = f"{self.source}: has {count} columns, of which 0 and 1 are read; choose others with --columns"
         return [*super().notices(), *[more] * (count > 2)]
 
+    def outlines(self, bad: BadRecord = refuse) -> Iterator[Outline]:
+        """The pairs, by their sources."""
+        return (Outline(pair[0], pair) for _, pair in _all_pairs(self, bad))
+
     def content_id(self) -> Json:
         """What the pairs depend on; of the embedded corpus those themselves, which the package's version decides."""
-        return _embedded_digest(self) if self.embedded else super().content_id()
+        if not self.embedded:
+            return super().content_id()
+        digest = _embedded_digest(self)
+        return digest if self.split is None else [digest, list(self.split)]
 
 
 def read_pairs(source: PairSource) -> Iterator[Pair]:
@@ -113,7 +121,14 @@ def read_pairs(source: PairSource) -> Iterator[Pair]:
 
 
 def read_numbered_pairs(source: PairSource, bad: BadRecord = refuse) -> Iterator[tuple[int, Pair]]:
-    """`read_pairs` with the number of each pair's line, from 1; `bad` is told of lines that are no pair."""
+    """`read_pairs` with the number of each pair's line, from 1; `bad` is told of lines that are no pair.
+
+    Pairs of one source are on one side of a split, whatever their targets are.
+    """
+    return take_split(_all_pairs(source, bad), source.split, lambda numbered: numbered[1][0])
+
+
+def _all_pairs(source: PairSource, bad: BadRecord) -> Iterator[tuple[int, Pair]]:
     if source.embedded:
         yield from enumerate(_embedded(source), start=1)
     elif source.target is not None:

@@ -39,6 +39,12 @@ def parquet_names(path: Path) -> list[str]:
         return list(file.schema_arrow.names)
 
 
+def parquet_count(path: Path) -> int:
+    """How many records there are. Raises as `parquet_values` does."""
+    with _opened(path) as file:
+        return int(file.metadata.num_rows)
+
+
 def parquet_records(
     path: Path, columns: Sequence[Column], label: Column | None, bad: BadRecord = refuse
 ) -> Iterator[tuple[int, tuple[str, ...]]]:

@@ -18,7 +18,8 @@ from pydantic import Field
 from sightline.data.json_records import read_whole
 from sightline.data.parquet import parquet_values
 from sightline.data.records import first_row, is_parquet, read_records
-from sightline.data.sources import Source, format_suffix
+from sightline.data.sources import Outline, Source, format_suffix
+from sightline.data.splits import take_split
 from sightline.data.text import BadRecord, LongLineError, read_numbered_lines, read_text_lines, refuse
 from sightline.errors import DataError
 from sightline.jsonio import Json, as_object, parse_json, unique_keys
@@ -55,21 +56,27 @@ class QuestionSource(Source):
         description="a file of SQuAD's layout, or JSON Lines, Parquet or CSV with question, context and answers"
     )
 
+    def outlines(self, bad: BadRecord = refuse) -> Iterator[Outline]:
+        """The questions, by their texts."""
+        found = read_numbered_questions(self, bad)
+        return (Outline(one.context, (one.question, one.context)) for _, one in found)
 
-def read_questions(source: QuestionSource) -> Iterator[Question]:
-    """The questions of a file, in order.
+
+def read_questions(source: QuestionSource, bad: BadRecord = refuse) -> Iterator[Question]:
+    """The questions of a file, in order. Those on one text are on one side of a split.
 
     In JSON Lines and Parquet the answers are {"text": [...], "answer_start": [...]} or SQuAD's list of objects; in a
     table the answer is one, and none where it is empty.
 
-    Raises DataError (file:line or file, and the question's number) for what is no question.
+    Raises DataError (file:line or file, and the question's number) for what is no question, or tells `bad`.
     """
-    return (question for _, question in read_numbered_questions(source))
+    questions = (question for _, question in read_numbered_questions(source, bad))
+    return take_split(questions, source.split, lambda question: question.context)
 
 
 def read_numbered_questions(source: QuestionSource, bad: BadRecord = refuse) -> Iterator[tuple[int, Question]]:
-    """The questions of a file, each with the number of its line, or in SQuAD's layout its own; `bad` is told of what is
-    no question."""
+    """All questions of a file, whatever the source's split, each with the number of its line, or in SQuAD's layout its
+    own; `bad` is told of what is no question."""
     path = source.files()[0]
     suffix = format_suffix(path)
     if is_parquet(path):

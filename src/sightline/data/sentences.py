@@ -19,7 +19,9 @@ from sightline.data.encoded import EncodedSequences
 from sightline.data.prepared import SequenceNotes, SequenceWriter, read_numbers, read_sequences, write_numbers
 from sightline.data.progress import ENCODING, ProgressReporter, Report, silent
 from sightline.data.records import TableSource
-from sightline.data.sources import WHOLE, Column, Part, read_lines, resolve, take_part
+from sightline.data.sources import WHOLE, Column, Outline, Part, read_lines, resolve, take_part
+from sightline.data.splits import take_split
+from sightline.data.text import BadRecord, refuse
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
 from sightline.jsonio import Json
@@ -134,8 +136,19 @@ class SentenceSource(TableSource):
         if self.documents == "group":
             raise ValueError(f"{self.source}: documents of groups are those of two files")
         return TextSource(
-            source=self.source, documents=self.documents, column=self.column, part=self.part, header=self.header
+            source=self.source,
+            documents=self.documents,
+            column=self.column,
+            part=self.part,
+            header=self.header,
+            split=self.split,
         )
+
+    def outlines(self, bad: BadRecord = refuse) -> Iterator[Outline]:
+        """The documents, or pieces of a megabyte of those that are longer."""
+        if self.documents != "group":
+            return self.as_texts().outlines(bad)
+        return (Outline(text, (text,)) for text in self._groups())
 
     def read_documents(self) -> Iterator[list[str]]:
         """The documents, in order, each its sentences; empty documents are left out.
@@ -154,9 +167,11 @@ class SentenceSource(TableSource):
     def _texts(self) -> Iterable[str]:
         if self.documents != "group":
             return _whole(read_pieces(self.as_texts()))
+        return take_split(take_part(self._groups(), self.part), self.split, str)
+
+    def _groups(self) -> Iterator[str]:
         pairs = zip_lines(self.source, str(self.groups))
-        documents = ("\n".join(line for line, _ in lines) for _, lines in groupby(pairs, lambda pair: pair[1]))
-        return take_part(documents, self.part)
+        return ("\n".join(line for line, _ in lines) for _, lines in groupby(pairs, lambda pair: pair[1]))
 
 
 def zip_lines(source: str, groups: str) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Self, TypeVar
 
@@ -11,6 +12,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from sightline.config import Frozen
 from sightline.data import catalogue
+from sightline.data.splits import Split, rising
 from sightline.data.text import read_text_lines
 from sightline.errors import DataError, UsageError
 from sightline.jsonio import Json
@@ -20,19 +22,25 @@ T = TypeVar("T")
 EMBEDDED = "embedded:ko-en/"
 Column = int | str
 
-
-def _rising(part: tuple[float, float]) -> tuple[float, float]:
-    if not 0 <= part[0] < part[1] <= 1:
-        raise ValueError(f"part {list(part)} must be two rising fractions between 0 and 1")
-    return part
-
-
 Part = Annotated[
     tuple[float, float],
-    AfterValidator(_rising),
+    AfterValidator(rising("part")),
     Field(description="[from, to]: only what lies between these two fractions of the source"),
 ]
 WHOLE: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A record as far as splits and sizes depend on it.
+
+    Attributes:
+        key: what records on two sides of a split do not share. texts: all its texts. label: its class, if it has one.
+    """
+
+    key: str
+    texts: tuple[str, ...]
+    label: str = ""
 
 
 class Source(Frozen):
@@ -42,9 +50,11 @@ class Source(Frozen):
     """
 
     source: str = Field(description='a file, a file of the catalogue ("multi30k:train.en.gz"), or what the kind says')
+    split: Split = None
 
     # fields that change no record: names of files, as opposed to the options that do
     unidentifying: ClassVar[frozenset[str]] = frozenset({"source"})
+    stratified: ClassVar[bool] = False  # whether a split gives each class its share
 
     @classmethod
     def from_arguments(cls, **values: str | float | None) -> Self:
@@ -66,7 +76,17 @@ class Source(Frozen):
     def content_id(self) -> Json:
         """What the records depend on: the content of the files and how it is read, not names, times or weights."""
         files: list[Json] = [[file_digest(path), *path.suffixes[-2:]] for path in self.files()]
-        return {"files": files, "options": self.model_dump(mode="json", exclude=set(self.unidentifying))}
+        return {"files": files, "options": self.model_dump(mode="json", exclude={*self.unidentifying, *self._unsplit})}
+
+    @property
+    def _unsplit(self) -> set[str]:
+        """What is no option where all records are taken: an identity from before there were splits stays the same."""
+        return {"split"} if self.split is None else set()
+
+    def outlines(self, bad: Callable[[DataError], None]) -> Iterator[Outline]:
+        """All records as training reads them, of all parts and splits. `bad` is told of what is no record, and the next
+        one follows. Raises DataError where none can. Nothing of a source that does not say."""
+        return iter(())
 
     def notices(self) -> list[str]:
         """Lines on how the source is read that its user should see, such as that its first line is no record."""

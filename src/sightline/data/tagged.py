@@ -17,19 +17,19 @@ from sightline.data.headers import clean_names, is_known_name
 from sightline.data.json_records import clean_json_text, json_values
 from sightline.data.parquet import parquet_names, parquet_values
 from sightline.data.records import is_keyed, is_parquet
-from sightline.data.sources import WHOLE, Column, Part, Source, format_suffix, take_part
+from sightline.data.sources import WHOLE, Column, Outline, Part, Source, format_suffix, take_part
+from sightline.data.splits import take_split
 from sightline.data.text import BadRecord, read_numbered_lines, refuse
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, UsageError, nearest
 from sightline.jsonio import Json
 
 Span = tuple[int, int, str]  # first unit, unit after the last, type
+Tagged = tuple[tuple[str, ...], tuple[str, ...]]  # units, and the tag of each
 UNTAGGED = -100  # tokens that no unit begins in
 _BIO = re.compile(r"O|[BI]-.+")
 # What the lists of a record are called in JSON Lines and Parquet, unless it is said.
 _UNIT_KEYS, _TAG_KEYS = ("tokens", "words", "units"), ("tags", "ner_tags", "labels")
-
-Tagged = tuple[tuple[str, ...], tuple[str, ...]]  # units, and a tag for each
 
 
 class TaggedSource(Source):
@@ -70,6 +70,11 @@ class TaggedSource(Source):
             return []
         return [f"{self.source}:1: columns: {', '.join(clean_names(first))[:80]} (taken as their names, not as a unit)"]
 
+    def outlines(self, bad: BadRecord = refuse) -> Iterator[Outline]:
+        """The records, by their texts."""
+        texts = (self.joined_by.join(units) for _, (units, _) in read_numbered_tagged(self, bad))
+        return (Outline(text, (text,)) for text in texts)
+
 
 def split_words(text: str, joined_by: str) -> list[tuple[str, int]]:
     """The units of a text and where each begins: words between `joined_by`, or characters where that is empty.
@@ -90,16 +95,17 @@ def split_words(text: str, joined_by: str) -> list[tuple[str, int]]:
     return found
 
 
-def read_tagged(source: TaggedSource) -> Iterator[Tagged]:
-    """(units, tags) of each record.
+def read_tagged(source: TaggedSource, bad: BadRecord = refuse) -> Iterator[Tagged]:
+    """(units, tags) of each record. Records of the same units are on one side of a split.
 
-    Raises DataError (file:line) for a line that is not a unit and a tag, and for a tag that is not BIO.
+    Raises DataError (file:line) for a line that is not a unit and a tag, and for a tag that is not BIO, or tells `bad`.
     """
-    yield from take_part((record for _, record in read_numbered_tagged(source)), source.part)
+    records = take_part((record for _, record in read_numbered_tagged(source, bad)), source.part)
+    yield from take_split(records, source.split, lambda record: source.joined_by.join(record[0]))
 
 
 def read_numbered_tagged(source: TaggedSource, bad: BadRecord = refuse) -> Iterator[tuple[int, Tagged]]:
-    """All records of a file, whatever the source's part, each with the number of its first line.
+    """All records of a file, whatever the source's part and split, each with the number of its first line.
 
     `bad` is told of what is no unit with a tag, and the record that it is in is left out.
     """

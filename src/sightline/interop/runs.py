@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +16,10 @@ from sightline.interop.folders import CONFIG, ForeignRecord, read_record
 from sightline.interop.gpt2 import read_gpt2, write_gpt2
 from sightline.interop.vit import read_vit, write_vit
 from sightline.runs.loading import spec_of
+from sightline.runs.packing import making
 from sightline.tasks.exchange import Asked, Exchange, ExchangedModel, Head, Values
 from sightline.tasks.registry import TASKS
 from sightline.tasks.spec import TaskSpec
-from sightline.train import storage
 from sightline.train.run_directory import Run
 
 
@@ -139,31 +136,12 @@ def import_run(
         raise UsageError("--choices is for a model that chooses among texts, and this one does not")
     spec, exchange = _exchange_of(model.head)
     settings = _settings(spec.settings, model, exchange.values(model, Asked(form, choices)))
-    with _whole(run.path) as made:
+    with making(run.path) as made:
         made.save_tokenizers({"text": model.tokenizer} if model.tokenizer else {})
         made.write_config(settings)
         made.save_weights(model.weights)
         made.write_card(_card(Path(folder), model, exchange.title))
     return spec, model.head
-
-
-@contextmanager
-def _whole(path: Path) -> Generator[Run, None, None]:
-    """A run that is made beside `path` and renamed to it at the end of the block: nobody sees, or locks, half of it.
-
-    Raises UsageError where something has come to lie at `path` meanwhile.
-    """
-    beside = Run(path.with_name(f"{storage.TEMPORARY}{secrets.token_hex(8)}"))
-    try:
-        yield beside
-        try:
-            if path.exists():
-                path.rmdir()
-            beside.path.rename(path)
-        except OSError:
-            raise UsageError(f"{path}: is there already; choose another --run") from None
-    finally:
-        shutil.rmtree(beside.path, ignore_errors=True)
 
 
 def _settings(schema: type[BaseModel], model: ExchangedModel, values: Values) -> BaseModel:

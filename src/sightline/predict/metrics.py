@@ -5,8 +5,9 @@ calibration.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -55,26 +56,45 @@ class Measured:
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str], lowercase: bool = False) -> Measured:
     """BLEU (Papineni et al. 2002) with the 13a tokenization."""
-    from sacrebleu.metrics.bleu import BLEU
-
-    return _measure("BLEU", BLEU(lowercase=lowercase), hypotheses, references)
+    return _measure("BLEU", hypotheses, references, lowercase=lowercase)
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Measured:
     """chrF2 (Popović 2015)."""
-    from sacrebleu.metrics.chrf import CHRF
-
-    return _measure("chrF2", CHRF(), hypotheses, references)
+    return _measure("chrF2", hypotheses, references)
 
 
 def ter(hypotheses: Sequence[str], references: Sequence[str]) -> Measured:
     """Translation edit rate (Snover et al. 2006); lower is better."""
+    return _measure("TER", hypotheses, references)
+
+
+def sentence_sums(
+    name: str, hypotheses: Sequence[str], references: Sequence[str]
+) -> tuple[np.ndarray, Callable[[np.ndarray], float], str]:
+    """What each sentence adds to a score of the corpus (N, K), the score of a sum (K,), and its signature.
+
+    name: BLEU, chrF2 or TER. These are the sums that sacrebleu's own tests of significance resample.
+    """
+    metric = _metric(name)
+    sums_NK = np.array(metric._extract_corpus_statistics(list(hypotheses), [list(references)]), np.float64)
+
+    def value(sums_K: np.ndarray) -> float:
+        return float(metric._compute_score_from_stats(sums_K.tolist()).score)
+
+    return sums_NK, value, str(metric.get_signature())
+
+
+def _metric(name: str, **options: bool) -> Any:
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
     from sacrebleu.metrics.ter import TER
 
-    return _measure("TER", TER(), hypotheses, references)
+    return {"BLEU": BLEU, "chrF2": CHRF, "TER": TER}[name](**options)
 
 
-def _measure(name: str, metric, hypotheses: Sequence[str], references: Sequence[str]) -> Measured:
+def _measure(name: str, hypotheses: Sequence[str], references: Sequence[str], **options: bool) -> Measured:
+    metric = _metric(name, **options)
     # corpus_score also counts; the signature is complete only after it
     score = metric.corpus_score(list(hypotheses), [list(references)]).score
     return Measured(name, float(score), str(metric.get_signature()))

@@ -30,6 +30,7 @@ class KeptReport:
     text: tuple[str, ...]
     table: tuple[Row, ...]
     values: dict[str, object]
+    answers: None = None
 
     def lines(self) -> list[str]:
         """The report as text."""
@@ -75,6 +76,11 @@ def evaluate_missing(run: Run, settings: RunSettings, device: str = "cpu") -> tu
         run.remove_card()
         run.write_text(run.evaluations, jsonio.dumps({"reports": entries}, indent=1))
     return found, changed
+
+
+def kept_reports(run: Run) -> list[KeptReport]:
+    """What was measured before and kept; nothing where the file is missing or damaged."""
+    return [_kept_report(entry) for entry in _read(run)]
 
 
 def _digest(files: DataSource) -> str | None:

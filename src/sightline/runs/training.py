@@ -28,6 +28,7 @@ from sightline.tasks.settings import RunSettings
 from sightline.tasks.spec import Fitted, Say, TaskSpec
 from sightline.train import machine, precision
 from sightline.train.checkpoint import Checkpoints
+from sightline.train.doctor import Doctor, Facts
 from sightline.train.final import final_weights
 from sightline.train.format_1 import upgrade_sizes
 from sightline.train.identity import Identity
@@ -85,13 +86,42 @@ def prepare(settings: S, path: str | Path, *, fresh: bool, report: Say, parent: 
         SightlineError: for what is missing or damaged of what it is to learn from.
     """
     run, spec = Run(path), TASKS[settings.task]
-    for name, files in (("train", settings.data.train), ("validation", settings.data.validation)):
-        if not files:
-            raise UsageError(f"data.{name}: no file is named, so there is nothing to learn from; name one")
+    _require_data(settings)
     run.require_room(fresh=fresh)
     if run.has_training and not fresh:
         run.make_room(fresh=False)
         return Start(_gone_on_with(settings, run))
+    settings, tokenizers, learner = _new_learner(spec, settings, report, parent)
+    run.make_room(fresh=fresh)
+    run.save_tokenizers(tokenizers)
+    if parent is not None:
+        parent.keep_in(run)
+    run.write_config(settings)
+    # after the configuration: a directory without one holds nobody's code
+    keep_plugins(run, settings)
+    return Start(settings, learner)
+
+
+def rehearse(settings: S, *, report: Say, parent: Parent | None = None) -> Start[S]:
+    """What `prepare` makes, of a training that nothing is kept of; what it reads is in the cache afterwards.
+
+    Raises as `prepare` does.
+    """
+    _require_data(settings)
+    settings, _, learner = _new_learner(TASKS[settings.task], settings, report, parent)
+    return Start(settings, learner)
+
+
+def _require_data(settings: RunSettings) -> None:
+    for name, files in (("train", settings.data.train), ("validation", settings.data.validation)):
+        if not files:
+            raise UsageError(f"data.{name}: no file is named, so there is nothing to learn from; name one")
+
+
+def _new_learner(
+    spec: TaskSpec[S], settings: S, report: Say, parent: Parent | None
+) -> tuple[S, Mapping[str, Tokenizer], Task[Any] | Fitted]:
+    """Of a training that begins: its settings resolved, its tokenizers, and what is to be trained or was made."""
     device = precision.resolve_device(settings.training.device)
     width = precision.resolve(settings.training.precision, device)
     settings = _resolved(settings, width, device, torch.get_num_threads())
@@ -101,15 +131,7 @@ def prepare(settings: S, path: str | Path, *, fresh: bool, report: Say, parent: 
     report(f"precision {settings.training.precision}{vocabulary}")
     tokenizers = {} if parent is None else fine_tuning.tokenizers_of(parent)
     tokenizers = tokenizers or spec.train_tokenizers(settings, report)
-    learner = _learner(spec, settings, tokenizers, report)
-    run.make_room(fresh=fresh)
-    run.save_tokenizers(tokenizers)
-    if parent is not None:
-        parent.keep_in(run)
-    run.write_config(settings)
-    # after the configuration: a directory without one holds nobody's code
-    keep_plugins(run, settings)
-    return Start(settings, learner)
+    return settings, tokenizers, _learner(spec, settings, tokenizers, report)
 
 
 def _gone_on_with(settings: S, run: Run) -> S:
@@ -237,6 +259,7 @@ def _make_weights(
         return outcome
     device = settings.training.device
     with log(run.path) as training_log:
+        training_log.start(settings.model_dump(mode="json"), Doctor(_facts(settings, learner, run)))
         outcome = train(learner, settings.training, run.path, training_log, _identity(run, settings))
     weights, origin = final_weights(run.path, settings.training, outcome.update)
     run.remove_card()
@@ -248,6 +271,21 @@ def _make_weights(
     write_outcome(run, outcome, settings.training)
     run.note_update(outcome.update)  # the last: with it the run has ended
     return outcome
+
+
+def _facts(settings: RunSettings, task: Task[Any], run: Run) -> Facts:
+    """What the doctor knows of a training before it begins."""
+    training = settings.training
+    return Facts(
+        warmup=training.warmup,
+        clip=training.clip,
+        patience=training.patience,
+        # that of a parent was learned from other text
+        vocabulary=0 if settings.parent else max((one.vocab_size for one in run.load_tokenizers().values()), default=0),
+        padding=task.padding(),
+        device=training.device,
+        idle_gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    )
 
 
 def _keep_example(run: Run) -> None:

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from sightline.sight.internals import LensView, PatchesView, PositionsView, SeriesView, StatesView
+from sightline.sight.learning import LearningCurve
 from sightline.sight.pictures import (
     BLUE,
+    GREY,
+    ORANGE,
     attention_picture,
     color_bar,
     frame,
@@ -177,3 +180,22 @@ def lens_view_picture(view: LensView, path: Path) -> None:
 def patches_view_picture(view: PatchesView, path: Path) -> None:
     """The image, and over it what its class token attended to."""
     patches_picture(view.patches.pixels, view.last_layer(), view.patches.rollout, path)
+
+
+def learning_curve_picture(view: LearningCurve, path: Path) -> None:
+    """The losses over updates, and under them the metric that chooses the best checkpoint, where that is another."""
+    panels = view.panels()
+    figure, axes = new_figure(6.4, 1.2 + 2.4 * max(1, len(panels)), max(1, len(panels)), 1)
+    for panel, (name, curve, points) in zip(axes, panels, strict=False):
+        few = "o" if len(curve[0]) < 30 else None
+        panel.plot(*curve, color=BLUE, linewidth=1.3, marker=few, markersize=3, label="training" if points[0] else name)
+        if points[0]:
+            panel.plot(*points, color=ORANGE, marker="D", markersize=4, linewidth=1.0, label="validation")
+        judged = view.metric is None or name == view.title
+        if judged and view.best_update in (*curve[0], *points[0]):
+            panel.axvline(view.best_update, color=GREY, linestyle="--", linewidth=1, label="the best")
+        panel.grid(alpha=0.3)
+        panel.legend(frameon=False, fontsize=8)
+        label_axes(figure, panel, ylabel=name)
+    label_axes(figure, axes[len(panels) - 1 if panels else 0], "updates", panels[-1][0] if panels else "")
+    save(figure, path)

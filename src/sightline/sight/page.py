@@ -1,8 +1,11 @@
-"""A reading as one HTML file that needs nothing else: what the model says, every head's attention, occlusion."""
+"""One HTML file that needs nothing else: a reading with every head's attention, or a document with a drawing."""
 
 from __future__ import annotations
 
+import html
 import json
+import tempfile
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -55,8 +58,47 @@ def write_page(seen: Look, path: Path, title: str) -> None:
     # "<" is nowhere in the data as such, so no text of a user or a model can end the script
     shown = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     page = (resources.files("sightline") / "sight/page.html").read_text(encoding="utf-8")
+    _write(path, page.replace("/*DATA*/", shown))
+
+
+_DOCUMENT = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+h1 {{ font-size: 1.4rem; }} h2 {{ font-size: 1.05rem; margin-top: 2rem; }}
+pre {{ font: 13px/1.5 ui-monospace, monospace; overflow-x: auto; }}
+figure {{ margin: 1rem 0; background: #fff; padding: .5rem; border-radius: 6px; }}
+svg {{ width: 100%; height: auto; }}
+</style>
+<h1>{title}</h1>
+{parts}
+</html>
+"""
+
+
+def write_document(path: Path, title: str, parts: Sequence[str], draw: Callable[[Path], None] | None) -> None:
+    """Writes parts that are HTML under a title, and after the first of them what `draw` writes as an SVG file.
+
+    Raises SightlineError where the file cannot be written.
+    """
+    figure: list[str] = []
+    if draw is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            drawn = Path(folder) / "picture.svg"
+            draw(drawn)
+            svg = drawn.read_text(encoding="utf-8")
+        figure = [f"<figure>{svg[svg.index('<svg') :]}</figure>"]
+    whole = "\n".join([*parts[:1], *figure, *parts[1:]])
+    _write(path, _DOCUMENT.format(title=html.escape(title), parts=whole))
+
+
+def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(page.replace("/*DATA*/", shown), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SightlineError(f"{path}: cannot be written ({error.strerror})") from None
 

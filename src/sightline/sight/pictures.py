@@ -32,6 +32,7 @@ FORMATS = ".svg, .png or .pdf"
 MARKERS = "osD^v<>Pp*hX"
 GREY = "#bbbbbb"
 BLUE = "#1f5fa8"
+ORANGE = "#c2571a"
 _HANGUL = ord("한")
 _INCHES_A_CELL = 0.1
 

@@ -67,6 +67,15 @@ class BaseTask(ABC, Generic[M]):
         found = self.data()
         return fingerprint(*found) if found else None
 
+    def padding(self) -> float | None:
+        """The share of an epoch's tensor cells that hold padding; None where nobody has counted."""
+        return None
+
+    @property
+    def batches_per_epoch(self) -> int | None:
+        """How many batches the first epoch has; None where the task does not say."""
+        return None
+
     def split(self, batch: Any, parts: int) -> list[Any]:
         """The batch in at most `parts` pieces, for workers side by side."""
         return batch.split(parts)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
+from sightline.tasks.answers import Answers
 from sightline.train.metric import Metric
 
 Row = tuple[str, str, str]
@@ -16,6 +17,11 @@ class Report(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def answers(self) -> Answers | None:
+        """What was answered, record by record; None where the report does not have it."""
+        ...
 
     def lines(self) -> list[str]:
         """The report as text."""
@@ -36,6 +42,7 @@ class Figures:
 
     Attributes:
         count, unit: how many of what were counted. scores: by the names of `metrics`, which say how each is printed.
+        answers: what was answered, record by record, where that is known.
     """
 
     name: str
@@ -44,6 +51,7 @@ class Figures:
     scores: Mapping[str, float]
     seconds: float
     metrics: Mapping[str, Metric]
+    answers: Answers | None = field(default=None, repr=False, compare=False)
 
     def lines(self) -> list[str]:
         """The report as text."""
@@ -56,6 +64,6 @@ class Figures:
 
     def as_dict(self) -> dict[str, object]:
         """The report as plain values."""
-        values = asdict(self)
-        del values["metrics"]
+        values = asdict(replace(self, metrics={}, answers=None))
+        del values["metrics"], values["answers"]
         return values

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sightline.data.check_records import CheckedData
 from sightline.data.sources import Column
+from sightline.data.survey import Survey, survey
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError
 from sightline.predict.predictor import Predictor
@@ -53,14 +54,42 @@ def _named(key: str, value: object) -> Values:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """A named size, for data of so many units or more.
+
+    Attributes:
+        least: the fewest units. kinds: by kind of model, what is written for it alone: its sizes, and what else goes
+            with them. values: what is written for all kinds.
+        epochs, further: passes through the data, of a new model and of one that goes on from another run.
+    """
+
+    name: str
+    least: int
+    kinds: Mapping[str, Values]
+    values: Values
+    epochs: float
+    further: float
+
+
+def _all_bytes(survey: Survey, settings: Any) -> float:
+    """A token is about four bytes of text, whether English or Korean; two specials stand around each record's."""
+    return sum(survey.columns) / 4 + 2 * survey.records
+
+
+@dataclass(frozen=True)
 class Init:
     """What `sightline init` writes for a task.
 
     Attributes:
         models: kinds of models to choose from, the default first; none where there is one kind alone. registry: the
             table that further kinds are added to.
-        sizes: by kind, where the defaults, which are the papers', would ask for another machine or time scale.
-        values: other keys that differ from the defaults.
+        scales: the sizes to choose from, rising; none: the defaults are written. further: what is written instead
+            where a model goes on from another run, whose sizes it has.
+        unit, units: what the scales count, and how many of it there are.
+        survey: looks at data: (source, cuts of the split, fields that name files). tokens: how many tokens an epoch
+            has, roughly, of such data and settings without updates.
+        fit: what else the data decide, written over the rest: (survey, values so far).
+        undivided: what is written of a source that is one record, to be cut by position; None where it cannot be.
         files: the train entry of a source (and target) file; by default only its name.
         validation_is_list: whether `data.validation` is a list, as `data.train` is.
         columns: the keys of a train entry that say which columns of a table are read; None where it has none. Raises
@@ -69,8 +98,14 @@ class Init:
 
     models: tuple[str, ...] = ()
     registry: Mapping[str, object] = field(default_factory=dict[str, object])
-    sizes: Mapping[str, Values] = field(default_factory=dict[str, Values])
-    values: Values = field(default_factory=dict[str, object])
+    scales: tuple[Scale, ...] = ()
+    further: Values = field(default_factory=dict[str, object])
+    unit: str = "records"
+    units: Callable[[Survey], int] = lambda survey: survey.records
+    survey: Callable[[Any, Sequence[float], Sequence[str]], Survey] = survey
+    tokens: Callable[[Survey, Any], float] = _all_bytes
+    fit: Callable[[Survey, Values], Values] = lambda survey, values: {}
+    undivided: Values | None = None
     files: Callable[[str, str | None], Values] = lambda source, target: {"source": source, **_named("target", target)}
     validation_is_list: bool = False
     columns: Callable[[Sequence[Column]], Values] | None = None
@@ -144,6 +179,14 @@ class Page:
 
 
 @dataclass(frozen=True)
+class Timed:
+    """What is timed where models are compared: `read` gives the first so many records of a set, `use` computes them."""
+
+    read: Callable[[Any, int], list[Any]]
+    use: Callable[[Any, list[Any]], object]
+
+
+@dataclass(frozen=True)
 class TaskSpec(Generic[S]):
     """One task.
 
@@ -163,6 +206,7 @@ class TaskSpec(Generic[S]):
         fit: makes a model of a kind that is not trained; None of any other kind.
         verbs: what may be asked of a served model beside `verb`. page: how the page offers it.
         exchanges: which models of other toolkits become a run of it. exchanged: what a run of it is to them.
+        timed: what of it is timed; None where nothing is.
         data_files: keys under `data` that name files, which a dry run looks for.
         check: how `sightline data check` reads its data; None where it cannot.
     """
@@ -189,6 +233,7 @@ class TaskSpec(Generic[S]):
     exchanges: tuple[Exchange, ...] = ()
     exchanged: Callable[[Run], ExchangedModel] | None = None
     evaluate_options: frozenset[str] = frozenset()
+    timed: Timed | None = None
     data_files: Sequence[str] = ("source",)
     check: CheckedData | None = None
 

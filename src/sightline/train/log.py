@@ -1,95 +1,21 @@
-"""What training tells: `metrics.jsonl` always, a progress line on a terminal, plain lines elsewhere, TensorBoard."""
+"""What training tells: to `metrics.jsonl` always, to whoever watches, and to trackers where they are asked for."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-
-from sightline.errors import UsageError
 from sightline.train import storage
+from sightline.train.display import Display, Figures, Judged, Standing, describe, display_on
+from sightline.train.doctor import Doctor
+from sightline.train.history import read_history
+from sightline.train.trackers import Tracker, open_trackers
 
+__all__ = ["METRICS", "TrainLog", "display_on"]
 METRICS = "metrics.jsonl"
-Figures = Mapping[str, float]
-
-
-class SummaryWriter(Protocol):
-    """What is used of TensorBoard's."""
-
-    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None: ...
-    def close(self) -> None: ...
-
-
-class Display(Protocol):
-    """Shows training to whoever watches."""
-
-    def advance(self, fraction: float | None) -> None: ...
-    def figures(self, update: int, figures: Figures, eta: float | None) -> None: ...
-    def saved(self, update: int) -> None: ...
-    def message(self, line: str) -> None: ...
-    def close(self) -> None: ...
-
-
-class PlainDisplay:
-    """One line for each thing worth telling, through `write`."""
-
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
-
-    def advance(self, fraction: float | None) -> None:
-        pass
-
-    def figures(self, update: int, figures: Figures, eta: float | None) -> None:
-        self._write(f"update {update:,}: {describe(figures)}{f', {duration(eta)} left' if eta is not None else ''}")
-
-    def saved(self, update: int) -> None:
-        self._write(f"update {update:,}: saved")
-
-    def message(self, line: str) -> None:
-        self._write(line)
-
-    def close(self) -> None:
-        pass
-
-
-class TerminalDisplay:
-    """One line that changes in place, and above it what should stay."""
-
-    def __init__(self, console: Console) -> None:
-        columns = (
-            TextColumn("{task.fields[update]}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[figures]}", style="cyan"),
-            TextColumn("{task.fields[eta]}"),
-            TextColumn("{task.fields[saved]}", style="green"),
-        )
-        self._progress = Progress(*columns, console=console, transient=True, refresh_per_second=4)
-        self._task = self._progress.add_task("", total=None, update="", figures="", eta="", saved="not saved yet")
-        self._progress.start()
-
-    def advance(self, fraction: float | None) -> None:
-        if fraction is not None:
-            self._progress.update(self._task, completed=fraction, total=1.0)
-
-    def figures(self, update: int, figures: Figures, eta: float | None) -> None:
-        left = f"{duration(eta)} left" if eta is not None else ""
-        self._progress.update(self._task, update=f"update {update:,}", figures=describe(figures), eta=left)
-
-    def saved(self, update: int) -> None:
-        self._progress.update(self._task, saved=f"saved at {update:,}")
-
-    def message(self, line: str) -> None:
-        self._progress.console.print(line, markup=False, highlight=False)
-
-    def close(self) -> None:
-        self._progress.stop()
 
 
 class TrainLog:
@@ -99,12 +25,19 @@ class TrainLog:
     for a figure that is not finite. Each line is complete on its own and reaches the file at once.
     """
 
-    def __init__(self, run_dir: Path, display: Display, *, tensorboard: bool = False) -> None:
-        """Raises UsageError where TensorBoard is asked for and not installed."""
+    def __init__(self, run_dir: Path, display: Display, *, track: Sequence[str] = ()) -> None:
+        """`track`: names of trackers that get the figures, too. Raises UsageError for one that is not installed."""
         self.path = run_dir / METRICS
         self._display = display
-        self._board = _summary_writer_class()(str(run_dir / "tensorboard")) if tensorboard else None
+        self._trackers = open_trackers(track, run_dir)
+        self._doctor: Doctor | None = None
         run_dir.mkdir(parents=True, exist_ok=True)
+
+    def start(self, settings: Mapping[str, object], doctor: Doctor | None = None) -> None:
+        """Tells the trackers what is trained, as plain values. The doctor looks at the figures and gives advice."""
+        self._track(lambda tracker: tracker.start(settings))
+        self._doctor = doctor
+        self._advise([] if doctor is None else doctor.begin())
 
     def __enter__(self) -> TrainLog:
         return self
@@ -120,19 +53,27 @@ class TrainLog:
             return
         kept = [line for line in self.path.read_bytes().splitlines(keepends=True) if _update_of(line) <= update]
         storage.replace_file(self.path, kept)
+        if self._doctor is not None:  # what was said of these was heard
+            for line in read_history(self.path):
+                (self._doctor.train if line.kind == "train" else self._doctor.validation)(line.update, line.figures)
 
     def train(self, update: int, figures: Figures, eta: float | None) -> None:
         """Means since the last such line. `eta` in seconds."""
         self._write("train", update, figures)
         self._display.figures(update, figures, eta)
+        self._advise([] if self._doctor is None else self._doctor.train(update, figures))
 
-    def validation(self, update: int, figures: Figures, *, best: bool) -> None:
+    def validation(self, update: int, figures: Figures, *, best: bool, judged: Judged | None = None) -> None:
+        """`judged`: the figure that chooses the best checkpoint."""
         self._write("validation", update, figures)
+        if judged is not None:
+            self._display.judged(judged)
         self._display.message(f"update {update:,}: validation {describe(figures)}{', the best so far' if best else ''}")
+        self._advise([] if self._doctor is None else self._doctor.validation(update, figures))
 
-    def advance(self, fraction: float | None) -> None:
-        """The fraction of the run that is done, after every update."""
-        self._display.advance(fraction)
+    def advance(self, standing: Standing) -> None:
+        """How far the run is, after every update."""
+        self._display.advance(standing)
 
     def saved(self, update: int) -> None:
         self._display.saved(update)
@@ -142,44 +83,29 @@ class TrainLog:
 
     def close(self) -> None:
         self._display.close()
-        if self._board is not None:
-            self._board.close()
+        self._track(lambda tracker: tracker.close())
+
+    def _advise(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.message(line)
+
+    def _track(self, tell: Callable[[Tracker], None]) -> None:
+        """Tells every tracker; one that fails, as where its server is gone, gets no more, and training goes on."""
+        for tracker in list(self._trackers):
+            try:
+                tell(tracker)
+            except Exception as error:  # another program's, of any kind
+                self._trackers.remove(tracker)
+                reason = (str(error).splitlines() or [""])[0][:200]
+                name = type(tracker).__name__
+                self.message(f"warning: {name}: {type(error).__name__}: {reason}; {self.path} has all figures")
 
     def _write(self, kind: str, update: int, figures: Figures) -> None:
         finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
         line = json.dumps({"kind": kind, "update": update, **finite}) + "\n"
         with storage.writing(self.path), open(self.path, "ab") as file:
             file.write(line.encode())
-        if self._board is not None:
-            for name, value in figures.items():
-                self._board.add_scalar(f"{kind}/{name}", value, update)
-
-
-def display_on(console: Console) -> Display:
-    """A progress line where the console is a terminal, else plain lines."""
-    if console.is_terminal:
-        return TerminalDisplay(console)
-    # Not through the console's layout, which would break long lines.
-    return PlainDisplay(lambda line: print(line, file=console.file, flush=True))
-
-
-def describe(figures: Figures) -> str:
-    """ "loss 4.213, learning rate 0.0005": whole numbers in full, others to four digits.
-
-    A part of the loss that is all of it, as a classifier's without a language model's beside it, is not said twice.
-    """
-    said = {name: f"{value:,}" if isinstance(value, int) else _short(value) for name, value in figures.items()}
-    parts = [name for name in figures if name.endswith(("_loss", "nll")) and said[name] == said.get("loss")]
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in said.items() if name not in parts)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as h:mm:ss."""
-    return str(timedelta(seconds=round(seconds)))
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        self._track(lambda tracker: tracker.log(kind, update, figures))
 
 
 def _update_of(line: bytes) -> float:
@@ -188,18 +114,3 @@ def _update_of(line: bytes) -> float:
         return json.loads(line)["update"] if line.endswith(b"\n") else math.inf
     except (ValueError, KeyError, TypeError):
         return math.inf
-
-
-def require_tensorboard() -> None:
-    """Raises UsageError where TensorBoard is not installed; to be called before any work."""
-    _summary_writer_class()
-
-
-def _summary_writer_class() -> Callable[[str], SummaryWriter]:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UsageError(
-            "TensorBoard: is not installed; pip install 'sightline[tensorboard]', or do not ask for it"
-        ) from None
-    return SummaryWriter

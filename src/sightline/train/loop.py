@@ -16,10 +16,12 @@ from sightline.data.batches import DataPosition
 from sightline.errors import CheckpointError, SightlineError, UsageError
 from sightline.train import machine, schedules
 from sightline.train.checkpoint import Checkpoints
+from sightline.train.display import Judged
 from sightline.train.identity import Identity
 from sightline.train.log import TrainLog
 from sightline.train.metric import Metric
 from sightline.train.progress import Progress
+from sightline.train.schedules import Schedule
 from sightline.train.session import Session
 from sightline.train.settings import TrainSettings
 from sightline.train.stopper import Interrupted, Stopper
@@ -74,31 +76,27 @@ def train(
     if identity is not None:
         identity = replace(identity, data=task.data_fingerprint())
     session = Session(task, settings, run_dir, log, identity)
-    optimizer, progress = session.optimizer, session.progress
+    progress = session.progress
     schedule = schedules.from_settings(settings)
     batches = task.batches(progress.position)
     trimmer, clock = machine.MemoryTrimmer(), time.monotonic()
     with Workers(task, settings.threads or torch.get_num_threads()) as workers, Stopper() as stopper:
         while (reason := progress.stop_reason(settings)) is None:
             started = time.monotonic()
-            update = progress.update + 1
-            learning_rate = settings.learning_rate * schedule(update)
-            progress.position, norm = accumulate(task, workers, batches, settings, session)
-            optimizer.step(learning_rate)
-            session.average_weights(update)
-            progress.update = update
+            learning_rate, norm = update_weights(task, workers, batches, settings, session, schedule)
+            update = progress.update
             session.require_directory()
             now = time.monotonic()
             progress.meter.seconds += now - started
             progress.seconds, clock = progress.seconds + now - clock, now
 
             ended = progress.stop_reason(settings) is not None
-            log.advance(progress.fraction(settings))
+            log.advance(session.standing())
             trimmer.after_update()
             if ended or update % settings.log_every == 0:
                 figures = {"epoch": progress.position.epoch, **progress.meter.compute_and_reset(task.unit)}
                 figures |= {"learning_rate": learning_rate, "gradient_norm": norm, task.unit: progress.tokens}
-                log.train(update, figures, session.seconds_left())
+                log.train(update, figures, session.standing().eta)
             best = False
             if settings.validate_every and (ended or update % settings.validate_every == 0):
                 with workers.all_threads():
@@ -113,6 +111,25 @@ def train(
                     stopper.requested,
                 )
     return _outcome(reason, progress)
+
+
+def update_weights(
+    task: Task[Batch],
+    workers: Workers[Batch],
+    batches: Iterator[tuple[DataPosition, Batch]],
+    settings: TrainSettings,
+    session: Session,
+    schedule: Schedule,
+) -> tuple[float, float]:
+    """One update of the weights and of their average: (its learning rate, the gradient's L2 norm before clipping)."""
+    progress = session.progress
+    update = progress.update + 1
+    learning_rate = settings.learning_rate * schedule(update)
+    progress.position, norm = accumulate(task, workers, batches, settings, session)
+    session.optimizer.step(learning_rate)
+    session.average_weights(update)
+    progress.update = update
+    return learning_rate, norm
 
 
 def accumulate(
@@ -171,9 +188,16 @@ def validate(task: Task[Batch], settings: TrainSettings, session: Session, log: 
         figures = task.validate()
     if settings.metric not in figures:
         raise UsageError(f"metric: the task has no {settings.metric}; known: {', '.join(sorted(figures))}")
-    best = session.progress.record_validation(float(figures[settings.metric]), higher_is_better(settings, task.metrics))
-    log.validation(session.progress.update, figures, best=best)
+    better_up = higher_is_better(settings, task.metrics)
+    best = session.progress.record_validation(float(figures[settings.metric]), better_up)
+    metric = task.metrics.get(settings.metric, Metric(settings.metric, better_up))
+    log.validation(session.progress.update, figures, best=best, judged=_judged(metric, figures, session.progress.best))
     return best
+
+
+def _judged(metric: Metric, figures: Mapping[str, float], best: float | None) -> Judged:
+    name = "validation" if metric.name == "loss" else metric.title  # beside the loss of training
+    return Judged(name, metric.text(float(figures[metric.name])), None if best is None else metric.text(best))
 
 
 def higher_is_better(settings: TrainSettings, metrics: Mapping[str, Metric]) -> bool:

@@ -90,6 +90,15 @@ class Progress:
             done.append((self.position.epoch + self.position.batch / per_epoch) / settings.max_epochs)
         return min(1.0, max(done)) if done else None
 
+    def updates_of_all(self, settings: TrainSettings) -> str:
+        """ "1,250/20,000": how many updates there have been, and will be; "1,250/~3,100" where another limit than
+        theirs ends the run first, as far as its speed tells, and "1,250" while it does not."""
+        done = self.fraction(settings)
+        expected = round(self.update / done) if done else None
+        if settings.max_updates is not None and (expected is None or expected >= settings.max_updates):
+            return f"{self.update:,}/{settings.max_updates:,}"
+        return f"{self.update:,}" if expected is None else f"{self.update:,}/~{expected:,}"
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

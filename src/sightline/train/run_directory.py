@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from sightline import config
-from sightline.data.locks import acquire, lock_at
+from sightline.data.locks import PATIENCE, acquire, lock_at
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import CheckpointError, SightlineError, UsageError, nearest
 from sightline.nn.ops import to_precision
@@ -90,7 +90,7 @@ class Run:
         lock, made = lock_at(self.lock), not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            acquire(lock, blocking=False)
+            acquire(lock, blocking=False, patience=PATIENCE)
         except Timeout:
             raise UsageError(
                 f"{self.path}: another process is training it; wait for that, or choose another --run"
@@ -287,8 +287,7 @@ class Run:
 
     def parameters(self) -> int:
         """How many numbers the weights to use are."""
-        with storage.opened(self.weights) as file:
-            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        return sum(map(math.prod, storage.tensor_shapes(self.weights).values()))
 
     def read_weights(self, update: int | None = None) -> dict[str, Tensor]:
         """The weights to use, by name, or those of the checkpoint of an update: parts of the file, read as needed.

@@ -12,6 +12,7 @@ from sightline.data.batches import DataPosition
 from sightline.train import storage
 from sightline.train.averaging import MovingAverage, swap_weights
 from sightline.train.checkpoint import AVERAGE, CARRIED, GENERATORS, OPTIMIZER, WEIGHTS, Checkpoint, Checkpoints
+from sightline.train.display import Standing
 from sightline.train.identity import IDENTITY, Identity
 from sightline.train.log import TrainLog
 from sightline.train.optim import DECAY_RULES, MasterOptimizer
@@ -72,6 +73,11 @@ class Session:
     def is_periodic(self, update: int) -> bool:
         """Whether a checkpoint is due after this update whatever happens."""
         return update % self._settings.save_every == 0
+
+    def standing(self) -> Standing:
+        """How far it is."""
+        progress, settings = self.progress, self._settings
+        return Standing(progress.updates_of_all(settings), progress.fraction(settings), self.seconds_left())
 
     def seconds_left(self) -> float | None:
         """At the speed since this process began: the machine may have been busier, or another, before."""

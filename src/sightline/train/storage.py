@@ -250,6 +250,12 @@ def tensor_names(path: Path) -> set[str]:
         return set(file.keys())
 
 
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors in a safetensors file, from its head. Raises CheckpointError where the file is damaged."""
+    with opened(path) as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
 @contextmanager
 def opened(path: Path) -> Generator[Any, None, None]:
     """The tensors of a safetensors file, read as needed. Raises CheckpointError where it is missing or damaged."""

@@ -45,6 +45,11 @@ class Task(Protocol[Batch]):
         """
         ...
 
+    @property
+    def batches_per_epoch(self) -> int | None:
+        """How many batches the first epoch has; None where unknown."""
+        ...
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, Batch]]:
         """Batches from `position` on, for ever, each with the position that follows it.
 
@@ -77,6 +82,10 @@ class Task(Protocol[Batch]):
 
     def load_carried_state(self, tensors: dict[str, Tensor]) -> None:
         """Restores what `carried_state` gave."""
+        ...
+
+    def padding(self) -> float | None:
+        """The share of an epoch's tensor cells that hold padding; None where that is nothing or unknown."""
         ...
 
     def describe(self, batch: Batch) -> str:

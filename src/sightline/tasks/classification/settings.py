@@ -86,7 +86,7 @@ class ClassificationSettings(RunSettings):
         """A file that is only named, read as the training text was; of an imported model the label comes last."""
         self.without_reference(reference)
         usual = LabelledSource(source=source, texts=tuple(range(self.texts)), label=self.texts)
-        return (self.data.train or (usual,))[0].model_copy(update={"source": source, "part": (0.0, 1.0)})
+        return (self.data.train or (usual,))[0].model_copy(update={"source": source, "part": (0.0, 1.0), "split": None})
 
     @property
     def calibrated(self) -> bool:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
+from typing import cast
+
+import numpy as np
+from torch import Tensor
 
 from sightline.data.check_records import LABELLED, Limit
-from sightline.data.labelled import LabelledSource, suggest_columns
+from sightline.data.labelled import Examples, LabelledSource, read_labelled, suggest_columns
 from sightline.data.sources import Column
 from sightline.errors import UsageError
+from sightline.tasks.answers import Answers, class_scores, pearson
 from sightline.tasks.classification.examples import encode_files, find_labels
 from sightline.tasks.classification.exchange import EXCHANGES, exchanged
 from sightline.tasks.classification.predictor import Classifier
 from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings, DataSettings
 from sightline.tasks.classification.task import ClassificationTask, figures, make_model, train_tokenizers
-from sightline.tasks.presets import FINE_TUNING, SMALL
+from sightline.tasks.presets import FURTHER, RECORDS
 from sightline.tasks.report import Figures
-from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Tokenizers, Values
+from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Timed, Tokenizers, Values
 
 
 def _read_test(settings: ClassificationSettings, tokenizers: Tokenizers, files: LabelledSource) -> object:
@@ -29,8 +35,24 @@ def evaluate(model: Classifier, name: str, files: LabelledSource, *, unknown_lab
     not refused, and whatever is said of it counts as wrong."""
     start = time.perf_counter()
     examples = encode_files(model.settings, model.tokenizer, files, unknown_labels=unknown_labels)
-    found = figures(model.settings, model.scores(examples), examples)
-    return Figures(name, len(examples), "records", found, time.perf_counter() - start, METRICS)
+    scores_NC = model.scores(examples)
+    found = figures(model.settings, scores_NC, examples)
+    seconds = time.perf_counter() - start
+    answers = _answers(model.settings, files, examples, scores_NC)
+    return Figures(name, len(examples), "records", found, seconds, METRICS, answers)
+
+
+def _answers(settings: ClassificationSettings, files: LabelledSource, examples: Examples, scores_NC: Tensor) -> Answers:
+    inputs, references = zip(*((" · ".join(texts), label) for texts, label in read_labelled(files)), strict=True)
+    true_N = examples.targets
+    if settings.data.numbers:
+        predicted_N = scores_NC[:, 0].numpy()
+        outputs = [f"{one:.4f}" for one in predicted_N]
+        return Answers("records", inputs, references, outputs, [pearson(METRICS["pearson"], predicted_N, true_N)])
+    told = cast("list[int]", scores_NC.argmax(1).tolist())
+    outputs = [settings.data.labels[number] if settings.data.labels else str(number) for number in told]
+    scores = class_scores(METRICS["accuracy"], METRICS["macro_f1"], true_N, np.array(told))
+    return Answers("records", inputs, references, outputs, scores)
 
 
 def _complete(settings: ClassificationSettings) -> ClassificationSettings:
@@ -53,6 +75,10 @@ def _columns(columns: Sequence[Column]) -> Values:
     return {"texts": [text], "label": label}
 
 
+def _texts(files: LabelledSource, count: int) -> list[tuple[str, ...]]:
+    return [texts for texts, _ in islice(read_labelled(files), count)]
+
+
 SPEC = TaskSpec(
     name="classification",
     settings=ClassificationSettings,
@@ -67,12 +93,13 @@ SPEC = TaskSpec(
     read_test=_read_test,
     evaluate=evaluate,
     evaluate_options=frozenset({"unknown_labels"}),
+    timed=Timed(_texts, Classifier.predict),
     page=Page("labels", (PageInput("text", "Text"),)),
     complete=_complete,
     init=Init(
         models=("gpt", "bert"),
-        sizes={"gpt": {**SMALL, "max_length": 256}, "bert": {**SMALL, "max_length": 512}},
-        values=FINE_TUNING,
+        scales=RECORDS,
+        further=FURTHER,
         files=_files,
         columns=_columns,
     ),

@@ -61,10 +61,18 @@ class ClassificationTask(BaseTask[AnyClassifier]):
         """What is learned from and validated on."""
         return self._train, self._validation
 
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many batches the first epoch has; others differ by a few."""
+        return len(self._order.epoch(0))
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, ExampleBatch]]:
         """Batches from `position` on, for ever, each with the position after it."""
         for after, indices in iterate(self._order, position):
             yield after, collate_examples(self._train, indices).to(self.device)
+
+    def padding(self) -> float:
+        return self._order.padding(0)
 
     def num_units(self, batch: ExampleBatch) -> int:
         """Tokens of the inputs."""

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import time
+from typing import cast
+
+import numpy as np
 
 from sightline.data.images import ImageSource
+from sightline.data.survey import Survey, survey_images
+from sightline.tasks.answers import Answers, share
 from sightline.tasks.image_classification.exchange import EXCHANGES, exchanged
 from sightline.tasks.image_classification.predictor import ImageClassifier
 from sightline.tasks.image_classification.settings import METRICS, ImageSettings
 from sightline.tasks.image_classification.task import (
+    UNKNOWN,
     ImageTask,
     complete,
+    figures,
     make_model,
-    measure,
     no_tokenizers,
     read_labelled,
+    scores,
 )
+from sightline.tasks.presets import IMAGES
 from sightline.tasks.report import Figures
-from sightline.tasks.spec import Init, Page, PageInput, TaskSpec, Tokenizers
+from sightline.tasks.spec import Init, Page, PageInput, TaskSpec, Tokenizers, Values
 
 
 def _read_test(settings: ImageSettings, tokenizers: Tokenizers, files: ImageSource) -> object:
@@ -29,8 +37,32 @@ def evaluate(model: ImageClassifier, name: str, files: ImageSource, *, unknown_l
     it counts as wrong."""
     images = read_labelled(model.settings, files, unknown_labels=unknown_labels)
     start = time.perf_counter()
-    found = measure(model.settings, model.model, images)
-    return Figures(name, len(images), "images", found, time.perf_counter() - start, METRICS)
+    logits_NC = scores(model.settings, model.model, images.pixels)
+    found = figures(logits_NC, images)
+    seconds = time.perf_counter() - start
+    told, classes = cast("list[int]", logits_NC.argmax(1).tolist()), model.settings.data.classes
+    answers = Answers(
+        "images",
+        [f"image {number:,}" for number in range(1, len(images) + 1)],
+        [classes[number] if number != UNKNOWN else "?" for number in images.classes],
+        [classes[number] for number in told],
+        [share(METRICS["accuracy"], np.array(told) == images.classes)],
+    )
+    return Figures(name, len(images), "images", found, seconds, METRICS, answers)
+
+
+_LARGEST = 224  # pixels; larger images are scaled down
+
+
+def _fit_size(survey: Survey, values: Values) -> Values:
+    """The images' own size where it is not large, in patches of which about seven stand side by side."""
+    if survey.image is None:
+        return {}
+    pixels, channels = survey.image
+    size = pixels if pixels <= 32 else min(_LARGEST, pixels // 16 * 16)
+    patches = [one for one in range(2, size + 1) if size % one == 0]
+    patch = min(patches, key=lambda one: abs(size / one - 7.5), default=1)
+    return {"model": {"image_size": size, "channels": 1 if channels == 1 else 3, "patch_size": patch}}
 
 
 SPEC = TaskSpec(
@@ -49,7 +81,14 @@ SPEC = TaskSpec(
     evaluate_options=frozenset({"unknown_labels"}),
     page=Page("labels", (PageInput("image", "Image file", image=True),)),
     complete=complete,
-    init=Init(models=("vit",)),
+    init=Init(
+        models=("vit",),
+        scales=IMAGES,
+        unit="images",
+        survey=survey_images,
+        tokens=lambda survey, settings: survey.records * settings.span,
+        fit=_fit_size,
+    ),
     data_files=("source", "labels"),
     exchanges=EXCHANGES,
     exchanged=exchanged,

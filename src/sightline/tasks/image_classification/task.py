@@ -154,6 +154,11 @@ class ImageTask(BaseTask[ViT]):
         """What is learned from and validated on."""
         return self._train, self._validation
 
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many batches the first epoch has; others differ by a few."""
+        return len(self._order.epoch(0))
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, ImageBatch]]:
         """Batches from `position` on, for ever, each with the position after it."""
         for after, indices in iterate(self._order, position):
@@ -194,8 +199,13 @@ def scores(settings: ImageSettings, model: ViT, pixels_NYXC: np.ndarray) -> Tens
 
 
 def measure(settings: ImageSettings, model: ViT, images: Images) -> dict[str, float]:
+    """See `figures`."""
+    return figures(scores(settings, model, images.pixels), images)
+
+
+def figures(logits_NC: Tensor, images: Images) -> dict[str, float]:
     """loss: nats an image. accuracy: the share that is right; calibration_error; both in per cent."""
-    logits_NC, classes_N = scores(settings, model, images.pixels), torch.from_numpy(images.classes)
+    classes_N = torch.from_numpy(images.classes)
     accuracy = 100 * float((logits_NC.argmax(1) == classes_N).float().mean())
     error = calibration_error(softmax(logits_NC).numpy(), images.classes)
     return {

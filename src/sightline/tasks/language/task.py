@@ -16,12 +16,14 @@ from sightline.data.documents import EncodedText, TextSource, encode_text, read_
 from sightline.data.progress import VOCABULARY, ProgressReporter
 from sightline.data.tokenizer import Tokenizer
 from sightline.data.windows import BlockOrder, StreamOrder, TextBatch, collate_windows, strided_windows
+from sightline.decode import log_probabilities
 from sightline.errors import UsageError
 from sightline.models import NGram, NGramSizes, make_language_model
 from sightline.models.registry import AnyLanguageModel
 from sightline.nn.context import INFERENCE, PassContext
 from sightline.predict.metrics import exponential
 from sightline.tasks.base import BaseTask, beginning
+from sightline.tasks.language.decoding import MOST_LOGITS
 from sightline.tasks.language.settings import METRICS, SIDE, LanguageSettings
 
 
@@ -94,6 +96,11 @@ class LanguageTask(BaseTask[AnyLanguageModel]):
     def data(self) -> tuple[object, ...]:
         """What is learned from and validated on."""
         return self._train, self._validation
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many batches the first epoch has; others differ by a few."""
+        return len(self._order.epoch(0))
 
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, TextBatch]]:
         """Batches from `position` on, for ever, each with the position after it."""
@@ -169,24 +176,66 @@ def measure(model: AnyLanguageModel | NGram, stream: np.ndarray, settings: Langu
     lies before its new tokens where `validation.stride` is less than a block.
     """
     if isinstance(model, NGram):
-        log_p = model.log_probabilities(*split_documents(stream))
-        # running text has neither a predicted beginning nor an end
-        return -float(log_p.sum() if settings.has_documents else log_p[1:-1].sum())
-    block, budget, total = settings.data.block, settings.training.tokens_per_batch, 0.0
+        return float(_counted_nats(model, stream, settings).sum())
+    total = 0.0
+    for _, loss in _over_batches(model, stream, settings, _loss_of):
+        total += float(loss)  # not `sum`, which adds in another way from one Python to the next
+    return total
+
+
+@torch.inference_mode()
+def token_nats(model: AnyLanguageModel | NGram, stream: np.ndarray, settings: LanguageSettings) -> np.ndarray:
+    """-ln p (nats) of every token of `stream` but the very first (N - 1,), read as `measure` reads it."""
+    if isinstance(model, NGram):
+        return _counted_nats(model, stream, settings)
+    nats_N = np.zeros(len(stream) - 1)
+    for batch, nats_BT in _over_batches(model, stream, settings, _nats_of):
+        places_BT = batch.windows[:, :1] + np.arange(batch.tokens_BT.shape[1])
+        real_BT = batch.real_BT.cpu().numpy()
+        nats_N[places_BT[real_BT]] = nats_BT.cpu().numpy()[real_BT]
+    return nats_N
+
+
+def _counted_nats(model: NGram, stream: np.ndarray, settings: LanguageSettings) -> np.ndarray:
+    log_p = model.log_probabilities(*split_documents(stream))
+    # running text has neither a predicted beginning nor an end
+    return -(log_p if settings.has_documents else log_p[1:-1])
+
+
+def _nats_of(model: AnyLanguageModel, batch: TextBatch, state: Any = None) -> tuple[Tensor, Any]:
+    """-ln p (nats) of each token of a batch (B, T), and the state after it."""
+    before = model.start(len(batch.windows)) if state is None else state
+    features_BTD, after = model.decode(batch.tokens_BT, before, document_BT=batch.document_BT)
+    nats: list[Tensor] = []
+    rows = max(1, MOST_LOGITS // model.vocab_size)  # the logits of a whole batch may not fit into memory
+    pairs = zip(features_BTD.flatten(0, 1).split(rows), batch.targets_BT.flatten().split(rows), strict=True)
+    for features_ND, targets_N in pairs:
+        log_p_NV = log_probabilities(model.project(features_ND))
+        nats.append(-log_p_NV.gather(1, targets_N[:, None])[:, 0])
+    return torch.cat(nats).view_as(batch.targets_BT), after
+
+
+def _over_batches(
+    model: AnyLanguageModel,
+    stream: np.ndarray,
+    settings: LanguageSettings,
+    loss_of: Callable[[AnyLanguageModel, TextBatch, Any], tuple[Tensor, Any]],
+) -> Iterator[tuple[TextBatch, Tensor]]:
+    """Every batch of a stream as it is measured, and what `loss_of` makes of it and of the state before it."""
+    block, budget = settings.data.block, settings.training.tokens_per_batch
     if not model.carries_state:
         separator = Tokenizer.eos_id if settings.data.separate else None
         stride = settings.validation.stride or block
         for windows, first in strided_windows(len(stream), block, stride, max(1, budget // block)):
             batch = collate_windows(stream, windows, first_scored=first, separator=separator).to(model.device)
-            total += float(_loss_of(model, batch)[0])
-        return total
+            yield batch, loss_of(model, batch, None)[0]
+        return
     rows = max(1, min(16, (len(stream) - 1) // (4 * block)))
     state = model.start(rows)
     for windows in StreamOrder(len(stream), rows, block).epoch(0):
         batch = collate_windows(stream, windows).to(model.device)
-        loss, state = _loss_of(model, batch, state)
-        total += float(loss)
-    return total
+        loss, state = loss_of(model, batch, state)
+        yield batch, loss
 
 
 def figures(nats: float, text: EncodedText, tokens: int | None = None) -> dict[str, float]:

@@ -75,6 +75,11 @@ class MaskedLanguageTask(BaseTask[BertForPretraining]):
         """What is learned from and validated on."""
         return self._train, self._validation
 
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many batches the first epoch has; others differ by a few."""
+        return len(self._order.epoch(0))
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, MaskedBatch]]:
         """Batches from `position` on, for ever, each with the position after it; masked anew each time."""
         for after, items in iterate(self._order, position):
@@ -146,9 +151,15 @@ def segment_order(settings: MaskedLanguageSettings, documents: EncodedDocuments,
 
 @torch.inference_mode()
 def measure(
-    settings: MaskedLanguageSettings, model: BertForPretraining, tokenizer: Tokenizer, documents: EncodedDocuments
+    settings: MaskedLanguageSettings,
+    model: BertForPretraining,
+    tokenizer: Tokenizer,
+    documents: EncodedDocuments,
+    filled: Callable[[MaskedBatch, Tensor], None] = lambda batch, right_N: None,
 ) -> dict[str, float]:
     """How well a model fills in and tells what follows; inputs and masks of documents are the same each time.
+
+    `filled` is told of each batch which of its masked tokens (N) were filled in rightly.
 
     loss: nats a masked token, plus those of the next sentence where that is learned. masked_loss and
     masked_accuracy (per cent): of the masked tokens. next_sentence_accuracy (per cent): of the pairs. Documents that
@@ -165,7 +176,9 @@ def measure(
         targets_N = batch.targets_BT[batch.chosen_BT]
         totals["nats"] += float(F.cross_entropy(logits_NV, targets_N, reduction="sum"))
         totals["tokens"] += len(targets_N)
-        totals["right"] += int((logits_NV.argmax(1) == targets_N).sum())
+        right_N = logits_NV.argmax(1) == targets_N
+        totals["right"] += int(right_N.sum())
+        filled(batch, right_N)
         if settings.next_sentence:
             pairs = batch.kind_B != ALONE
             logits, kinds = model.next_sentence_logits(features_BTD)[pairs].float(), batch.kind_B[pairs]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+import numpy as np
+
 from sightline.data.check_records import QUESTIONS, Limit
 from sightline.data.questions import QuestionSource
-from sightline.tasks.presets import FINE_TUNING, SMALL
+from sightline.tasks.answers import Answers, share
+from sightline.tasks.presets import FURTHER, RECORDS
 from sightline.tasks.question_answering.exchange import EXCHANGES, exchanged
 from sightline.tasks.question_answering.predictor import QuestionAnswerer
 from sightline.tasks.question_answering.settings import METRICS, DataSettings, QuestionSettings
@@ -25,7 +28,15 @@ def evaluate(model: QuestionAnswerer, name: str, files: QuestionSource) -> Figur
     start = time.perf_counter()
     questions = read_all(model.settings, files)
     found = measure(model.settings, model.model, model.tokenizer, questions)
-    return Figures(name, len(questions), "questions", found, time.perf_counter() - start, METRICS)
+    seconds = time.perf_counter() - start
+    answers = Answers(
+        "questions",
+        [one.question for one in questions],
+        [one.texts[0] if one.texts else "" for one in questions],
+        found.told,
+        [share(METRICS["f1"], np.array(found.f1)), share(METRICS["exact_match"], np.array(found.exact))],
+    )
+    return Figures(name, len(questions), "questions", found.figures(), seconds, METRICS, answers)
 
 
 SPEC = TaskSpec(
@@ -42,7 +53,7 @@ SPEC = TaskSpec(
     read_test=_read_test,
     evaluate=evaluate,
     page=Page("answer", (PageInput("question", "Question"), PageInput("context", "Text that may answer it"))),
-    init=Init(models=("bert",), sizes={"bert": {**SMALL, "max_length": 512}}, values=FINE_TUNING),
+    init=Init(models=("bert",), scales=RECORDS, further=FURTHER, unit="questions"),
     pretraining=Pretraining(parents=(("masked_language", "bert"),), bounded="max_tokens"),
     check=replace(
         QUESTIONS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -89,10 +90,18 @@ class QuestionTask(BaseTask[BertTokenClassifier]):
         """What is learned from and validated on."""
         return self._train, self._validation
 
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many batches the first epoch has; others differ by a few."""
+        return len(self._order.epoch(0))
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, ExampleBatch]]:
         """Batches from `position` on, for ever, each with the position after it; targets (N, 2)."""
         for after, indices in iterate(self._order, position):
             yield after, collate_examples(self._train, indices).to(self.device)
+
+    def padding(self) -> float:
+        return self._order.padding(0)
 
     def num_units(self, batch: ExampleBatch) -> int:
         """Tokens of the inputs."""
@@ -111,7 +120,7 @@ class QuestionTask(BaseTask[BertTokenClassifier]):
 
     def validate(self) -> dict[str, float]:
         """See `measure`."""
-        return measure(self.settings, self.model, self.tokenizers[SIDE], self._validation)
+        return measure(self.settings, self.model, self.tokenizers[SIDE], self._validation).figures()
 
 
 def read_all(settings: QuestionSettings, source: QuestionSource) -> list[Question]:
@@ -128,9 +137,27 @@ def _require_answers(settings: QuestionSettings, questions: Sequence[Question], 
                 raise DataError(f"{where}, question {number}: no answer; set data.unanswerable = true, or leave it out")
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What a model answers to each question, whether exactly and how far (0 to 1), and the mean loss (nats)."""
+
+    told: list[str]
+    exact: list[float]
+    f1: list[float]
+    loss: float
+
+    def figures(self) -> dict[str, float]:
+        """By the names of the task's metrics."""
+        return {
+            "loss": self.loss,
+            "exact_match": 100 * float(np.mean(self.exact)),
+            "f1": 100 * float(np.mean(self.f1)),
+        }
+
+
 def measure(
     settings: QuestionSettings, model: BertTokenClassifier, tokenizer: Tokenizer, questions: Sequence[Question]
-) -> dict[str, float]:
+) -> Answered:
     """How well a model answers.
 
     exact_match, f1: per cent, each answer compared with the right one that is nearest (Rajpurkar et al. 2016).
@@ -148,7 +175,7 @@ def measure(
         one.context[found.start : found.end].strip()
         for one, found in zip(questions, answers(settings, inputs, logits), strict=True)
     ]
-    exact = [exact_match(*pair, units) for pair in zip(told, right, strict=True)]
-    shared = [overlap_f1(*pair, units) for pair in zip(told, right, strict=True)]
+    exact = [float(exact_match(*pair, units)) for pair in zip(told, right, strict=True)]
+    shared = [float(overlap_f1(*pair, units)) for pair in zip(told, right, strict=True)]
     loss = float(np.mean(np.array(losses)[usable])) if usable.any() else math.nan
-    return {"loss": loss, "exact_match": 100 * float(np.mean(exact)), "f1": 100 * float(np.mean(shared))}
+    return Answered(told, exact, shared, loss)

@@ -50,7 +50,7 @@ class TaggingSettings(TokenSettings):
         """A file that is only named, read as the training text was."""
         self.without_reference(reference)
         return (self.data.train or (TaggedSource(source=source),))[0].model_copy(
-            update={"source": source, "part": (0.0, 1.0)}
+            update={"source": source, "part": (0.0, 1.0), "split": None}
         )
 
     @property

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
+
+import numpy as np
 
 from sightline.data.check_records import TAGGED, Limit
-from sightline.data.tagged import TaggedSource
-from sightline.tasks.presets import FINE_TUNING, SMALL
+from sightline.data.tagged import TaggedSource, read_tagged, spans
+from sightline.tasks.answers import Answers, ratio, span_f1
+from sightline.tasks.presets import FURTHER, RECORDS
 from sightline.tasks.report import Figures
-from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Tokenizers
+from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Timed, Tokenizers
 from sightline.tasks.tagging.exchange import EXCHANGES, exchanged
 from sightline.tasks.tagging.predictor import Tagger
 from sightline.tasks.tagging.settings import METRICS, DataSettings, TaggingSettings
-from sightline.tasks.tagging.task import TaggingTask, find_tags, make_model, measure, read_all, train_tokenizers
+from sightline.tasks.tagging.task import (
+    TaggingTask,
+    Units,
+    figures,
+    find_tags,
+    make_model,
+    read_all,
+    tag,
+    train_tokenizers,
+)
+
+Tagged = tuple[Units, Sequence[str]]  # a record and its tags
 
 
 def _read_test(settings: TaggingSettings, tokenizers: Tokenizers, files: TaggedSource) -> object:
@@ -24,14 +40,39 @@ def evaluate(model: Tagger, name: str, files: TaggedSource, *, unknown_labels: b
     """Every unit counts; records that are too long are read in halves. With `unknown_labels` a tag that training never
     had is not refused, and whatever is said of it counts as wrong."""
     start = time.perf_counter()
-    records = read_all(model.settings, files, unknown_labels)
-    found = measure(model.settings, model.model, model.tokenizer, records, files.joined_by)
-    return Figures(name, len(records), "records", found, time.perf_counter() - start, METRICS)
+    settings, records = model.settings, read_all(model.settings, files, unknown_labels)
+    found = tag(settings, model.model, model.tokenizer, [units for units, _ in records], files.joined_by)
+    scores = figures(settings, records, found)
+    seconds = time.perf_counter() - start
+    answers = _answers(records, found.tags, files.joined_by)
+    return Figures(name, len(records), "records", scores, seconds, METRICS, answers)
+
+
+def _answers(records: Sequence[Tagged], told: Sequence[Sequence[str]], joined_by: str) -> Answers:
+    spans_of = [(set(spans(tags)), set(spans(said))) for (_, tags), said in zip(records, told, strict=True)]
+    counts_N3 = np.array([(len(true & said), len(said), len(true)) for true, said in spans_of])
+    right_N2 = np.array(
+        [(sum(map(str.__eq__, tags, said)), len(tags)) for (_, tags), said in zip(records, told, strict=True)]
+    )
+    return Answers(
+        "records",
+        [joined_by.join(units) for units, _ in records],
+        [" ".join(tags) for _, tags in records],
+        [" ".join(said) for said in told],
+        [
+            span_f1(METRICS["span_f1"], *counts_N3.T),
+            ratio(METRICS["accuracy"], 100 * right_N2[:, 0], right_N2[:, 1]),
+        ],
+    )
 
 
 def _complete(settings: TaggingSettings) -> TaggingSettings:
     """With the tags of the training records."""
     return settings.model_copy(update={"data": settings.data.model_copy(update={"tags": find_tags(settings)})})
+
+
+def _texts(files: TaggedSource, count: int) -> list[str]:
+    return [files.joined_by.join(units) for units, _ in islice(read_tagged(files), count)]
 
 
 SPEC = TaskSpec(
@@ -48,12 +89,13 @@ SPEC = TaskSpec(
     read_test=_read_test,
     evaluate=evaluate,
     evaluate_options=frozenset({"unknown_labels"}),
+    timed=Timed(_texts, Tagger.tag),
     page=Page("spans", (PageInput("text", "Text"),), live=True),
     complete=_complete,
     init=Init(
         models=("bert",),
-        sizes={"bert": {**SMALL, "max_length": 512}},
-        values=FINE_TUNING,
+        scales=RECORDS,
+        further=FURTHER,
         columns=lambda columns: {"columns": list(columns)},
     ),
     pretraining=Pretraining(parents=(("masked_language", "bert"),), bounded="max_tokens"),

@@ -116,6 +116,11 @@ class TaggingTask(BaseTask[BertTokenClassifier]):
         """What is learned from and validated on."""
         return self._train, self._validation, self._targets
 
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many batches the first epoch has; others differ by a few."""
+        return len(self._order.epoch(0))
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, ExampleBatch]]:
         """Batches from `position` on, for ever, each with the position after it; targets (N, T), -100 for none."""
         for after, indices in iterate(self._order, position):
@@ -125,6 +130,9 @@ class TaggingTask(BaseTask[BertTokenClassifier]):
                 tags = torch.tensor(self._targets[index])
                 targets_NT[row, : len(tags)] = tags
             yield after, replace(batch, targets_B=targets_NT).to(self.device)
+
+    def padding(self) -> float:
+        return self._order.padding(0)
 
     def num_units(self, batch: ExampleBatch) -> int:
         """Tokens of the inputs."""
@@ -232,13 +240,19 @@ def measure(
     records: Sequence[tuple[Units, Sequence[str]]],
     joined_by: str,
 ) -> dict[str, float]:
-    """How well a model tags records.
+    """How well a model tags records; see `figures`."""
+    return figures(settings, records, tag(settings, model, tokenizer, [units for units, _ in records], joined_by))
+
+
+def figures(
+    settings: TaggingSettings, records: Sequence[tuple[Units, Sequence[str]]], found: Tagged
+) -> dict[str, float]:
+    """What a model's tags of records come to.
 
     loss: nats a token with a tag. accuracy: share of units with the right tag. precision, recall, span_f1: of spans,
     their ends and types exact, as CoNLL 2003 counts them. All but the loss in per cent.
     """
     gold = [tags for _, tags in records]
-    found = tag(settings, model, tokenizer, [units for units, _ in records], joined_by)
     target_K = torch.tensor([number for one in _targets(settings, found.pieces, gold) for number in one[1:-1]])
     loss = float(F.cross_entropy(_by_tag(settings, torch.cat(found.logits)), target_K, ignore_index=UNTAGGED))
     right = sum(one == other for pair in zip(gold, found.tags, strict=True) for one, other in zip(*pair, strict=True))

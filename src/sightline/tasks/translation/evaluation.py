@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, replace
 
 from sightline.data.pairs import PairSource, read_pairs
 from sightline.decode import SearchOptions
-from sightline.predict.metrics import Measured, bleu, chrf, exponential, ter
+from sightline.predict.metrics import Measured, bleu, chrf, exponential, sentence_sums, ter
+from sightline.tasks.answers import Answers, CorpusScore
 from sightline.tasks.report import Row
 from sightline.tasks.translation.predictor import Translator
+from sightline.tasks.translation.settings import METRICS
 
 # upper bounds of source length in words
 BUCKETS = (8, 11, 14, 17, 21, 1_000_000)
@@ -30,6 +32,15 @@ class Evaluation:
     sources: tuple[str, ...]
     references: tuple[str, ...]
     by_length: bool = False  # whether the text has the scores by length
+
+    @property
+    def answers(self) -> Answers:
+        """The translations, sentence by sentence, which single ones are told apart in by chrF2."""
+        scores = [
+            CorpusScore(METRICS[name], *sentence_sums(METRICS[name].label, self.hypotheses, self.references))
+            for name in ("bleu", "chrf", "ter")
+        ]
+        return Answers("sentences", self.sources, self.references, self.hypotheses, scores, record_score=scores[1])
 
     @property
     def sentences_per_second(self) -> float:

@@ -24,6 +24,7 @@ METRICS = by_name(
         Metric("perplexity", False, digits=3, label="perplexity per token"),
         Metric("bleu", True, digits=2, label="BLEU"),
         Metric("chrf", True, digits=2, label="chrF2"),
+        Metric("ter", False, digits=2, label="TER"),
     )
 )
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 from sightline.data.check_records import PAIRS, Limit
 from sightline.data.pairs import PairSource, read_pairs
+from sightline.data.survey import Survey
 from sightline.models import Seq2SeqSizes
 from sightline.models.registry import ENCODER_DECODERS
-from sightline.tasks.spec import Init, Page, PageInput, PageOption, Pretraining, TaskSpec, Tokenizers, columns_as
+from sightline.tasks.presets import FURTHER, TRANSLATION
+from sightline.tasks.spec import Init, Page, PageInput, PageOption, Pretraining, TaskSpec, Timed, Tokenizers, columns_as
 from sightline.tasks.translation.evaluation import evaluate
 from sightline.tasks.translation.predictor import Translator
 from sightline.tasks.translation.settings import METRICS, DataSettings, TranslationSettings
@@ -25,6 +28,15 @@ def _after_training(settings: TranslationSettings) -> str:
     """A translation, with where the decoder looked if it looks anywhere."""
     fixed = isinstance(settings.model, Seq2SeqSizes) and settings.model.attention == "none"
     return "sightline translate {run} --text '…'" + ("" if fixed else " --attention")
+
+
+def _sources(files: PairSource, count: int) -> list[str]:
+    return [source for source, _ in islice(read_pairs(files), count)]
+
+
+def _tokens(survey: Survey, settings: TranslationSettings) -> float:
+    """Of the longer side, which batches are measured by, in pieces of three and a half bytes; with ends and padding."""
+    return 1.1 * (max(survey.columns, default=0) / 3.5 + survey.records)
 
 
 SPEC = TaskSpec(
@@ -49,10 +61,15 @@ SPEC = TaskSpec(
     init=Init(
         models=("transformer", "seq2seq"),
         registry=ENCODER_DECODERS,
+        scales=TRANSLATION,
+        further=FURTHER,
+        unit="pairs",
+        tokens=_tokens,
         columns=columns_as("source_column", "target_column"),
     ),
     pretraining=Pretraining(parents=((NAME, "transformer"), (NAME, "seq2seq")), whole=True),
     verbs=("score",),
+    timed=Timed(_sources, Translator.translate),
     evaluate_options=frozenset({"beam", "lowercase", "by_length", "batch_size", "done"}),
     data_files=("source", "target"),
     check=replace(

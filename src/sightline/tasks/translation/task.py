@@ -110,6 +110,11 @@ class TranslationTask(BaseTask[AnyEncoderDecoder]):
         """What is learned from and validated on."""
         return self._train, self._validation
 
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many batches the first epoch has; others differ by a few."""
+        return len(self._order.epoch(0))
+
     def batches(self, position: DataPosition) -> Iterator[tuple[DataPosition, PairBatch]]:
         """Batches from `position` on, for ever, each with the position after it."""
         for after, indices in iterate(self._order, position):
@@ -119,6 +124,9 @@ class TranslationTask(BaseTask[AnyEncoderDecoder]):
         """What undoes merges in the batch before a position."""
         random = generator(MERGE_DROPOUT, after.seed, after.epoch, after.batch)
         return lambda side, gathered: self._merge_dropout[side](*gathered, random) if self._merge_dropout else gathered
+
+    def padding(self) -> float:
+        return self._order.padding(0)
 
     def num_units(self, batch: PairBatch) -> int:
         """Tokens of the target side."""

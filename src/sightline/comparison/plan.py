@@ -1,0 +1,157 @@
+"""A plan: which models are trained on the same data with the same budget before they are compared."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import tomli_w
+from pydantic import Field, model_validator
+
+from sightline import config
+from sightline.errors import UsageError
+from sightline.runs.processes import Training, train_in_processes
+from sightline.runs.training import schema
+from sightline.train import storage
+
+Say = Callable[[str], None]
+Values = dict[str, Any]
+CONFIGURATIONS = "plans"  # the folder beside the runs that they are trained from
+
+
+class Budget(config.Frozen):
+    """What each model may take; the configurations' own limits where nothing is given."""
+
+    updates: int | None = Field(None, ge=1, description="updates of the weights")
+    tokens: int | None = Field(None, ge=1, description="as many updates as full batches make of so many tokens")
+    core_minutes: float | None = Field(None, gt=0, description="minutes of training, times threads")
+
+    @model_validator(mode="after")
+    def _one(self) -> Budget:
+        given = [name for name, value in self if value is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are one too many; give one")
+        return self
+
+
+class PlanFile(config.Frozen):
+    """The keys of a plan."""
+
+    base: str | None = Field(None, description="a recipe or configuration: what all models have in common")
+    folder: str | None = Field(None, description="where the runs go; runs/NAME of the plan by default")
+    seeds: int | tuple[int, ...] = Field(1, description="how many seeds, or which, each model is trained with")
+    budget: Budget = Budget.model_validate({})
+    models: dict[str, dict[str, Any]] = Field(
+        min_length=2,
+        description="name → keys that differ from the base, or recipe = what stands in place of it; the first is the "
+        "baseline",
+    )
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One training of a plan: the model's name, its seed, its configuration and its run."""
+
+    name: str
+    seed: int
+    values: Values
+    run: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be trained, in the order of the plan: the baseline first."""
+
+    folder: Path
+    trainings: tuple[Planned, ...]
+    core_minutes: float | None
+
+
+def read_plan(path: str, seeds: int | None = None) -> Plan:
+    """A plan from its TOML file; every configuration in it is valid. `seeds` replaces how many it says.
+
+    Raises UsageError naming the key that is wrong, in the plan or in what a model makes of its base.
+    """
+    where, text = config.read(path)
+    plan = config.validate(PlanFile, config.parse(where, text), where, text)
+    folder = Path(plan.folder or f"runs/{Path(path).stem}")
+    chosen = plan.seeds if seeds is None else seeds
+    numbers = tuple(range(1, chosen + 1)) if isinstance(chosen, int) else chosen
+    if not numbers or len(set(numbers)) != len(numbers):
+        raise UsageError(f"{where}: seeds: {chosen!r} must be one or more, each once")
+    trainings: list[Planned] = []
+    for name, own in plan.models.items():
+        if Path(name).name != name or name == CONFIGURATIONS:
+            raise UsageError(f'{where}: models: "{name}" cannot be the name of a folder; choose another')
+        values = _with_budget(_values(plan, name, own, where), plan.budget)
+        for seed in numbers:
+            run = folder / name / f"seed-{seed}" if len(numbers) > 1 else folder / name
+            seeded = _merged(values, {"training": {"seed": seed}})
+            label = f"{where}: models.{name}"
+            config.validate(schema(seeded, label), seeded, label)
+            trainings.append(Planned(name, seed, seeded, run))
+    return Plan(folder, tuple(trainings), plan.budget.core_minutes)
+
+
+def _values(plan: PlanFile, name: str, own: Mapping[str, Any], where: str) -> Values:
+    """A model's configuration: its recipe, or the base, with its own keys in place of those there."""
+    own = dict(own)
+    recipe = own.pop("recipe", plan.base)
+    if not isinstance(recipe, str):
+        raise UsageError(f'{where}: models.{name}: has no base; set base = "…" for all models, or recipe here')
+    return _merged(config.parse(*config.read(recipe)), own)
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Values:
+    """Both, those above in front, table by table; a model of another kind shares no key with the one below."""
+    both = {**below, **above}
+    for key in below.keys() & above.keys():
+        old, new = below[key], above[key]
+        if isinstance(old, dict) and isinstance(new, dict):
+            tables = cast("Values", old), cast("Values", new)
+            both[key] = tables[1] if _another_kind(*tables) else _merged(*tables)
+    return both
+
+
+def _another_kind(old: Values, new: Values) -> bool:
+    return "kind" in new and new["kind"] != old.get("kind")
+
+
+def _with_budget(values: Values, budget: Budget) -> Values:
+    """With the budget in place of all limits that the configuration has."""
+    training: Values = dict(values.get("training", {}))
+    updates = budget.updates
+    if budget.tokens is not None:
+        batch = int(training.get("tokens_per_batch", 4096)) * int(training.get("accumulate", 1))
+        updates = max(1, round(budget.tokens / batch))
+    if updates is None and budget.core_minutes is None:
+        return values
+    training = {name: value for name, value in training.items() if not name.startswith("max_")} | {"patience": 0}
+    if updates is not None:
+        training["max_updates"] = updates
+    else:
+        training |= {"max_minutes": budget.core_minutes, "threads": 1}
+    return {**values, "training": training}
+
+
+def train_plan(
+    plan: Plan, *, jobs: int | None = None, report: Say, plugins: Sequence[str] = ()
+) -> list[tuple[str, Path]]:
+    """Trains what is missing of a plan, and goes on with what was begun; (name, run) of each training, in order.
+
+    A run that has ended is only read. Each training has a process of its own and one thread, `jobs` at a time, one a
+    core by default. Raises as `train_in_processes` does.
+    """
+    trainings: list[Training] = []
+    for one in plan.trainings:
+        file = plan.folder / CONFIGURATIONS / f"{one.name}-{one.seed}.toml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        storage.replace_text(file, tomli_w.dumps(one.values))
+        own = [] if "threads" in one.values.get("training", {}) else ["training.threads=1"]
+        label = one.name if one.run.name == one.name else f"{one.name}, seed {one.seed}"
+        trainings.append(Training(label, str(file), one.run, own))
+    train_in_processes(trainings, at_once=jobs or os.cpu_count() or 1, report=report, plugins=plugins)
+    return [(one.name, one.run) for one in plan.trainings]
