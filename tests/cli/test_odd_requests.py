@@ -88,7 +88,7 @@ def test_classes_that_training_never_had(old_run: Callable[[str], Path], capsys)
 
 def test_unknown_labels_are_for_tasks_with_labels(old_run: Callable[[str], Path], capsys) -> None:
     assert sightline("evaluate", old_run("gpt"), "--unknown-labels") == 2
-    assert "--unknown-labels is for runs of classification or tagging" in capsys.readouterr().err
+    assert "--unknown-labels: is for runs of classification or tagging" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("top", [0, -1])

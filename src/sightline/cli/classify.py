@@ -9,7 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import GivenLines, RunArgument, chunks, either, lines_of, name_of, print_json, progress, say
+from sightline.cli.common import (
+    GivenLines,
+    RunArgument,
+    check_picture,
+    chunks,
+    either,
+    lines_of,
+    name_of,
+    print_json,
+    progress,
+    say_drawn,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -89,6 +100,8 @@ def _images(model: Any, files: list[str], picture: str | None, as_json: bool) ->
 
     if picture and len(files) > 1:
         raise UsageError("--picture draws what was looked at in one image; name one")
+    if picture:
+        check_picture(picture)
     waiting: Iterator[Any] = iter(files)
     with progress("labelling") as advance:
         while chunk := list(islice(waiting, 64)):
@@ -103,4 +116,4 @@ def _images(model: Any, files: list[str], picture: str | None, as_json: bool) ->
 
         looked = model.attention(files[0])
         patches_picture(looked.pixels, looked.weights[-1].mean(0), looked.rollout, Path(picture))
-        say(f"written: {picture}")
+        say_drawn(picture)

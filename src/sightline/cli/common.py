@@ -111,6 +111,20 @@ def parse_columns(text: str, count: int | None = None) -> tuple[int | str, ...]:
     return tuple(int(name) if name.isdecimal() else name for name in names)
 
 
+@contextmanager
+def named_as_options(*names: str) -> Iterator[None]:
+    """Errors about one of these arguments of a function name it as its option is written: "by: …" as "--by: …"."""
+    from sightline.errors import SightlineError
+
+    try:
+        yield
+    except SightlineError as error:
+        name, colon, rest = str(error).partition(":")
+        if colon and name in names:
+            raise type(error)(f"--{name.replace('_', '-')}:{rest}") from error
+        raise
+
+
 def say(line: str) -> None:
     """A message to the person at the terminal; data goes to standard output, messages do not."""
     print(line, file=sys.stderr, flush=True)
@@ -120,6 +134,15 @@ def say_next(command: str) -> None:
     """The command to run next, with the plug-ins that this one was given."""
     missing = [path for path in PLUGINS.get() if f"--plugin {path}" not in command]
     say(" ".join(["next:", command, *(f"--plugin {shlex.quote(path)}" for path in missing)]))
+
+
+def check_picture(picture: str) -> None:
+    """Raises UsageError for a file that no picture is saved as; to be called before any work."""
+    from pathlib import Path
+
+    from sightline.sight.pictures import check_format
+
+    check_format(Path(picture))
 
 
 def say_drawn(picture: str) -> None:

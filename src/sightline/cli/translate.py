@@ -6,7 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import RunArgument, chunks, either, lines_of, name_of, print_json, progress, say, say_drawn
+from sightline.cli.common import (
+    RunArgument,
+    check_picture,
+    chunks,
+    either,
+    lines_of,
+    name_of,
+    print_json,
+    progress,
+    say,
+    say_drawn,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +56,8 @@ def translate(
     source = either(file, text)
     if picture is not None and text is None:
         raise UsageError("--picture draws one sentence; give it with --text")
+    if picture is not None:
+        check_picture(picture)
     setup(threads)
     translator: Any = load_for("translate", run, precision=precision, device=device)
     options = translator.settings.search.with_changes(

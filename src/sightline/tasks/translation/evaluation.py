@@ -10,7 +10,7 @@ from sightline.data.pairs import PairSource, read_pairs
 from sightline.decode import SearchOptions
 from sightline.predict.metrics import Measured, bleu, chrf, exponential, sentence_sums, ter
 from sightline.tasks.answers import Answers, CorpusScore
-from sightline.tasks.report import Row
+from sightline.tasks.report import ReportRepr, Row
 from sightline.tasks.translation.predictor import Translator
 from sightline.tasks.translation.settings import METRICS
 
@@ -18,8 +18,8 @@ from sightline.tasks.translation.settings import METRICS
 BUCKETS = (8, 11, 14, 17, 21, 1_000_000)
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(ReportRepr):
     """How well a run translates one set."""
 
     name: str

@@ -17,9 +17,11 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
+from sightline.predict.brief import BriefRepr
 from sightline.predict.metrics import exponential
 from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, by_word
+from sightline.sight import html
 from sightline.special_tokens import BOS as BEGIN
 from sightline.special_tokens import BOS_ID, EOS_ID
 from sightline.tasks.translation.decoding import (
@@ -35,8 +37,8 @@ from sightline.tasks.translation.settings import TranslationSettings
 from sightline.tasks.translation.task import make_model
 
 
-@dataclass(frozen=True)
-class Attention:
+@dataclass(frozen=True, repr=False)
+class Attention(BriefRepr):
     """Where the decoder looked: weights (sites, T, S) and the names of both axes, end-of-sentence included.
 
     A site is one head of one layer of a Transformer, layer by layer, or the one attention of a recurrent decoder.
@@ -57,9 +59,12 @@ class Attention:
         """
         return by_word(self.mean(), self.target, self.source), self.source.names, self.target.names
 
+    def _repr_html_(self) -> str:
+        return html.attention(self)
 
-@dataclass(frozen=True)
-class Translation:
+
+@dataclass(frozen=True, repr=False)
+class Translation(BriefRepr):
     """One translation.
 
     Attributes:
@@ -81,9 +86,12 @@ class Translation:
     alternatives: tuple[Translation, ...] = ()
     attention: Attention | None = None
 
+    def _repr_html_(self) -> str:
+        return html.translation(self, self.attention)
 
-@dataclass(frozen=True)
-class Scored:
+
+@dataclass(frozen=True, repr=False)
+class Scored(BriefRepr):
     """How probable a given translation is: ln p in nats, and token by token (end of sentence last)."""
 
     log_probability: float
