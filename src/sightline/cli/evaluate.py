@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import RunArgument, print_json, progress, say_next
+from sightline.cli.common import RunArgument, parse_columns, print_json, progress, say_next
+from sightline.cli.records import ColumnsOption
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +27,7 @@ def evaluate(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Of a translation: sentences at a time, 64 by default.")
     ] = None,
+    columns: ColumnsOption = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
@@ -68,7 +70,9 @@ def evaluate(
     model = load(run, precision=precision, device=device)
     sets = dict(model.settings.data.test)
     if source is not None:
-        sets = {source: model.settings.given(source, reference)}
+        sets = {source: model.settings.given(source, reference, **_columns(spec, columns))}
+    elif columns is not None:
+        raise UsageError("--columns: is for a file that is named; the run's test sets have theirs in its configuration")
     if not sets:
         both = " of sources and one of references" if model.languages else ""
         raise UsageError(f"{run}: the run names no test sets; give a file{both}")
@@ -84,6 +88,17 @@ def evaluate(
         print_json(found, indent=2)
     else:
         say_next(spec.after_evaluation.format(run=shlex.quote(run)))
+
+
+def _columns(spec: Any, columns: str | None) -> dict[str, object]:
+    """The keys of a source that say which columns are read, where the user says it."""
+    from sightline.errors import UsageError
+
+    if columns is None:
+        return {}
+    if spec.init.columns is None:
+        raise UsageError(f"--columns: files of task {spec.name} have no columns to choose")
+    return spec.init.columns(parse_columns(columns))
 
 
 def _tasks_with(option: str) -> str:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import RunArgument, chunks, either, lines_of, name_of, print_json, progress, say, say_drawn
+from sightline.cli.common import RunArgument, either, print_json, say, say_drawn
+from sightline.cli.records import ColumnsOption, Given, OutputOption, check_output, given_records, predict_each
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +17,7 @@ def register(app: typer.Typer) -> None:
 def translate(
     run: RunArgument,
     file: Annotated[
-        str | None, typer.Argument(help="A text file, a text a line; standard input, or -, by default.")
+        str | None, typer.Argument(help="A text file, a text a line, or a table; standard input, or -, by default.")
     ] = None,
     text: Annotated[str | None, typer.Option(help="Translate this text instead of a file.")] = None,
     beam: Annotated[int | None, typer.Option(min=1, help="Beam width; 1 is greedy.")] = None,
@@ -33,6 +34,8 @@ def translate(
     picture: Annotated[
         str | None, typer.Option(help="With --text: draw attention to this .svg, .png or .pdf, numbered by sentence.")
     ] = None,
+    columns: ColumnsOption = None,
+    output: OutputOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences at a time; it does not change the result.")] = 64,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
@@ -45,12 +48,17 @@ def translate(
     sightline translate runs/demo-transformer --text "나는 학생입니다." --attention
 
     sightline translate runs/multi30k-transformer captions.en > captions.de
+
+    sightline translate runs/multi30k-transformer shop.csv --columns description --output shop.de.csv
     """
     from sightline.errors import UsageError
     from sightline.runs.loading import load_for
     from sightline.train.machine import setup
 
     source = either(file, text)
+    check_output(output)
+    if output is not None and (attention or picture is not None):
+        raise UsageError("--output: a table holds no pictures; leave --attention and --picture out")
     if picture is not None and text is None:
         raise UsageError("--picture draws the sentences of one text; give it with --text")
     setup(threads)
@@ -58,36 +66,56 @@ def translate(
     options = translator.settings.search.with_changes(
         **{name: value for name, value in (("beam", beam), ("n_best", n_best)) if value is not None}
     )
-    lines = lines_of(source, text)
-    looked, number = attention or picture is not None, 0
-    with progress("translating", "sentences") as advance:
-        for chunk in chunks(lines, lines, batch_size * 4):
-            _check(translator, chunk, split, "--text" if text is not None else name_of(source), number)
-            number += len(chunk)
-            for record in translator.translate(
-                chunk, options=options, prefix=prefix, attention=looked, batch_size=batch_size, split=split
-            ):
-                _print(record, as_json, lines=text is not None)
-                if attention and not as_json:
-                    _draw(record)
-                if picture is not None:
-                    _pictures(record, picture)
-                advance(1)
+    given = given_records(translator.settings.inputs, source, None if text is None else [text], columns)
+    looked = attention or picture is not None
+
+    def compute(rows: list[Any]) -> list[Any]:
+        _check(translator, given, rows, split)
+        texts = [row.texts[0] for row in rows]
+        return translator.translate(
+            texts, options=options, prefix=prefix, attention=looked, batch_size=batch_size, split=split
+        )
+
+    def show(record: Any) -> None:
+        _print(record, as_json, lines=given.typed)
+        if attention and not as_json:
+            _draw(record)
+        if picture is not None:
+            _pictures(record, picture)
+
+    predict_each(
+        given,
+        compute,
+        show,
+        _values,
+        model=translator,
+        output=output,
+        options={"search": options.model_dump(mode="json"), "prefix": prefix, "split": split, "precision": precision},
+        title="translating",
+        unit="texts",
+        most=batch_size * 4,
+    )
     if looked and not translator.attends:
         say("this model has a fixed context and no attention to draw")
 
 
-def _check(translator, chunk: list[str], split: bool, where: str, before: int) -> None:
+def _check(translator: Any, given: Given, rows: list[Any], split: bool) -> None:
     """Refuses a sentence that is too long by its line, before anything of its chunk is translated."""
     from sightline.data.splitting import Passage
     from sightline.errors import UsageError
 
-    for number, line in enumerate(chunk, before + 1):
+    for row in rows:
         try:
-            for sentence in Passage.of(line, split=split).sentences:
+            for sentence in Passage.of(row.texts[0], split=split).sentences:
                 translator.encode_source(sentence)
         except UsageError as error:
-            raise UsageError(f"{where}:{number}: {error}") from None
+            raise UsageError(f"{given.where(row)}: {error}") from None
+
+
+def _values(record: Any) -> dict[str, Any]:
+    values = {"translation": record.text, "log_probability": record.log_probability, "finished": record.finished}
+    more = {"alternatives": [one.text for one in record.alternatives]} if record.alternatives else {}
+    return {**values, **more}
 
 
 def _print(record, as_json: bool, lines: bool) -> None:
