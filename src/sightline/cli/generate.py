@@ -93,7 +93,10 @@ def _tell_cut(model: Any, prompt: str, what: str) -> None:
     read, most = len(model.encode_prompt(prompt)), model.model.context_length
     if model.attends and most is not None and read > most:
         kept = most // 2 + 1
-        say(f"note: {what} has {read:,} tokens; the model reads {most:,} at most: the first {read - kept:,} were cut")
+        say(
+            f"note: {what} has {read:,} tokens; of more than {most:,} the model reads the last {kept:,}: "
+            f"the first {read - kept:,} are cut"
+        )
 
 
 def _generate_each(
