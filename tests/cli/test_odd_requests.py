@@ -52,7 +52,7 @@ def test_a_prompt_longer_than_the_context(old_run: Callable[[str], Path], capsys
     run = old_run("gpt")  # of letters, 48 at once
     assert sightline("generate", run, "--prompt", "a" * 60, "--max-tokens", 2) == 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert "of more than 48 the model reads the last 25" in line
+    assert "of more than 48 the model reads the last 25: the first 36 are cut" in line
     assert sightline("generate", run, "--prompt", "a" * 20, "--max-tokens", 2) == 0
     assert capsys.readouterr().err == ""
 

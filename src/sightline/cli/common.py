@@ -162,9 +162,13 @@ def print_json(value: Any, indent: int | None = None) -> None:
 
 
 @contextmanager
-def progress(title: str, unit: str = "records") -> Iterator[Callable[[int], None]]:
-    """Yields `advance(count)`: how many, and the time, on a terminal whose output goes elsewhere; else silence."""
-    if not sys.stderr.isatty() or sys.stdout.isatty():
+def progress(title: str, unit: str = "records", *, elsewhere: bool = False) -> Iterator[Callable[[int], None]]:
+    """Yields `advance(count)`: how many, and the time, on a terminal whose output goes elsewhere; else silence.
+
+    Args:
+        elsewhere: whether nothing goes to standard output.
+    """
+    if not sys.stderr.isatty() or (sys.stdout.isatty() and not elsewhere):
         yield lambda count: None
         return
     from rich.console import Console

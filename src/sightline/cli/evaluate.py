@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, named_as_options, print_json, progress, say_next
+from sightline.cli.common import RunArgument, named_as_options, parse_columns, print_json, progress, say_next
+from sightline.cli.records import ColumnsOption
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +27,7 @@ def evaluate(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Of a translation: sentences at a time, 64 by default.")
     ] = None,
+    columns: ColumnsOption = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
@@ -43,6 +45,7 @@ def evaluate(
 
     sightline evaluate runs/multi30k-transformer test.en test.de --lowercase
     """
+    from sightline.errors import UsageError
     from sightline.runs.evaluation import check_options, measure
     from sightline.runs.loading import load, spec_of
     from sightline.train.machine import setup
@@ -58,8 +61,17 @@ def evaluate(
     }
     with named_as_options(*options):
         check_options(run, options)
+    if columns is not None and source is None:
+        raise UsageError("--columns: is for a file that is named; the run's test sets have theirs in its configuration")
     model, found = load(run, precision=precision, device=device), []
-    for report in measure(model, source, reference, options=options, progress=progress):
+    for report in measure(
+        model,
+        source,
+        reference,
+        columns=None if columns is None else parse_columns(columns),
+        options=options,
+        progress=progress,
+    ):
         found.append(report.as_dict())
         if not as_json:
             print("\n".join(report.lines()), flush=True)

@@ -23,7 +23,8 @@ def export(
         typer.Option(help="gpt2, bert, vit (Hugging Face directories) or arpa (n-grams); else by the model."),
     ] = None,
 ) -> None:
-    """Write a trained model in another toolkit's format.
+    """Write a trained model in another toolkit's format: a GPT, BERT or ViT, or n-grams. Of other models, such as those
+    that translate, the run directory itself is what is handed on.
 
     sightline export runs/novels exported/novels-gpt2
 

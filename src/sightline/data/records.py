@@ -266,18 +266,23 @@ def _is_number(text: str) -> bool:
 
 
 def _json_records(path: Path, columns: Sequence[Column], label: Column | None, bad: BadRecord) -> Iterator[Record]:
-    for number, record in _json_values(path, bad):
-        where, values = f"{path}:{number}", ("",) * len(columns)
+    for number, record in json_values(path, bad):
         try:
-            if record is not None:
-                values = tuple(_text_at(record, str(column), where, column == label) for column in columns)
+            values = values_at(record, columns, label, f"{path}:{number}")
         except DataError as error:
             bad(error)
             continue
         yield number, values
 
 
-def _json_values(path: Path, bad: BadRecord) -> Iterator[tuple[int, Json]]:
+def values_at(record: Json, columns: Sequence[Column], label: Column | None, where: str) -> tuple[str, ...]:
+    """The wanted values of a record, as text; empty ones where it is None. Raises DataError where it lacks one."""
+    if record is None:
+        return ("",) * len(columns)
+    return tuple(_text_at(record, str(column), where, column == label) for column in columns)
+
+
+def json_values(path: Path, bad: BadRecord = refuse) -> Iterator[tuple[int, Json]]:
     """The values of JSON Lines, None for an empty line; or the items of one list, which may take many lines."""
     if first_character(path) == "[":
         found = parse_json(read_whole(path), str(path), hint="it begins like one list")

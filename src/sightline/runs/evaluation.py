@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -17,6 +17,7 @@ from sightline.runs.loading import load, run_path, spec_of
 from sightline.tasks.registry import TASKS
 from sightline.tasks.report import Report, ReportRepr, Row
 from sightline.tasks.settings import DataSource, RunSettings
+from sightline.tasks.spec import TaskSpec
 from sightline.train import notebook
 from sightline.train.run_directory import Run
 
@@ -34,6 +35,7 @@ def evaluate(
     source: str | PathLike[str] | None = None,
     reference: str | PathLike[str] | None = None,
     *,
+    columns: Sequence[int | str] | None = None,
     lowercase: bool = False,
     beam: int | None = None,
     by_length: bool = False,
@@ -47,6 +49,7 @@ def evaluate(
     Args:
         run: a run directory, or a loaded run.
         source, reference: the files of one set, read as the training data was; by default the run's test sets.
+        columns: which of a table are read, by number or name; those that training read by default.
         lowercase, beam, by_length, batch_size: of a translation: BLEU without regard to case, too; the beam width and
             the sentences at a time, by default the run's and 64; BLEU by the length of the source, too.
         unknown_labels: count records whose label training never had as wrong, instead of refusing the set.
@@ -67,7 +70,7 @@ def evaluate(
     check_options(path, options)
     model = run if isinstance(run, Predictor) else load(path, precision=precision, device=device)
     files = [None if one is None else fspath(one) for one in (source, reference)]
-    return list(measure(model, *files, options=options, progress=notebook.counting))
+    return list(measure(model, *files, columns=columns, options=options, progress=notebook.counting))
 
 
 def check_options(run: str | Path, options: Mapping[str, object]) -> None:
@@ -80,13 +83,19 @@ def check_options(run: str | Path, options: Mapping[str, object]) -> None:
 
 
 def measure(
-    model: Predictor, source: str | None, reference: str | None, *, options: Mapping[str, object], progress: Progress
+    model: Predictor,
+    source: str | None,
+    reference: str | None,
+    *,
+    columns: Sequence[int | str] | None = None,
+    options: Mapping[str, object],
+    progress: Progress,
 ) -> Iterator[Report]:
     """The reports one after the other, as they are made; see `evaluate`."""
     spec = TASKS[model.settings.task]
     sets = dict(model.settings.data.test)
     if source is not None:
-        sets = {source: model.settings.given(source, reference)}
+        sets = {source: model.settings.given(source, reference, **_chosen(spec, columns))}
     if not sets:
         both = " of sources and one of references" if model.languages else ""
         raise UsageError(f"{model.run.path}: the run names no test sets; give a file{both}")
@@ -96,6 +105,15 @@ def measure(
             more = {"done": advance} if "done" in spec.evaluate_options else {}
             report = evaluate_set(model, name, files, **given, **more)
         yield report
+
+
+def _chosen(spec: TaskSpec, columns: Sequence[int | str] | None) -> Mapping[str, object]:
+    """The keys of a source that say which columns are read, where the user says it."""
+    if columns is None:
+        return {}
+    if spec.init.columns is None:
+        raise UsageError(f"columns: files of task {spec.name} have no columns to choose")
+    return spec.init.columns(columns)
 
 
 @dataclass(frozen=True, repr=False)

@@ -84,7 +84,8 @@ def evaluate_pairs(
     batch_size: int = 64,
     done: Callable[[int], None] = lambda count: None,
 ) -> Evaluation:
-    """Translates the sources and compares with the references; every pair counts, none is skipped.
+    """Translates the sources and compares with the references; every pair counts, none is skipped, and a source is read
+    whole, as in training, however many sentences it has.
 
     Args:
         lowercase: add BLEU without regard to case.
@@ -93,7 +94,7 @@ def evaluate_pairs(
     sources, references = [pair[0] for pair in read], [pair[1] for pair in read]
     start = time.perf_counter()
     hypotheses: list[str] = []
-    for record in translator.stream(sources, options=options, batch_size=batch_size):
+    for record in translator.stream(sources, options=options, batch_size=batch_size, split=False):
         hypotheses.append(record.text)
         done(1)
     seconds = time.perf_counter() - start
