@@ -199,6 +199,23 @@ def test_all_of_looking(
         assert capsys.readouterr().out.strip()
 
 
+def test_all_of_python(
+    language_runs, config_file: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """docs/python.md: every line, on a user's own configuration."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.toml").write_text(config_file.read_text(encoding="utf-8"), encoding="utf-8")
+    for name in ("test.de", "test.en"):
+        (tmp_path / name).symlink_to(texts / name)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "novels").symlink_to(language_runs["gpt"])
+    names: dict[str, object] = {}
+    for code in commands_of_python(ROOT / "docs" / "python.md"):
+        exec(compile(code, "python.md", "exec"), names)
+        assert capsys.readouterr().out.strip()
+    assert (tmp_path / "attention.svg").exists()
+
+
 def test_all_of_comparing(
     trained, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -146,13 +146,33 @@ def override(values: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
             value = load_toml(f"value = {text}", f'"{_shortened(assignment)}"')["value"]
         except tomllib.TOMLDecodeError:
             value = text
-        target = result
-        for key in keys[:-1]:
-            target = target.setdefault(key, {})
-            if not isinstance(target, dict):
-                raise UsageError(f'"{assignment}": {key} is a value, not a table with keys')
-        target[keys[-1]] = value
+        _set(result, keys, value, assignment)
     return result
+
+
+def replaced(values: dict[str, Any], assignments: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with those of {"key.path": value} in their places."""
+    result = _copy(values)
+    for path, value in assignments.items():
+        _set(result, path.split("."), value, path)
+    return result
+
+
+def _set(values: dict[str, Any], keys: Sequence[str], value: object, told: str) -> None:
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise UsageError(f'"{told}": {key} is a value, not a table with keys')
+    values[keys[-1]] = value
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, the values above in front, table by table."""
+    both = {**below, **above}
+    for key in below.keys() & above.keys():
+        if type(below[key]) is dict and type(above[key]) is dict:
+            both[key] = merged(below[key], above[key])
+    return both
 
 
 def _shortened(text: str) -> str:

@@ -14,6 +14,10 @@ class SightlineError(Exception):
 
     exit_code = 1
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the one line, as the command line does."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UsageError(SightlineError):
     """A wrong argument, configuration key or value (exit code 2)."""

@@ -37,7 +37,7 @@ from support.commands import sightline
         (
             "gpt",
             ("evaluate", "RUN", "--batch-size", 8),
-            "--batch-size is for runs of translation; RUN is a run of task",
+            "--batch-size: is for runs of translation; RUN is a run of task",
         ),
         (
             "gpt",
@@ -67,7 +67,7 @@ def test_options_that_would_be_ignored(run: str | None, words: tuple, told: str,
 
 def test_forms_of_a_classifier_from_elsewhere() -> None:
     assert Asked("pair").form == "pair"
-    with pytest.raises(UsageError, match=r'^--form: there is no "nonsense"; known: pair, similarity, single$'):
+    with pytest.raises(UsageError, match=r'^form: there is no "nonsense"; known: pair, similarity, single$'):
         Asked("nonsense")
 
 

@@ -52,7 +52,7 @@ def test_a_prompt_longer_than_the_context(old_run: Callable[[str], Path], capsys
     run = old_run("gpt")  # of letters, 48 at once
     assert sightline("generate", run, "--prompt", "a" * 60, "--max-tokens", 2) == 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert "of more than 48 the model reads the last 25" in line
+    assert "of more than 48 the model reads the last 25: the first 36 are cut" in line
     assert sightline("generate", run, "--prompt", "a" * 20, "--max-tokens", 2) == 0
     assert capsys.readouterr().err == ""
 
@@ -88,7 +88,7 @@ def test_classes_that_training_never_had(old_run: Callable[[str], Path], capsys)
 
 def test_unknown_labels_are_for_tasks_with_labels(old_run: Callable[[str], Path], capsys) -> None:
     assert sightline("evaluate", old_run("gpt"), "--unknown-labels") == 2
-    assert "--unknown-labels is for runs of classification or tagging" in capsys.readouterr().err
+    assert "--unknown-labels: is for runs of classification or tagging" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("top", [0, -1])

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sightline.data.sentences import _ABBREVIATIONS, split_sentences
 from sightline.data.sources import read_lines
+from sightline.data.splitting import _ABBREVIATIONS, Passage, split_sentences
 
 SENTENCES = {
     "안녕하세요. 오늘은 날씨가 좋네요! 그렇죠?": ["안녕하세요.", "오늘은 날씨가 좋네요!", "그렇죠?"],
@@ -75,3 +75,33 @@ def test_a_text_of_many_marks_takes_its_length(piece: str) -> None:
     start = time.process_time()
     split_sentences(piece * 100_000 + "x")
     assert time.process_time() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences", "upper"),
+    [
+        ("One.  Two!\tThree", ("One.", "Two!", "Three"), "ONE.  TWO!\tTHREE"),
+        ("  One. Two. ", ("One.", "Two."), "  ONE. TWO. "),
+        (" - One.\r\n\r\n  two\n", ("- One.", "two"), " - ONE.\r\n\r\n  TWO\n"),
+        ("\none\n", ("one",), "\nONE\n"),
+        (" one. ", (" one. ",), " ONE. "),  # one line and one sentence: as it is
+        ("one. \u200b", ("one. \u200b",), "ONE. \u200b"),
+        ("one.\n\u200b\ntwo", ("one.", "two"), "ONE.\n\u200b\nTWO"),
+        ("", ("",), ""),
+        (" \n ", (" \n ",), " \n "),
+        ("今日は。元気？ Yes", ("今日は。", "元気？", "Yes"), "今日は。元気？ YES"),
+    ],
+)
+def test_passages(text: str, sentences: tuple[str, ...], upper: str) -> None:
+    passage = Passage.of(text)
+    assert passage.sentences == sentences
+    assert passage.joined(passage.sentences) == text
+    assert passage.joined([one.upper() for one in sentences]) == upper
+    assert Passage.of(text, split=False).sentences == (text,)
+    # what is told while a text is written grows at its end
+    for count in range(len(sentences)):
+        assert text.startswith(passage.joined(sentences[:count]))
+
+
+def test_translations_of_unspaced_sentences_stand_apart() -> None:
+    assert Passage.of("今日は。元気？").joined(["Hello.", "How are you?"]) == "Hello. How are you?"

@@ -242,7 +242,7 @@ def test_what_the_older_tokenizer_says_of_itself(says: dict[str, bool], tmp_path
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--choices", "3"), "--choices is for a model that chooses"),
+        (("--choices", "3"), "--choices: is for a model that chooses"),
         (("--form", "foo"), '--form: there is no "foo"'),
         (("--form", "similarity"), ""),
     ],

@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from sightline import config
+from sightline.config import merged
 from sightline.data import survey as surveys
 from sightline.data.pairs import PairSource
 from sightline.errors import DataError
-from sightline.runs.proposal import merged
 from sightline.tasks.registry import TASKS
 from support.commands import sightline
 

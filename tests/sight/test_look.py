@@ -123,8 +123,8 @@ def test_ranking_heads(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
     ("words", "said"),
     [
         (("--by", "entropie"), 'there is no "entropie"; did you mean "entropy"?'),
-        (("--by", "alignment_error"), "give the right links with --gold"),
-        (("--gold", "0-0"), "that --target gives"),
+        (("--by", "alignment_error"), "needs the right links"),
+        (("--gold", "0-0"), "give that as target"),
         (("--target", "ein haus", "--gold", "0:0"), "is no alignment"),
         (("--target", "ein haus", "--gold", "0-2"), "0-2 is outside this pair of 4 and 2 words"),
     ],

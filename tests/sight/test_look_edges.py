@@ -308,7 +308,7 @@ def test_numbers_that_are_no_probabilities_have_no_unit(classifiers: dict[str, P
     assert "Nats that each output loses when a position is" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("by", "says"), [("entropi", 'did you mean "entropy"'), ("alignment_error", "--gold")])
+@pytest.mark.parametrize(("by", "says"), [("entropi", 'did you mean "entropy"'), ("alignment_error", "as gold")])
 def test_heads_are_ranked_by_what_there_is(by: str, says: str) -> None:
     anything: Any = None
     with pytest.raises(UsageError, match=says):

@@ -16,7 +16,7 @@ from scipy.stats import entropy
 
 import sightline as package
 from sightline.cli.look import NAMES
-from sightline.cli.views import VIEWS
+from sightline.sight.kinds import VIEWS
 from sightline.sight.measures import gradients
 from sightline.sight.reading import Look, look
 from sightline.sight.views import ViewOptions

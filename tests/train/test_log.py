@@ -68,7 +68,7 @@ def test_plain_lines_without_a_terminal(tmp_path: Path) -> None:
     with TrainLog(tmp_path, display_on(Console(file=told, width=20))) as log:
         log.train(1500, {"loss": 4.25, "learning_rate": 5e-4, "tokens": 123456}, 3725.4)
         log.validation(1500, {"bleu": 31.25}, best=True)
-        log.saved(1500)
+        log.saved(1500, tmp_path)
         log.message("a long line that a terminal of twenty columns would break")
     assert told.getvalue().splitlines() == [
         "update 1,500: loss 4.25, learning rate 0.0005, tokens 123,456, 1:02:05 left",

@@ -131,6 +131,20 @@ def table_values(spec: TaskSpec, columns: str | None, header: bool | None) -> di
     return values
 
 
+@contextmanager
+def named_as_options(*names: str) -> Iterator[None]:
+    """Errors about one of these arguments of a function name it as its option is written: "by: …" as "--by: …"."""
+    from sightline.errors import SightlineError
+
+    try:
+        yield
+    except SightlineError as error:
+        name, colon, rest = str(error).partition(":")
+        if colon and name in names:
+            raise type(error)(f"--{name.replace('_', '-')}:{rest}") from error
+        raise
+
+
 def say(line: str) -> None:
     """A message to the person at the terminal; data goes to standard output, messages do not."""
     print(line, file=sys.stderr, flush=True)
@@ -140,6 +154,15 @@ def say_next(command: str) -> None:
     """The command to run next, with the plug-ins that this one was given."""
     missing = [path for path in PLUGINS.get() if f"--plugin {path}" not in command]
     say(" ".join(["next:", command, *(f"--plugin {shlex.quote(path)}" for path in missing)]))
+
+
+def check_picture(picture: str) -> None:
+    """Raises UsageError for a file that no picture is saved as; to be called before any work."""
+    from pathlib import Path
+
+    from sightline.sight.pictures import check_format
+
+    check_format(Path(picture))
 
 
 def say_drawn(picture: str) -> None:
@@ -159,9 +182,13 @@ def print_json(value: Any, indent: int | None = None) -> None:
 
 
 @contextmanager
-def progress(title: str, unit: str = "records") -> Iterator[Callable[[int], None]]:
-    """Yields `advance(count)`: how many, and the time, on a terminal whose output goes elsewhere; else silence."""
-    if not sys.stderr.isatty() or sys.stdout.isatty():
+def progress(title: str, unit: str = "records", *, elsewhere: bool = False) -> Iterator[Callable[[int], None]]:
+    """Yields `advance(count)`: how many, and the time, on a terminal whose output goes elsewhere; else silence.
+
+    Args:
+        elsewhere: whether nothing goes to standard output.
+    """
+    if not sys.stderr.isatty() or (sys.stdout.isatty() and not elsewhere):
         yield lambda count: None
         return
     from rich.console import Console

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, print_json, progress, say_next
+from sightline.cli.common import RunArgument, named_as_options, parse_columns, print_json, progress, say_next
+from sightline.cli.records import ColumnsOption
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +27,7 @@ def evaluate(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Of a translation: sentences at a time, 64 by default.")
     ] = None,
+    columns: ColumnsOption = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
@@ -44,49 +46,36 @@ def evaluate(
     sightline evaluate runs/multi30k-transformer test.en test.de --lowercase
     """
     from sightline.errors import UsageError
-    from sightline.runs.evaluation import evaluate_set
+    from sightline.runs.evaluation import check_options, measure
     from sightline.runs.loading import load, spec_of
     from sightline.train.machine import setup
     from sightline.train.run_directory import Run
 
     setup(threads)
-    spec = spec_of(Run(run))
-    asked: dict[str, Any] = {
+    options = {
         "lowercase": lowercase,
         "beam": beam,
         "by_length": by_length,
         "batch_size": batch_size,
         "unknown_labels": unknown_labels,
     }
-    options = {name: value for name, value in asked.items() if value}
-    for name in options.keys() - spec.evaluate_options:
-        raise UsageError(
-            f"--{name.replace('_', '-')} is for runs of {_tasks_with(name)}; {run} is a run of task {spec.name}"
-        )
-    if "lowercase" in spec.evaluate_options:
-        options["lowercase"] = lowercase
-    model = load(run, precision=precision, device=device)
-    sets = dict(model.settings.data.test)
-    if source is not None:
-        sets = {source: model.settings.given(source, reference)}
-    if not sets:
-        both = " of sources and one of references" if model.languages else ""
-        raise UsageError(f"{run}: the run names no test sets; give a file{both}")
-    found = []
-    for name, files in sets.items():
-        with progress(f"evaluating {name}") as advance:
-            more = {"done": advance} if "done" in spec.evaluate_options else {}
-            report = evaluate_set(model, name, files, **options, **more)
+    with named_as_options(*options):
+        check_options(run, options)
+    if columns is not None and source is None:
+        raise UsageError("--columns: is for a file that is named; the run's test sets have theirs in its configuration")
+    model, found = load(run, precision=precision, device=device), []
+    for report in measure(
+        model,
+        source,
+        reference,
+        columns=None if columns is None else parse_columns(columns),
+        options=options,
+        progress=progress,
+    ):
         found.append(report.as_dict())
         if not as_json:
             print("\n".join(report.lines()), flush=True)
     if as_json:
         print_json(found, indent=2)
     else:
-        say_next(spec.after_evaluation.format(run=shlex.quote(run)))
-
-
-def _tasks_with(option: str) -> str:
-    from sightline.tasks.registry import TASKS
-
-    return " or ".join(spec.name for spec in TASKS.values() if option in spec.evaluate_options)
+        say_next(spec_of(Run(run)).after_evaluation.format(run=shlex.quote(run)))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, say, say_next
+from sightline.cli.common import RunArgument, named_as_options, say, say_next
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +23,8 @@ def export(
         typer.Option(help="gpt2, bert, vit (Hugging Face directories) or arpa (n-grams); else by the model."),
     ] = None,
 ) -> None:
-    """Write a trained model in another toolkit's format.
+    """Write a trained model in another toolkit's format: a GPT, BERT or ViT, or n-grams. Of other models, such as those
+    that translate, the run directory itself is what is handed on.
 
     sightline export runs/novels exported/novels-gpt2
 
@@ -31,8 +32,9 @@ def export(
     """
     from sightline.interop.runs import export_run
 
-    written, remark = export_run(run, target, to)
-    say(f"written: {target}, as {written}" + (f"; {remark}" if remark else ""))
+    with named_as_options("to"):
+        written = export_run(run, target, to)
+    say(f"written: {target}, as {written.format}" + (f"; {written.remark}" if written.remark else ""))
 
 
 def import_(
@@ -50,11 +52,14 @@ def import_(
     sightline import exported/novels-gpt2 --run runs/novels-again
     """
     from sightline.interop.runs import import_run
+    from sightline.tasks.registry import TASKS
     from sightline.train.run_directory import Run
 
-    spec, head = import_run(folder, run, form, choices)
-    if head == "encoder":
+    with named_as_options("form", "choices"):
+        made = import_run(folder, run, form, choices)
+    if made.head == "encoder":
         say_next(f"sightline init my.toml --source FILE --task classification --pretrained {shlex.quote(run)}")
         return
+    spec = TASKS[made.task]
     settings = Run(run).settings(spec.settings)
     say_next(spec.next_after_training(shlex.quote(run), settings))

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import STDIN, RunArgument, lines_of, name_of, print_json, say, say_next
+from sightline.cli.common import STDIN, RunArgument, print_json, say, say_next
+from sightline.cli.records import ColumnsOption, OutputOption, check_output, given_records, predict_each
 
 
 def register(app: typer.Typer) -> None:
@@ -17,8 +18,12 @@ def register(app: typer.Typer) -> None:
 
 def fill(
     run: RunArgument,
-    text: Annotated[str, typer.Argument(help="A text with [MASK] for each blank; - for lines of standard input.")],
+    text: Annotated[
+        str, typer.Argument(help="A text with [MASK] for each blank; or a file of such, lines or a table, or -.")
+    ],
     top: Annotated[int, typer.Option(min=1, help="How many candidates for each blank.")] = 5,
+    columns: ColumnsOption = None,
+    output: OutputOption = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
@@ -30,39 +35,77 @@ def fill(
 
     sightline fill runs/bert "The [MASK] sat on the [MASK]." --top 3 --json
     """
-    from rich.cells import cell_len
-
     from sightline.errors import UsageError
     from sightline.runs.loading import load_for
     from sightline.train.machine import setup
 
+    check_output(output)
     setup(threads)
     model: Any = load_for("fill", run, precision=precision, device=device)
-    texts = lines_of(STDIN, None if text == STDIN else text)
+    is_file = text == STDIN or _is_file(text)
+    given = given_records(model.settings.inputs, text, None if is_file else [text], columns)
     code = 0
-    for line, one in enumerate(texts, 1):
-        try:
-            filled = model.fill(one, top=top)
-        except UsageError as error:
-            if text != STDIN:
-                raise
-            # the lines after this one are no worse for it
-            say(f"{name_of(text)}:{line}: {error}")
-            code = error.exit_code
-            continue
-        if as_json:
-            print_json(asdict(filled))
-            continue
-        print(filled.best)
-        for number, candidates in enumerate(filled.blanks, 1):
-            if len(filled.blanks) > 1:
-                print(f"blank {number}")
-            for candidate in candidates:
-                token = candidate.token + " " * (16 - cell_len(candidate.token))
-                print(f"  {candidate.probability:7.4f}  {token} {candidate.text}", flush=True)
-        if filled.unknown:
-            say(f"note: {filled.unknown} of the text's tokens are unknown to this model")
+
+    def compute(rows: list[Any]) -> list[Any]:
+        nonlocal code
+        found: list[Any] = []
+        for row in rows:
+            try:
+                found.append(model.fill(row.texts[0], top=top))
+            except UsageError as error:
+                if given.typed:
+                    raise
+                # the lines after this one are no worse for it
+                say(f"{given.where(row)}: {error}")
+                found.append(None)
+                code = error.exit_code
+        return found
+
+    predict_each(
+        given,
+        compute,
+        lambda filled: _show(filled, as_json),
+        lambda filled: {} if filled is None else {"filled": filled.best, "blanks": [*map(_candidates, filled.blanks)]},
+        model=model,
+        output=output,
+        options={"precision": precision, "top": top},
+        title="filling",
+        unit="texts",
+    )
     if code:
         raise typer.Exit(code)
-    if not as_json:
+    if not as_json and output is None:
         say_next(f"sightline look {shlex.quote(run)} … --what lens")
+
+
+def _is_file(text: str) -> bool:
+    """Whether what was given is no text with a blank, but the name of a file."""
+    from pathlib import Path
+
+    try:
+        return "[MASK]" not in text and Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name, or none that there can be
+        return False
+
+
+def _candidates(blank: Any) -> list[dict[str, Any]]:
+    return [{"token": one.token, "probability": one.probability} for one in blank]
+
+
+def _show(filled: Any, as_json: bool) -> None:
+    from rich.cells import cell_len
+
+    if filled is None:
+        return
+    if as_json:
+        print_json(asdict(filled))
+        return
+    print(filled.best)
+    for number, candidates in enumerate(filled.blanks, 1):
+        if len(filled.blanks) > 1:
+            print(f"blank {number}")
+        for candidate in candidates:
+            token = candidate.token + " " * (16 - cell_len(candidate.token))
+            print(f"  {candidate.probability:7.4f}  {token} {candidate.text}", flush=True)
+    if filled.unknown:
+        say(f"note: {filled.unknown} of the text's tokens are unknown to this model")

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import STDIN, Lines, RunArgument, chunks, either, lines_of, print_json, say
+from sightline.cli.common import STDIN, GivenLines, Lines, RunArgument, either, lines_of, parse_columns, print_json, say
+from sightline.cli.records import ColumnsOption, Given, OutputOption, check_output, given_records, predict_each
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +20,12 @@ def register(app: typer.Typer) -> None:
 
 def generate(
     run: RunArgument,
-    prompt: Annotated[str, typer.Option(help="What the text begins with; \\n is a new line, \\\\ a backslash.")] = "",
+    file: Annotated[
+        str | None, typer.Argument(help="Prompts: a text file, one a line, or a table; - for standard input.")
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="What the text begins with; \\n is a new line, \\\\ a backslash.")
+    ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="The longest output in tokens.")] = 200,
     n: Annotated[int, typer.Option("--n", "-n", min=1, help="How many texts.")] = 1,
     temperature: Annotated[
@@ -34,6 +40,8 @@ def generate(
     ] = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this string; may be given again.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of sampling.")] = None,
+    columns: ColumnsOption = None,
+    output: OutputOption = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
@@ -45,19 +53,28 @@ def generate(
 
     sightline generate runs/shakespeare --prompt "To be" -n 3 --temperature 0.8 --json
     """
+    from sightline.errors import UsageError
     from sightline.runs.loading import load_for
     from sightline.train.machine import setup
 
+    if file is not None and prompt is not None:
+        raise UsageError(f"--prompt is instead of a file, and {file} is one; give either")
+    check_output(output)
     setup(threads)
     model: Any = load_for("generate", run, precision=precision, device=device)
     given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "seed": seed}
     given |= {"repetition_penalty": repetition_penalty, "beam": beam}
     changes = {name: value for name, value in given.items() if value is not None}
-    text, stops = _spelled(prompt), [_spelled(one) for one in stop or []]
+    text, stops = _spelled(prompt or ""), [_spelled(one) for one in stop or []]
     options = model.options(max_tokens, n, **changes)
-    read, most = len(model.encode_prompt(text)), model.model.context_length
-    if model.attends and most is not None and read > most:
-        say(f"note: the prompt has {read:,} tokens; of more than {most:,} the model reads the last {most // 2 + 1:,}")
+    if file is not None or output is not None:
+        given = given_records(model.settings.inputs, file or "", None if file is not None else [text], columns)
+        asked = {"search": options.model_dump(mode="json"), "n": n, "stop": stops, "precision": precision}
+        _generate_each(model, given, as_json, output, asked, max_tokens=max_tokens, n=n, stop=stops, **changes)
+        return
+    if columns is not None:
+        raise UsageError("--columns: names columns of a .csv, .tsv or .jsonl of prompts; give one")
+    _tell_cut(model, text, "the prompt")
     if n == 1 and not as_json and (options.strategy == "sample" or options.beam == 1):
         pieces = model.stream(text, max_tokens=max_tokens, stop=stops, **changes)
         # nothing is shown before something is there
@@ -68,12 +85,53 @@ def generate(
         print()
         return
     first = model.generate(text, max_tokens=max_tokens, n=n, stop=stops, **changes)
+    _show_generated(first, as_json)
+
+
+def _tell_cut(model: Any, prompt: str, what: str) -> None:
+    """Says how much of a prompt does not fit into the context and is not read."""
+    read, most = len(model.encode_prompt(prompt)), model.model.context_length
+    if model.attends and most is not None and read > most:
+        kept = most // 2 + 1
+        say(
+            f"note: {what} has {read:,} tokens; of more than {most:,} the model reads the last {kept:,}: "
+            f"the first {read - kept:,} are cut"
+        )
+
+
+def _generate_each(
+    model: Any, given: Given, as_json: bool, output: str | None, options: dict[str, Any], **changes: Any
+) -> None:
+    def compute(rows: list[Any]) -> list[Any]:
+        for row in rows:
+            _tell_cut(model, row.texts[0], given.where(row))
+        return model.generate([row.texts[0] for row in rows], **changes)
+
+    def values(one: Any) -> dict[str, Any]:
+        found = {"generated": one.text, "log_probability": one.log_probability, "finished": one.finished}
+        return found | ({"alternatives": [other.text for other in one.alternatives]} if one.alternatives else {})
+
+    predict_each(
+        given,
+        compute,
+        lambda one: _show_generated(one, as_json),
+        values,
+        model=model,
+        output=output,
+        options=options,
+        title="writing",
+        unit="prompts",
+        most=16,
+    )
+
+
+def _show_generated(first: Any, as_json: bool) -> None:
     for number, one in enumerate((first, *first.alternatives)):
         if as_json:
             fields = ("prompt", "text", "tokens", "log_probability", "token_log_probabilities", "finished")
             print_json({name: getattr(one, name) for name in fields})
         else:
-            print(("\n" if number else "") + text + one.text)
+            print(("\n" if number else "") + one.prompt + one.text)
 
 
 def score(
@@ -92,6 +150,8 @@ def score(
         typer.Option(help="line, block, article, file or running: what counts as one text; line by default."),
     ] = None,
     stride: Annotated[int | None, typer.Option(min=1, help="New tokens per window of a limited context.")] = None,
+    columns: ColumnsOption = None,
+    output: OutputOption = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
@@ -105,47 +165,71 @@ def score(
     sightline score runs/shakespeare --text "To be, or not to be" --json
 
     sightline score runs/multi30k-transformer captions.en captions.de
+
+    sightline score runs/multi30k-transformer pairs.csv --columns en,de --output scored.csv
     """
     from sightline.errors import UsageError
     from sightline.runs.loading import load_for
     from sightline.train.machine import setup
 
     source = either(file, text)
+    check_output(output)
     setup(threads)
     model: Any = load_for("score", run, precision=precision, device=device)
     if model.scores_pairs:
         if documents is not None or stride is not None:
             raise UsageError("--documents and --stride are for language models; a translation is scored pair by pair")
-        _score_pairs(model, _pairs(model, source, translations, text, translation), as_json)
+        given = _given_pairs(model, source, translations, text, translation, columns)
+        _score_pairs(model, given, as_json, output, {"precision": precision})
     elif translations is not None or translation is not None:
         raise UsageError(f"{run}: a language model scores texts, not translations; give one file, or --text alone")
     else:
         if text is not None and documents is not None:
             raise UsageError("--documents: cuts a file into texts, and --text is one; leave it out")
-        lines = lines_of(source, text)
-        texts = lines if text is not None else _texts(source, lines, documents or "line")
-        _score_texts(model, chunks(texts, lines, 64), stride, as_json)
+        given = _given_texts(model, source, text, documents, columns)
+        asked = {"precision": precision, "stride": stride, "documents": documents}
+        _score_texts(model, given, stride, as_json, output, asked)
 
 
-def _score_texts(model: Any, texts: Iterator[list[str]], stride: int | None, as_json: bool) -> None:
+def _score_texts(
+    model: Any, given: Given, stride: int | None, as_json: bool, output: str | None, options: dict[str, Any]
+) -> None:
     import math
 
     from sightline.predict.metrics import exponential
 
     totals = {"nats": 0.0, "tokens": 0, "words": 0, "utf8_bytes": 0, "characters": 0}
-    for chunk in texts:
-        for one in model.score(chunk, stride=stride):
+
+    def compute(rows: list[Any]) -> list[Any]:
+        found = model.score([row.texts[0] for row in rows], stride=stride)
+        for one in found:
             totals["nats"] -= one.log_probability
             totals["tokens"] += one.predicted
             totals["words"] += one.words + (one.tokens[-1:] == (model.tokenizer.END,))
             totals["utf8_bytes"] += one.utf8_bytes
             totals["characters"] += one.characters
-            if as_json:
-                values = {"text": one.text, "log_probability": one.log_probability, "perplexity": one.perplexity}
-                values |= {"tokens": one.tokens, "token_log_probabilities": one.token_log_probabilities}
-                print_json(values)
-            else:
-                print(f"{one.log_probability:.4f}\t{one.perplexity:.3f}\t{one.text.replace(chr(10), ' ')}", flush=True)
+        return found
+
+    def show(one: Any) -> None:
+        if as_json:
+            values = {"text": one.text, "log_probability": one.log_probability, "perplexity": one.perplexity}
+            values |= {"tokens": one.tokens, "token_log_probabilities": one.token_log_probabilities}
+            print_json(values)
+        else:
+            print(f"{one.log_probability:.4f}\t{one.perplexity:.3f}\t{one.text.replace(chr(10), ' ')}", flush=True)
+
+    predict_each(
+        given,
+        compute,
+        show,
+        _score,
+        model=model,
+        output=output,
+        options=options,
+        title="scoring",
+        unit="texts",
+        most=64,
+    )
     if totals["tokens"]:
         by_token, by_word = totals["nats"] / totals["tokens"], totals["nats"] / max(1, totals["words"])
         bits = totals["nats"] / math.log(2)
@@ -156,50 +240,107 @@ def _score_texts(model: Any, texts: Iterator[list[str]], stride: int | None, as_
         )
 
 
-def _pairs(
-    model: Any, source: str, translations: str | None, text: str | None, translation: str | None
-) -> Iterator[tuple[str, str, str]]:
-    """(where, source, translation) of each pair that is to be scored."""
+def _score(one: Any) -> dict[str, Any]:
+    return {"log_probability": one.log_probability, "perplexity": one.perplexity}
+
+
+def _given_texts(model: Any, source: str, text: str | None, documents: str | None, columns: str | None) -> Given:
+    """Records of a table, or documents of a text."""
+    from sightline.data.inputs import Row, is_table
+    from sightline.data.sources import resolve
+
+    whole = documents is not None and documents != "line"
+    if text is not None or (not whole and (source == STDIN or columns is not None or is_table(resolve(source)))):
+        return given_records(model.settings.inputs, source, None if text is None else [text], columns)
+    lines = lines_of(source)
+    rows = (
+        Row(number, (one,), {"text": one}) for number, one in enumerate(_texts(source, lines, documents or "line"), 1)
+    )
+    files = [] if source == STDIN else [resolve(source)]
+    return Given(source, rows, lines, tuple(file for file in files if file.is_file()))
+
+
+def _given_pairs(
+    model: Any,
+    source: str,
+    translations: str | None,
+    text: str | None,
+    translation: str | None,
+    columns: str | None,
+) -> Given:
+    """The pairs that are to be scored: one that was typed, those of a table, or of two files line by line."""
+    from sightline.data.inputs import Row, Table
     from sightline.data.pairs import read_numbered_pairs
+    from sightline.data.sources import resolve
     from sightline.errors import UsageError
 
     if (text is None) != (translation is None) or (text is not None and translations is not None):
         raise UsageError("--text and --translation are one pair, instead of files; give both, or a file of each side")
     if text is not None and translation is not None:
-        yield "--text", text, translation
-        return
+        row = Row(1, (text, translation), {"source": text, "target": translation})
+        return Given("--text", iter([row]), GivenLines([]), typed=True)
     if STDIN in (source, translations):
         raise UsageError("a translation is scored from files; give one of sources and one of translations")
-    for number, (one, other) in read_numbered_pairs(model.settings.given(source, translations)):
-        yield f"{source}:{number}", one, other
+    inputs = model.settings.pair_inputs
+    if translations is None:
+        table = Table.of(resolve(source), inputs, None if columns is None else parse_columns(columns, 2))
+        say(table.describe())
+        return Given(source, table.rows(), GivenLines([]), (table.path,))
+    if columns is not None:
+        raise UsageError(
+            "--columns: names columns of one file that holds both sides; leave out the file of translations"
+        )
+    rows = (
+        Row(number, pair, {"source": pair[0], "target": pair[1]})
+        for number, pair in read_numbered_pairs(model.settings.given(source, translations))
+    )
+    return Given(source, rows, GivenLines([]), (resolve(source), resolve(translations)))
 
 
-def _score_pairs(model: Any, pairs: Iterator[tuple[str, str, str]], as_json: bool) -> None:
-    from itertools import islice
-
+def _score_pairs(model: Any, given: Given, as_json: bool, output: str | None, options: dict[str, Any]) -> None:
     from sightline.errors import UsageError
     from sightline.predict.metrics import exponential
 
-    total, count = 0.0, 0
-    while chunk := list(islice(pairs, 64)):
-        for where, source, translation in chunk:
+    totals = {"nats": 0.0, "tokens": 0}
+
+    def compute(rows: list[Any]) -> list[Any]:
+        for row in rows:
             try:
-                model.encode_source(source)
-                model.encode_target(translation)
+                model.encode_source(row.texts[0])
+                model.encode_target(row.texts[1])
             except UsageError as error:
-                raise UsageError(f"{where}: {error}") from None
-        scored = model.score([source for _, source, _ in chunk], [translation for _, _, translation in chunk])
-        for (_, source, translation), one in zip(chunk, scored, strict=True):
-            total, count = total + one.log_probability, count + len(one.token_log_probabilities)
-            if as_json:
-                values = {"source": source, "translation": translation, "log_probability": one.log_probability}
-                values |= {"perplexity": one.perplexity, "token_log_probabilities": one.token_log_probabilities}
-                print_json(values)
-            else:
-                shown = "\t".join(" ".join(side.split()) for side in (source, translation))
-                print(f"{one.log_probability:.4f}\t{one.perplexity:.3f}\t{shown}", flush=True)
-    if count:
-        say(f"{count:,} tokens: perplexity {exponential(-total / count):.3f} a token")
+                raise UsageError(f"{given.where(row)}: {error}") from None
+        scored = model.score([row.texts[0] for row in rows], [row.texts[1] for row in rows])
+        for one in scored:
+            totals["nats"] -= one.log_probability
+            totals["tokens"] += len(one.token_log_probabilities)
+        return list(zip(rows, scored, strict=True))
+
+    def show(found: Any) -> None:
+        row, one = found
+        source, translation = row.texts
+        if as_json:
+            values = {"source": source, "translation": translation, "log_probability": one.log_probability}
+            values |= {"perplexity": one.perplexity, "token_log_probabilities": one.token_log_probabilities}
+            print_json(values)
+        else:
+            shown = "\t".join(" ".join(side.split()) for side in (source, translation))
+            print(f"{one.log_probability:.4f}\t{one.perplexity:.3f}\t{shown}", flush=True)
+
+    predict_each(
+        given,
+        compute,
+        show,
+        lambda found: _score(found[1]),
+        model=model,
+        output=output,
+        options=options,
+        title="scoring",
+        unit="pairs",
+        most=64,
+    )
+    if totals["tokens"]:
+        say(f"{totals['tokens']:,} tokens: perplexity {exponential(totals['nats'] / totals['tokens']):.3f} a token")
 
 
 def _spelled(text: str) -> str:

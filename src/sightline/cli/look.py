@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, print_json, say, say_drawn, say_next
+from sightline.cli.common import RunArgument, named_as_options, print_json, say, say_drawn, say_next
 
 if TYPE_CHECKING:
     from sightline.sight.reading import Look
-    from sightline.sight.views import OcclusionView, View, ViewOptions
 
-# The views of `sightline.cli.views`, whose imports a help text does not wait for.
+# The views of `sightline.sight.kinds`, whose imports a help text does not wait for.
 NAMES = (
     "attention", "heads", "masks", "alignment", "gates", "belt", "states", "positions", "residual", "norms",
     "gradients", "lens", "patches",
 )  # fmt: skip
 MOST_OTHERS = 4  # sites that are named beside the one that is shown
-WIDTH = 120  # cells of a line where the output is no terminal
 
 
 def register(app: typer.Typer) -> None:
@@ -75,79 +72,41 @@ def look(
 
     sightline look runs/demo-gru "나는 학생입니다." --check
     """
-    from sightline.cli.views import VIEWS
-    from sightline.errors import UsageError, nearest
+    from sightline.errors import UsageError
+    from sightline.runs import looking
     from sightline.runs.loading import load
-    from sightline.sight import reading as sight
-    from sightline.sight.page import write_page
-    from sightline.sight.pictures import check_format
-    from sightline.sight.views import occlusion_view
+    from sightline.sight.reading import look as record
     from sightline.train.machine import setup
 
-    if what is not None and what not in VIEWS:
-        raise UsageError(f'--what: there is no "{what}"{nearest(what, VIEWS)}')
     if list_ and (check or picture is not None):
         raise UsageError(
             f"--list names what is recorded and shows none of it; leave {'--check' if check else '--picture'} out"
         )
-    options = _options(what, site, by, gold, target)
-    file = None if picture is None else Path(picture)
-    page = file is not None and file.suffix == ".html"
-    if file is not None and not page:
-        check_format(file, ", a page .html")
-    if page and what is not None and not VIEWS[what].on_page:
-        raise UsageError(f"--picture: a page holds attention, not {what}; name an .svg, .png or .pdf")
-    setup(threads)
-    model = load(run, device=device, update=checkpoint)
-    plain = site is None and not check and not page
-    what = what or (model.default_view if plain else "attention")
-    kind = VIEWS[what]
-    if site is not None and not kind.has_sites:
-        raise UsageError(f"--site: {what} is of the whole model; leave it out")
-    if target is not None and "target" not in model.reading_options:
-        raise UsageError(f"--target is for a translation; {run} is a run of task {model.settings.task}")
-    given = inputs or model.example() or model.first_example()
-    if given is None:
-        raise UsageError(f"{model.run.path}: give what the model is to read")
-    if len(given) != model.input_count:
-        raise UsageError(f"{len(given)} inputs; the model reads {model.input_count}")
-    reading = model.reading(*given, **({} if target is None else {"target": target}))
-    if list_:
-        _print_names(sight.look(reading), as_json)
-        return
-    shown = kind.show(model, reading, options)
-    checked = occlusion_view(reading) if check else None
-    if as_json:
-        data = shown.view.data()
-        print_json(data if checked is None else {"view": data, **_check_data(checked, shown.view)})
-    else:
-        width = shutil.get_terminal_size((WIDTH, 0)).columns
-        print(shown.text(width), flush=True)
-        if checked is not None:
-            _print_check(checked, shown.view, width)
-    if shown.view.others and not as_json:
-        _say_others(shown.view.others)
-    if file is not None:
-        if page:
-            write_page(sight.look(reading, "*.weights"), file, " ".join(map(str, inputs or [])) or run)
+    with named_as_options("what", "site", "by", "gold", "target", "picture"):
+        looking.check_view(what, site, by, gold, target)
+        if picture is not None:
+            looking.check_picture(Path(picture), what)
+        setup(threads)
+        model = load(run, device=device, update=checkpoint)
+        if list_:
+            _print_names(record(looking.read_input(model, tuple(inputs or ()), target)), as_json)
+            return
+        if picture is not None and picture.endswith(looking.PAGE):
+            what = what or "attention"  # which a page holds
+        looked = looking.look(
+            model, *(inputs or ()), what=what, site=site, check=check, target=target, by=by, gold=gold
+        )
+        if as_json:
+            print_json(looked.data())
         else:
-            shown.draw(file)
-        say_drawn(str(file))
-    elif not as_json:
-        say_next(f"sightline look {shlex.quote(run)} … --what {what} --picture {what}.svg")
-
-
-def _options(what: str | None, site: str | None, by: str | None, gold: str | None, target: str | None) -> ViewOptions:
-    """What is asked of the view. Raises UsageError where options do not belong together."""
-    from sightline.errors import UsageError
-    from sightline.sight.alignment import from_pharaoh
-    from sightline.sight.views import ViewOptions
-
-    if what != "heads" and (by is not None or gold is not None):
-        raise UsageError("--by and --gold: of --what heads")
-    if gold is not None and target is None:
-        raise UsageError("--gold: links are of a text and the translation that --target gives")
-    return ViewOptions(site, by, None if gold is None else from_pharaoh(gold, "--gold"))
+            print(looked.text(), flush=True)
+        if looked.view.others and not as_json:
+            _say_others(looked.view.others)
+        if picture is not None:
+            looked.save(picture, " ".join(inputs or []) or run)
+            say_drawn(picture)
+        elif not as_json:
+            say_next(f"sightline look {shlex.quote(run)} … --what {looked.what} --picture {looked.what}.svg")
 
 
 def _print_names(seen: Look, as_json: bool) -> None:
@@ -164,26 +123,3 @@ def _say_others(others: tuple[str, ...]) -> None:
     left = len(others) - MOST_OTHERS
     more = f" and {left} more, see --list" if left > 0 else ""
     say(f"also: --site {', '.join(others[:MOST_OTHERS])}{more}")
-
-
-def _check_data(checked: OcclusionView, view: View) -> dict[str, object]:
-    return {
-        "occlusion": checked.losses.tolist(),
-        "outputs": checked.outputs,
-        "positions": checked.positions,
-        "taken": checked.occlusion,
-        "agreement": checked.agreement(view.output_weights),
-    }
-
-
-def _print_check(checked: OcclusionView, view: View, width: int) -> None:
-    from sightline.sight.terminal import occlusion_view_text
-
-    print(f"\n{occlusion_view_text(checked, width)}")
-    found = checked.agreement(view.output_weights)
-    if found is None:
-        print(
-            "No rank correlation: what is shown is no attention of these outputs to these positions, or too few differ"
-        )
-    else:
-        print(f"Rank correlation with attention: {found:.2f} (1: what was looked at matters)")

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import RunArgument, chunks, either, lines_of, print_json, progress
+from sightline.cli.common import RunArgument, either, print_json
+from sightline.cli.records import ColumnsOption, OutputOption, check_output, given_records, predict_each
 
 
 def register(app: typer.Typer) -> None:
@@ -17,9 +18,11 @@ def register(app: typer.Typer) -> None:
 def predict(
     run: RunArgument,
     file: Annotated[
-        str | None, typer.Argument(help="A file, an input a line; standard input, or -, by default.")
+        str | None, typer.Argument(help="A file, an input a line, or a table; standard input, or -, by default.")
     ] = None,
     text: Annotated[str | None, typer.Option(help="This input instead of a file.")] = None,
+    columns: ColumnsOption = None,
+    output: OutputOption = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
@@ -35,14 +38,24 @@ def predict(
     from sightline.train.machine import setup
 
     source = either(file, text)
+    check_output(output)
     setup(threads)
     model: Any = load_for("predict", run, precision=precision, device=device)
-    lines = lines_of(source, text)
-    with progress("predicting") as advance:
-        for chunk in chunks(lines, lines):
-            for one in model.predict(chunk):
-                if as_json:
-                    print_json(asdict(one))
-                else:
-                    print(str(one).replace("\n", " "), flush=True)
-                advance(1)
+
+    def show(one: Any) -> None:
+        if as_json:
+            print_json(asdict(one))
+        else:
+            print(str(one).replace("\n", " "), flush=True)
+
+    predict_each(
+        given_records(model.settings.inputs, source, None if text is None else [text], columns),
+        lambda rows: model.predict([row.texts[0] for row in rows]),
+        show,
+        lambda one: {"prediction": str(one), **asdict(one)},
+        model=model,
+        output=output,
+        options={"precision": precision},
+        title="predicting",
+        unit="inputs",
+    )

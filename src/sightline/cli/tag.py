@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import RunArgument, chunks, either, lines_of, print_json, progress
+from sightline.cli.common import RunArgument, either, print_json
+from sightline.cli.records import ColumnsOption, OutputOption, check_output, given_records, predict_each
 
 
 def register(app: typer.Typer) -> None:
@@ -17,9 +18,11 @@ def register(app: typer.Typer) -> None:
 def tag(
     run: RunArgument,
     file: Annotated[
-        str | None, typer.Argument(help="A text file, a record a line; standard input, or -, by default.")
+        str | None, typer.Argument(help="A text file, a record a line, or a table; standard input, or -, by default.")
     ] = None,
     text: Annotated[str | None, typer.Option(help="Tag this text instead of a file.")] = None,
+    columns: ColumnsOption = None,
+    output: OutputOption = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
@@ -35,14 +38,27 @@ def tag(
     from sightline.train.machine import setup
 
     source = either(file, text)
+    check_output(output)
     setup(threads)
     model: Any = load_for("tag", run, precision=precision, device=device)
-    lines = lines_of(source, text)
-    with progress("tagging words") as advance:
-        for chunk in chunks(lines, lines):
-            for one in model.tag(chunk):
-                if as_json:
-                    print_json(asdict(one))
-                else:
-                    print(one.marked, flush=True)
-                advance(1)
+
+    def show(one: Any) -> None:
+        if as_json:
+            print_json(asdict(one))
+        else:
+            print(one.marked, flush=True)
+
+    def values(one: Any) -> dict[str, Any]:
+        return {"tagged": one.marked, "spans": [asdict(span) for span in one.spans]}
+
+    predict_each(
+        given_records(model.settings.inputs, source, None if text is None else [text], columns),
+        lambda rows: model.tag([row.texts[0] for row in rows]),
+        show,
+        values,
+        model=model,
+        output=output,
+        options={"precision": precision},
+        title="tagging words",
+        unit="texts",
+    )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -41,48 +40,26 @@ def train(
 
     sightline train my.toml training.max_minutes=30 --run runs/first
     """
-    from sightline import config
-    from sightline.runs.training import schema
+    from sightline.runs.trained import read_settings, run_directory, train_settings
     from sightline.tasks.registry import TASKS
     from sightline.train.trackers import parse_trackers, require_trackers
 
     trackers = parse_trackers(f"{track},tensorboard" if tensorboard else track)
     require_trackers(trackers)
-    where, text = config.read(recipe)
-    values = config.override(config.parse(where, text), overrides or [])
-    settings: Any = config.validate(schema(values, where), values, where, text)
-    path = Path(run or f"runs/{Path(recipe).stem}")
+    settings, path = read_settings(recipe, overrides or []), run_directory(recipe, run)
     spec = TASKS[settings.task]
     if dry_run:
+        from sightline import config
         from sightline.runs import dry_run as rehearsal
 
         rehearsal.dry_run(settings, report=say, show=lambda complete: print(config.to_toml(complete), flush=True))
         flags = [*["--fresh"] * fresh, *(["--track", ",".join(trackers)] if trackers else [])]
         say_next(f"sightline train {shlex.join([recipe, *(overrides or []), '--run', str(path), *flags])}")
         return
-    from rich.console import Console
-
-    from sightline.runs.training import train_run
-    from sightline.train.display import reporting_on
-    from sightline.train.log import TrainLog, display_on
-
-    console = Console(stderr=True)
-    with reporting_on(console) as report:
-        outcome, evaluations = train_run(
-            settings,
-            path,
-            fresh=fresh,
-            report=report,
-            log=lambda folder: TrainLog(folder, display_on(console), track=trackers),
-        )
-    best = ""
-    if outcome.best is not None:
-        name = settings.training.metric
-        value = spec.metrics[name].text(outcome.best) if name in spec.metrics else f"{outcome.best:.4g}"
-        best = f"; best {name} {value} at update {outcome.best_update:,}"
-    say(f"trained: {outcome.reason}{best}")
-    for evaluation in evaluations:
-        print("\n".join(evaluation.lines()))
+    trained = train_settings(settings, path, fresh=fresh, track=trackers)
+    say(f"trained: {trained.summary()}")
+    for report in trained.reports:
+        print("\n".join(report.lines()))
     say_next(spec.next_after_training(shlex.quote(str(path)), settings))
 
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import RunArgument, chunks, either, lines_of, name_of, print_json, progress, say, say_drawn
+from sightline.cli.common import RunArgument, check_picture, either, print_json, say, say_drawn
+from sightline.cli.records import ColumnsOption, Given, OutputOption, check_output, given_records, predict_each
 
 
 def register(app: typer.Typer) -> None:
@@ -16,98 +17,146 @@ def register(app: typer.Typer) -> None:
 def translate(
     run: RunArgument,
     file: Annotated[
-        str | None, typer.Argument(help="A text file, a sentence a line; standard input, or -, by default.")
+        str | None, typer.Argument(help="A text file, a text a line, or a table; standard input, or -, by default.")
     ] = None,
     text: Annotated[str | None, typer.Option(help="Translate this text instead of a file.")] = None,
     beam: Annotated[int | None, typer.Option(min=1, help="Beam width; 1 is greedy.")] = None,
     n_best: Annotated[int | None, typer.Option(min=1, help="How many translations of each sentence.")] = None,
-    prefix: Annotated[str | None, typer.Option(help="What every translation must begin with.")] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="What every translation must begin with; of several sentences the first.")
+    ] = None,
+    split: Annotated[
+        bool, typer.Option("--split/--no-split", help="Translate each sentence of a text on its own.")
+    ] = True,
     attention: Annotated[
         bool, typer.Option(help="Draw where the decoder looked; with --json, tell it by word.")
     ] = False,
-    picture: Annotated[str | None, typer.Option(help="With --text: draw attention to this .svg, .png or .pdf.")] = None,
+    picture: Annotated[
+        str | None, typer.Option(help="With --text: draw attention to this .svg, .png or .pdf, numbered by sentence.")
+    ] = None,
+    columns: ColumnsOption = None,
+    output: OutputOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences at a time; it does not change the result.")] = 64,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a sentence, with scores.")] = False,
 ) -> None:
-    """Translate text with a trained run.
+    """Translate text with a trained run. A text may be of several sentences: each is translated on its own, and what
+    stands between them stays.
 
     sightline translate runs/demo-transformer --text "나는 학생입니다." --attention
 
     sightline translate runs/multi30k-transformer captions.en > captions.de
+
+    sightline translate runs/multi30k-transformer shop.csv --columns description --output shop.de.csv
     """
     from sightline.errors import UsageError
     from sightline.runs.loading import load_for
     from sightline.train.machine import setup
 
     source = either(file, text)
+    check_output(output)
+    if output is not None and (attention or picture is not None):
+        raise UsageError("--output: a table holds no pictures; leave --attention and --picture out")
     if picture is not None and text is None:
-        raise UsageError("--picture draws one sentence; give it with --text")
+        raise UsageError("--picture draws the sentences of one text; give it with --text")
+    if picture is not None:
+        check_picture(picture)
     setup(threads)
     translator: Any = load_for("translate", run, precision=precision, device=device)
     options = translator.settings.search.with_changes(
         **{name: value for name, value in (("beam", beam), ("n_best", n_best)) if value is not None}
     )
-    lines = lines_of(source, text)
-    looked, number = attention or picture is not None, 0
-    with progress("translating", "sentences") as advance:
-        for chunk in chunks(lines, lines, batch_size * 4):
-            _check(translator, chunk, "--text" if text is not None else name_of(source), number)
-            number += len(chunk)
-            for record in translator.translate(
-                chunk, options=options, prefix=prefix, attention=looked, batch_size=batch_size
-            ):
-                _print(record, as_json)
-                if attention and not as_json:
-                    _draw(record)
-                if picture is not None and record.attention is not None:
-                    _picture(record, picture)
-                advance(1)
+    given = given_records(translator.settings.inputs, source, None if text is None else [text], columns)
+    looked = attention or picture is not None
+
+    def compute(rows: list[Any]) -> list[Any]:
+        _check(translator, given, rows, split)
+        texts = [row.texts[0] for row in rows]
+        return translator.translate(
+            texts, options=options, prefix=prefix, attention=looked, batch_size=batch_size, split=split
+        )
+
+    def show(record: Any) -> None:
+        _print(record, as_json, lines=given.typed)
+        if attention and not as_json:
+            _draw(record)
+        if picture is not None:
+            _pictures(record, picture)
+
+    predict_each(
+        given,
+        compute,
+        show,
+        _values,
+        model=translator,
+        output=output,
+        options={"search": options.model_dump(mode="json"), "prefix": prefix, "split": split, "precision": precision},
+        title="translating",
+        unit="texts",
+        most=batch_size * 4,
+    )
     if looked and not translator.attends:
         say("this model has a fixed context and no attention to draw")
 
 
-def _check(translator, chunk: list[str], where: str, before: int) -> None:
+def _check(translator: Any, given: Given, rows: list[Any], split: bool) -> None:
     """Refuses a sentence that is too long by its line, before anything of its chunk is translated."""
+    from sightline.data.splitting import Passage
     from sightline.errors import UsageError
 
-    for number, line in enumerate(chunk, before + 1):
+    for row in rows:
         try:
-            translator.encode_source(line)
+            for sentence in Passage.of(row.texts[0], split=split).sentences:
+                translator.encode_source(sentence)
         except UsageError as error:
-            raise UsageError(f"{where}:{number}: {error}") from None
+            raise UsageError(f"{given.where(row)}: {error}") from None
 
 
-def _print(record, as_json: bool) -> None:
+def _values(record: Any) -> dict[str, Any]:
+    values = {"translation": record.text, "log_probability": record.log_probability, "finished": record.finished}
+    more = {"alternatives": [one.text for one in record.alternatives]} if record.alternatives else {}
+    return {**values, **more}
+
+
+def _print(record, as_json: bool, lines: bool) -> None:
     if as_json:
-        fields = ("source", "text", "tokens", "score", "log_probability", "token_log_probabilities", "finished")
-        data = {name: getattr(record, name) for name in fields}
-        if record.attention is not None:
-            weights, source, target = record.attention.by_word()
-            data["attention"] = {"weights": weights.tolist(), "source": source, "target": target}
-        data["alternatives"] = [{name: getattr(one, name) for name in fields[1:]} for one in record.alternatives]
-        print_json(data)
+        print_json({**_plain(record), "sentences": [_plain(one) for one in record.sentences]})
         return
     for one in (record, *record.alternatives):
-        # a translation is one line, whatever characters the model writes
-        print(one.text.replace("\n", " "), flush=True)
+        # of a file a translation is one line, whatever characters the model writes
+        print(one.text if lines else one.text.replace("\n", " "), flush=True)
+
+
+def _plain(record) -> dict[str, Any]:
+    fields = ("source", "text", "tokens", "score", "log_probability", "token_log_probabilities", "finished")
+    data = {name: getattr(record, name) for name in fields}
+    if record.attention is not None:
+        weights, source, target = record.attention.by_word()
+        data["attention"] = {"weights": weights.tolist(), "source": source, "target": target}
+    data["alternatives"] = [{name: getattr(one, name) for name in fields[1:]} for one in record.alternatives]
+    return data
 
 
 def _draw(record) -> None:
     from sightline.sight.terminal import attention_text
 
-    if record.attention is not None:
-        looked = record.attention
-        print(attention_text(*looked.by_word()), flush=True)
+    for one in record.sentences or (record,):
+        if one.attention is not None:
+            print(attention_text(*one.attention.by_word()), flush=True)
 
 
-def _picture(record, path: str) -> None:
+def _pictures(record, path: str) -> None:
+    """Attention of each sentence; of several each file has the sentence's number before its suffix."""
     from pathlib import Path
 
     from sightline.sight.pictures import attention_picture
 
-    weights, source, target = record.attention.by_word()
-    attention_picture(weights, source, target, Path(path))
-    say_drawn(path)
+    for number, one in enumerate(record.sentences or (record,), 1):
+        if one.attention is not None:
+            file = Path(path)
+            drawn = file.with_name(f"{file.stem}-{number}{file.suffix}") if record.sentences else file
+            weights, source, target = one.attention.by_word()
+            attention_picture(weights, source, target, drawn)
+            say_drawn(str(drawn))

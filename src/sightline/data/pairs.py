@@ -84,9 +84,11 @@ class PairSource(TableSource):
 
     def columns(self) -> tuple[Column, ...]:
         """Those of both sides; none of aligned files and of the embedded corpus."""
-        if self.embedded or self.target is not None:
-            return ()
-        defaults: tuple[Column, Column] = ("source", "target") if is_keyed(self.files()[0]) else (0, 1)
+        return () if self.embedded or self.target is not None else self.both_columns(self.files()[0])
+
+    def both_columns(self, path: Path) -> tuple[Column, ...]:
+        """The columns of both sides where they are in one file of this name."""
+        defaults: tuple[Column, Column] = ("source", "target") if is_keyed(path) else (0, 1)
         given = (self.source_column, self.target_column)
         return tuple(default if one is None else one for one, default in zip(given, defaults, strict=True))
 

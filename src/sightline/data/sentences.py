@@ -1,8 +1,7 @@
-"""Text as documents of sentences: how sentences are found, and how they are encoded and cached."""
+"""Text as documents of sentences: where they come from, and how they are encoded and cached."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -21,62 +20,11 @@ from sightline.data.progress import ENCODING, ProgressReporter, Report, silent
 from sightline.data.records import TableSource
 from sightline.data.sources import WHOLE, Column, Outline, Part, read_lines, resolve, take_part
 from sightline.data.splits import take_split
+from sightline.data.splitting import split_sentences
 from sightline.data.text import BadRecord, refuse
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
 from sightline.jsonio import Json
-
-# Marks that may end a sentence with closing quotes and brackets after them; or a blank line, which does.
-_END = re.compile(r"[.!?…。！？]+[\"'”’)\]}»」』]*|\n\s*\n")
-_UNSPACED = frozenset("。！？")  # marks that need no white space after them
-_NEXT = re.compile(r"\s*(\S?)")
-# English words that end in a full stop inside a sentence.
-# fmt: off
-_ABBREVIATIONS = frozenset([
-    "mr", "mrs", "ms", "dr", "prof", "rev", "hon", "gen", "col", "lt", "sgt", "capt", "st", "jr", "sr", "vs", "vol",
-    "fig", "eq", "pp", "ed", "cf", "al", "approx", "inc", "ltd", "co", "corp", "dept", "est", "jan", "feb",
-    "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "e.g", "i.e", "u.s", "u.k", "a.m", "p.m",
-])
-# fmt: on
-
-
-def split_sentences(text: str) -> list[str]:
-    """The sentences of a text in Korean, English or another language that ends them with . ! ? or …
-
-    A sentence ends at such marks (and closing quotes or brackets after them) before white space; at 。！？ without any,
-    too; and at a blank line. A single full stop is no end after an English abbreviation ("Dr."), after "no" before a
-    digit, after an initial ("J. Smith"), after a number that begins the sentence ("2. Methods"), or before a small
-    Latin letter. Text without such marks is one sentence.
-    """
-    found: list[str] = []
-    start = 0
-    for match in _END.finditer(text):
-        end, marks = match.end(), match.group()
-        if not (end == len(text) or text[end].isspace() or marks.isspace() or not _UNSPACED.isdisjoint(marks)):
-            continue
-        if marks == "." and _goes_on(text, start, match.start()):
-            continue
-        found.append(text[start:end])
-        start = end
-    found.append(text[start:])
-    return [stripped for one in found if (stripped := one.strip())]
-
-
-def _goes_on(text: str, start: int, stop: int) -> bool:
-    """Whether the full stop at `stop` is no end of the sentence that begins at `start`."""
-    match = _NEXT.match(text, stop + 1)
-    following = match.group(1) if match else ""
-    if following.islower():
-        return True
-    # only the last word is looked at: a text may hold many such full stops and no end
-    begin = stop
-    while begin > start and not text[begin - 1].isspace():
-        begin -= 1
-    last = text[begin:stop].lstrip("(\"'“‘[")
-    name = last.lower()
-    initial = len(last) == 1 and last.isascii() and last.isupper()
-    numbered = last.isdigit() and not text[start:begin].strip()
-    return name in _ABBREVIATIONS or (name == "no" and following.isdigit()) or initial or numbered
 
 
 class SentenceSource(TableSource):

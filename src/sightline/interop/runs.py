@@ -15,7 +15,8 @@ from sightline.interop.bert import read_bert, write_bert
 from sightline.interop.folders import CONFIG, ForeignRecord, read_record
 from sightline.interop.gpt2 import read_gpt2, write_gpt2
 from sightline.interop.vit import read_vit, write_vit
-from sightline.runs.loading import spec_of
+from sightline.predict.predictor import Predictor
+from sightline.runs.loading import load, run_path, spec_of
 from sightline.runs.packing import making
 from sightline.tasks.exchange import Asked, Exchange, ExchangedModel, Head, Values
 from sightline.tasks.registry import TASKS
@@ -57,35 +58,60 @@ FORMATS = {
 }
 
 
+@dataclass(frozen=True)
+class Exported:
+    """A model in another toolkit's format: where, in which, and what should be said of it, or nothing."""
+
+    path: Path
+    format: str
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A run made of another toolkit's model: where, the task that it is of, and what lies on the model; of an "encoder"
+    nothing does, and it is to be fine-tuned."""
+
+    path: Path
+    task: str
+    head: Head
+
+    def load(self, *, precision: str = "fp32", device: str = "cpu") -> Predictor:
+        """The run, ready for use; see `sightline.load`."""
+        return load(self.path, precision=precision, device=device)
+
+
 def _exchange_of(head: Head) -> tuple[TaskSpec, Exchange]:
     """The task whose runs have such a head, and how they are made."""
     return next((spec, one) for spec in TASKS.values() for one in spec.exchanges if one.head == head)
 
 
-def export_run(path: str | Path, target: str | Path, to: str | None = None) -> tuple[str, str]:
-    """Writes the model of a trained run as a directory or file of another toolkit's format, a key of `FORMATS`.
+def export_run(run: str | Path | Predictor, target: str | Path, to: str | None = None) -> Exported:
+    """Writes the model of a trained run as a directory or file of another toolkit's format: `sightline.export`.
 
-    Returns:
-        The format, which the model decides where `to` does not, and what should be said of what was written.
+    Args:
+        run: a run directory, or a loaded run. target: the folder or file to write.
+        to: a key of `FORMATS`: gpt2, bert or vit, which are Hugging Face directories, or arpa; else the model decides.
 
     Raises UsageError where there is no such format, something lies at `target`, or the model does not fit the format.
     """
     if to is not None and to not in FORMATS:
-        raise UsageError(f'--to: no format "{to}"; {_held()}')
-    run, goal = Run(path), Path(target)
-    spec = spec_of(run)
-    kind = run.read_config().get("model", {}).get("kind")
+        raise UsageError(f'to: no format "{to}"; {_held()}')
+    path, goal = run_path(run), Path(target)
+    opened = Run(path)
+    spec = spec_of(opened)
+    kind = opened.read_config().get("model", {}).get("kind")
     fitting = [one for one in FORMATS.values() if one.model_kind == kind and spec.name in _tasks(one)]
     if not fitting or to not in (None, *(one.name for one in fitting)):
         what = f"a {kind} model of task {spec.name}"
         raise UsageError(f"{path}: {what} cannot be written as {to or 'anything'}; {_held()}")
-    run.verify()
+    opened.verify()
     if goal.exists() and (goal.is_file() or any(goal.iterdir())):
         raise UsageError(f"{target}: is there already; choose another name, or remove it first")
     (chosen,), exchanged = fitting, spec.exchanged
     if exchanged is None:
         raise UsageError(f"{path}: a run of task {spec.name} cannot be written in other formats")
-    return chosen.name, chosen.write(goal, exchanged(run))
+    return Exported(goal, chosen.name, chosen.write(goal, exchanged(opened)))
 
 
 def _tasks(one: Format) -> list[str]:
@@ -104,27 +130,23 @@ class ModelType(ForeignRecord):
     model_type: str | None = None
 
 
-def import_run(
-    folder: str | Path, path: str | Path, form: str = "single", choices: int | None = None
-) -> tuple[TaskSpec, Head]:
-    """Makes a run, ready for use, of a Hugging Face directory with a GPT-2, a BERT or a ViT in it.
+def import_run(folder: str | Path, run: str | Path, form: str = "single", choices: int | None = None) -> Imported:
+    """Makes a run, ready for use, of a Hugging Face directory with a GPT-2, a BERT or a ViT in it: `sightline.import_`.
 
     An encoder without a head becomes a run of masked language that can be gone on from (`pretrained`), not used.
 
     Args:
+        run: the run directory to make.
         form: what a classifier reads, "single" texts or a "pair". choices: how many texts one that chooses among
             texts is given, of which its directory says nothing.
 
-    Returns:
-        The task that the run is of, and what lies on the model.
-
     Raises:
-        UsageError: where something lies at `path`, or `choices` is missing or has no meaning.
+        UsageError: where something lies at `run`, or `choices` is missing or has no meaning.
         DataError, CheckpointError: where the directory is not such a model's.
     """
-    run = Run(path)
-    if run.path.exists() and (run.path.is_file() or any(run.path.iterdir())):
-        raise UsageError(f"{path}: is there already; choose another --run")
+    path = Path(run)
+    if path.exists() and (path.is_file() or any(path.iterdir())):
+        raise UsageError(f"{path}: is there already; choose another run directory")
     where = Path(folder) / CONFIG
     kind = read_record(ModelType, where).model_type
     readers = {one.name: one.read for one in FORMATS.values() if one.read is not None}
@@ -133,15 +155,15 @@ def import_run(
         raise DataError(f"{where}: model_type is {kind!r}; what can be imported is {known}")
     model = readers[kind](Path(folder))
     if choices is not None and model.head != "choice":
-        raise UsageError("--choices is for a model that chooses among texts, and this one does not")
+        raise UsageError("choices: is for a model that chooses among texts, and this one does not")
     spec, exchange = _exchange_of(model.head)
     settings = _settings(spec.settings, model, exchange.values(model, Asked(form, choices)))
-    with making(run.path) as made:
+    with making(path) as made:
         made.save_tokenizers({"text": model.tokenizer} if model.tokenizer else {})
         made.write_config(settings)
         made.save_weights(model.weights)
         made.write_card(_card(Path(folder), model, exchange.title))
-    return spec, model.head
+    return Imported(path, spec.name, model.head)
 
 
 def _settings(schema: type[BaseModel], model: ExchangedModel, values: Values) -> BaseModel:

@@ -13,11 +13,12 @@ import torch
 from sightline.errors import UsageError
 from sightline.models.vit import rollout
 from sightline.nn.context import PassContext, Recorder
+from sightline.predict.brief import BriefRepr
 from sightline.predict.reading import Reading
 
 
-@dataclass(frozen=True)
-class PatchAttention:
+@dataclass(frozen=True, repr=False)
+class PatchAttention(BriefRepr):
     """What a Vision Transformer's class token attends to in one image.
 
     Attributes:

@@ -60,6 +60,9 @@ class Predictor(Generic[S]):
         self.tokenizers = self.run.load_tokenizers()
         self.model: Any = self._load(precision, device, update)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.run.path)!r})"
+
     def _load(self, precision: str, device: str, update: int | None) -> Any:
         """The model with the run's weights; low-rank adapters become part of them."""
         make_model = type(self).make_model

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from sightline.data.tokenizer import Tokenizer
 from sightline.nn.context import PassContext
+from sightline.predict.brief import BriefRepr
 
 # What a model reads, as numbers.
 Item = TypeVar("Item", list[int], Tensor)
 
 
-@dataclass(frozen=True)
-class Side:
+@dataclass(frozen=True, repr=False)
+class Side(BriefRepr):
     """The positions along one axis.
 
     Attributes:
@@ -65,8 +66,8 @@ def by_word(weights: np.ndarray, rows: Side, columns: Side) -> np.ndarray:
     return (out_of / out_of.sum(0)).T @ weights @ columns.membership
 
 
-@dataclass(frozen=True)
-class Reading:
+@dataclass(frozen=True, repr=False)
+class Reading(BriefRepr):
     """One input of a model, and the forward pass over it, to be run as often as needed.
 
     Attributes:

@@ -53,6 +53,11 @@ def spec_of(run: Run) -> TaskSpec:
     return TASKS[name]
 
 
+def run_path(run: str | os.PathLike[str] | Predictor) -> Path:
+    """The directory of a run that is named by its path, or loaded."""
+    return run.run.path if isinstance(run, Predictor) else Path(run)
+
+
 def load(run: str | Path, *, precision: str = "fp32", device: str = "cpu", update: int | None = None) -> Predictor:
     """A trained run, ready for use: a `Translator`, `LanguageModel`, `Classifier` … by its task.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -69,11 +69,11 @@ def propose(
     scale = _scale(spec, seen, size)
     if scale is None:
         return Proposal(_resolved(spec, values, pretrained, where), said=said)
-    chosen = merged(dict(scale.values), dict(scale.kinds.get(kind or "", {})))
-    chosen = merged(chosen, spec.init.fit(seen, chosen)) if seen is not None else chosen
+    chosen = config.merged(dict(scale.values), dict(scale.kinds.get(kind or "", {})))
+    chosen = config.merged(chosen, spec.init.fit(seen, chosen)) if seen is not None else chosen
     if pretrained is not None:
-        chosen = merged({key: one for key, one in chosen.items() if key == "training"}, spec.init.further)
-    settings = _resolved(spec, merged(chosen, values), pretrained, where)
+        chosen = config.merged({key: one for key, one in chosen.items() if key == "training"}, spec.init.further)
+    settings = _resolved(spec, config.merged(chosen, values), pretrained, where)
     if settings.counted:
         return Proposal(settings, said=said)
     epochs = scale.epochs if pretrained is None else scale.further
@@ -86,17 +86,6 @@ def propose(
     reasons.append(f"training.max_updates: {about}; set it higher for a better model, lower for a quicker one.")
     said.append(f"{_size_said(scale, settings, pretrained)}; {about}; {_minutes(settings)}")
     return Proposal(settings, reasons, said)
-
-
-def merged(below: Values, above: Mapping[str, object]) -> Values:
-    """Both, those above in front, table by table."""
-    both: dict[str, Any] = {**below, **above}
-    for key in below.keys() & above.keys():
-        one: Any = below[key]
-        other: Any = above[key]
-        if type(one) is dict and type(other) is dict:
-            both[key] = merged(one, other)
-    return both
 
 
 def _values(

@@ -13,7 +13,11 @@ from pydantic import ValidationError
 from sightline import config
 from sightline.data.locks import is_held
 from sightline.errors import SightlineError
+from sightline.predict.predictor import Predictor
+from sightline.runs.loading import run_path
 from sightline.runs.outcome import read_outcome
+from sightline.sight import html
+from sightline.sight.curves import learning_curves
 from sightline.sight.learning import LearningCurve
 from sightline.tasks.registry import DEFAULT, TASKS
 from sightline.train import storage
@@ -52,9 +56,9 @@ class Best:
         return f"{name} {self.value:.4g}{'%' if self.metric.unit == '%' else ''}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunSummary:
-    """One run.
+    """One run. A notebook shows it with its learning curves.
 
     Attributes:
         state: "trained", "imported", "training now", "stopped at 1,250", "not begun" or "damaged". reason: why it
@@ -81,6 +85,19 @@ class RunSummary:
     def parameters(self) -> int | None:
         """How many numbers its weights are; None where there are none yet."""
         return sum(map(math.prod, self.shapes.values())) if self.shapes else None
+
+    def __repr__(self) -> str:
+        return f"RunSummary({str(self.path)!r}: {self._told()})"
+
+    def _repr_html_(self) -> str:
+        curves = learning_curves(list(self.history), "loss" if self.metric is None else self.metric.name)
+        return html.run(str(self.path), self._told(), (), curves)
+
+    def _told(self) -> str:
+        """What it is, in a line."""
+        count = None if self.parameters is None else f"{self.parameters:,} parameters"
+        best = None if self.best is None else self.best.text
+        return ", ".join(filter(None, (f"{self.task} {self.model}".strip(), self.state, count, best)))
 
     def data(self) -> dict[str, object]:
         """The row of a table, as values that JSON has."""
@@ -111,6 +128,19 @@ class RunSummary:
             title="" if metric is None else metric.title,
             best_update=None if self.best is None else self.best.update,
         )
+
+
+def list_runs(folder: str | Path = "runs") -> list[RunSummary]:
+    """What is known of the runs in a folder and those below it, by name: `sightline.runs`."""
+    return [summarise(path) for path in find_runs(Path(folder))]
+
+
+def show(run: str | Path | Predictor) -> RunSummary:
+    """What is known of one run, without its weights being loaded. Raises SightlineError where there is none."""
+    path = run_path(run)
+    if not is_run(path):
+        Run(path).require()
+    return summarise(path, str(path))
 
 
 def is_run(folder: Path) -> bool:

@@ -209,9 +209,17 @@ def build(settings: RunSettings, tokenizers: Mapping[str, Tokenizer], report: Sa
 
 
 def train_run(
-    settings: RunSettings, path: str | Path, *, fresh: bool = False, report: Say, log: Callable[..., TrainLog]
+    settings: RunSettings,
+    path: str | Path,
+    *,
+    fresh: bool = False,
+    report: Say,
+    log: Callable[..., TrainLog],
+    ended: Callable[[Outcome], None] = lambda outcome: None,
 ) -> tuple[Outcome, list[Report]]:
     """Trains a run to its end, or goes on with it; exports the weights, measures the test sets, writes the card.
+
+    `ended` is called after all that, of a run that had not ended before.
 
     A run that has ended and been measured is only read. Raises UsageError where another process is training it.
     """
@@ -219,11 +227,17 @@ def train_run(
     run, spec = Run(path), TASKS[settings.task]
     settings, parent = complete(spec, settings, None if fresh else run)
     with run.locked():
-        return _train_held(spec, prepare(settings, path, fresh=fresh, report=report, parent=parent), run, report, log)
+        start = prepare(settings, path, fresh=fresh, report=report, parent=parent)
+        return _train_held(spec, start, run, report, log, ended)
 
 
 def _train_held(
-    spec: TaskSpec, start: Start[RunSettings], run: Run, report: Say, log: Callable[..., TrainLog]
+    spec: TaskSpec,
+    start: Start[RunSettings],
+    run: Run,
+    report: Say,
+    log: Callable[..., TrainLog],
+    ended: Callable[[Outcome], None],
 ) -> tuple[Outcome, list[Report]]:
     settings = start.settings
     device = settings.training.device
@@ -236,6 +250,8 @@ def _train_held(
     if some_made or not finished or not run.card.exists():
         metric = spec.metrics.get(settings.training.metric)
         run.write_card(model_card(settings, outcome, reports, run.parameters(), metric))
+    if not finished:
+        ended(outcome)
     return outcome, reports
 
 

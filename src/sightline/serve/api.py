@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from sightline.errors import UsageError
 from sightline.jsonio import finite
 from sightline.predict.streaming import Pieces
-from sightline.serve import looking, requests
+from sightline.serve import looking, requests, translating
 from sightline.serve.errors import RESPONSES, streamed
 from sightline.serve.jobs import CallJob, Job, SearchJob, StepwiseJob
 from sightline.serve.responses import (
@@ -45,20 +45,21 @@ def router(models: Models) -> APIRouter:
             raise models.unknown(name)
         return models.by_name[name].about()
 
-    @routes.post("/translate", responses=streamed("The translations; or, on request, events: see `stream`"))
+    @routes.post(
+        "/translate",
+        responses=streamed("The translations; or, on request, events: see `stream`", translating.TranslateAnswer),
+    )
     async def translate(request: Request, body: requests.TranslateRequest):
-        """Translations, with the probability of every token; streamed as they are written on request."""
+        """Translations of texts of any number of sentences, each sentence on its own, with the probability of every
+        token; streamed as they are written on request."""
         served = models.pick(body.model, "translate")
         texts = requests.as_list(body.text)
         if not body.stream:
-            found = await translations(request, served, body, texts)
+            found = await translating.translations(request, served, body, texts)
             return {"model": served.name, "translations": found}
         if len(texts) != 1:
             raise UsageError("stream: for one text at a time")
-        (source,), (job,) = _translation_jobs(served, body, texts, streamed=True)
-        if job is not None:
-            served.engine.submit([job], client_of(request))
-        return EventStream(_stream_translation(request, served, body, texts[0], source, job), job)
+        return translating.stream(request, served, body, texts[0])
 
     @routes.post("/generate", responses=streamed("The text; or, where one is written, events: see `stream`"))
     async def generate(request: Request, body: requests.GenerateRequest):
@@ -73,7 +74,7 @@ def router(models: Models) -> APIRouter:
         if alone if body.stream is None else body.stream:
             job = one.job(streamed=True)
             served.engine.submit([job], client_of(request))
-            return EventStream(_stream_generation(request, served, body, one, job), job)
+            return EventStream(_stream_generation(request, served, body, one, job), [job])
         (found,) = await results_of(request, served.engine, [one.job()])
         return await _generation(request, served, body, one, found)
 
@@ -99,7 +100,7 @@ def router(models: Models) -> APIRouter:
         found = await results_of(request, served.engine, calls("score", both, pairs, tokens))
         each = [
             {
-                "tokens": _probable(_target_tokens(served, target), one.token_log_probabilities),
+                "tokens": looking.probable(_target_tokens(served, target), one.token_log_probabilities),
                 "log_probability": finite(one.log_probability),
                 "perplexity": finite(one.perplexity),
             }
@@ -224,8 +225,8 @@ async def _generation(
     request: Request, served: ServedModel, body: requests.GenerateRequest, one: Continuation, hypotheses: Any
 ) -> dict[str, Any]:
     record = one.record(hypotheses)
-    whole = {"model": served.name, "prompt": body.prompt, **_written(record)}
-    whole["alternatives"] = [_written(other) for other in record.alternatives]
+    whole = {"model": served.name, "prompt": body.prompt, **looking.written(record)}
+    whole["alternatives"] = [looking.written(other) for other in record.alternatives]
     if body.candidates and whole["tokens"]:
         given = (one.read, list(hypotheses[0].tokens), len(whole["tokens"]), body.candidates)
         function = partial(_each, looking.explain_continuation, served)
@@ -234,91 +235,9 @@ async def _generation(
     return whole
 
 
-async def translations(
-    request: Request, served: ServedModel, body: requests.TranslateRequest, texts: Sequence[str]
-) -> list[dict[str, Any]]:
-    """The translation of each text; nothing is made of nothing."""
-    sources, jobs = _translation_jobs(served, body, texts)
-    found = iter(await results_of(request, served.engine, [job for job in jobs if job is not None]))
-    results = [None if job is None else next(found) for job in jobs]
-    return [await _translation(request, served, body, *one) for one in zip(texts, sources, results, strict=True)]
-
-
-def _translation_jobs(
-    served: ServedModel, body: requests.TranslateRequest, texts: Sequence[str], streamed: bool = False
-) -> tuple[list[list[int]], list[SearchJob | None]]:
-    model: Any = served.predictor
-    changes = {"n_best": body.n_best} | ({} if body.beam is None else {"beam": body.beam})
-    wanted = model.settings.search.with_changes(**changes)
-
-    def job(source: list[int]) -> SearchJob:
-        options = requests.within_limits(wanted, len(source))
-        request = model.make_request(source, options, body.prefix)
-        return SearchJob(options=options, request=request, source=source, streamed=streamed)
-
-    sources = [model.encode_source(text) for text in texts]
-    return sources, [job(source) if source else None for source in sources]
-
-
-async def _stream_translation(
-    request: Request,
-    served: ServedModel,
-    body: requests.TranslateRequest,
-    text: str,
-    source: list[int],
-    job: SearchJob | None,
-) -> AsyncIterator[str]:
-    found = None
-    if job is not None:
-        async for tokens in partial_outputs(job):
-            yield event({"text": served.predictor.tokenizers["target"].decode(tokens)})
-        found = await job.result
-    yield event({"done": {"model": served.name, **await _translation(request, served, body, text, source, found)}})
-
-
-async def _translation(
-    request: Request,
-    served: ServedModel,
-    body: requests.TranslateRequest,
-    text: str,
-    source: list[int],
-    hypotheses: Any,
-) -> dict[str, Any]:
-    if hypotheses is None:
-        return {"source": text, "text": "", "tokens": [], "alternatives": [], "finished": True}
-    record = served.predictor.translation(text, source, hypotheses)
-    whole = {"source": text, **_written(record)}
-    whole["alternatives"] = [_written(other) for other in record.alternatives]
-    if body.attention or body.candidates:
-        # an end that was not written has no place to stand
-        written = list(hypotheses[0].tokens)
-        given = (source, written, len(whole["tokens"]), body.candidates, body.attention)
-        function = partial(_each, looking.explain_translation, served)
-        job = CallJob(key="explain", function=function, argument=given, tokens=len(source) + len(written))
-        whole |= (await results_of(request, served.engine, [job], continues=True))[0]
-    return whole
-
-
 def _each(function: Any, served: ServedModel, given: list[Any]) -> list[Any]:
     """A function of one input as one of a list."""
     return [function(served, one) for one in given]
-
-
-def _written(record: Any) -> dict[str, Any]:
-    """A translation or continuation: its text, and how sure the model was of each token."""
-    tokens = [*record.tokens, *(["</s>"] if len(record.token_log_probabilities) > len(record.tokens) else [])]
-    return {
-        "text": record.text,
-        "tokens": _probable(tokens, record.token_log_probabilities),
-        "log_probability": finite(record.log_probability),
-        "finished": record.finished,
-    }
-
-
-def _probable(tokens: Sequence[str], log_probabilities: Sequence[float | None]) -> list[dict[str, Any]]:
-    return [
-        {"token": token, "log_probability": finite(one)} for token, one in zip(tokens, log_probabilities, strict=True)
-    ]
 
 
 def _score_jobs(served: ServedModel, texts: Sequence[str]) -> list[Job]:
@@ -345,6 +264,6 @@ def _target_tokens(served: ServedModel, target: str) -> list[str]:
 def _scored(one: Any) -> dict[str, Any]:
     names = ("log_probability", "perplexity", "word_perplexity", "bits_per_byte", "bits_per_character")
     return {
-        "tokens": _probable(one.tokens, one.token_log_probabilities),
+        "tokens": looking.probable(one.tokens, one.token_log_probabilities),
         **{name: finite(getattr(one, name)) for name in names},
     }

@@ -45,7 +45,7 @@ def router(models: Models) -> APIRouter:
                 raise UsageError("stream: one prompt and n = 1 at a time")
             job = ongoing[0].job(streamed=True)
             served.engine.submit([job], client_of(request))
-            return EventStream(_stream(ongoing[0], job, about, body), job)
+            return EventStream(_stream(ongoing[0], job, about, body), [job])
         found = await results_of(request, served.engine, [one.job() for one in ongoing])
         records = [one.record(hypotheses) for one, hypotheses in zip(ongoing, found, strict=True)]
         written = [one for record in records for one in (record, *record.alternatives)]

@@ -75,6 +75,11 @@ class Engine:
             self._thread.join()
 
     @property
+    def capacity(self) -> int:
+        """How many jobs it takes at once at most."""
+        return self._queue.capacity
+
+    @property
     def unfinished(self) -> int:
         """Jobs that were taken and have not ended."""
         with self._wake:

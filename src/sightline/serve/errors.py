@@ -80,7 +80,8 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def streamed(description: str) -> dict[int | str, dict[str, Any]]:
-    """For the description of a route that may answer with server-sent events."""
+def streamed(description: str, model: type[BaseModel] | None = None) -> dict[int | str, dict[str, Any]]:
+    """For the description of a route that may answer with server-sent events, or with the JSON of a model."""
     text = {"schema": {"type": "string"}, "example": 'data: {"piece": " of"}\n\ndata: {"done": {}}\n\n'}
-    return {200: {"description": description, "content": {"text/event-stream": text}}}
+    known = {} if model is None else {"model": model}
+    return {200: {"description": description, "content": {"text/event-stream": text}, **known}}

@@ -9,23 +9,21 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 
-from sightline.data.sentences import split_sentences
 from sightline.data.text import normalize_text
 from sightline.errors import UsageError
-from sightline.serve.api import translations
 from sightline.serve.errors import RESPONSES, describe_validation, one_line
 from sightline.serve.forms import MULTIPART, URL_ENCODED, read_fields
 from sightline.serve.languages import code_of, detect
 from sightline.serve.markup import Markup
 from sightline.serve.requests import (
     MAX_CHARACTERS,
-    MAX_TEXTS,
     DetectRequest,
     LibreTranslateRequest,
     TranslateRequest,
     as_list,
 )
 from sightline.serve.served import Models, ServedModel
+from sightline.serve.translating import translations
 
 AUTO = {"code": "auto", "name": "Auto Detect"}
 Pairs = dict[tuple[str, str], ServedModel]  # by the codes of both languages
@@ -113,10 +111,13 @@ async def _translate(request: Request, pairs: Pairs, body: LibreTranslateRequest
     parse = Markup if body.format == "html" else PlainText
     documents = [parse(text) for text in texts]
     stretches = [stretch for one in documents for stretch in one.texts]
-    found = iter(await _by_sentence(request, served, stretches, body.alternatives))
+    count = body.alternatives + 1
+    asked = TranslateRequest.model_validate({"text": "", "n_best": count})
+    translated = await translations(request, served, asked, stretches) if stretches else []
+    found = iter([_versions(one, count) for one in translated])
     each = [[next(found) for _ in one.texts] for one in documents]
     versions = [
-        [one.joined([stretch[number] for stretch in stretches]) for number in range(body.alternatives + 1)]
+        [one.joined([stretch[number] for stretch in stretches]) for number in range(count)]
         for one, stretches in zip(documents, each, strict=True)
     ]
     answer: dict[str, list[Any]] = {"translatedText": [one[0] for one in versions]}
@@ -139,28 +140,10 @@ class PlainText:
         return translations[0]
 
 
-async def _by_sentence(
-    request: Request, served: ServedModel, texts: Sequence[str], alternatives: int
-) -> list[list[str]]:
-    """Each text and its alternatives, line by line and sentence by sentence; what stands between lines stays."""
-    lines = [[split_sentences(line) for line in text.split("\n")] for text in texts]
-    sentences = [one for text in lines for line in text for one in line]
-    if len(sentences) > MAX_TEXTS:
-        raise UsageError(f"q: {len(sentences)} sentences; at most {MAX_TEXTS}")
-    body = TranslateRequest.model_validate({"text": "", "n_best": alternatives + 1})
-    found = iter(await translations(request, served, body, sentences) if sentences else [])
-    # of each sentence all translations, best first
-    each = [[[_versions(next(found)) for _ in line] for line in text] for text in lines]
-
-    def joined(text: list[list[list[str]]], number: int) -> str:
-        """With the translation of this number of every sentence that has as many, else its last."""
-        return "\n".join(" ".join(one[min(number, len(one) - 1)] for one in line) for line in text)
-
-    return [[joined(text, number) for number in range(alternatives + 1)] for text in each]
-
-
-def _versions(translation: dict[str, Any]) -> list[str]:
-    return [one["text"] for one in (translation, *translation["alternatives"])]
+def _versions(translation: dict[str, Any], count: int) -> list[str]:
+    """So many versions of a translation, best first; its last again where it has fewer."""
+    found = [one["text"] for one in (translation, *translation["alternatives"])]
+    return [found[min(number, len(found) - 1)] for number in range(count)]
 
 
 def _pairs(models: Models) -> Pairs:

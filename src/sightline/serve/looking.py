@@ -14,6 +14,7 @@ import numpy as np
 from sightline.data.pixels import open_image
 from sightline.decode import log_probabilities
 from sightline.errors import DataError, UsageError
+from sightline.jsonio import finite
 from sightline.predict.streaming import INCOMPLETE, NEAR, after
 from sightline.serve.requests import AttentionRequest, as_list, within_limits
 from sightline.serve.served import ServedModel
@@ -163,3 +164,21 @@ def _likeliest(
         )
     texts = [after(tokenizer, list(read)[-NEAR:], written[:place]) for place in range(len(written) + 1)]
     return {"candidates": candidates, "offsets": [len(text.rstrip(INCOMPLETE)) for text in texts]}
+
+
+def written(record: Any) -> dict[str, Any]:
+    """A translation or continuation: its text, and how sure the model was of each token."""
+    tokens = [*record.tokens, *(["</s>"] if len(record.token_log_probabilities) > len(record.tokens) else [])]
+    return {
+        "text": record.text,
+        "tokens": probable(tokens, record.token_log_probabilities),
+        "log_probability": finite(record.log_probability),
+        "finished": record.finished,
+    }
+
+
+def probable(tokens: Sequence[str], log_probabilities: Sequence[float | None]) -> list[dict[str, Any]]:
+    """Tokens with ln p of each."""
+    return [
+        {"token": token, "log_probability": finite(one)} for token, one in zip(tokens, log_probabilities, strict=True)
+    ]

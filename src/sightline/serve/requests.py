@@ -55,7 +55,10 @@ class TranslateRequest(RequestModel):
     text: Text | Texts = Field(description="one text, or several")
     beam: int | None = Field(None, ge=1, le=MAX_BEAM, description="beam width; the run's own where it is left out")
     n_best: int = Field(1, ge=1, le=MAX_BEAM, description="translations of each text")
-    prefix: Text | None = Field(None, description="what every translation must begin with")
+    prefix: Text | None = Field(
+        None, description="what every translation must begin with; of several sentences the first"
+    )
+    split: bool = Field(True, description="translate each sentence of a text on its own; false takes a text for one")
     attention: bool = Field(False, description="also tell where each word looked")
     candidates: int = Field(0, ge=0, le=10, description="also tell so many tokens that might stand at each place")
     stream: bool = Field(False, description="server-sent events while it is written; for one text")

@@ -90,19 +90,19 @@ async def partial_outputs(job: SearchJob) -> AsyncIterator[list[int]]:
 
 
 class EventStream(StreamingResponse):
-    """Server-sent events while a job is computed. Where the client disconnects the job is cancelled, wherever it is.
+    """Server-sent events while jobs are computed. Where the client disconnects they are cancelled, wherever they are.
     What can be wrong with a request is found before most often; an error that comes now is an event of its own."""
 
-    def __init__(self, events: AsyncIterator[str], job: Job | None) -> None:
+    def __init__(self, events: AsyncIterator[str], jobs: Sequence[Job]) -> None:
         super().__init__(_with_errors(events), media_type="text/event-stream")
-        self._job = job
+        self._jobs = jobs
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            if self._job is not None:
-                self._job.cancelled = True
+            for job in self._jobs:
+                job.cancelled = True
 
 
 async def _with_errors(events: AsyncIterator[str]) -> AsyncIterator[str]:

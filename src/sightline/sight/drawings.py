@@ -22,6 +22,7 @@ from sightline.sight.pictures import (
     patches_picture,
     plot_curves,
     save,
+    shades,
     shortened,
     token_ticks,
 )
@@ -90,6 +91,7 @@ def alignment_picture(weights_TS: np.ndarray, source: Sequence[str], target: Seq
     panel.set_xlim(0, 1)
     panel.set_ylim(-0.05, 1.05)
     panel.axis("off")
+    color_bar(figure, shades(), "attention weight", [panel])
     save(figure, path)
 
 

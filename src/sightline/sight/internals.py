@@ -19,7 +19,7 @@ from sightline.sight.reading import Look, Reading, look
 from sightline.sight.views import Inspected, View, ViewOptions
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SeriesView(View):
     """Curves over the positions of one axis, by name.
 
@@ -39,7 +39,7 @@ class SeriesView(View):
         return {"tokens": self.tokens, **{name: values.tolist() for name, values in self.lines.items()}, **self.more}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class StatesView(SeriesView):
     """A hidden state: its mean magnitude and saturation over the positions, and every unit (T, W)."""
 
@@ -174,7 +174,7 @@ def gradients(model: Inspected, reading: Reading, options: ViewOptions) -> Serie
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PositionsView(View):
     """What is added to the embeddings at each position (P, D), and its dot products by distance."""
 
@@ -195,7 +195,7 @@ def positions(model: Inspected, reading: Reading, options: ViewOptions) -> Posit
     return PositionsView(table_PD=measures.position_table(model.model, look(reading, "*positions")))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class LensView(View):
     """What the model would predict after each of its layers (L, T), over the tokens that it reads."""
 
@@ -220,7 +220,7 @@ def lens(model: Inspected, reading: Reading, options: ViewOptions) -> LensView:
     return LensView(inputs=reading.sides["position"].tokens, lens=found)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PatchesView(View):
     """An image, and what its class token attended to: in the last layer, and rolled out through all of them."""
 

@@ -14,6 +14,7 @@ from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext, Recorder
 from sightline.nn.positions import PositionalEncoding
+from sightline.predict.brief import BriefRepr
 from sightline.sight.reading import Look, Reading, require_outputs
 from sightline.sight.record import Record
 
@@ -60,8 +61,8 @@ def residual_norms(look: Look) -> dict[str, np.ndarray]:
     return {name: look[name].norm(dim=-1).numpy() for name in stream(look)}
 
 
-@dataclass(frozen=True)
-class NormStatistics:
+@dataclass(frozen=True, repr=False)
+class NormStatistics(BriefRepr):
     """The mean of the features that a norm reads at every position, and their standard deviation."""
 
     mean_T: np.ndarray
@@ -78,8 +79,8 @@ def norm_statistics(look: Look) -> dict[str, NormStatistics]:
     }
 
 
-@dataclass(frozen=True)
-class Gradients:
+@dataclass(frozen=True, repr=False)
+class Gradients(BriefRepr):
     """How each output depends on each input position: norms of its gradient by the embeddings (outputs, positions)."""
 
     norms_OS: np.ndarray
@@ -121,8 +122,8 @@ class ReadsOut(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Lens:
+@dataclass(frozen=True, repr=False)
+class Lens(BriefRepr):
     """What a model would predict after each layer (L, T): its likeliest token, and the probability."""
 
     tokens: list[list[str]]

@@ -19,8 +19,8 @@ from sightline.sight.terminal import full_shade
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
 
 # What a picture can be saved as, and what makes the same picture the same bytes.
 METADATA: Mapping[str, dict[str, str | None]] = {
@@ -114,7 +114,15 @@ def wrapped(text: str, inches: float) -> str:
     return "\n".join(textwrap.wrap(text, max(12, int(inches * 11))))
 
 
-def color_bar(figure: Figure, image: AxesImage, label: str, panels: Sequence[Axes]) -> None:
+def shades() -> ScalarMappable:
+    """The shades of lines that are as dark as a weight from 0 to 1, for a colour bar."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return ScalarMappable(cmap=LinearSegmentedColormap.from_list("lines", ["white", BLUE]))
+
+
+def color_bar(figure: Figure, image: ScalarMappable, label: str, panels: Sequence[Axes]) -> None:
     """What the colours of an image mean, beside its panels."""
     bar = figure.colorbar(image, ax=panels, label=label, shrink=0.9, aspect=25, pad=0.02)
     bar.outline.set_edgecolor(GREY)

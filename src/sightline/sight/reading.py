@@ -11,14 +11,15 @@ from torch import Tensor
 
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext, Recorder
+from sightline.predict.brief import BriefRepr
 from sightline.predict.reading import Reading as Reading
 from sightline.predict.reading import Side as Side
 from sightline.predict.reading import by_word as by_word
 from sightline.sight.record import Record
 
 
-@dataclass(frozen=True)
-class Look:
+@dataclass(frozen=True, repr=False)
+class Look(BriefRepr):
     """What was recorded in one pass over a reading.
 
     `look[name]` is the tensor without its batch axis, in fp32 on the CPU.

@@ -54,6 +54,26 @@ class Record:
         """All names that the passes offered, recorded or not."""
         return list(self._recorder.offered)
 
+    def __repr__(self) -> str:
+        count = len(self.names)
+        shown = ", ".join([*self.names[:3], *["…"] * (count > 3)])
+        return f"Record({count} name{'' if count == 1 else 's'}{f': {shown}' if shown else ''})"
+
+    def _repr_html_(self) -> str:
+        from sightline.sight import html  # which draws views, and those are made of records
+
+        return html.record(map(self._about, self.names))
+
+    def _about(self, name: str) -> tuple[str, str, str]:
+        """A name, its axes with their sizes, and what its values are like; of one that has no axes why not."""
+        try:
+            values = self[name].detach().float()
+        except UsageError as error:
+            return name, f"{len(self.steps(name))} steps", str(error)
+        axes = zip(self.axes(name), values.shape, strict=True)
+        told = f"{values.min():.3g} … {values.max():.3g}, mean {values.mean():.3g}" if values.numel() else "none"
+        return name, " × ".join(f"{axis} {size}" for axis, size in axes), told
+
     def __contains__(self, name: str) -> bool:
         return name in self._recorder.tensors
 

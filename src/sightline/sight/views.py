@@ -14,6 +14,7 @@ import numpy as np
 from torch import nn
 
 from sightline.errors import UsageError, nearest
+from sightline.predict.brief import BriefRepr
 from sightline.sight import heads, measures
 from sightline.sight.alignment import Aligner, Links, alignment_error, check_links, look_across
 from sightline.sight.heads import Site
@@ -42,8 +43,8 @@ class ViewOptions:
     gold: Links | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class View(ABC):
+@dataclass(frozen=True, kw_only=True, repr=False)
+class View(BriefRepr, ABC):
     """What all views have.
 
     Attributes:
@@ -76,7 +77,7 @@ def json_number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class MatrixView(View):
     """A matrix of one attention: queries down, keys across.
 
@@ -93,7 +94,7 @@ class MatrixView(View):
         return {"site": self.site.label, "rows": self.rows.tokens, "columns": self.columns.tokens}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class AttentionView(MatrixView):
     """The weights of one head, or the mean over an attention's heads."""
 
@@ -121,7 +122,7 @@ class AttentionView(MatrixView):
         }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class MaskView(MatrixView):
     """Which keys each query may attend to, as the mask was applied."""
 
@@ -201,7 +202,7 @@ def attention_sites(seen: Look) -> list[dict[str, object]]:
 RANKS = {"effect": -1, "entropy": 1, "distance": 1, "diagonality": -1, "alignment_error": 1}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class HeadsView(View):
     """Every head with its measures, in the order of their rank.
 
@@ -232,15 +233,15 @@ def heads_view(model: Inspected, reading: Reading, options: ViewOptions) -> Head
     """
     by = options.by or ("effect" if options.gold is None else "alignment_error")
     if by not in RANKS:
-        raise UsageError(f'--by: there is no "{by}"{nearest(by, RANKS)}')
+        raise UsageError(f'by: there is no "{by}"{nearest(by, RANKS)}')
     if by == "alignment_error" and options.gold is None:
-        raise UsageError("--by alignment_error: give the right links with --gold")
+        raise UsageError("by: alignment_error needs the right links; give them as gold")
     seen = look(reading, *ATTENTION)
     chosen = _chosen(seen, options.site)
     require_outputs(reading)
     names, measured = heads.table(seen, effects=True)
     if options.gold is not None:
-        check_links(options.gold, seen, "--gold")
+        check_links(options.gold, seen, "gold")
         names = (*names, "alignment_error")
         measured = [(site, {**values, names[-1]: _error(seen, site, options.gold)}) for site, values in measured]
     if options.site is not None:
@@ -266,7 +267,7 @@ def _error(seen: Look, site: Site, gold: Links) -> float:
     return alignment_error([Aligner(site).links(seen)], [gold])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class AlignmentView(View):
     """The words of a text and those of its translation that attended to them.
 
@@ -300,8 +301,8 @@ def alignment(model: Inspected, reading: Reading, options: ViewOptions) -> Align
     )
 
 
-@dataclass(frozen=True)
-class OcclusionView:
+@dataclass(frozen=True, repr=False)
+class OcclusionView(BriefRepr):
     """What each output loses when a position of the input is occluded, the check of attention (Jain & Wallace 2019).
 
     Attributes:

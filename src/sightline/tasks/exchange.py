@@ -79,7 +79,7 @@ class Asked:
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
-            raise UsageError(f'--form: there is no "{self.form}"{nearest(self.form, FORMS)}')
+            raise UsageError(f'form: there is no "{self.form}"{nearest(self.form, FORMS)}')
 
 
 @dataclass(frozen=True)

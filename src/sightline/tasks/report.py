@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
+from sightline.predict.brief import cut
+from sightline.sight import html
 from sightline.tasks.answers import Answers
 from sightline.train.metric import Metric
 
@@ -36,8 +38,19 @@ class Report(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Figures:
+class ReportRepr:
+    """A report in a line, and as the table that a notebook shows; for dataclasses with `repr=False`."""
+
+    def __repr__(self: Report) -> str:
+        scores = ", ".join(f"{label} {value}" for label, value, _ in self.rows())
+        return f"{type(self).__name__}({cut(self.name, 40)}: {scores})"
+
+    def _repr_html_(self: Report) -> str:
+        return html.report(self)
+
+
+@dataclass(frozen=True, repr=False)
+class Figures(ReportRepr):
     """What a model's answers on one set come to.
 
     Attributes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 from pydantic import Field
 
 from sightline.config import Frozen as Frozen
+from sightline.data.inputs import Inputs
 from sightline.errors import UsageError, nearest
 from sightline.jsonio import Json
 from sightline.models.sizes import ModelSizes
@@ -86,9 +87,15 @@ class RunSettings(Frozen):
         """The most tokens that attend to each other in training; 0 where nothing bounds them."""
         return 0
 
-    def given(self, source: str, reference: str | None = None) -> DataSource:
+    @property
+    def inputs(self) -> Inputs:
+        """What a run reads of a record that it is used on, and where training read that from."""
+        return Inputs()
+
+    def given(self, source: str, reference: str | None = None, **columns: Any) -> DataSource:
         """A file that is only named, read as the training data was; `reference` holds what is right, where that is a
-        file of its own. Raises UsageError where the task has no such."""
+        file of its own, and `columns` are the source's own keys for other columns than training's. Raises UsageError
+        where the task has no such."""
         raise UsageError(f"{source}: sets of task {self.task} are named in the configuration, under data.test")
 
     def without_reference(self, reference: str | None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from sightline.train import storage
+from sightline.train.callbacks import Callbacks
 from sightline.train.display import Display, Figures, Judged, Standing, describe, display_on
 from sightline.train.doctor import Doctor
 from sightline.train.history import read_history
@@ -25,9 +26,12 @@ class TrainLog:
     for a figure that is not finite. Each line is complete on its own and reaches the file at once.
     """
 
-    def __init__(self, run_dir: Path, display: Display, *, track: Sequence[str] = ()) -> None:
+    def __init__(
+        self, run_dir: Path, display: Display, *, track: Sequence[str] = (), callbacks: Callbacks | None = None
+    ) -> None:
         """`track`: names of trackers that get the figures, too. Raises UsageError for one that is not installed."""
         self.path = run_dir / METRICS
+        self.callbacks = callbacks or Callbacks()
         self._display = display
         self._trackers = open_trackers(track, run_dir)
         self._doctor: Doctor | None = None
@@ -62,6 +66,7 @@ class TrainLog:
         self._write("train", update, figures)
         self._display.figures(update, figures, eta)
         self._advise([] if self._doctor is None else self._doctor.train(update, figures))
+        self.callbacks.on_update(update, figures)
 
     def validation(self, update: int, figures: Figures, *, best: bool, judged: Judged | None = None) -> None:
         """`judged`: the figure that chooses the best checkpoint."""
@@ -70,13 +75,15 @@ class TrainLog:
             self._display.judged(judged)
         self._display.message(f"update {update:,}: validation {describe(figures)}{', the best so far' if best else ''}")
         self._advise([] if self._doctor is None else self._doctor.validation(update, figures))
+        self.callbacks.on_validation(update, figures, best)
 
     def advance(self, standing: Standing) -> None:
         """How far the run is, after every update."""
         self._display.advance(standing)
 
-    def saved(self, update: int) -> None:
+    def saved(self, update: int, path: Path) -> None:
         self._display.saved(update)
+        self.callbacks.on_save(update, path)
 
     def message(self, line: str) -> None:
         self._display.message(line)

@@ -70,7 +70,7 @@ def train(
     Raises:
         Interrupted: after SIGTERM or Ctrl-C, with everything saved; the same call goes on.
         SightlineError: a loss or gradient that is not finite, the weights being those of the update before; or
-            `run_dir` was removed.
+            `run_dir` was removed; or a callback of `log` failed, with everything saved.
         CheckpointError: a checkpoint cannot be written, none of those there can be read, or it is of another identity.
     """
     if identity is not None:
@@ -81,7 +81,7 @@ def train(
     batches = task.batches(progress.position)
     trimmer, clock = machine.MemoryTrimmer(), time.monotonic()
     with Workers(task, settings.threads or torch.get_num_threads()) as workers, Stopper() as stopper:
-        while (reason := progress.stop_reason(settings)) is None:
+        while (reason := session.stop_reason()) is None:
             started = time.monotonic()
             learning_rate, norm = update_weights(task, workers, batches, settings, session, schedule)
             update = progress.update
@@ -102,7 +102,8 @@ def train(
                 with workers.all_threads():
                     best = validate(task, settings, session, log)
                 ended = progress.stop_reason(settings) is not None  # patience may be at its end
-            if ended or best or stopper.requested or session.is_periodic(update):
+            due = ended or best or stopper.requested or session.is_periodic(update)
+            if due or session.stop_reason():  # a callback's, too: without another validation, the run can go on exactly
                 session.save()
             if stopper.requested and not ended:
                 raise Interrupted(
@@ -110,6 +111,7 @@ def train(
                     "is saved; the same command goes on from there",
                     stopper.requested,
                 )
+    log.callbacks.require(f"everything is saved after update {progress.update:,}; the same call goes on from there")
     return _outcome(reason, progress)
 
 

@@ -70,6 +70,10 @@ class Session:
         if self.average is not None:
             self.average.update(self.optimizer.masters, update)
 
+    def stop_reason(self) -> str | None:
+        """Why there is nothing more to do: a limit, or what a callback said; None while there is."""
+        return self.progress.stop_reason(self._settings) or self._log.callbacks.stop_reason
+
     def is_periodic(self, update: int) -> bool:
         """Whether a checkpoint is due after this update whatever happens."""
         return update % self._settings.save_every == 0
@@ -113,13 +117,13 @@ class Session:
             tensors[CARRIED] = carried
         identity = {} if self._identity is None else {IDENTITY: self._identity.to_json()}
         self._directory.require()
-        self._checkpoints.save(update, tensors, {**self.progress.to_json(), DECAY: self._decay, **identity})
+        saved = self._checkpoints.save(update, tensors, {**self.progress.to_json(), DECAY: self._decay, **identity})
         if not self._directory.there:  # removed while this was written: it is all that is left
             self._checkpoints.remove()
         self._directory.require()
         protected = [] if self.progress.best_update is None else [self.progress.best_update]
         self._checkpoints.prune(update, self.is_periodic, protected)
-        self._log.saved(update)
+        self._log.saved(update, saved.path)
 
     def _load(self, checkpoint: Checkpoint, state: Mapping[str, object]) -> None:
         self.progress = Progress.from_json(state, str(checkpoint.path))

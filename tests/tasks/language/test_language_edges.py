@@ -129,8 +129,8 @@ def test_refused_in_one_line(
 ) -> None:
     gpt, half = language_runs["gpt"], "\udcff\udcfe"
     assert "stride: 17" in fails("score", gpt, "--text", "red dog " * 20, "--stride", 17)
-    assert "--by-length is for runs of translation" in fails("evaluate", gpt, "--by-length")
-    assert "--lowercase is for runs of translation" in fails("evaluate", classifiers["single"], "--lowercase")
+    assert "--by-length: is for runs of translation" in fails("evaluate", gpt, "--by-length")
+    assert "--lowercase: is for runs of translation" in fails("evaluate", classifiers["single"], "--lowercase")
     assert "not UTF-8" in fails("generate", gpt, "--prompt", half)
     assert "not UTF-8" in fails("score", gpt, "--text", half)
     assert "not UTF-8" in fails("classify", classifiers["single"], "--text", half)

@@ -139,3 +139,60 @@ def test_scores_of_one_name_are_told_apart(old_run: Callable[[str], Path], capsy
     assert sightline("evaluate", old_run("transformer"), "--lowercase") == 0
     labels = [line.split(".")[0].rsplit(" ", 1)[0].strip() for line in capsys.readouterr().out.splitlines()[1:-1]]
     assert sorted(labels) == ["BLEU", "BLEU, lowercase", "TER", "chrF2"]
+
+
+def test_a_text_of_several_sentences(old_run: Callable[[str], Path], capsys) -> None:
+    """Each is translated as it is alone; the whole is put together of them, by every door."""
+    run = old_run("transformer")
+    first, second = "빨간 개가 집도 본다.", "새는 작은 나무도 그린다."
+    translator: Any = package.load(run)
+    alone = [translator.translate(one, n_best=2, attention=True) for one in (first, second)]
+    whole = translator.translate(f"{first}\n {second}", n_best=2, attention=True)
+    assert [one.text for one in whole.sentences] == [one.text for one in alone]
+    assert [one.source for one in whole.sentences] == [first, second]
+    assert whole.text == "\n ".join(one.text for one in alone)
+    assert whole.log_probability == pytest.approx(sum(one.log_probability for one in alone))
+    assert whole.log_probability == pytest.approx(sum(whole.token_log_probabilities))
+    assert whole.tokens == alone[0].tokens + alone[1].tokens
+    assert whole.finished == all(one.finished for one in alone)
+    assert whole.alternatives[0].text == "\n ".join(one.alternatives[0].text for one in alone)
+    assert whole.attention is None
+    assert [one.attention.weights.shape for one in whole.sentences] == [one.attention.weights.shape for one in alone]
+    assert alone[0].sentences == ()
+    assert translator.translate(f"{first} {second}", split=False).sentences == ()
+    begun = translator.translate(f"{first} {second}", prefix="The bird", beam=1)
+    assert begun.text.startswith("The bird")
+    assert begun.sentences[1].text == translator.translate(second, beam=1).text
+    assert sightline("translate", run, "--text", f"{first} {second}", "--json", "--n-best", 2) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [one["text"] for one in said["sentences"]] == [one.text for one in alone]
+    assert said["alternatives"][0]["text"] == " ".join(one.alternatives[0].text for one in alone)
+    assert sightline("translate", run, "--text", f"{first} {second}", "--picture", "looked.svg") == 0
+    assert [Path(f"looked-{number}.svg").exists() for number in (1, 2, 3)] == [True, True, False]
+    with serving([run]) as server, server.client() as client:
+        asked = {"text": f"{first} {second}", "attention": True, "candidates": 2}
+        (answer,) = post(client, "/v1/translate", **asked)["translations"]
+        (single,) = post(client, "/v1/translate", **{**asked, "text": second})["translations"]
+        described = client.get("/openapi.json").json()["components"]["schemas"]
+    assert answer["sentences"][1] == {name: value for name, value in single.items() if name != "sentences"}
+    assert [len(one["candidates"]) for one in answer["sentences"]] == [
+        len(one["tokens"]) for one in answer["sentences"]
+    ]
+    assert sum(one["log_probability"] for one in answer["tokens"]) == pytest.approx(answer["log_probability"])
+    assert "sentences" in described["TranslationAnswer"]["properties"]
+
+
+def test_limits_are_of_a_sentence(old_run: Callable[[str], Path], capsys) -> None:
+    run = old_run("transformer")
+    long = " ".join(["새는 작은 나무도 그린다."] * 16)
+    translator: Any = package.load(run)
+    assert len(translator.translate(long, beam=1).sentences) == 16
+    assert sightline("translate", run, "--text", long, "--no-split") == 2
+    assert "--text:1: source of" in capsys.readouterr().err
+    with serving([run], slots=2, waiting=3) as server, server.client() as client:
+        # more sentences than are waited for at once, one portion after the other
+        (answer,) = post(client, "/v1/translate", text=long, beam=1)["translations"]
+        assert len(answer["sentences"]) == 16
+        refused = client.post("/v1/translate", json={"text": "새. " * 513})
+        assert (refused.status_code, "513 sentences" in refused.text) == (400, True)
+        assert client.post("/v1/translate", json={"text": long, "split": False}).status_code == 400

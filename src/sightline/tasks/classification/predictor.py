@@ -15,15 +15,17 @@ from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
+from sightline.predict.brief import BriefRepr
 from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, leaving_out, masking, over_positions, special_side
+from sightline.sight import html
 from sightline.tasks.classification.examples import encode_files, read_as_sequences
 from sightline.tasks.classification.settings import ClassificationSettings
 from sightline.tasks.classification.task import all_scores, make_model, to_scores
 
 
-@dataclass(frozen=True)
-class Prediction:
+@dataclass(frozen=True, repr=False)
+class Prediction(BriefRepr):
     """What a model says of one record.
 
     Attributes:
@@ -41,6 +43,9 @@ class Prediction:
     def probability(self) -> float | None:
         """Of the label; None where numbers are predicted."""
         return self.probabilities.get(self.label)
+
+    def _repr_html_(self) -> str:
+        return html.prediction(self.label, self.probabilities, self.texts)
 
 
 class Classifier(Predictor[ClassificationSettings]):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from sightline.config import FREE
+from sightline.data.headers import TEXT_NAMES
+from sightline.data.inputs import Inputs
 from sightline.data.labelled import LabelledSource
 from sightline.models import BertSizes, GPTSizes
 from sightline.models.classifier import Tuning
@@ -82,11 +84,19 @@ class ClassificationSettings(RunSettings):
     )
     training: TrainSettings = TrainSettings.model_validate({})
 
-    def given(self, source: str, reference: str | None = None) -> LabelledSource:
+    @property
+    def inputs(self) -> Inputs:
+        """The texts of a record, from the columns of the training data."""
+        first = (*self.data.train, None)[0]
+        names = (TEXT_NAMES,) * self.texts
+        return Inputs(names) if first is None else Inputs(names, first.texts, first.label)
+
+    def given(self, source: str, reference: str | None = None, **columns: Any) -> LabelledSource:
         """A file that is only named, read as the training text was; of an imported model the label comes last."""
         self.without_reference(reference)
         usual = LabelledSource(source=source, texts=tuple(range(self.texts)), label=self.texts)
-        return (self.data.train or (usual,))[0].model_copy(update={"source": source, "part": (0.0, 1.0), "split": None})
+        known = (self.data.train or (usual,))[0].model_dump()
+        return LabelledSource.model_validate({**known, **columns, "source": source, "part": (0.0, 1.0), "split": None})
 
     @property
     def calibrated(self) -> bool:

@@ -14,17 +14,19 @@ from sightline.data.pixels import fitted, open_image
 from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
 from sightline.nn.context import PassContext
+from sightline.predict.brief import BriefRepr
 from sightline.predict.patches import PatchAttention, patch_attention
 from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, over_positions
+from sightline.sight import html
 from sightline.tasks.image_classification.settings import ImageSettings
 from sightline.tasks.image_classification.task import make_model, read, read_labelled, scores, to_tensor
 
 Image = str | Path | np.ndarray
 
 
-@dataclass(frozen=True)
-class ImagePrediction:
+@dataclass(frozen=True, repr=False)
+class ImagePrediction(BriefRepr):
     """What a model says of one image: its likeliest class, and the probability of every class."""
 
     label: str
@@ -34,6 +36,9 @@ class ImagePrediction:
     def probability(self) -> float:
         """Of the label."""
         return self.probabilities[self.label]
+
+    def _repr_html_(self) -> str:
+        return html.prediction(self.label, self.probabilities)
 
 
 class ImageClassifier(Predictor[ImageSettings]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -62,7 +62,7 @@ class ImageSettings(RunSettings):
     model: ViTSizes = ViTSizes.model_validate({})
     training: TrainSettings = TrainSettings.model_validate({})
 
-    def given(self, source: str, reference: str | None = None) -> ImageSource:
+    def given(self, source: str, reference: str | None = None, **columns: Any) -> ImageSource:
         """Images that are only named; of an IDX file the reference is that of their classes."""
         return ImageSource(source=source, labels=reference)
 

@@ -16,11 +16,11 @@ from sightline.tasks.answers import Answers, ratio
 from sightline.tasks.language.predictor import LanguageModel
 from sightline.tasks.language.settings import METRICS
 from sightline.tasks.language.task import encode, figures, token_nats
-from sightline.tasks.report import Row
+from sightline.tasks.report import ReportRepr, Row
 
 
-@dataclass(frozen=True)
-class TextEvaluation:
+@dataclass(frozen=True, repr=False)
+class TextEvaluation(ReportRepr):
     """How well a language model predicts one set."""
 
     name: str

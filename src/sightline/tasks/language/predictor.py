@@ -18,6 +18,7 @@ from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, l
 from sightline.errors import UsageError
 from sightline.models import NGram
 from sightline.nn.context import PassContext
+from sightline.predict.brief import BriefRepr
 from sightline.predict.metrics import exponential
 from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, over_positions
@@ -37,8 +38,8 @@ from sightline.tasks.language.settings import LanguageSettings
 from sightline.tasks.language.task import make_model, sizes_of_counts
 
 
-@dataclass(frozen=True)
-class Generation:
+@dataclass(frozen=True, repr=False)
+class Generation(BriefRepr):
     """What a model wrote after a prompt.
 
     Attributes:
@@ -58,8 +59,8 @@ class Generation:
     alternatives: tuple[Generation, ...] = ()
 
 
-@dataclass(frozen=True)
-class ScoredText:
+@dataclass(frozen=True, repr=False)
+class ScoredText(BriefRepr):
     """How probable a text is.
 
     Attributes:

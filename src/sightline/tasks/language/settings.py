@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from sightline.config import FREE
 from sightline.data.documents import TextSource
+from sightline.data.inputs import Inputs
 from sightline.decode import SearchOptions
 from sightline.models import GPTSizes, LanguageModelSizes
 from sightline.tasks.settings import Frozen, RunSettings, TokenizerSettings, check_metric, with_kind
@@ -77,11 +78,17 @@ class LanguageSettings(RunSettings):
         json_schema_extra=FREE,
     )
 
-    def given(self, source: str, reference: str | None = None) -> TextSource:
+    @property
+    def inputs(self) -> Inputs:
+        """A text, from the column of the training data."""
+        columns = [one.column for one in self.data.train[:1] if one.column is not None]
+        return Inputs(columns=tuple(columns))
+
+    def given(self, source: str, reference: str | None = None, **columns: Any) -> TextSource:
         """A file that is only named, read as the training text was."""
         self.without_reference(reference)
         return (self.data.train or (TextSource(source=source),))[0].model_copy(
-            update={"source": source, "part": (0.0, 1.0), "split": None}
+            update={**columns, "source": source, "part": (0.0, 1.0), "split": None}
         )
 
     @property

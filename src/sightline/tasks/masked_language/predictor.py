@@ -13,6 +13,7 @@ from sightline.decode import log_probabilities
 from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
+from sightline.predict.brief import BriefRepr
 from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, masking, over_positions, special_side
 from sightline.special_tokens import CLS_ID, SEP_ID
@@ -20,8 +21,8 @@ from sightline.tasks.masked_language.settings import MASK, MaskedLanguageSetting
 from sightline.tasks.masked_language.task import make_model
 
 
-@dataclass(frozen=True)
-class Candidate:
+@dataclass(frozen=True, repr=False)
+class Candidate(BriefRepr):
     """A token that may stand in a blank.
 
     Attributes:
@@ -33,8 +34,8 @@ class Candidate:
     text: str
 
 
-@dataclass(frozen=True)
-class Filled:
+@dataclass(frozen=True, repr=False)
+class Filled(BriefRepr):
     """What may stand in the blanks of one text: for each blank, in order, its candidates, the likeliest first.
 
     Attributes:

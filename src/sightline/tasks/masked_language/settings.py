@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from sightline.config import FREE
+from sightline.data.inputs import Inputs
 from sightline.data.sentences import SentenceSource
 from sightline.models import BertSizes
 from sightline.tasks.settings import Frozen, PieceSettings, RunSettings, check_metric
@@ -77,11 +78,17 @@ class MaskedLanguageSettings(RunSettings):
     model: BertSizes = BertSizes.model_validate({})
     training: TrainSettings = TrainSettings.model_validate({})
 
-    def given(self, source: str, reference: str | None = None) -> SentenceSource:
+    @property
+    def inputs(self) -> Inputs:
+        """A text, from the column of the training data."""
+        columns = [one.column for one in self.data.train[:1] if one.column is not None]
+        return Inputs(columns=tuple(columns))
+
+    def given(self, source: str, reference: str | None = None, **columns: Any) -> SentenceSource:
         """A file that is only named, read as the training text was."""
         self.without_reference(reference)
         return (self.data.train or (SentenceSource(source=source),))[0].model_copy(
-            update={"source": source, "part": (0.0, 1.0), "split": None}
+            update={**columns, "source": source, "part": (0.0, 1.0), "split": None}
         )
 
     @property

@@ -11,6 +11,7 @@ import torch
 from sightline.data.questions import read_questions
 from sightline.data.text import normalize_text
 from sightline.nn.context import PassContext
+from sightline.predict.brief import BriefRepr
 from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, masking, over_positions, special_side
 from sightline.tasks.question_answering.settings import QuestionSettings
@@ -19,8 +20,8 @@ from sightline.tasks.question_answering.task import make_model
 from sightline.tasks.tokens import token_logits
 
 
-@dataclass(frozen=True)
-class Answer:
+@dataclass(frozen=True, repr=False)
+class Answer(BriefRepr):
     """What a text says to a question: its characters `start` … `end` - 1 are `text`; empty where it says nothing.
 
     `probability` is that of this stretch among all that the model may answer with.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from sightline.config import FREE
+from sightline.data.inputs import Inputs
 from sightline.data.questions import (
     QuestionSource,
     Units,
@@ -52,7 +53,12 @@ class QuestionSettings(TokenSettings):
     task: Literal["question_answering"] = Field("question_answering", description="what the model learns")
     data: DataSettings
 
-    def given(self, source: str, reference: str | None = None) -> QuestionSource:
+    @property
+    def inputs(self) -> Inputs:
+        """A question and the text that may answer it, as files of questions call them."""
+        return Inputs((("question", "query", "질문"), ("context", "passage", "document", "본문")))
+
+    def given(self, source: str, reference: str | None = None, **columns: Any) -> QuestionSource:
         """A file that is only named."""
         self.without_reference(reference)
         return QuestionSource(source=source)

@@ -13,14 +13,15 @@ from sightline.data.text import normalize_text
 from sightline.decode import log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
+from sightline.predict.brief import BriefRepr
 from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, masking, over_positions, special_side
 from sightline.tasks.tagging.settings import TaggingSettings
 from sightline.tasks.tagging.task import make_model, tag
 
 
-@dataclass(frozen=True)
-class Span:
+@dataclass(frozen=True, repr=False)
+class Span(BriefRepr):
     """A stretch of a text: characters `start` … `end` - 1, `text`, are a `kind`."""
 
     start: int
@@ -29,8 +30,8 @@ class Span:
     text: str
 
 
-@dataclass(frozen=True)
-class TaggedText:
+@dataclass(frozen=True, repr=False)
+class TaggedText(BriefRepr):
     """A text, its units (words or characters) with a tag each, and the spans that the tags mark, in BIO."""
 
     text: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -46,7 +46,7 @@ class TaggingSettings(TokenSettings):
     task: Literal["tagging"] = Field("tagging", description="what the model learns")
     data: DataSettings
 
-    def given(self, source: str, reference: str | None = None) -> TaggedSource:
+    def given(self, source: str, reference: str | None = None, **columns: Any) -> TaggedSource:
         """A file that is only named, read as the training text was."""
         self.without_reference(reference)
         return (self.data.train or (TaggedSource(source=source),))[0].model_copy(

@@ -10,7 +10,7 @@ from sightline.data.pairs import PairSource, read_pairs
 from sightline.decode import SearchOptions
 from sightline.predict.metrics import Measured, bleu, chrf, exponential, sentence_sums, ter
 from sightline.tasks.answers import Answers, CorpusScore
-from sightline.tasks.report import Row
+from sightline.tasks.report import ReportRepr, Row
 from sightline.tasks.translation.predictor import Translator
 from sightline.tasks.translation.settings import METRICS
 
@@ -18,8 +18,8 @@ from sightline.tasks.translation.settings import METRICS
 BUCKETS = (8, 11, 14, 17, 21, 1_000_000)
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(ReportRepr):
     """How well a run translates one set."""
 
     name: str
@@ -84,7 +84,8 @@ def evaluate_pairs(
     batch_size: int = 64,
     done: Callable[[int], None] = lambda count: None,
 ) -> Evaluation:
-    """Translates the sources and compares with the references; every pair counts, none is skipped.
+    """Translates the sources and compares with the references; every pair counts, none is skipped, and a source is read
+    whole, as in training, however many sentences it has.
 
     Args:
         lowercase: add BLEU without regard to case.
@@ -93,7 +94,7 @@ def evaluate_pairs(
     sources, references = [pair[0] for pair in read], [pair[1] for pair in read]
     start = time.perf_counter()
     hypotheses: list[str] = []
-    for record in translator.stream(sources, options=options, batch_size=batch_size):
+    for record in translator.stream(sources, options=options, batch_size=batch_size, split=False):
         hypotheses.append(record.text)
         done(1)
     seconds = time.perf_counter() - start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Any, overload
 
 import numpy as np
@@ -12,14 +12,17 @@ import torch
 from torch import Tensor
 
 from sightline.data.pairs import read_pairs
+from sightline.data.splitting import Passage
 from sightline.data.text import is_blank, normalize_text
 from sightline.data.tokenizer import Tokenizer
 from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
+from sightline.predict.brief import BriefRepr
 from sightline.predict.metrics import exponential
 from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, by_word
+from sightline.sight import html
 from sightline.special_tokens import BOS as BEGIN
 from sightline.special_tokens import BOS_ID, EOS_ID
 from sightline.tasks.translation.decoding import (
@@ -35,8 +38,8 @@ from sightline.tasks.translation.settings import TranslationSettings
 from sightline.tasks.translation.task import make_model
 
 
-@dataclass(frozen=True)
-class Attention:
+@dataclass(frozen=True, repr=False)
+class Attention(BriefRepr):
     """Where the decoder looked: weights (sites, T, S) and the names of both axes, end-of-sentence included.
 
     A site is one head of one layer of a Transformer, layer by layer, or the one attention of a recurrent decoder.
@@ -57,9 +60,12 @@ class Attention:
         """
         return by_word(self.mean(), self.target, self.source), self.source.names, self.target.names
 
+    def _repr_html_(self) -> str:
+        return html.attention(self)
 
-@dataclass(frozen=True)
-class Translation:
+
+@dataclass(frozen=True, repr=False)
+class Translation(BriefRepr):
     """One translation.
 
     Attributes:
@@ -69,6 +75,11 @@ class Translation:
         finished: whether the model ended it; False where the length limit did.
         alternatives: the next best ones, where more than one was asked for.
         attention: on request, and where the model attends to its source.
+        sentences: of a text of several sentences the translation of each; empty where it is one.
+
+    Of several sentences `text` has what stood between those of the source, tokens and their probabilities follow each
+    other, `score` and `log_probability` are sums, `finished` says whether the model ended all of them, and alternative
+    number i consists of that of every sentence, of its last where it has fewer. What was looked at is of each sentence.
     """
 
     source: str
@@ -80,10 +91,40 @@ class Translation:
     finished: bool
     alternatives: tuple[Translation, ...] = ()
     attention: Attention | None = None
+    sentences: tuple[Translation, ...] = ()
+
+    @classmethod
+    def of_passage(cls, text: str, passage: Passage, sentences: Sequence[Translation]) -> Translation:
+        """That of a text, from those of the sentences it was taken apart into."""
+        count = max(len(one.alternatives) for one in sentences)
+        versions = [[(one, *one.alternatives)[: number + 1][-1] for one in sentences] for number in range(count + 1)]
+        best, *others = [cls._joined(text, passage, version) for version in versions]
+        return replace(best, alternatives=tuple(others))
+
+    @classmethod
+    def _joined(cls, text: str, passage: Passage, sentences: Sequence[Translation]) -> Translation:
+        whole = passage.joined([one.text for one in sentences])
+        if len(sentences) == 1:
+            return replace(sentences[0], source=text, text=whole)
+        return cls(
+            source=text,
+            text=whole,
+            tokens=tuple(token for one in sentences for token in one.tokens),
+            score=sum(one.score for one in sentences),
+            log_probability=sum(one.log_probability for one in sentences),
+            token_log_probabilities=tuple(value for one in sentences for value in one.token_log_probabilities),
+            finished=all(one.finished for one in sentences),
+            sentences=tuple(sentences),
+        )
+
+    def _repr_html_(self) -> str:
+        if self.sentences:
+            return html.joined(one._repr_html_() for one in self.sentences)
+        return html.translation(self, self.attention)
 
 
-@dataclass(frozen=True)
-class Scored:
+@dataclass(frozen=True, repr=False)
+class Scored(BriefRepr):
     """How probable a given translation is: ln p in nats, and token by token (end of sentence last)."""
 
     log_probability: float
@@ -125,6 +166,7 @@ class Translator(Predictor[TranslationSettings]):
         attention: bool = ...,
         options: SearchOptions | None = ...,
         batch_size: int = ...,
+        split: bool = ...,
     ) -> Translation: ...
 
     @overload
@@ -138,6 +180,7 @@ class Translator(Predictor[TranslationSettings]):
         attention: bool = ...,
         options: SearchOptions | None = ...,
         batch_size: int = ...,
+        split: bool = ...,
     ) -> list[Translation]: ...
 
     def translate(
@@ -150,41 +193,64 @@ class Translator(Predictor[TranslationSettings]):
         attention: bool = False,
         options: SearchOptions | None = None,
         batch_size: int = 64,
+        split: bool = True,
     ) -> Translation | list[Translation]:
         """One `Translation` of a text, or a list of them for a list of texts.
 
+        A text may be of any number of sentences (`sightline.data.splitting.Passage`), each of which is translated on
+        its own; the run's limit on the length of a source is one on each.
+
         Args:
             beam, n_best: override the run's search settings; `options` replaces them whole.
-            prefix: what every translation must begin with.
+            prefix: what every translation must begin with; of several sentences the first.
             attention: also record where the decoder looked (one more pass a sentence).
             batch_size: sentences searched together; it does not change the results.
+            split: False translates each text as one sentence.
         """
         alone = type(text) is str
         texts = [str(text)] if alone else list(text)
         changes = {name: value for name, value in (("beam", beam), ("n_best", n_best)) if value is not None}
         chosen = (options or self.settings.search).with_changes(**changes)
-        sources = [self.encode_source(one) for one in texts]
+        passages = [Passage.of(one, split=split) for one in texts]
+        sentences = [one for passage in passages for one in passage.sentences]
+        sources = [self.encode_source(one) for one in sentences]
         written = [index for index, source in enumerate(sources) if source]
-        prefixes = None if prefix is None else [self.encode_target(prefix)] * len(written)
+        begun = [] if prefix is None else self.encode_target(prefix)
+        firsts = {0, *accumulate(len(passage.sentences) for passage in passages)}
         found = translate_ids(
-            self.model, [sources[index] for index in written], chosen, batch_size=batch_size, prefixes=prefixes
+            self.model,
+            [sources[index] for index in written],
+            chosen,
+            batch_size=batch_size,
+            prefixes=[begun if index in firsts else [] for index in written],
         )
-        # nothing translates to nothing, whatever the model would make of it
-        results = [Translation(one, "", (), 0.0, 0.0, (), True) for one in texts]
-        for index, hypotheses in zip(written, found, strict=True):
-            results[index] = self.translation(texts[index], sources[index], hypotheses, attention)
+        hypotheses = dict(zip(written, found, strict=True))
+        each = (
+            self.translation(sentence, sources[index], hypotheses.get(index, []), attention)
+            for index, sentence in enumerate(sentences)
+        )
+        results = [
+            self.whole(text, passage, list(islice(each, len(passage.sentences))))
+            for text, passage in zip(texts, passages, strict=True)
+        ]
         return results[0] if alone else results
 
     def stream(
-        self, texts: Iterable[str], *, options: SearchOptions | None = None, batch_size: int = 64, ahead: int = 16
+        self,
+        texts: Iterable[str],
+        *,
+        options: SearchOptions | None = None,
+        batch_size: int = 64,
+        ahead: int = 16,
+        split: bool = True,
     ) -> Iterator[Translation]:
         """Translations of many texts, in order, with `ahead` batches read at a time so that memory stays flat."""
         pending = iter(texts)
         while chunk := list(islice(pending, batch_size * ahead)):
-            yield from self.translate(chunk, options=options, batch_size=batch_size)
+            yield from self.translate(chunk, options=options, batch_size=batch_size, split=split)
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[Scored]:
-        """How probable each given translation is."""
+        """How probable each given translation is; no text is split, as none is in training."""
         if len(sources) != len(targets):
             raise UsageError(f"{len(sources)} sources and {len(targets)} translations cannot be paired")
         pairs = [(self.encode_source(s), self.encode_target(t)) for s, t in zip(sources, targets, strict=True)]
@@ -202,7 +268,9 @@ class Translator(Predictor[TranslationSettings]):
         limit = min(limit, (self.model.context_length or limit + 1) - 1)  # the end takes a place, too
         ids = self.tokenizers[side].encode(normalize_text(text))
         if len(ids) > limit:
-            raise UsageError(f"{side} of {len(ids)} tokens is over the run's limit of {limit}; split it into sentences")
+            raise UsageError(
+                f"{side} of {len(ids)} tokens is over the run's limit of {limit}; make shorter sentences of it"
+            )
         return ids
 
     def new_search(self, options: SearchOptions) -> Search[Any]:
@@ -221,7 +289,9 @@ class Translator(Predictor[TranslationSettings]):
     def translation(
         self, text: str, source: Sequence[int], hypotheses: Sequence[Hypothesis], attention: bool = False
     ) -> Translation:
-        """The record of what was found, best first."""
+        """The record of what was found, best first; nothing translates to nothing, whatever the model makes of it."""
+        if not source:
+            return Translation(text, "", (), 0.0, 0.0, (), True)
         target = self.tokenizers["target"]
         records = [
             Translation(
@@ -238,6 +308,10 @@ class Translator(Predictor[TranslationSettings]):
         best = records[0]
         looked = self.attention(source, list(hypotheses[0].tokens)) if attention else None
         return replace(best, alternatives=tuple(records[1:]), attention=looked)
+
+    def whole(self, text: str, passage: Passage, sentences: Sequence[Translation]) -> Translation:
+        """The record of a text, from those of its sentences."""
+        return Translation.of_passage(text, passage, sentences)
 
     def first_of(self, files: Any) -> list[Any]:
         """The first source of these files."""

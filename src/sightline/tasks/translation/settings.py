@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from sightline.config import FREE
+from sightline.data.headers import TEXT_NAMES
+from sightline.data.inputs import Inputs, Table, is_table
 from sightline.data.pairs import PairSource
+from sightline.data.sources import EMBEDDED, resolve
 from sightline.decode import SearchOptions
 from sightline.models import EncoderDecoderSizes, TransformerSizes
 from sightline.tasks.settings import Frozen, RunSettings, TokenizerSettings, check_metric, with_kind
@@ -92,8 +96,28 @@ class TranslationSettings(RunSettings):
         """The run that this one goes on from."""
         return self.pretrained
 
-    def given(self, source: str, reference: str | None = None) -> PairSource:
-        """A file of pairs, or one of sources and one of their translations, line by line."""
+    @property
+    def inputs(self) -> Inputs:
+        """The source, from the column of the training data."""
+        return Inputs(self.pair_inputs.names[:1], self.pair_inputs.columns[:1])
+
+    @property
+    def pair_inputs(self) -> Inputs:
+        """Both sides, from the columns of the training data."""
+        source, target = self.data.source_language.lower(), self.data.target_language.lower()
+        sources = ("source", source, source[:2], "src", *TEXT_NAMES)
+        targets = ("target", target, target[:2], "tgt", "trg", "translation", "번역")
+        trained = next((one for one in self.data.train if one.target is None and not one.embedded), None)
+        return Inputs((sources, targets), () if trained is None else trained.both_columns(Path(trained.source)))
+
+    def given(self, source: str, reference: str | None = None, **columns: Any) -> PairSource:
+        """A table of pairs, with the columns of training where it has them, or one file of sources and one of their
+        translations, line by line."""
+        if columns:
+            return PairSource.from_arguments(source=source, target=reference, **columns)
+        if reference is None and not source.startswith(EMBEDDED) and is_table(path := resolve(source)):
+            one, other = Table.of(path, self.pair_inputs).columns
+            return PairSource.from_arguments(source=source, source_column=one, target_column=other)
         return PairSource.from_arguments(source=source, target=reference)
 
     @property
