@@ -335,7 +335,8 @@ def test_by_keyboard_alone(page) -> None:
         name, outlined = page.evaluate(
             "(() => { const one = document.activeElement; const switched = one.matches('.switch input'); "
             "const style = getComputedStyle(switched ? one.nextElementSibling : one); "
-            "return [one.ariaLabel || one.textContent || one.value, one === document.body || style.outlineStyle !== 'none']; })()"
+            "return [one.ariaLabel || one.textContent || one.value, "
+            "one === document.body || style.outlineStyle !== 'none']; })()"
         )
         reached.add(name)
         unseen += [] if outlined else [name]

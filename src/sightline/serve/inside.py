@@ -157,4 +157,4 @@ def _finite(values: np.ndarray) -> list[Any]:
         size = np.floor(np.log10(np.abs(values, dtype=float)))
     digits = 10.0 ** (3 - np.where(np.isfinite(size), size, 0))
     rounded = np.round(values * digits) / digits
-    return np.where(np.isfinite(rounded), rounded, None).tolist()
+    return np.where(np.isfinite(rounded), rounded, np.array(None)).tolist()

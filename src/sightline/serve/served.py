@@ -15,6 +15,7 @@ from sightline.errors import UsageError, nearest
 from sightline.runs.loading import load, spec_of
 from sightline.serve.engine import Engine
 from sightline.serve.jobs import Searcher, SearchJob
+from sightline.serve.languages import code_of
 from sightline.serve.metrics import Metrics
 from sightline.train.precision import resolve_device
 
@@ -123,7 +124,7 @@ class ServedModel:
     def _page(self) -> dict[str, Any]:
         """How the page offers it: what is typed, the numbers beside it, the form of its answer."""
         page = self.spec.page
-        language = self.languages[0] if self.languages else ""
+        language = code_of(self.languages[0]) if self.languages else ""
         inputs = [
             {"name": one.name, "label": one.label, "image": one.image, "example": one.example(language)}
             for one in page.inputs

@@ -145,7 +145,7 @@ class PageInput:
     """One thing that a user of the page types: its name in requests, its label, and whether it is an image.
 
     Attributes:
-        examples: what is typed where a run keeps no example, by the language that is read; "" of any other.
+        examples: what is typed where a run keeps no example, by the code of the language that is read; "" of any other.
     """
 
     name: str

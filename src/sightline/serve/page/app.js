@@ -52,14 +52,13 @@ function restored() {
   }
 }
 
-// What could be typed for a model, each a value by the name of its input: what its run keeps, and what its task has.
+// What could be typed for a model, a value by the name of each input: what its run keeps, or what its task has.
 function examplesOf(one) {
   const names = one.page.inputs.map(({ name }) => name);
   const kept = names.map((_, n) => one.example[n] ?? "");
   const usual = one.page.inputs.map(({ example }) => example ?? "");
-  const found = [kept, usual].filter((values) => values.every((value) => value.trim()));
-  const different = found.filter((values, n) => n === 0 || values.join("\n") !== found[0].join("\n"));
-  return different.map((values) => Object.fromEntries(names.map((name, n) => [name, values[n]])));
+  const found = [kept, usual].filter((values) => values.every((value) => value.trim())).slice(0, 1);
+  return found.map((values) => Object.fromEntries(names.map((name, n) => [name, values[n]])));
 }
 
 function exampleButton(values) {

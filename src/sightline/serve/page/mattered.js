@@ -55,7 +55,7 @@ export class MatteredPanel extends Panel {
   draw(output) {
     const { occlusion, output_weights: weights, read } = this.found;
     const losses = occlusion.values[output], looked = weights?.[output];
-    const [most, widest] = [largest(occlusion.values), looked ? largest(weights) : 1];
+    const [most, widest] = [largest([losses]), looked ? largest([looked]) : 1];
     const rods = read.tokens.map((token, n) => {
       const name = bare(token) || token;
       const about = `${name}: ${looked ? `${t("attention")} ${number(looked[n])}, ` : ""}${t("occlusion")} ${losses[n] === null ? t("not.taken") : number(losses[n])}`;
