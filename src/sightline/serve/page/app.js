@@ -75,13 +75,20 @@ function buildInputs() {
   const one = first();
   const [example] = examplesOf(one);
   for (const { name } of one.page.inputs) state.values[name] ??= example?.[name] ?? "";
-  const changed = (live) => { age(); if (live) later(); };
+  const changed = (live) => { age(); offer(); if (live) later(); };
   state.inputs = makeInputs(one.page, state.values, { changed, run: () => run() });
   byId("inputs").replaceChildren(...state.inputs.texts);
   byId("options").replaceChildren(...state.inputs.numbers);
   byId("options-part").hidden = !state.inputs.numbers.length;
   byId("examples").replaceChildren(...examplesOf(one).map(exampleButton));
   byId("run").textContent = t(`run.${one.page.answer}`);
+  offer();
+}
+
+// An example is offered while it is not what is typed already.
+function offer() {
+  const [example] = examplesOf(first());
+  byId("examples").hidden = Object.entries(example ?? {}).every(([name, value]) => state.values[name] === value);
 }
 
 // What was said of the last answer is not of what is typed now.
