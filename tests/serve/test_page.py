@@ -177,6 +177,8 @@ def test_alternatives_go_another_way(page) -> None:
     begun = "".join(f"reddog{before}{chosen}".split())
     read = "[...document.querySelectorAll('.word')].map((one) => one.textContent).join('')"
     until(page, f"(begun) => {read}.replace(/\\s/g, '').includes(begun)", begun)
+    marked = "".join(page.locator(".output .given.forced").inner_text().split())
+    assert begun == f"reddog{marked}"
 
 
 def test_a_beginning_that_was_chosen_is_marked_and_a_link_keeps_it(browser, page_server: Server) -> None:

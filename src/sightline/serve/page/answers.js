@@ -121,7 +121,7 @@ const continuation = {
       rowOfToken: (token) => (column.attention?.found?.rows.tokens.length ?? 0) - written + token,
     };
     measures(column, [answer]);
-    showWritten(column, [{ answer, begun: "", goOn, subject, source: asked.prompt }], asked.prompt + begun);
+    showWritten(column, [{ answer, begun: "", goOn, subject, source: asked.prompt }], asked.prompt, begun);
   },
 };
 

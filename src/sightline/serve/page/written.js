@@ -79,8 +79,8 @@ export function measures(column, answers) {
 }
 
 // Shows pieces of writing, one under the other: {answer, begun, subject, source, goOn(place, other)}; several stand beside
-// what they are translations of. `before` is what the model was given to go on from.
-export function showWritten(column, pieces, before = "") {
+// what they are translations of. `before` is what the model was given to go on from, and `chosen` what was chosen after it.
+export function showWritten(column, pieces, before = "", chosen = "") {
   const { attention } = column;
   let current = 0;
   const rows = pieces.map((piece, n) => {
@@ -90,11 +90,12 @@ export function showWritten(column, pieces, before = "") {
     };
     const { parts, shown } = tokens(piece.answer, piece.begun, look, pick);
     piece.shown = shown;
-    const text = make("div", { class: "tokens", role: "group", "aria-label": t("tokens.label"), dir: "auto" }, ...(before ? [make("span", { class: "given", text: before })] : []), ...parts);
+    const text = make("div", { class: "tokens", role: "group", "aria-label": t("tokens.label"), dir: "auto" }, ...(before ? [make("span", { class: "given", text: before })] : []),
+      ...(chosen ? [make("span", { class: "given forced", title: t("forced"), text: chosen })] : []), ...parts);
     if (!piece.answer.text) text.append(make("span", { class: "note", text: t("nothing.written") }));
     if (pieces.length === 1) return text;
-    const chosen = make("button", { type: "button", class: "source", dir: "auto", text: piece.source, "aria-pressed": String(n === 0), title: t("sentence.look"), onclick: () => choose(n) });
-    return make("div", { class: "sentence" }, chosen, text);
+    const source = make("button", { type: "button", class: "source", dir: "auto", text: piece.source, "aria-pressed": String(n === 0), title: t("sentence.look"), onclick: () => choose(n) });
+    return make("div", { class: "sentence" }, source, text);
   });
   const choose = (n) => {
     current = n;
