@@ -26,10 +26,10 @@ def write_page(seen: Look, path: Path, title: str) -> None:
 
     Raises SightlineError where the file cannot be written.
     """
-    _write(path, page_text(seen, title))
+    _write(path, page_text(seen, title, OCCLUDED))
 
 
-def page_text(seen: Look, title: str, occluded: int = OCCLUDED) -> str:
+def page_text(seen: Look, title: str, occluded: int) -> str:
     """A page of everything that was recorded as attention, the means of heads first. It says how many did not fit.
 
     Args:
