@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -17,17 +17,35 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 MAX_BYTES = 1 << 29
 
 
-def parse_json(text: str | bytes, where: str, *, error: type[SightlineError] = DataError, hint: str = "") -> Json:
+def unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    """An object of its keys and values. Raises ValueError where a key comes twice, as only one value could stay."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        raise ValueError(f'the key "{twice}" comes twice in one object')
+    return found
+
+
+def parse_json(
+    text: str | bytes,
+    where: str,
+    *,
+    error: type[SightlineError] = DataError,
+    hint: str = "",
+    pairs: Callable[[list[tuple[str, Json]]], Json] | None = None,
+) -> Json:
     """The value that a JSON text spells.
 
     Args:
         where: file, file:line or key, for the message. error: what is raised. hint: what to do, for the message.
+        pairs: makes an object of its keys and values, such as `unique_keys`; by default the last of equal keys stays.
 
     Raises `error` for what is not JSON, is not UTF-8, is nested deeper than Python can follow, or holds an integer of
     thousands of digits.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=pairs)
     except RecursionError:
         raise error(f"{where}: not JSON that can be read (nested too deep)" + (f"; {hint}" if hint else "")) from None
     except ValueError as problem:  # JSONDecodeError and UnicodeDecodeError are

@@ -18,13 +18,13 @@ def pair_file(path, pairs):
 def test_counts_lengths_and_duplicates(tmp_path):
     pairs = [("a bb", "x"), ("a bb", "x"), ("a bb", "y"), ("c", "zzz zzz zzz"), ("", "q")]
     report = check_pairs([pair_file(tmp_path / "x.jsonl", pairs)]).train
-    assert report.pairs == 5
-    assert (report.duplicate_pairs, report.duplicate_sources) == (1, 2)
+    assert report.records == 5
+    assert report.duplicates == {"pairs": 1, "sources": 2, "targets": 1}
     # Source characters are 1, 4, 4, 4; target characters 1, 1, 1, 1, 11.
-    assert report.source.characters == {50: 4, 90: 4, 99: 4, 100: 4}
-    assert report.source.words == {50: 2, 90: 2, 99: 2, 100: 2}
-    assert report.target.characters == {50: 1, 90: 11, 99: 11, 100: 11}
-    assert report.target.words == {50: 1, 90: 3, 99: 3, 100: 3}
+    assert report.sides["source"].characters == {50: 4, 90: 4, 99: 4, 100: 4}
+    assert report.sides["source"].words == {50: 2, 90: 2, 99: 2, 100: 2}
+    assert report.sides["target"].characters == {50: 1, 90: 11, 99: 11, 100: 11}
+    assert report.sides["target"].words == {50: 1, 90: 3, 99: 3, 100: 3}
     assert report.findings["empty side"].count == 1
     assert report.findings["empty side"].examples == (f"{tmp_path / 'x.jsonl'}:5",)
 
@@ -66,15 +66,15 @@ def test_overlap_of_test_and_train(tmp_path):
     train = pair_file(tmp_path / "a.jsonl", [("a", "x"), ("b", "y"), ("c", "z")])
     test = pair_file(tmp_path / "b.jsonl", [("a", "x"), ("b", "other"), ("new", "z"), ("new", "new too")])
     report = check_pairs([train], [test])
-    assert (report.overlap.pairs, report.overlap.sources, report.overlap.targets) == (1, 2, 2)
-    assert "1 pairs, 2 sources and 2 targets also occur in train" in report.lines()[-1]
+    assert report.overlaps["test"].shared == {"pairs": 1, "sources": 2, "targets": 2}
+    assert "overlap: of the test set, 1 pairs, 2 sources and 2 targets also occur in train" in report.lines()
     assert json.loads(json.dumps(report.as_dict()))["overlap"] == {"pairs": 1, "sources": 2, "targets": 2}
 
 
 def test_only_empty_pairs_is_a_report_too(tmp_path):
     report = check_pairs([pair_file(tmp_path / "x.jsonl", [("", ""), (" ", "a")])])
     assert report.train.findings["empty side"].count == 2
-    assert report.train.source.characters == {}
+    assert report.train.sides["source"].characters == {}
     assert report.lines()
 
 
@@ -84,8 +84,8 @@ def test_real_captions_look_right():
         [PairSource(source="multi30k:train.en", target="multi30k:train.de")],
         [PairSource(source="multi30k:test_2016_flickr.en", target="multi30k:test_2016_flickr.de")],
     )
-    assert report.train.pairs == 29_000
-    assert report.overlap.sources == 0  # As the set's description says.
+    assert report.train.records == 29_000
+    assert report.overlaps["test"].shared["sources"] == 0  # As the set's description says.
     assert "looks like UTF-8 read in another encoding" not in report.train.findings
 
 
@@ -125,5 +125,5 @@ def test_of_many_unreadable_lines_the_first_twenty_are_told(tmp_path):
     path = tmp_path / "x.tsv"
     path.write_text("a\tb\n" + "alone\n" * 50 + "c\td\n", encoding="utf-8")
     report = check_pairs([PairSource(source=str(path))]).train
-    assert (report.pairs, report.unreadable, len(report.unreadable_lines)) == (2, 50, 20)
+    assert (report.records, report.unreadable, len(report.unreadable_lines)) == (2, 50, 20)
     assert report.lines("train")[-1] == "    and 30 more"

@@ -40,7 +40,7 @@ def test_a_header_is_no_class(tmp_path: Path, header: tuple[str, str]) -> None:
     path = write(tmp_path / "x.tsv", header, *REVIEWS)
     assert labelled(path) == [((text,), label) for text, label in REVIEWS]
     (line,) = LabelledSource(source=path, texts=(0,), label=1).notices()
-    assert line == f"{path}:1: taken as names of columns ({', '.join(header)}), not as a record"
+    assert line == f"{path}:1: columns: {', '.join(header)} (taken as their names, not as a record)"
     assert len(labelled(path, header=False)) == 5
 
 
@@ -77,7 +77,7 @@ def test_a_header_is_no_sentence(tmp_path: Path) -> None:
         [source], tokenizer, tokenizer, max_source_tokens=9, max_target_tokens=9, cache_dir=tmp_path, report=said.append
     )
     assert len(encoded) == 2
-    assert said == [f"{path}:1: taken as names of columns (ko, en), not as a record"]
+    assert said == [f"{path}:1: columns: ko, en (taken as their names, not as a record)"]
     assert list(read_pairs(PairSource(source=write(tmp_path / "y.tsv", ("ko", "Knockout"), ("나", "I"))))) == [
         ("ko", "Knockout"),
         ("나", "I"),
@@ -151,7 +151,7 @@ def test_the_look_at_data_says_what_it_took_for_a_header_and_which_columns_to_se
     assert sightline("data", "check", path, "--columns", "1,0") == 0
     out, err = capsys.readouterr()
     assert out.startswith("train: 2 pairs\n")
-    assert f"{path}:1: taken as names of columns (ko, en), not as a record" in err
+    assert f"{path}:1: columns: ko, en (taken as their names, not as a record)" in err
     assert "--columns 1,0" in err
     assert sightline("data", "check", path, "--columns", "en,ko") == 0
     assert "--columns en,ko" in capsys.readouterr().err
@@ -188,7 +188,7 @@ def test_columns_are_named_to_init(task: str, columns: str, expected: dict[str, 
         ("translation", "ko,", "joined by commas"),
         ("classification", "ko", "that of the text, then that of the label"),
         ("tagging", "ko", "columns"),
-        ("image_classification", "0,1", "no tables"),
+        ("image_classification", "0,1", "have no columns"),
     ],
 )
 def test_columns_that_init_cannot_take(task: str, columns: str, says: str, tmp_path: Path, capsys) -> None:
@@ -212,7 +212,7 @@ def test_a_cell_may_be_a_document_and_not_a_file(tmp_path: Path, monkeypatch: py
     path = tmp_path / "x.csv"
     write(path, ("a" * 200_000, "pos"), ("b", "neg"), separator=",")
     assert [len(text) for (text,), _ in labelled(str(path), header=False)] == [200_000, 1]
-    monkeypatch.setattr("sightline.data.records.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("sightline.data.delimited.MAX_LINE_BYTES", 1000)
     with pytest.raises(DataError, match=r"x\.csv:1: a cell of more than 1,000 characters"):
         labelled(str(path), header=False)
 
@@ -230,7 +230,7 @@ def test_one_json_value_may_be_one_line_of_any_length(tmp_path: Path, monkeypatc
     assert found.context == context
     rows.write_text(json.dumps([{"text": context, "label": "a"}]), encoding="utf-8")
     assert list(read_records(rows, ["text", "label"])) == [(1, (context, "a"))]
-    monkeypatch.setattr("sightline.data.records.MAX_JSON_BYTES", 1000)
+    monkeypatch.setattr("sightline.data.json_records.MAX_JSON_BYTES", 1000)
     for path in (squad, rows):
         with pytest.raises(DataError, match=r"more than 1,000 bytes in one value"):
             list(read_records(path, ["text"])) if path == rows else list(

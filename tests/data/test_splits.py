@@ -6,8 +6,11 @@ import json
 from collections import Counter
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from sightline.data.documents import TextSource, read_pieces
@@ -18,6 +21,7 @@ from sightline.data.questions import QuestionSource, read_questions
 from sightline.data.sentences import SentenceSource
 from sightline.data.splits import place, stratify
 from sightline.data.tagged import TaggedSource, read_tagged
+from sightline.errors import DataError
 
 SIDES = ((0.0, 0.8), (0.8, 0.9), (0.9, 1.0))
 
@@ -47,6 +51,69 @@ def test_pairs_of_one_source_are_on_one_side(tmp_path: Path) -> None:
     other = PairSource(source=write(tmp_path / "y.tsv", "\n".join(reversed(rows)) + "\n"), split=SIDES[2])
     assert sorted(read_pairs(other)) == sorted(sides[2])
     assert sides[0] == [one for one in read_pairs(source) if one in set(sides[0])]
+
+
+def save_forms(folder: Path, columns: dict[str, list[Any]]) -> list[str]:
+    """The same records in each form of a table that can hold them."""
+    records = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    written = {
+        "jsonl": "".join(json.dumps(one) + "\n" for one in records),
+        "json": json.dumps(records),
+        "csv": "".join(f"{';'.join(map(str, row))}\n" for row in (columns, *(one.values() for one in records))),
+        "tsv": "".join("\t".join(map(str, row)) + "\n" for row in (columns, *(one.values() for one in records))),
+    }
+    pyarrow.parquet.write_table(pyarrow.table(columns), folder / "x.parquet")
+    return [*(write(folder / f"x.{suffix}", text) for suffix, text in written.items()), str(folder / "x.parquet")]
+
+
+def test_records_are_split_alike_in_every_form_of_file(tmp_path: Path) -> None:
+    texts = [f"text {n}" for n in range(200)]
+    tags = [["O", "B-X"]] * 200
+    answers = [{"text": [f"{n}"], "answer_start": [5]} for n in range(200)]
+    of_pairs = save_forms(tmp_path, {"source": texts, "target": ["y"] * 200})
+    pairs = [PairSource(source=path, source_column="source", target_column="target") for path in of_pairs]
+    assert_alike([[list(read_pairs(one.model_copy(update={"split": side}))) for side in SIDES] for one in pairs])
+    of_labelled = save_forms(tmp_path, {"text": texts, "label": ["a", "b"] * 100})
+    labelled = [LabelledSource(source=path, texts=("text",), label="label") for path in of_labelled]
+    assert_alike([[list(read_labelled(one.model_copy(update={"split": side}))) for side in SIDES] for one in labelled])
+    plain = [TextSource(source=path, column="text") for path in of_labelled]
+    assert_alike([[list(read_pieces(one.model_copy(update={"split": side}))) for side in SIDES] for one in plain])
+    lists = save_forms(tmp_path, {"tokens": [text.split() for text in texts], "tags": tags})
+    tagged = [TaggedSource(source=path) for path in lists if not path.endswith("sv")]
+    assert_alike([[list(read_tagged(one.model_copy(update={"split": side}))) for side in SIDES] for one in tagged])
+    objects = save_forms(tmp_path, {"question": ["?"] * 200, "context": texts, "answers": answers})
+    asked = [QuestionSource(source=path) for path in objects if path.endswith(("jsonl", "parquet"))]
+    cells = {"question": ["?"] * 200, "context": texts, "answer": [*map(str, range(200))], "answer_start": [5] * 200}
+    (tmp_path / "cells").mkdir()
+    asked += [QuestionSource(source=path) for path in save_forms(tmp_path / "cells", cells) if path.endswith("sv")]
+    assert_alike([[list(read_questions(one.model_copy(update={"split": side}))) for side in SIDES] for one in asked])
+
+
+def test_lines_that_are_no_text_are_told_and_the_rest_is_outlined(tmp_path: Path) -> None:
+    broken = b"good\tO\n\n\xff\tO\n\nlast\tO\n"
+    for name in ("x.tsv", "x.csv", "x.txt"):
+        path = tmp_path / name
+        path.write_bytes(broken.replace(b"\t", b",") if name == "x.csv" else broken)
+        sources = [
+            PairSource(source=str(path), header=False),
+            LabelledSource(source=str(path), texts=(0,), label=1, header=False),
+            TaggedSource(source=str(path)),
+            TextSource(source=str(path), column=0, header=False),
+            *([TextSource(source=str(path)), SentenceSource(source=str(path))] if name == "x.txt" else []),
+        ]
+        for source in sources:
+            told: list[DataError] = []
+            keys = [one.key for one in source.outlines(told.append) if one.key.strip()]
+            assert [str(one).split(": ")[:2] for one in told] == [[f"{path}:3", "not UTF-8"]]
+            assert [key.split("\t")[0] for key in keys] == ["good", "last"]
+
+
+def assert_alike(forms: list[list[list[Any]]]) -> None:
+    first, *others = forms
+    assert sum(map(len, first)) == 200
+    assert min(map(len, first)) > 5
+    for one in others:
+        assert one == first
 
 
 def test_classes_have_their_shares(tmp_path: Path) -> None:

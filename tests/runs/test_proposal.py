@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -15,6 +19,7 @@ from sightline import config
 from sightline.config import merged
 from sightline.data import survey as surveys
 from sightline.data.pairs import PairSource
+from sightline.errors import DataError
 from sightline.tasks.registry import TASKS
 from support.commands import sightline
 
@@ -141,6 +146,39 @@ def test_large_files_are_looked_at_in_part(tmp_path: Path, monkeypatch) -> None:
     assert found.records == pytest.approx(40_000, rel=0.2)
     assert found.sides[1] == pytest.approx(4000, rel=0.3)
     assert found.unreadable == 0
+
+
+def test_large_tables_of_every_form_are_looked_at_in_part(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(surveys, "SAMPLE", 100_000)
+    texts = [f"line {n} of many\nand, another {n}" for n in range(9000)]
+    with (tmp_path / "x.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(zip(texts, texts, strict=True))
+    paths = [tmp_path / "x.csv", tmp_path / "x.parquet"]
+    pyarrow.parquet.write_table(pyarrow.table({"source": texts, "target": texts}), paths[1])
+    for path in paths:
+        found = surveys.survey(PairSource(source=str(path)), (0.0, 0.9, 1.0), ("source", "target"))
+        assert not found.whole
+        assert found.records == pytest.approx(9000, rel=0.2)
+        assert found.unreadable == 0
+    paths[0].write_text(
+        "".join(["Opening,Ending\n", *(f"it is {n},so be it.\n" for n in range(9000))]), encoding="utf-8"
+    )
+    with pytest.raises(DataError, match=re.escape(str(paths[0]))):  # and not by the name of its beginning
+        surveys.survey(PairSource(source=str(paths[0])), (0.0, 0.9, 1.0), ("source", "target"))
+
+
+def test_whether_the_first_line_is_a_record_can_be_said(tmp_path: Path, capsys) -> None:
+    source = tmp_path / "x.tsv"
+    source.write_text("".join(["Opening\tEnding\n", *(f"it is {n}\tso be it.\n" for n in range(90))]), encoding="utf-8")
+    assert "header" not in init(tmp_path, "--source", source)["data"]["train"][0]
+    assert "(--no-header)" in capsys.readouterr().err
+    for word, header, count in (("--header", True, 90), ("--no-header", False, 91)):
+        written = init(tmp_path, "--source", source, word)["data"]
+        assert (written["train"][0]["header"], written["validation"]["header"]) == (header, header)
+        assert f"{count} pairs\n" in capsys.readouterr().err
+    (tmp_path / "my.toml").unlink()
+    assert sightline("init", tmp_path / "my.toml", "--source", source, "--task", "tagging", "--header") == 2
+    assert "--header: task tagging has no such setting" in capsys.readouterr().err
 
 
 def test_one_text_is_cut_by_position(tmp_path: Path) -> None:

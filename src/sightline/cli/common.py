@@ -16,6 +16,7 @@ import typer
 
 if TYPE_CHECKING:
     from sightline.data.text import StreamLines
+    from sightline.tasks.spec import TaskSpec
 
 T = TypeVar("T")
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run directory, as `sightline train` makes them.")]
@@ -123,6 +124,25 @@ def named_as_options(*names: str) -> Iterator[None]:
         if colon and name in names:
             raise type(error)(f"--{name.replace('_', '-')}:{rest}") from error
         raise
+
+
+def table_values(spec: TaskSpec, columns: str | None, header: bool | None) -> dict[str, Any]:
+    """What --columns and --header say of a task's data, as its sources take it.
+
+    Raises UsageError where these have no such choice.
+    """
+    from sightline.errors import UsageError
+
+    values: dict[str, Any] = {}
+    if columns is not None:
+        if spec.init.columns is None:
+            raise UsageError(f"--columns: the data of task {spec.name} have no columns to choose; leave it out")
+        values |= spec.init.columns(parse_columns(columns))
+    if header is not None:
+        if spec.check is None or "header" not in spec.check.source.model_fields:
+            raise UsageError(f"--header: task {spec.name} has no such setting; leave it out")
+        values["header"] = header
+    return values
 
 
 def say(line: str) -> None:

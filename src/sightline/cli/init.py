@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.common import parse_columns, say, say_next
+from sightline.cli.common import say, say_next, table_values
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +29,9 @@ def init(
     columns: Annotated[
         str | None,
         typer.Option(help="Columns of a table, by number or name: 1,0 or ko,en; texts, then the label: text,label."),
+    ] = None,
+    header: Annotated[
+        bool | None, typer.Option(help="Whether the first line names the columns, where it may be a record as well.")
     ] = None,
     validation: Annotated[
         str | None,
@@ -86,11 +89,7 @@ def init(
         raise UsageError(f"--target: is of translation; the data of task {name} are in one file, leave it out")
     if validate_on_train and validation is not None:
         raise UsageError("--validate-on-train: is instead of --validation; give either")
-    chosen: dict[str, object] = {}
-    if columns is not None:
-        if spec.init.columns is None:
-            raise UsageError(f"--columns: the data of task {name} are no tables; leave it out")
-        chosen = spec.init.columns(parse_columns(columns))
+    chosen: dict[str, object] = table_values(spec, columns, header)
 
     def entry(names: Sequence[str]) -> dict[str, object]:
         return {**spec.init.files(names[0], names[1] if len(names) > 1 else None), **chosen}

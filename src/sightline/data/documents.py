@@ -16,10 +16,10 @@ from sightline.data import prepared
 from sightline.data.pairs import PairSource, read_pairs
 from sightline.data.prepared import SequenceNotes, SequenceWriter, read_sequences
 from sightline.data.progress import ENCODING, ProgressReporter, Report, silent
-from sightline.data.records import BadRecord, TableSource, refuse
-from sightline.data.sources import EMBEDDED, WHOLE, Column, Outline, Part, read_lines, resolve
+from sightline.data.records import TableSource, column_names, is_keyed, is_parquet
+from sightline.data.sources import EMBEDDED, WHOLE, Column, Outline, Part, format_suffix, read_lines, resolve
 from sightline.data.splits import Fractions, place, within
-from sightline.data.text import is_blank, read_text_pieces
+from sightline.data.text import BadRecord, is_blank, read_numbered_lines, read_text_pieces, refuse
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, UsageError
 from sightline.jsonio import Json
@@ -164,7 +164,8 @@ def _all_pieces(source: TextSource, bad: BadRecord = refuse) -> Iterator[Piece]:
     if source.column is not None:
         yield from ((text, True) for text in source.texts(bad))
     elif source.documents == "line":
-        yield from ((line, True) for line in read_lines(source.source))
+        require_no_table(source.source)
+        yield from ((line, True) for _, line in read_numbered_lines(resolve(source.source), bad))
     elif source.documents in DOCUMENT_SPLITTERS:
         yield from ((text, True) for text in DOCUMENT_SPLITTERS[source.documents](read_lines(source.source)))
     else:
@@ -175,6 +176,19 @@ def _all_pieces(source: TextSource, bad: BadRecord = refuse) -> Iterator[Piece]:
                 yield held, False
                 held = piece
             yield held, source.documents == "file"
+
+
+def require_no_table(source: str) -> None:
+    """Raises UsageError where a file that is to be read line by line is a table, whose cells would come with them."""
+    path = resolve(source)
+    if not (is_keyed(path) or format_suffix(path) in (".csv", ".tsv")) or not path.is_file():
+        return
+    names = column_names(path)
+    if is_parquet(path) or len(names) > 1:
+        raise UsageError(
+            f"{source}: is a table ({', '.join(names)[:80]}); say which column holds the text with column (--columns), "
+            "or name the file .txt to read its lines as they are"
+        )
 
 
 def split_blocks(lines: Iterable[str]) -> Iterator[str]:

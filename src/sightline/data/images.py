@@ -23,9 +23,9 @@ from sightline.data import prepared
 from sightline.data.compression import HARMLESS_BYTES, MAX_RATIO, file_blocks
 from sightline.data.pixels import SUFFIXES, Fit, fitted, open_image
 from sightline.data.progress import Report, silent
-from sightline.data.records import BadRecord, refuse
 from sightline.data.sources import WHOLE, Outline, Part, Source, file_digest, resolve
 from sightline.data.splits import Fractions, place, stratify, within
+from sightline.data.text import BadRecord, refuse
 from sightline.errors import DataError, UsageError
 from sightline.jsonio import Json
 

@@ -6,17 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sightline.data.records import (
-    TEXT_NAMES,
-    first_row,
-    format_suffix,
-    has_header,
-    is_json,
-    json_values,
-    read_records,
-    values_at,
-)
-from sightline.data.sources import Column
+from sightline.data.headers import TEXT_NAMES
+from sightline.data.json_records import json_values, values_at
+from sightline.data.parquet import parquet_values
+from sightline.data.records import column_names, first_row, has_header, is_json, is_keyed, is_parquet, read_records
+from sightline.data.sources import Column, format_suffix
 from sightline.errors import DataError, UsageError, nearest
 from sightline.jsonio import Json
 
@@ -72,7 +66,7 @@ class Table:
         count = len(inputs.names)
         if columns is not None and len(columns) != count:
             raise UsageError(f"--columns: names {len(columns)}; the run reads {count} of a record")
-        if is_json(path):
+        if is_keyed(path):
             names = _keys(path)
             return cls(path, tuple(columns or ()) or _named(path, names, inputs), names)
         names = tuple(first_row(path))
@@ -89,8 +83,9 @@ class Table:
 
     def rows(self) -> Iterator[Row]:
         """Raises DataError (file:line) for a line that is no record with these columns."""
-        if is_json(self.path):
-            for number, record in json_values(self.path):
+        if is_keyed(self.path):
+            records = parquet_values(self.path, self.names) if is_parquet(self.path) else json_values(self.path)
+            for number, record in records:
                 texts = values_at(record, self.columns, None, f"{self.path}:{number}")
                 yield Row(number, texts, record if isinstance(record, dict) else {})
             return
@@ -111,14 +106,14 @@ class Table:
 
 def is_table(path: Path) -> bool:
     """Whether a file's name says that it is a table, and not lines of text."""
-    return is_json(path) or format_suffix(path) in TABLE_SUFFIXES
+    return is_keyed(path) or format_suffix(path) in TABLE_SUFFIXES
 
 
 def _keys(path: Path) -> tuple[str, ...]:
-    record = next((record for _, record in json_values(path) if record is not None), None)
-    if not isinstance(record, dict):
+    names = column_names(path)
+    if not names and is_json(path):
         raise DataError(f"{path}:1: not an object; each line must be one, with a key for each column")
-    return tuple(record)
+    return tuple(names)
 
 
 def _named(path: Path, names: Sequence[str], inputs: Inputs) -> tuple[Column, ...]:

@@ -12,31 +12,23 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from sightline.data.records import (
-    LABEL_NAMES,
-    TEXT_NAMES,
-    BadRecord,
-    TableSource,
-    first_row,
-    has_header,
-    is_json,
-    refuse,
-)
+from sightline.data.headers import LABEL_NAMES, TEXT_NAMES
+from sightline.data.records import TableSource, column_names, has_header, is_keyed
 from sightline.data.sources import WHOLE, Column, Outline, Part, resolve, take_part
 from sightline.data.splits import take_stratified
-from sightline.data.text import is_blank
+from sightline.data.text import BadRecord, is_blank, refuse
 from sightline.errors import DataError
 
 Labelled = tuple[tuple[str, ...], str]  # texts, label
 
 
 class LabelledSource(TableSource):
-    """Where labelled texts come from: a TSV, CSV or JSON Lines file, one record a line.
+    """Where labelled texts come from: a TSV, CSV, JSON Lines or Parquet file, one record a line.
 
     `texts` and `label` name columns: numbers from 0, or names of the first line (TSV, CSV) or keys (JSON Lines).
     """
 
-    source: str = Field(description="a TSV, CSV or JSON Lines file")
+    source: str = Field(description="a TSV, CSV, JSON Lines or Parquet file")
     texts: tuple[Column, ...] = Field(min_length=1, description="numbers (from 0), names or keys of the texts")
     label: Column = Field(description="number (from 0), name or key of the label")
     part: Part = WHOLE
@@ -54,16 +46,18 @@ class LabelledSource(TableSource):
 
     def outlines(self, bad: BadRecord = refuse) -> Iterator[Outline]:
         """The records, by their texts."""
-        whole = self.model_copy(update={"part": WHOLE})
-        return (Outline(split_key(record), *record) for record in _of_part(whole, bad))
+        return (Outline(split_key(record), *record) for _, record in read_numbered_labelled(self, bad))
 
 
 def read_labelled(source: LabelledSource, bad: BadRecord = refuse) -> Iterator[Labelled]:
-    """(texts, label) of each record, in order. Raises DataError (file:line) for a record without one of them.
+    """(texts, label) of each record, in order, but for empty ones.
 
     Records of one text, or of the same texts, are on one side of a split, and each class is on every side.
+
+    Raises DataError (file:line) for a record without one of them, or tells `bad`.
     """
-    yield from take_stratified(_of_part(source, bad), source.split, split_key, lambda record: record[1])
+    records = take_part((record for _, record in read_numbered_labelled(source, bad)), source.part)
+    yield from take_stratified(records, source.split, split_key, lambda record: record[1])
 
 
 def split_key(record: Labelled) -> str:
@@ -71,33 +65,37 @@ def split_key(record: Labelled) -> str:
     return "\0".join(record[0])
 
 
-def _of_part(source: LabelledSource, bad: BadRecord) -> Iterator[Labelled]:
-    for number, (*texts, label) in take_part(source.records(bad), source.part):
+def read_numbered_labelled(source: LabelledSource, bad: BadRecord = refuse) -> Iterator[tuple[int, Labelled]]:
+    """All records of a file, whatever the source's part and split, each with its number; `bad` is told of what is none.
+
+    An empty line, or what a spreadsheet leaves below its records, is left out.
+    """
+    for number, (*texts, label) in source.records(bad):
+        if is_blank(label) and all(map(is_blank, texts)):
+            continue
         if is_blank(label):
             bad(DataError(f"{source.files()[0]}:{number}: the label is empty; check the line"))
         else:
-            yield tuple(texts), label.strip()
+            yield number, (tuple(texts), label.strip())
 
 
 def suggest_columns(source: str) -> dict[str, str | int | list[str] | list[int]]:
     """`texts` and `label` for a file of one text and its label, as a `LabelledSource` takes them.
 
-    Names where the first line of a table has them, the label being the column called so; keys of JSON Lines; else the
-    first two columns.
+    Names where the first line of a table has them, the label being the column called so; keys of JSON Lines and names
+    of Parquet; else the first two columns.
     """
     path = resolve(source)
-    if is_json(path):
-        return {"texts": ["text"], "label": "label"}
     if path.is_file():
-        names = first_row(path)
+        names = column_names(path)
         label = next((name for name in LABEL_NAMES if name in names), None)
         texts = [name for name in TEXT_NAMES if name in names and name != label]
-        if (
-            label is not None
-            and texts
-            and has_header(path, (names.index(texts[0]), names.index(label)), names.index(label))
-        ):
-            return {"texts": texts[:1], "label": label}
+        if label is not None and texts:
+            places = (names.index(texts[0]), names.index(label))
+            if is_keyed(path) or has_header(path, places, places[1]):
+                return {"texts": texts[:1], "label": label}
+    if is_keyed(path):
+        return {"texts": ["text"], "label": "label"}
     return {"texts": [0], "label": 1}
 
 

@@ -16,10 +16,10 @@ from sightline.data.encoded import EncodedPairs
 from sightline.data.mixing import Mixing
 from sightline.data.prepared import SequenceNotes, SequenceWriter, read_sequences
 from sightline.data.progress import ENCODING, ProgressReporter, Report, silent
-from sightline.data.records import BadRecord, TableSource, is_json, refuse
+from sightline.data.records import TableSource, first_row, is_keyed
 from sightline.data.sources import EMBEDDED, Column, Outline, resolve
 from sightline.data.splits import take_split
-from sightline.data.text import is_blank, read_text_lines
+from sightline.data.text import BadRecord, is_blank, read_numbered_lines, refuse
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError, UsageError, nearest
 from sightline.jsonio import Json
@@ -35,8 +35,8 @@ class PairSource(TableSource):
 
     - two line-aligned files: `source` and `target`;
     - a TSV or CSV file: `source` alone, columns counted from 0 (0 and 1 unless given) or named by the first line;
-    - a JSON Lines file (.jsonl, .ndjson, .json): `source` alone, columns are keys ("source" and "target" unless
-      given); "translation.en" reaches into an object;
+    - a JSON Lines file (.jsonl, .ndjson, .json) or Parquet: `source` alone, columns are keys ("source" and "target"
+      unless given); "translation.en" reaches into an object;
     - the embedded grammar: "embedded:ko-en/train" (or validation, test, deep), columns "ko" and "en".
 
     Any file may be compressed (.gz, .zst) or a catalogue's: "multi30k:train.en.gz".
@@ -88,9 +88,18 @@ class PairSource(TableSource):
 
     def both_columns(self, path: Path) -> tuple[Column, ...]:
         """The columns of both sides where they are in one file of this name."""
-        defaults: tuple[Column, Column] = ("source", "target") if is_json(path) else (0, 1)
+        defaults: tuple[Column, Column] = ("source", "target") if is_keyed(path) else (0, 1)
         given = (self.source_column, self.target_column)
         return tuple(default if one is None else one for one, default in zip(given, defaults, strict=True))
+
+    def notices(self) -> list[str]:
+        """As of other tables, and that there are more columns than two where nobody chose any."""
+        columns = self.columns()
+        if not columns or (self.source_column, self.target_column) != (None, None) or is_keyed(self.files()[0]):
+            return super().notices()
+        count = len(first_row(self.files()[0]))
+        more = f"{self.source}: has {count} columns, of which 0 and 1 are read; choose others with --columns"
+        return [*super().notices(), *[more] * (count > 2)]
 
     def outlines(self, bad: BadRecord = refuse) -> Iterator[Outline]:
         """The pairs, by their sources."""
@@ -114,7 +123,7 @@ def read_pairs(source: PairSource) -> Iterator[Pair]:
 
 
 def read_numbered_pairs(source: PairSource, bad: BadRecord = refuse) -> Iterator[tuple[int, Pair]]:
-    """`read_pairs` with the number of each pair's line, from 1; `bad` is told of lines of a table that are no pair.
+    """`read_pairs` with the number of each pair's line, from 1; `bad` is told of lines that are no pair.
 
     Pairs of one source are on one side of a split, whatever their targets are.
     """
@@ -125,7 +134,8 @@ def _all_pairs(source: PairSource, bad: BadRecord) -> Iterator[tuple[int, Pair]]
     if source.embedded:
         yield from enumerate(_embedded(source), start=1)
     elif source.target is not None:
-        yield from _aligned(*source.files())
+        one, other = source.files()
+        yield from _aligned(one, other, bad)
     else:
         yield from ((number, (one, other)) for number, (one, other) in source.records(bad))
 
@@ -136,18 +146,34 @@ def read_mixed(sources: Sequence[PairSource]) -> Iterator[Pair]:
         yield from read_pairs(source)
 
 
-def _aligned(source: Path, target: Path) -> Iterator[tuple[int, Pair]]:
-    sources, targets = read_text_lines(source), read_text_lines(target)
-    number = 0
+def _aligned(source: Path, target: Path, bad: BadRecord) -> Iterator[tuple[int, Pair]]:
+    sources, targets = _all_lines(source, bad), _all_lines(target, bad)
+    number, end = 0, object()
     for source_line in sources:
-        target_line = next(targets, None)
-        if target_line is None:
+        target_line = next(targets, end)
+        if target_line is end:
             raise _unequal(source, target, number + 1 + sum(1 for _ in sources), number)
         number += 1
-        yield number, (source_line, target_line)
+        if isinstance(source_line, str) and isinstance(target_line, str):
+            yield number, (source_line, target_line)
     rest = sum(1 for _ in targets)
     if rest:
         raise _unequal(source, target, number, number + rest)
+
+
+def _all_lines(path: Path, bad: BadRecord) -> Iterator[str | None]:
+    """Every line, None in place of one that is no text, of which `bad` is told."""
+    told: list[None] = []
+
+    def note(error: DataError) -> None:
+        bad(error)
+        told.append(None)
+
+    for _, line in read_numbered_lines(path, note):
+        yield from told
+        told.clear()
+        yield line
+    yield from told
 
 
 def _unequal(source: Path, target: Path, source_count: int, target_count: int) -> DataError:

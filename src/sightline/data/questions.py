@@ -15,14 +15,17 @@ from typing import Literal
 
 from pydantic import Field
 
-from sightline.data.records import BadRecord, read_whole, refuse
-from sightline.data.sources import Outline, Source
+from sightline.data.json_records import read_whole
+from sightline.data.parquet import parquet_values
+from sightline.data.records import first_row, is_parquet, read_records
+from sightline.data.sources import Outline, Source, format_suffix
 from sightline.data.splits import take_split
-from sightline.data.text import LongLineError, read_text_lines
+from sightline.data.text import BadRecord, LongLineError, read_numbered_lines, read_text_lines, refuse
 from sightline.errors import DataError
-from sightline.jsonio import Json, as_object, parse_json
+from sightline.jsonio import Json, as_object, parse_json, unique_keys
 
 Units = Literal["words", "characters"]
+_ANSWER_NAMES = ("answer", "answers", "answer_text")
 _LAYOUTS = "check that it has SQuAD's layout, or an object a line"
 Window = tuple[int, int]  # first token of a text, token after the last
 
@@ -46,45 +49,92 @@ class Question:
 
 
 class QuestionSource(Source):
-    """Where questions come from: a file of SQuAD's layout (.json), or JSON Lines with question, context and answers."""
+    """Where questions come from: a file of SQuAD's layout (.json); JSON Lines or Parquet with question, context and
+    answers; or a table with columns of these names, whose answer_start may be missing."""
 
-    source: str = Field(description="a file of SQuAD's layout, or JSON Lines with question, context and answers")
+    source: str = Field(
+        description="a file of SQuAD's layout, or JSON Lines, Parquet or CSV with question, context and answers"
+    )
 
     def outlines(self, bad: BadRecord = refuse) -> Iterator[Outline]:
         """The questions, by their texts."""
-        found = _all_questions(self.files()[0], bad)
-        return (Outline(one.context, (one.question, one.context)) for one in found)
+        found = read_numbered_questions(self, bad)
+        return (Outline(one.context, (one.question, one.context)) for _, one in found)
 
 
 def read_questions(source: QuestionSource, bad: BadRecord = refuse) -> Iterator[Question]:
     """The questions of a file, in order. Those on one text are on one side of a split.
 
-    In JSON Lines the answers are {"text": [...], "answer_start": [...]} or SQuAD's list of objects.
+    In JSON Lines and Parquet the answers are {"text": [...], "answer_start": [...]} or SQuAD's list of objects; in a
+    table the answer is one, and none where it is empty.
 
     Raises DataError (file:line or file, and the question's number) for what is no question, or tells `bad`.
     """
-    return take_split(_all_questions(source.files()[0], bad), source.split, lambda question: question.context)
+    questions = (question for _, question in read_numbered_questions(source, bad))
+    return take_split(questions, source.split, lambda question: question.context)
 
 
-def _all_questions(path: Path, bad: BadRecord) -> Iterator[Question]:
-    if _is_a_question(path):
-        for number, line in enumerate(read_text_lines(path), 1):
-            where = f"{path}:{number}"
-            try:
-                if line.strip():
-                    record = as_object(parse_json(line, where, hint=_LAYOUTS), where, hint=_LAYOUTS)
-                    yield _question(record, record.get("context"), where)
-            except DataError as error:
-                bad(error)
-        return
-    number = 0
-    for number, (record, context) in enumerate(_squad(path), 1):
+def read_numbered_questions(source: QuestionSource, bad: BadRecord = refuse) -> Iterator[tuple[int, Question]]:
+    """All questions of a file, whatever the source's split, each with the number of its line, or in SQuAD's layout its
+    own; `bad` is told of what is no question."""
+    path = source.files()[0]
+    suffix = format_suffix(path)
+    if is_parquet(path):
+        values = parquet_values(path, ("question", "context", "answers"))
+        records = ((number, as_object(one, ""), f"{path}:{number}") for number, one in values)
+    elif suffix in (".csv", ".tsv"):
+        records = _tabled(path, bad)
+    elif _is_a_question(path):
+        records = _lined(path, bad)
+    else:
+        squad = enumerate(_squad(path), 1)
+        records = (
+            (number, {**as_object(one, str(path)), "context": text}, f"{path}, question {number}")
+            for number, (one, text) in squad
+        )
+    empty = True
+    for number, record, where in records:
+        empty = False
         try:
-            yield _question(record, context, f"{path}, question {number}")
+            question = _question(record, record.get("context"), where)
         except DataError as error:
             bad(error)
-    if not number:
+        else:
+            yield number, question
+    if empty:
         raise DataError(f"{path}: no questions; check the file")
+
+
+_Numbered = tuple[int, dict[str, Json], str]  # the number of a question, what is said of it, where
+
+
+def _lined(path: Path, bad: BadRecord) -> Iterator[_Numbered]:
+    for number, line in read_numbered_lines(path, bad):
+        if line.strip():
+            where = f"{path}:{number}"
+            try:
+                record = as_object(parse_json(line, where, hint=_LAYOUTS, pairs=unique_keys), where, hint=_LAYOUTS)
+            except DataError as error:
+                bad(error)
+            else:
+                yield number, record, where
+
+
+def _tabled(path: Path, bad: BadRecord) -> Iterator[_Numbered]:
+    names = first_row(path)
+    answer = next((name for name in _ANSWER_NAMES if name in names), _ANSWER_NAMES[0])
+    columns = ["question", "context", answer, *(["answer_start"] if "answer_start" in names else [])]
+    for number, (question, context, text, *starts) in read_records(path, columns, bad=bad):
+        if not any((question, context, text)):
+            continue
+        # where it is not said, the first place is meant
+        start = starts[0].strip() if starts and starts[0].strip() else str(max(context.find(text), 0))
+        where = f"{path}:{number}"
+        if not start.isdecimal():
+            bad(DataError(f"{where}: answer_start {start[:20]!r} is not a whole number; mend the line"))
+            continue
+        answers: list[Json] = [{"text": text, "answer_start": int(start)}] if text.strip() else []
+        yield number, {"question": question, "context": context, "answers": answers}, where
 
 
 def _is_a_question(path: Path) -> bool:

@@ -1,36 +1,26 @@
-"""Records of tables: TSV, CSV, JSON Lines and JSON files, their columns, and whether a first line names these."""
+"""Records of tables: TSV, CSV, JSON Lines, JSON and Parquet files, and the columns that are read of them."""
 
 from __future__ import annotations
 
-import csv
-import json
-import math
-import re
-import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from sightline.data.sources import Column, Source
-from sightline.data.text import MAX_LINE_BYTES, first_character, read_text, read_text_lines
+from sightline.data.delimited import Dialect, find_dialect, read_rows
+from sightline.data.headers import COMPARED_ROWS, clean_names, names_columns
+from sightline.data.json_records import json_values, values_at
+from sightline.data.parquet import parquet_names, parquet_records
+from sightline.data.sources import Column, Source, format_suffix
+from sightline.data.text import BadRecord, refuse
 from sightline.errors import DataError, UsageError, nearest
-from sightline.jsonio import Json, parse_json
 
 JSON_SUFFIXES = {".jsonl", ".ndjson", ".json"}
-MAX_JSON_BYTES = 1 << 30  # of a file that is one JSON value
+PARQUET_SUFFIXES = {".parquet", ".pq"}
 
 Record = tuple[int, tuple[str, ...]]  # its number, and its values in the columns that were asked for
-BadRecord = Callable[[DataError], None]  # is told of a line that is no record, and goes on to the next unless it raises
-
-
-def refuse(error: DataError) -> None:
-    """Raises what is wrong with the first line that is no record."""
-    raise error
-
 
 Header = Annotated[
     bool | None,
@@ -40,32 +30,9 @@ Header = Annotated[
     ),
 ]
 
-# Rows that a first line is compared with; and how many of them make its difference from all others worth a question.
-_COMPARED_ROWS, _TELLING_ROWS = 1000, 8
-# What columns of texts and of labels are called, and languages.
-# fmt: off
-TEXT_NAMES = (
-    "text", "sentence", "document", "review", "comment", "content", "message", "tweet", "utterance", "question",
-    "query", "title", "body", "텍스트", "문장", "본문", "내용", "리뷰", "문서", "질문", "제목",
-)
-LABEL_NAMES = (
-    "label", "labels", "gold_label", "class", "category", "sentiment", "emotion", "intent", "topic", "polarity",
-    "rating", "score", "stars", "target", "tag", "y", "라벨", "레이블", "분류", "감정", "점수",
-)
-_COLUMN_NAMES = frozenset([
-    *TEXT_NAMES, *LABEL_NAMES,
-    "id", "idx", "index", "no", "source", "src", "tgt", "trg", "texts", "sentences", "premise", "hypothesis", "answer",
-    "context", "doc", "passage", "translation", "original", "gold", "원문", "번역", "번역문", "답변",
-    "ar", "cs", "da", "de", "el", "en", "es", "et", "fa", "fi", "fr", "he", "hi", "hu", "it", "ja", "ko", "lt", "lv",
-    "nl", "pl", "pt", "ro", "ru", "sv", "th", "tr", "uk", "vi", "zh", "arabic", "chinese", "czech", "dutch", "english",
-    "french", "german", "hindi", "italian", "japanese", "korean", "polish", "portuguese", "russian", "spanish",
-    "turkish", "vietnamese", "deutsch", "français", "español", "한국어", "영어", "일본어", "중국어",
-])
-# fmt: on
-
 
 class TableSource(Source):
-    """A source that may be a table: TSV, CSV (.csv, its separator found out), JSON Lines or JSON."""
+    """A source that may be a table: TSV, CSV (.csv, its separator found out), JSON Lines, JSON or Parquet."""
 
     header: Header = None
 
@@ -88,9 +55,9 @@ class TableSource(Source):
         if self.header is not None or not columns or not all(isinstance(one, int) for one in columns):
             return []
         path = self.files()[0]
-        if is_json(path) or not has_header(path, columns, self.label_column):
+        if is_keyed(path) or not has_header(path, columns, self.label_column):
             return []
-        return [f"{self.source}:1: taken as names of columns ({', '.join(first_row(path))[:80]}), not as a record"]
+        return [f"{self.source}:1: columns: {_shown(first_row(path))} (taken as their names, not as a record)"]
 
 
 def is_json(path: Path) -> bool:
@@ -98,10 +65,14 @@ def is_json(path: Path) -> bool:
     return format_suffix(path) in JSON_SUFFIXES
 
 
-def format_suffix(path: Path) -> str:
-    """The suffix that says what is in a file, in small letters, whatever it is compressed by."""
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
-    return suffixes[-1] if suffixes else ""
+def is_parquet(path: Path) -> bool:
+    """Whether a file's suffix, but for that of its compression, is that of Parquet."""
+    return format_suffix(path) in PARQUET_SUFFIXES
+
+
+def is_keyed(path: Path) -> bool:
+    """Whether the file itself names the columns of its records, in whatever form."""
+    return is_json(path) or is_parquet(path)
 
 
 def read_records(
@@ -112,157 +83,27 @@ def read_records(
     header: bool | None = None,
     bad: BadRecord = refuse,
 ) -> Iterator[Record]:
-    """(number, the wanted columns) of each record of a TSV, CSV, JSON Lines or JSON file; an empty line has empty ones.
+    """(number, the wanted columns) of each record of a table; an empty line of one has empty ones.
 
-    Numbers are those of lines; of a JSON file that is one list, those of its items.
+    Numbers are those of lines; of a JSON file that is one list and of Parquet, those of its items.
 
     Args:
-        columns: numbers from 0, or names: those of the first line, or keys; "a.b" reaches into an object of JSON.
-        label: the column of labels. In JSON it may hold numbers, which are given as it spells them, whole ones
-            without a fraction.
-        header: of a table whose columns are given by number, whether its first line names them; see `has_header`.
+        columns: numbers from 0, or names: those of the first line, or keys; "a.b" reaches into an object.
+        label: the column of labels. In JSON and Parquet it may hold numbers, which are given as JSON spells them, whole
+            ones without a fraction.
+        header: of a TSV or CSV file whose columns are given by number, whether its first line names them; see
+            `has_header`.
         bad: is told of each line that is no record; by default the first one is raised.
 
-    Raises DataError (file:line) where a line is not a record with these columns.
+    Raises:
+        DataError: (file:line) where a line is not a record with these columns.
+        UsageError: where a column is not there at all.
     """
-    return _json_records(path, columns, label, bad) if is_json(path) else _table(path, columns, label, header, bad)
-
-
-def _table(
-    path: Path, columns: Sequence[Column], label: Column | None, header: bool | None, bad: BadRecord
-) -> Iterator[Record]:
-    named = any(isinstance(column, str) for column in columns)
-    if named and header is False:
-        raise UsageError(f"{path}: columns are named, and header = false says that the first line is a record")
-    rows = _rows(path, bad)
-    places = [column for column in columns if isinstance(column, int)]
-    if named:
-        _, names = next(rows)
-        places = [_place_of(column, names, path) for column in columns]
-    if min(places) < 0:
-        raise UsageError(f"{path}: column {min(places)} is negative; columns count from 0")
-    if not named and (header or (header is None and has_header(path, columns, label))):
-        next(rows)
-    needed = max(places) + 1
-    for number, fields in rows:
-        if len(fields) >= needed:
-            yield number, tuple(fields[place] for place in places)
-        elif fields in ([], [""]):
-            yield number, ("",) * len(places)
-        else:
-            bad(
-                DataError(
-                    f"{path}:{number}: {len(fields)} {_separation(path)}-separated columns, column {needed - 1} wanted "
-                    "(counted from 0); mend the line or choose other columns"
-                )
-            )
-
-
-def _place_of(column: Column, names: Sequence[str], path: Path) -> int:
-    if isinstance(column, int):
-        return column
-    if column not in names:
-        raise UsageError(f'{path}:1: no column is named "{column}"{nearest(str(column), names)}')
-    return names.index(str(column))
-
-
-def _separation(path: Path) -> str:
-    return {"\t": "tab", ",": "comma", ";": "semicolon"}[_delimiter(path)]
-
-
-def first_row(path: Path) -> list[str]:
-    """The cells of a table's first line."""
-    return next(_rows(path))[1]
-
-
-def _rows(path: Path, bad: BadRecord = refuse) -> Iterator[tuple[int, list[str]]]:
-    """(line where it begins, cells) of each row of a table."""
-    lines = read_text_lines(path)
-    if format_suffix(path) != ".csv":
-        yield from ((number, line.split("\t")) for number, line in enumerate(lines, start=1))
-        return
-    csv.field_size_limit(MAX_LINE_BYTES)  # the module's own limit, 131,072, is below many a document
-    reader = csv.reader((line + "\n" for line in lines), delimiter=_delimiter(path), strict=True)
-    number = 1
-    while True:
-        problem = None
-        try:
-            fields = next(reader, None)
-        except csv.Error as error:
-            fields, problem = [], str(error)
-        if fields is None:
-            return
-        if problem is None:
-            yield number, fields
-        elif "field larger" in problem:
-            what = f"a cell of more than {MAX_LINE_BYTES:,} characters; a quote that is never closed makes one"
-            bad(DataError(f"{path}:{number}: {what}, or else break the text"))
-        else:
-            rule = "a quote inside a quoted field is doubled, and every one is closed"
-            bad(DataError(f"{path}:{number}: not CSV ({problem}); {rule}"))
-        number = reader.line_num + 1
-
-
-def _delimiter(path: Path) -> str:
-    """A tab, but of a .csv file the separator that its first line has most of outside of quotes."""
-    if format_suffix(path) != ".csv":
-        return "\t"
-    plain = re.sub(r'"[^"]*"', "", next(read_text_lines(path)))
-    return max(",;\t", key=plain.count)
-
-
-def has_header(path: Path, columns: Sequence[Column], label: Column | None = None) -> bool:
-    """Whether the first line of a table, whose columns are given by number, names them instead of being a record.
-
-    Texts: where all chosen cells are words that columns are called by, such as "source" or "ko". With the column of a
-    `label`: where its first value comes in no other row, and is such a word among short cells, or no number where all
-    others are numbers.
-
-    Raises DataError where the label of the first row comes in no other of many, which all repeat theirs: then only the
-    user can tell.
-    """
-    rows = _rows(path, bad=lambda error: None)  # what is wrong with a line is told when it is read as a record
-    _, first = next(rows, (1, []))
-    places = [column for column in columns if isinstance(column, int)]
-    if not places or not 0 <= min(places) <= max(places) < len(first):
-        return False
-    if label is None:
-        cells = [_as_name(first[place]) for place in places]
-        return all(cell in _COLUMN_NAMES for cell in cells) and len(set(cells)) == len(set(places))
-    if not isinstance(label, int):
-        return False
-    others = Counter(
-        fields[label].strip() for _, fields in islice(rows, _COMPARED_ROWS) if len(fields) > label and fields != [""]
-    )
-    named = first[label].strip()
-    if not others or named in others:
-        return False
-    if _as_name(named) in _COLUMN_NAMES and all(_short(cell) for cell in first):
-        return True
-    if all(map(_is_number, others)):
-        return not _is_number(named)
-    if others.total() >= _TELLING_ROWS and min(others.values()) > 1:
-        raise DataError(
-            f'{path}:1: no other row has the label "{named[:40]}"; say header = true if this line names the columns, '
-            "or header = false if it is a record"
-        )
-    return False
-
-
-def _as_name(cell: str) -> str:
-    return re.sub(r"[\s_-]*\d*$", "", cell.strip().lower()).replace(" ", "_")
-
-
-def _short(cell: str) -> bool:
-    return len(cell) <= 40 and len(cell.split()) <= 3 and not re.search(r"[.!?。！？]", cell)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    if is_parquet(path):
+        return parquet_records(path, columns, label, bad)
+    if is_json(path):
+        return _json_records(path, columns, label, bad)
+    return _table(path, columns, label, header, bad)
 
 
 def _json_records(path: Path, columns: Sequence[Column], label: Column | None, bad: BadRecord) -> Iterator[Record]:
@@ -271,61 +112,104 @@ def _json_records(path: Path, columns: Sequence[Column], label: Column | None, b
             values = values_at(record, columns, label, f"{path}:{number}")
         except DataError as error:
             bad(error)
+        else:
+            yield number, values
+
+
+def _table(
+    path: Path, columns: Sequence[Column], label: Column | None, header: bool | None, bad: BadRecord
+) -> Iterator[Record]:
+    named = any(isinstance(column, str) for column in columns)
+    if named and header is False:
+        raise UsageError(f"{path}: columns are named, and header = false says that the first line is a record")
+    dialect = find_dialect(path)
+    rows = read_rows(path, dialect, bad)
+    names: list[str] | None = None
+    if named or header or (header is None and has_header(path, columns, label)):
+        first, _ = next(read_rows(path, dialect), (1, []))
+        names = first_row(path)
+        rows = (row for row in rows if row[0] > first)
+    places = [_place_of(column, names or [], path) for column in columns]
+    if min(places) < 0:
+        raise UsageError(f"{path}: column {min(places)} is negative; columns count from 0")
+    # the number of cells that rows have, and the line that said so
+    width = (1, len(names)) if names else None
+    needed, empty = max(places) + 1, True
+    for number, cells in rows:
+        if cells in ([], [""]):
+            yield number, ("",) * len(places)
             continue
-        yield number, values
-
-
-def values_at(record: Json, columns: Sequence[Column], label: Column | None, where: str) -> tuple[str, ...]:
-    """The wanted values of a record, as text; empty ones where it is None. Raises DataError where it lacks one."""
-    if record is None:
-        return ("",) * len(columns)
-    return tuple(_text_at(record, str(column), where, column == label) for column in columns)
-
-
-def json_values(path: Path, bad: BadRecord = refuse) -> Iterator[tuple[int, Json]]:
-    """The values of JSON Lines, None for an empty line; or the items of one list, which may take many lines."""
-    if first_character(path) == "[":
-        found = parse_json(read_whole(path), str(path), hint="it begins like one list")
-        yield from enumerate(found if isinstance(found, list) else [found], start=1)
-        return
-    for number, line in enumerate(read_text_lines(path), start=1):
-        try:
-            value = parse_json(line, f"{path}:{number}", hint="each line must be one object") if line.strip() else None
-        except DataError as error:
-            bad(error)
+        problem = _problem(cells, needed, width, names, dialect)
+        if problem:
+            bad(DataError(f"{path}:{number}: {problem}"))
+            empty = False
             continue
-        yield number, value
+        width, empty = width or (number, len(cells)), False
+        yield number, tuple(cells[place] for place in places)
+    if empty and names:
+        raise DataError(f"{path}:1: columns: {_shown(names)}, and no record below them")
 
 
-def read_whole(path: Path) -> str:
-    """The text of a file that is one JSON value, on however few lines.
-
-    Raises DataError where it is beyond `MAX_JSON_BYTES`, and as `read_text_lines` does for what is no text.
-    """
-    return read_text(path, MAX_JSON_BYTES, "write one value a line (.jsonl)")
-
-
-def _text_at(record: Json, key: str, where: str, numeric: bool) -> str:
-    found = record
-    for part in [key] if isinstance(record, dict) and key in record else key.split("."):
-        if not isinstance(found, dict):
-            raise DataError(f'{where}: not an object with the key "{key}"; each line must be one object')
-        if part not in found:
-            raise DataError(f'{where}: no key "{key}"{nearest(part, found)}')
-        found = found[part]
-    if numeric and isinstance(found, float) and not math.isfinite(found):
-        raise DataError(f'{where}: the value of "{key}" is {found}, which is no number; mend the line')
-    if numeric and isinstance(found, (int, float)):
-        # 1.0 is 1; beyond this size a float has no fraction to lose
-        whole = isinstance(found, float) and found.is_integer() and abs(found) < 2**53
-        return str(int(found)) if whole else json.dumps(found)
-    if not isinstance(found, str):
-        raise DataError(f'{where}: the value of "{key}" is not a string; choose another key')
-    return clean_json_text(found, f'{where}: "{key}"')
+def _problem(
+    cells: Sequence[str], needed: int, width: tuple[int, int] | None, names: Sequence[str] | None, dialect: Dialect
+) -> str | None:
+    """Why a row is no record, and what to do."""
+    count = f"{len(cells)} {dialect.name}-separated columns"
+    if len(cells) < needed:
+        hint = "mend the line or choose other columns"
+        if not dialect.quoted and any(cell.startswith('"') and cell.count('"') % 2 for cell in cells):
+            hint = "only in a file named .csv may a cell in quotes go on over lines"
+        elif not dialect.quoted and len(cells) == 1 and max(map(cells[0].count, ",;|")):
+            hint = "a file with other separators than tabs is named .csv"
+        return f"{count}, column {needed - 1} wanted (counted from 0); {hint}"
+    if width and len(cells) > width[1] and any(map(str.strip, cells[width[1] :])):
+        extra = f"column {width[1]} (counted from 0)"
+        hint = "put a cell that holds one in quotes" if dialect.quoted else "take the tab out of the text"
+        if any("\r" in cell for cell in cells):
+            hint = "a carriage return in it ends no line; end lines with a line feed"
+        elif not dialect.quoted and any(cell.startswith('"') for cell in cells):
+            hint += ", or name the file .csv, where a cell in quotes may hold one"
+        return f"{count}, where line {width[0]} has {width[1]}: {extra} is one too many; {hint}"
+    if names and clean_names(cells) == names:
+        return "names the columns again; take the line out"
+    return None
 
 
-def clean_json_text(text: str, where: str) -> str:
-    """A string of JSON in NFC. Raises DataError for what escapes can spell and no UTF-8 file can hold."""
-    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        raise DataError(f"{where} holds a NUL or half a surrogate pair, spelled as an escape; remove it")
-    return unicodedata.normalize("NFC", text)
+def _shown(names: Sequence[str]) -> str:
+    return " ".join(", ".join(names)[:80].split())
+
+
+def _place_of(column: Column, names: Sequence[str], path: Path) -> int:
+    if isinstance(column, int):
+        return column
+    if column.strip() not in names:
+        raise UsageError(f'{path}:1: no column is named "{column}"{nearest(column, names)}')
+    places = [place for place, name in enumerate(names) if name == column.strip()]
+    if len(places) > 1:
+        raise UsageError(
+            f'{path}:1: columns {" and ".join(map(str, places))} are both named "{column}"; choose by number, counted '
+            "from 0"
+        )
+    return places[0]
+
+
+def first_row(path: Path) -> list[str]:
+    """The names in a table's first line."""
+    return clean_names(next(read_rows(path, find_dialect(path)), (1, []))[1])
+
+
+def column_names(path: Path) -> list[str]:
+    """What may be the names of the columns of a table: the cells of its first line, or the keys of its first record."""
+    if is_parquet(path):
+        return parquet_names(path)
+    if is_json(path):
+        record = next((record for _, record in json_values(path) if record is not None), None)
+        return list(record) if isinstance(record, dict) else []
+    return first_row(path)
+
+
+def has_header(path: Path, columns: Sequence[Column], label: Column | None = None) -> bool:
+    """Whether the first line of a TSV or CSV file names the columns; see `sightline.data.headers.names_columns`."""
+    # what is wrong with a line is told when it is read as a record
+    rows = read_rows(path, find_dialect(path), bad=lambda error: None)
+    return names_columns(str(path), islice(rows, 1 + COMPARED_ROWS), columns, label)

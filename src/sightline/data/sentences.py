@@ -13,14 +13,15 @@ from pydantic import Field, model_validator
 
 from sightline.config import Frozen
 from sightline.data import prepared
-from sightline.data.documents import DocumentKind, TextSource, read_pieces
+from sightline.data.documents import TextSource, read_pieces
 from sightline.data.encoded import EncodedSequences
 from sightline.data.prepared import SequenceNotes, SequenceWriter, read_numbers, read_sequences, write_numbers
 from sightline.data.progress import ENCODING, ProgressReporter, Report, silent
-from sightline.data.records import BadRecord, TableSource, refuse
+from sightline.data.records import TableSource
 from sightline.data.sources import WHOLE, Column, Outline, Part, read_lines, resolve, take_part
 from sightline.data.splits import take_split
 from sightline.data.splitting import split_sentences
+from sightline.data.text import BadRecord, refuse
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import DataError
 from sightline.jsonio import Json
@@ -59,29 +60,32 @@ class SentenceSource(TableSource):
         if self.documents == "group" and self.column is not None:
             raise ValueError(f"{self.source}: groups are of lines; leave column out")
         if self.documents != "group":
-            self._text_source(self.documents)  # refuses what does not go together
+            self.as_texts()  # refuses what does not go together
         return self
 
     def files(self) -> list[Path]:
         """The files to be read."""
         if self.documents == "group":
             return [resolve(spec) for spec in (self.source, self.groups) if spec is not None]
-        return self._text_source(self.documents).files()
+        return self.as_texts().files()
 
     def columns(self) -> tuple[Column, ...]:
         """That of the text, where the source is a table."""
-        return () if self.documents == "group" else self._text_source(self.documents).columns()
+        return () if self.documents == "group" else self.as_texts().columns()
 
     def content_id(self) -> Json:
         """What the documents depend on; see `TextSource`."""
         if self.documents == "group":
             return super().content_id()
-        return [self.sentences, self._text_source(self.documents).content_id()]
+        return [self.sentences, self.as_texts().content_id()]
 
-    def _text_source(self, documents: DocumentKind) -> TextSource:
+    def as_texts(self) -> TextSource:
+        """The same documents as plain text. Raises ValueError for documents of groups, which are no such."""
+        if self.documents == "group":
+            raise ValueError(f"{self.source}: documents of groups are those of two files")
         return TextSource(
             source=self.source,
-            documents=documents,
+            documents=self.documents,
             column=self.column,
             part=self.part,
             header=self.header,
@@ -91,7 +95,7 @@ class SentenceSource(TableSource):
     def outlines(self, bad: BadRecord = refuse) -> Iterator[Outline]:
         """The documents, or pieces of a megabyte of those that are longer."""
         if self.documents != "group":
-            return self._text_source(self.documents).outlines(bad)
+            return self.as_texts().outlines(bad)
         return (Outline(text, (text,)) for text in self._groups())
 
     def read_documents(self) -> Iterator[list[str]]:
@@ -110,7 +114,7 @@ class SentenceSource(TableSource):
 
     def _texts(self) -> Iterable[str]:
         if self.documents != "group":
-            return _whole(read_pieces(self._text_source(self.documents)))
+            return _whole(read_pieces(self.as_texts()))
         return take_split(take_part(self._groups(), self.part), self.split, str)
 
     def _groups(self) -> Iterator[str]:

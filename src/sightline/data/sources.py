@@ -105,6 +105,12 @@ def resolve(spec: str) -> Path:
     return catalogue.get_file(name, file)
 
 
+def format_suffix(path: Path) -> str:
+    """The suffix that says what is in a file, in small letters, whatever it is compressed by."""
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
+    return suffixes[-1] if suffixes else ""
+
+
 def read_lines(spec: str | Path) -> Iterator[str]:
     """The lines of one plain text file, as `read_text_lines`; `spec` may name a catalogue file."""
     return read_text_lines(resolve(str(spec)))

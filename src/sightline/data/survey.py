@@ -6,19 +6,20 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from sightline.data.compression import unpacked
 from sightline.data.images import ImageSource, peek
-from sightline.data.sources import Outline, Source, resolve
+from sightline.data.parquet import parquet_count
+from sightline.data.records import is_parquet
+from sightline.data.sources import Outline, Source, format_suffix, resolve
 from sightline.data.splits import place, stratify, within
 from sightline.data.text import is_blank
-from sightline.errors import DataError
+from sightline.errors import DataError, UsageError
 
 SAMPLE = 1 << 24  # bytes that are looked at of a larger file
 _PACKED = 1 << 12  # bytes of a packed file that are read at a time, to know how many made up the sample
-_JSON = ".json"  # one value, of which no beginning can be read
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def survey(source: Source, cuts: Sequence[float], files: Sequence[str] = ("sourc
     Raises DataError or UsageError where it cannot be read at all.
     """
     with _beginning(source, files) as (beginning, share):
-        bad = 0
+        read = bad = 0
 
         def count_bad(error: DataError) -> None:
             nonlocal bad
@@ -64,6 +65,7 @@ def survey(source: Source, cuts: Sequence[float], files: Sequence[str] = ("sourc
         characters, columns = 0, [0]
         outlines = beginning.outlines(count_bad)
         for outline in _up_to_sample(outlines) if share == 1.0 else outlines:
+            read += 1
             if is_blank(outline.key):  # nothing is learned from it
                 continue
             places.append(place(outline.key))
@@ -72,8 +74,8 @@ def survey(source: Source, cuts: Sequence[float], files: Sequence[str] = ("sourc
             for number, text in enumerate(outline.texts):
                 characters += len(text)
                 columns[number] += len(text.encode("utf-8", "surrogatepass"))
-        if characters >= SAMPLE and share == 1.0:  # of a folder, which has no beginning
-            share = min(1.0, sum(columns) / max(1, sum(file.stat().st_size for file in source.files())))
+        if characters >= SAMPLE and share == 1.0:  # of a folder, or a file, which has no beginning
+            share = _share_read(source.files(), read + bad, sum(columns))
     spread = stratify(places, labels) if source.stratified else places
     sides = [sum(within(one, side) for one in spread) for side in pairwise(cuts)]
     whole = share == 1.0
@@ -90,6 +92,13 @@ def survey(source: Source, cuts: Sequence[float], files: Sequence[str] = ("sourc
         scaled(bad),
         whole,
     )
+
+
+def _share_read(files: Sequence[Path], records: int, size: int) -> float:
+    """What share of files so many records are, which hold so many bytes of text."""
+    if files and all(map(is_parquet, files)):
+        return min(1.0, records / max(1, sum(map(parquet_count, files))))
+    return min(1.0, size / max(1, sum(file.stat().st_size for file in files)))
 
 
 def _up_to_sample(outlines: Iterator[Outline]) -> Iterator[Outline]:
@@ -120,7 +129,7 @@ def _beginning(source: Source, fields: Sequence[str]) -> Iterator[tuple[Source, 
     given = [(name, spec) for name in fields if isinstance(spec := getattr(source, name, None), str)]
     named = {name: resolve(spec) for name, spec in given if files}
     large = [path for path in named.values() if path.is_file() and path.stat().st_size > SAMPLE // 8]
-    if not large or any(path.suffix == _JSON for path in named.values()):
+    if not large or any(_has_no_beginning(path) for path in named.values()):
         yield source, 1.0
         return
     heads = {name: _head(path) for name, path in named.items()}
@@ -132,13 +141,33 @@ def _beginning(source: Source, fields: Sequence[str]) -> Iterator[tuple[Source, 
         update: dict[str, str] = {}
         shares: list[float] = []
         for name, (text, share) in heads.items():
-            kept = b"".join(line + b"\n" for line in text.split(b"\n", lines)[:lines])
-            suffixes = [one for one in named[name].suffixes if one not in (".gz", ".zst")]
-            path = Path(folder) / f"{name}{''.join(suffixes[-1:])}"
+            suffix = format_suffix(named[name])
+            kept = _first_lines(text, lines, quoted=suffix == ".csv")
+            path = Path(folder) / f"{name}{suffix}"
             path.write_bytes(kept)
             update[name] = str(path)
             shares.append(share * len(kept) / len(text))
-        yield source.model_copy(update=update), min(shares)
+        try:
+            yield source.model_copy(update=update), min(shares)
+        except (DataError, UsageError) as error:
+            told = str(error)
+            for name, path in update.items():
+                told = told.replace(path, str(named[name]))
+            raise type(error)(told) from None
+
+
+def _has_no_beginning(path: Path) -> bool:
+    """Whether the first lines of a file are nothing by themselves, as those of one JSON value and of Parquet."""
+    return format_suffix(path) == ".json" or is_parquet(path)
+
+
+def _first_lines(text: bytes, count: int, quoted: bool) -> bytes:
+    """So many lines, or fewer where the last would end inside a cell in quotes."""
+    lines = text.split(b"\n", count)[:count]
+    marks = list(accumulate(line.count(b'"') for line in lines)) if quoted else []
+    # where there is no such place, a quote is never closed
+    kept = next((end for end in range(len(marks), 0, -1) if marks[end - 1] % 2 == 0), len(lines))
+    return b"".join(line + b"\n" for line in lines[:kept])
 
 
 def _head(path: Path) -> tuple[bytes, float]:

@@ -8,46 +8,71 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from sightline.data.records import BadRecord, refuse
-from sightline.data.sources import WHOLE, Outline, Part, Source, take_part
+from sightline.data.delimited import find_dialect, read_rows
+from sightline.data.headers import clean_names, is_known_name
+from sightline.data.json_records import clean_json_text, json_values
+from sightline.data.parquet import parquet_names, parquet_values
+from sightline.data.records import is_keyed, is_parquet
+from sightline.data.sources import WHOLE, Column, Outline, Part, Source, format_suffix, take_part
 from sightline.data.splits import take_split
-from sightline.data.text import read_text_lines
+from sightline.data.text import BadRecord, read_numbered_lines, refuse
 from sightline.data.tokenizer import Tokenizer
-from sightline.errors import DataError
+from sightline.errors import DataError, UsageError, nearest
+from sightline.jsonio import Json
 
 Span = tuple[int, int, str]  # first unit, unit after the last, type
 Tagged = tuple[tuple[str, ...], tuple[str, ...]]  # units, and the tag of each
 UNTAGGED = -100  # tokens that no unit begins in
 _BIO = re.compile(r"O|[BI]-.+")
+# What the lists of a record are called in JSON Lines and Parquet, unless it is said.
+_UNIT_KEYS, _TAG_KEYS = ("tokens", "words", "units"), ("tags", "ner_tags", "labels")
 
 
 class TaggedSource(Source):
-    """Where tagged units come from: a file with a unit, tab or spaces, its tag a line; an empty line ends a record."""
+    """Where tagged units come from.
 
-    source: str = Field(description="a file with a unit and its tag on each line, an empty line after each record")
+    - a file with a unit, tab or spaces, its tag a line; an empty line ends a record;
+    - CSV of a unit and its tag a row; an empty one ends a record;
+    - JSON Lines or Parquet: a list of units and one of tags in each record ("tokens" and "tags" unless `columns` say).
+    """
+
+    source: str = Field(description="a file with a unit and its tag on each line, an empty line after each record; or "
+        "JSON Lines or Parquet with lists of both")  # fmt: skip
     joined_by: str = Field(
         default=" ", description='what stands between the units of a text: " " of words, "" of characters'
     )
     comment: str | None = Field(default=None, description="lines that begin so are left out")
-    columns: tuple[int, int] | None = Field(
+    columns: tuple[Column, Column] | None = Field(
         default=None,
-        description="those of the unit and of its tag, counted from 0; a line has these two alone where they are not "
-        "given. Only between tabs a unit may hold spaces",
+        description="those of the unit and of its tag, by number, counted from 0, by name or key; a line has these two "
+        "alone where they are not given. Only between tabs a unit may hold spaces",
     )
     part: Part = WHOLE
 
     @model_validator(mode="after")
     def _fits(self) -> TaggedSource:
-        if self.columns is not None and (min(self.columns) < 0 or self.columns[0] == self.columns[1]):
+        negative = any(isinstance(one, int) and one < 0 for one in self.columns or ())
+        if self.columns is not None and (negative or self.columns[0] == self.columns[1]):
             raise ValueError(f"{self.source}: columns {list(self.columns)} must be two, counted from 0")
         return self
 
+    def notices(self) -> list[str]:
+        """That the first line was found to name the columns, where nobody said so."""
+        path = self.files()[0]
+        if is_keyed(path) or (self.columns and isinstance(self.columns[0], str)):
+            return []
+        _, first = next(_rows(path, lambda error: None), (1, []))
+        if not _names_columns(first, self.columns):
+            return []
+        return [f"{self.source}:1: columns: {', '.join(clean_names(first))[:80]} (taken as their names, not as a unit)"]
+
     def outlines(self, bad: BadRecord = refuse) -> Iterator[Outline]:
         """The records, by their texts."""
-        texts = (self.joined_by.join(units) for units, _ in _records(self, bad))
+        texts = (self.joined_by.join(units) for _, (units, _) in read_numbered_tagged(self, bad))
         return (Outline(text, (text,)) for text in texts)
 
 
@@ -75,48 +100,163 @@ def read_tagged(source: TaggedSource, bad: BadRecord = refuse) -> Iterator[Tagge
 
     Raises DataError (file:line) for a line that is not a unit and a tag, and for a tag that is not BIO, or tells `bad`.
     """
-    records = take_part(_records(source, bad), source.part)
+    records = take_part((record for _, record in read_numbered_tagged(source, bad)), source.part)
     yield from take_split(records, source.split, lambda record: source.joined_by.join(record[0]))
 
 
-def _records(source: TaggedSource, bad: BadRecord) -> Iterator[Tagged]:
+def read_numbered_tagged(source: TaggedSource, bad: BadRecord = refuse) -> Iterator[tuple[int, Tagged]]:
+    """All records of a file, whatever the source's part and split, each with the number of its first line.
+
+    `bad` is told of what is no unit with a tag, and the record that it is in is left out.
+    """
     path = source.files()[0]
+    return _listed(path, source.columns, bad) if is_keyed(path) else _lined(path, source, bad)
+
+
+def _lined(path: Path, source: TaggedSource, bad: BadRecord) -> Iterator[tuple[int, Tagged]]:
+    broken = 0  # lines of the record that are none
+
+    def told(error: DataError) -> None:
+        nonlocal broken
+        bad(error)
+        broken += 1
+
+    columns = source.columns
+    rows = _rows(path, told, source.comment)
+    places: tuple[int, int] | None = None
+    if columns is not None:
+        names = clean_names(next(_rows(path, comment=source.comment), (1, []))[1])
+        places = (_place(columns[0], names, path), _place(columns[1], names, path))
+    named = columns is not None and any(isinstance(one, str) for one in columns)
     units: list[str] = []
     tags: list[str] = []
-    for number, line in enumerate(read_text_lines(path), 1):
-        if source.comment and line.startswith(source.comment):
+    start, first = 0, True
+    for number, cells in rows:
+        if first and (named or _names_columns(cells, columns)):
+            first = False
             continue
-        if line.strip():
+        first = False
+        if any(cell.strip() for cell in cells):
+            start = start or number
             try:
-                unit, tag = _unit_and_tag(line, source.columns, f"{path}:{number}")
+                unit, tag = _unit_and_tag(cells, places, f"{path}:{number}")
             except DataError as error:
-                bad(error)
+                told(error)
                 continue
             units.append(unit)
             tags.append(tag)
-        elif units:
-            yield tuple(units), tuple(tags)
-            units, tags = [], []
-    if units:
-        yield tuple(units), tuple(tags)
+        else:
+            if units and not broken:
+                yield start, (tuple(units), tuple(tags))
+            units, tags, start, broken = [], [], 0, 0
+    if units and not broken:
+        yield start, (tuple(units), tuple(tags))
 
 
-def _unit_and_tag(line: str, columns: tuple[int, int] | None, where: str) -> tuple[str, str]:
-    # between tabs a unit may be a space
-    fields = line.split("\t") if "\t" in line else [field for field in line.split(" ") if field]
-    if columns is None and len(fields) > 2:
-        raise DataError(
-            f"{where}: {line[:40]!r} has {len(fields)} fields; say which are unit and tag, such as columns = "
-            f"[0, {len(fields) - 1}]"
+def _rows(path: Path, bad: BadRecord = refuse, comment: str | None = None) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells): of CSV; of other text what tabs part, or else spaces."""
+    if format_suffix(path) == ".csv":
+        rows = read_rows(path, find_dialect(path), bad)
+        yield from (
+            (number, cells) for number, cells in rows if not (comment and cells and cells[0].startswith(comment))
         )
-    unit_at, tag_at = columns or (0, 1)
-    if len(fields) <= max(unit_at, tag_at) or not fields[unit_at] or not fields[tag_at].strip():
-        raise DataError(f"{where}: {line[:40]!r} is no unit with a tag; mend the line")
-    tag = fields[tag_at].strip()
+        return
+    for number, line in read_numbered_lines(path, bad):
+        if not (comment and line.startswith(comment)):
+            # between tabs a unit may be a space
+            yield number, line.split("\t") if "\t" in line else [cell for cell in line.split(" ") if cell]
+
+
+def _names_columns(cells: Sequence[str], columns: tuple[Column, Column] | None) -> bool:
+    """Whether a first line has what columns are called by where a unit and its tag would be."""
+    places = [one for one in columns or (0, 1) if isinstance(one, int)]
+    if len(places) < 2 or max(places) >= len(cells):
+        return False
+    return not _BIO.fullmatch(cells[places[1]].strip()) and all(is_known_name(cells[place]) for place in places)
+
+
+def _place(column: Column, names: Sequence[str], path: Path) -> int:
+    if isinstance(column, int):
+        return column
+    if column not in names:
+        raise UsageError(f'{path}:1: no column is named "{column}"{nearest(column, names)}')
+    return names.index(column)
+
+
+def _unit_and_tag(cells: Sequence[str], places: tuple[int, int] | None, where: str) -> tuple[str, str]:
+    shown = " ".join(cells)[:40]
+    if places is None and len(cells) > 2:
+        raise DataError(
+            f"{where}: {shown!r} has {len(cells)} fields; say which are unit and tag, such as columns = "
+            f"[0, {len(cells) - 1}]"
+        )
+    unit_at, tag_at = places or (0, 1)
+    if len(cells) <= max(unit_at, tag_at) or not cells[unit_at] or not cells[tag_at].strip():
+        raise DataError(f"{where}: {shown!r} is no unit with a tag; mend the line")
+    tag = cells[tag_at].strip()
+    _require_bio(tag, where)
+    return cells[unit_at], tag
+
+
+def _require_bio(tag: str, where: str) -> None:
     if not _BIO.fullmatch(tag):
         convert = "; of BIOES, S- is written B-, and E- is written I-" if tag[:2] in ("S-", "E-") else ""
         raise DataError(f"{where}: the tag {tag[:40]!r} is not BIO: O, or B- or I- and a kind; write them so{convert}")
-    return fields[unit_at], tag
+
+
+def _listed(path: Path, columns: tuple[Column, Column] | None, bad: BadRecord) -> Iterator[tuple[int, Tagged]]:
+    keys = None if columns is None else (str(columns[0]), str(columns[1]))
+    if is_parquet(path):
+        keys = keys or _keys(parquet_names(path), str(path))
+        records = parquet_values(path, keys)
+    else:
+        records = json_values(path, bad)
+    for number, record in records:
+        if record is None:
+            continue
+        where = f"{path}:{number}"
+        try:
+            found = _lists(record, keys, where)
+        except DataError as error:
+            bad(error)
+            continue
+        if found[0]:
+            yield number, found
+
+
+def _keys(names: Iterable[str], where: str) -> tuple[str, str]:
+    names = list(names)
+    unit, tag = (next((key for key in keys if key in names), None) for keys in (_UNIT_KEYS, _TAG_KEYS))
+    if unit is None or tag is None:
+        wanted, known = ("units", _UNIT_KEYS) if unit is None else ("tags", _TAG_KEYS)
+        raise DataError(
+            f"{where}: no key of a list of {wanted} ({', '.join(known)}) among {', '.join(names)[:80] or 'none'}; say "
+            "which keys they are with columns"
+        )
+    return unit, tag
+
+
+def _lists(record: Json, keys: tuple[str, str] | None, where: str) -> Tagged:
+    if not isinstance(record, dict):
+        raise DataError(f"{where}: not an object with a list of units and one of tags; mend the line")
+    unit_key, tag_key = keys or _keys(record, where)
+    for key in (unit_key, tag_key):
+        if key not in record:
+            raise DataError(f'{where}: no key "{key}"{nearest(key, record)}')
+    units, tags = (_strings(record[key], key, where) for key in (unit_key, tag_key))
+    if len(units) != len(tags):
+        raise DataError(f"{where}: {len(units)} units and {len(tags)} tags; each unit has one")
+    for tag in tags:
+        _require_bio(tag, where)
+    return units, tags
+
+
+def _strings(value: Json, key: str, where: str) -> tuple[str, ...]:
+    if isinstance(value, list) and any(type(one) is int for one in value):
+        raise DataError(f'{where}: "{key}" holds numbers; write what they stand for, as in "B-PER"')
+    if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+        raise DataError(f'{where}: "{key}" is not a list of texts; mend the record')
+    return tuple(clean_json_text(str(one), f'{where}: "{key}"') for one in value)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +23,29 @@ _BEFORE_SPACE = re.compile(rb".*[!-~\x8b-\x9e\xa1-\xa7\xaa-\xae\xb0-\xbf](?= )",
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {chr(0xFE00 + n) for n in range(16)}
 _EMPTY_CATEGORIES = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 
+# How files begin that are no text, whatever they are called.
+_FOREIGN = {
+    b"PK\x03\x04": "a ZIP archive or an Office document (.xlsx); unpack it, or save the sheet as CSV in UTF-8",
+    b"\xd0\xcf\x11\xe0": "an old Office document (.xls, .doc); save it as CSV or text in UTF-8",
+    b"\xff\xfe": "UTF-16; convert the file to UTF-8",
+    b"\xfe\xff": "UTF-16; convert the file to UTF-8",
+    b"PAR1": "Parquet; name it .parquet",
+    b"%PDF-": "a PDF; extract its text",
+    b"BZh": "packed by bzip2; unpack it, or pack it with gzip or zstd",
+    b"\xfd7zXZ\0": "packed by xz; unpack it, or pack it with gzip or zstd",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it",
+    b"SQLite format 3\0": "an SQLite database; export the table as CSV",
+    b"\x89PNG": "an image",
+    b"version https://git-lfs.github.com/spec/": "a pointer of Git LFS, and not the data; run git lfs pull",
+}
+
 Line = tuple[bytes, bool]  # without its end, and whether a line feed ended it
+BadRecord = Callable[[DataError], None]  # is told of a line that is no record, and goes on to the next unless it raises
+
+
+def refuse(error: DataError) -> None:
+    """Raises what is wrong with the first line that is no record."""
+    raise error
 
 
 class LongLineError(DataError):
@@ -63,10 +85,21 @@ def read_text_lines(path: Path) -> Iterator[str]:
     Raises DataError, with the line where there is one, for a file that is missing, a directory, empty, damaged, not
     UTF-8, holds a NUL or a line of more than `MAX_LINE_BYTES`.
     """
+    return (line for _, line in read_numbered_lines(path))
+
+
+def read_numbered_lines(path: Path, bad: BadRecord = refuse) -> Iterator[tuple[int, str]]:
+    """`read_text_lines` with the number of each line, from 1; `bad` is told of a line that is no text."""
     empty = True
-    for line in _texts(chain.from_iterable(_split_blocks(file_blocks(path), str(path))), str(path)):
+
+    def told(error: DataError) -> None:
+        nonlocal empty
         empty = False
-        yield line
+        bad(error)
+
+    for numbered in _numbered(chain.from_iterable(_split_blocks(file_blocks(path), str(path))), str(path), told):
+        empty = False
+        yield numbered
     if empty:
         raise DataError(f"{path}: the file is empty; give one with text in it")
 
@@ -84,6 +117,7 @@ def read_text(path: Path, max_bytes: int, hint: str) -> str:
             raise DataError(f"{path}: more than {max_bytes:,} bytes in one value; {hint}")
         blocks.append(block)
     whole = b"".join(blocks).removeprefix(_BYTE_ORDER_MARK)
+    _refuse_foreign(whole, str(path))
     if not whole:
         raise DataError(f"{path}: the file is empty; give one with text in it")
     start = held - len(whole)
@@ -144,6 +178,8 @@ def read_text_pieces(path: Path, size: int = PIECE_SIZE) -> Iterator[str]:
     piece: list[str] = []
     length, start, number = 0, 0, 1
     for line, ended in chain.from_iterable(_split_blocks(file_blocks(path), str(path), piece_size=size)):
+        if start == 0:
+            _refuse_foreign(line, str(path))
         marked = start == 0 and line.startswith(_BYTE_ORDER_MARK)
         text = _decoded(line[3:] if marked else line.removesuffix(b"\r") if ended else line, str(path), number, start)
         start += len(line) + ended
@@ -161,16 +197,34 @@ def read_text_pieces(path: Path, size: int = PIECE_SIZE) -> Iterator[str]:
 
 
 def _texts(lines: Iterator[Line], where: str) -> Iterator[str]:
+    return (text for _, text in _numbered(lines, where))
+
+
+def _numbered(lines: Iterator[Line], where: str, bad: BadRecord = refuse) -> Iterator[tuple[int, str]]:
     start = 0
     for number, (line, ended) in enumerate(lines, start=1):
         length = len(line) + ended
         text_start = start
-        if number == 1 and line.startswith(_BYTE_ORDER_MARK):
-            line, text_start = line[3:], 3
+        if number == 1:
+            _refuse_foreign(line, where)
+            if line.startswith(_BYTE_ORDER_MARK):
+                line, text_start = line[3:], 3
         if not line and not ended:
             break  # A byte order mark and nothing else.
-        yield _decoded(line.removesuffix(b"\r") if ended else line, where, number, text_start)
+        try:
+            text = _decoded(line.removesuffix(b"\r") if ended else line, where, number, text_start)
+        except DataError as error:
+            bad(error)
+        else:
+            yield number, text
         start += length
+
+
+def _refuse_foreign(head: bytes, where: str) -> None:
+    """Raises DataError where a file begins as one does that is no text."""
+    what = next((what for signature, what in _FOREIGN.items() if head.startswith(signature)), None)
+    if what is not None:
+        raise DataError(f"{where}: is {what}")
 
 
 def _decoded(line: bytes, where: str, number: int, start: int) -> str:
@@ -181,13 +235,22 @@ def _decoded(line: bytes, where: str, number: int, start: int) -> str:
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
-        utf16 = number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff")
-        guess = "it looks like UTF-16; " if utf16 else ""
         raise DataError(
             f"{where}:{number}: not UTF-8: byte 0x{line[error.start]:02x} at byte {start + error.start} of the text; "
-            f"{guess}convert the file to UTF-8"
+            f"{_likely_encoding(line)}convert the file to UTF-8"
         ) from error
     return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _likely_encoding(line: bytes) -> str:
+    """What a line that is not UTF-8 may be, in words; empty where it may be anything."""
+    try:
+        korean = sum("\uac00" <= char <= "\ud7a3" for char in line.decode("cp949"))
+    except UnicodeDecodeError:
+        return ""
+    # each syllable is two bytes, and they are most of those beyond ASCII
+    likely = 4 * korean > sum(byte > 127 for byte in line)
+    return "it looks like CP949, which Korean spreadsheets write; " if likely else ""
 
 
 def _split_blocks(blocks: Iterator[bytes], where: str, piece_size: int | None = None) -> Iterator[list[Line]]:

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
+from sightline.data.check_records import CheckedData
 from sightline.data.sources import Column
 from sightline.data.survey import Survey, survey
 from sightline.data.tokenizer import Tokenizer
@@ -216,6 +217,7 @@ class TaskSpec(Generic[S]):
         exchanges: which models of other toolkits become a run of it. exchanged: what a run of it is to them.
         timed: what of it is timed; None where nothing is.
         data_files: keys under `data` that name files, which a dry run looks for.
+        check: how `sightline data check` reads its data; None where it cannot.
     """
 
     name: str
@@ -242,6 +244,7 @@ class TaskSpec(Generic[S]):
     evaluate_options: frozenset[str] = frozenset()
     timed: Timed | None = None
     data_files: Sequence[str] = ("source",)
+    check: CheckedData | None = None
 
     def next_after_training(self, run: object, settings: S) -> str:
         """What to do with a run of these settings that has learned the task."""

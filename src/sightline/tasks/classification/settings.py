@@ -7,9 +7,9 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sightline.config import FREE
+from sightline.data.headers import TEXT_NAMES
 from sightline.data.inputs import Inputs
 from sightline.data.labelled import LabelledSource
-from sightline.data.records import TEXT_NAMES
 from sightline.models import BertSizes, GPTSizes
 from sightline.models.classifier import Tuning
 from sightline.tasks.settings import Frozen, RunSettings, TokenizerSettings, check_metric, with_kind
@@ -35,8 +35,8 @@ class DataSettings(Frozen):
     """What is learned and measured."""
 
     train: tuple[LabelledSource, ...] = Field(
-        description="TSV or JSON Lines files; texts = names or numbers of their columns, label = that of the label, "
-        "part = [from, to] as fractions",
+        description="TSV, CSV, JSON Lines or Parquet files; texts = names or numbers of their columns, label = that "
+        "of the label, part = [from, to] as fractions",
     )
     validation: LabelledSource | None = Field(None, description="records that choose the best checkpoint")
     test: dict[str, LabelledSource] = Field(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import cast
 
 import numpy as np
 from torch import Tensor
 
+from sightline.data.check_records import LABELLED, Limit
 from sightline.data.labelled import Examples, LabelledSource, read_labelled, suggest_columns
 from sightline.data.sources import Column
 from sightline.errors import UsageError
@@ -17,7 +19,7 @@ from sightline.tasks.answers import Answers, class_scores, pearson
 from sightline.tasks.classification.examples import encode_files, find_labels
 from sightline.tasks.classification.exchange import EXCHANGES, exchanged
 from sightline.tasks.classification.predictor import Classifier
-from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings
+from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings, DataSettings
 from sightline.tasks.classification.task import ClassificationTask, figures, make_model, train_tokenizers
 from sightline.tasks.presets import FURTHER, RECORDS
 from sightline.tasks.report import Figures
@@ -102,6 +104,7 @@ SPEC = TaskSpec(
         columns=_columns,
     ),
     pretraining=Pretraining(parents=(("language", "gpt"), ("masked_language", "bert")), bounded="max_tokens"),
+    check=replace(LABELLED, limits={"text": Limit(DataSettings.model_fields["max_tokens"].default, "cuts")}),
     exchanges=EXCHANGES,
     exchanged=exchanged,
 )

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sightline.data.check_records import TEXTS
 from sightline.data.documents import TextSource, read_documents
 from sightline.data.survey import Survey
 from sightline.data.text import is_blank
@@ -111,6 +112,7 @@ SPEC = TaskSpec(
     fit=_fit,
     verbs=("score",),
     timed=Timed(_documents, LanguageModel.score),
+    check=TEXTS,
     exchanges=EXCHANGES,
     exchanged=exchanged,
 )

@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 from torch import Tensor
 
+from sightline.data.check_records import SENTENCES
 from sightline.data.masking import MaskedBatch
 from sightline.data.sentences import SentenceSource
 from sightline.special_tokens import EOS_ID
@@ -95,6 +96,7 @@ SPEC = TaskSpec(
     pretraining=Pretraining(parents=((NAME, "bert"),), whole=True, bounded="max_tokens"),
     bodies={"bert": "bert."},
     data_files=("source", "groups"),
+    check=SENTENCES,
     exchanges=EXCHANGES,
     exchanged=exchanged,
 )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 
+from sightline.data.check_records import QUESTIONS, Limit
 from sightline.data.questions import QuestionSource
 from sightline.tasks.answers import Answers, share
 from sightline.tasks.presets import FURTHER, RECORDS
 from sightline.tasks.question_answering.exchange import EXCHANGES, exchanged
 from sightline.tasks.question_answering.predictor import QuestionAnswerer
-from sightline.tasks.question_answering.settings import METRICS, QuestionSettings
+from sightline.tasks.question_answering.settings import METRICS, DataSettings, QuestionSettings
 from sightline.tasks.question_answering.task import QuestionTask, make_model, measure, read_all, train_tokenizers
 from sightline.tasks.report import Figures
 from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Tokenizers
@@ -63,6 +65,13 @@ SPEC = TaskSpec(
     ),
     init=Init(models=("bert",), scales=RECORDS, further=FURTHER, unit="questions"),
     pretraining=Pretraining(parents=(("masked_language", "bert"),), bounded="max_tokens"),
+    check=replace(
+        QUESTIONS,
+        limits={
+            "question": Limit(DataSettings.model_fields["max_question"].default, "cuts"),
+            "context": Limit(DataSettings.model_fields["max_tokens"].default, "reads in windows"),
+        },
+    ),
     exchanges=EXCHANGES,
     exchanged=exchanged,
 )

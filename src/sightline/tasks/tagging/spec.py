@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 
+from sightline.data.check_records import TAGGED, Limit
 from sightline.data.tagged import TaggedSource, read_tagged, spans
 from sightline.tasks.answers import Answers, ratio, span_f1
 from sightline.tasks.presets import FURTHER, RECORDS
@@ -15,7 +17,7 @@ from sightline.tasks.report import Figures
 from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Timed, Tokenizers
 from sightline.tasks.tagging.exchange import EXCHANGES, exchanged
 from sightline.tasks.tagging.predictor import Tagger
-from sightline.tasks.tagging.settings import METRICS, TaggingSettings
+from sightline.tasks.tagging.settings import METRICS, DataSettings, TaggingSettings
 from sightline.tasks.tagging.task import (
     TaggingTask,
     Units,
@@ -97,6 +99,7 @@ SPEC = TaskSpec(
         columns=lambda columns: {"columns": list(columns)},
     ),
     pretraining=Pretraining(parents=(("masked_language", "bert"),), bounded="max_tokens"),
+    check=replace(TAGGED, limits={"text": Limit(DataSettings.model_fields["max_tokens"].default, "reads in halves")}),
     exchanges=EXCHANGES,
     exchanged=exchanged,
 )

@@ -96,6 +96,8 @@ class TaggingTask(BaseTask[BertTokenClassifier]):
 
     def prepare(self, report: Callable[[str], None], cache_dir: Path | None) -> None:
         settings = self.settings
+        for line in (line for source in settings.data.train for line in source.notices()):
+            report(line)
         files: Any = settings.data.validation
         self._validation = read_all(settings, files)
         self._joined_by = files.joined_by

@@ -8,9 +8,9 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sightline.config import FREE
+from sightline.data.headers import TEXT_NAMES
 from sightline.data.inputs import Inputs, Table, is_table
 from sightline.data.pairs import PairSource
-from sightline.data.records import TEXT_NAMES
 from sightline.data.sources import EMBEDDED, resolve
 from sightline.decode import SearchOptions
 from sightline.models import EncoderDecoderSizes, TransformerSizes
@@ -39,7 +39,8 @@ class DataSettings(Frozen):
     source_language: str = Field("source", description="what the source is called in reports")
     target_language: str = Field("target", description="what the target is called in reports")
     train: tuple[PairSource, ...] = Field(
-        min_length=1, description="files of pairs: two aligned files, or one TSV or JSON Lines file; weight = copies"
+        min_length=1,
+        description="files of pairs: two aligned files, or one TSV, CSV, JSON Lines or Parquet file; weight = copies",
     )
     validation: PairSource = Field(description="pairs that choose the best checkpoint")
     test: dict[str, PairSource] = Field(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
+from sightline.data.check_records import PAIRS, Limit
 from sightline.data.pairs import PairSource, read_pairs
 from sightline.data.survey import Survey
 from sightline.models import Seq2SeqSizes
@@ -12,7 +14,7 @@ from sightline.tasks.presets import FURTHER, TRANSLATION
 from sightline.tasks.spec import Init, Page, PageInput, PageOption, Pretraining, TaskSpec, Timed, Tokenizers, columns_as
 from sightline.tasks.translation.evaluation import evaluate
 from sightline.tasks.translation.predictor import Translator
-from sightline.tasks.translation.settings import METRICS, TranslationSettings
+from sightline.tasks.translation.settings import METRICS, DataSettings, TranslationSettings
 from sightline.tasks.translation.task import TranslationTask, make_model, train_tokenizers
 
 NAME = "translation"
@@ -78,4 +80,11 @@ SPEC = TaskSpec(
     timed=Timed(_sources, Translator.translate),
     evaluate_options=frozenset({"beam", "lowercase", "by_length", "batch_size", "done"}),
     data_files=("source", "target"),
+    check=replace(
+        PAIRS,
+        limits={
+            side: Limit(DataSettings.model_fields[f"max_{side}_tokens"].default, "leaves out")
+            for side in ("source", "target")
+        },
+    ),
 )
