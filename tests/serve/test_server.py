@@ -306,3 +306,32 @@ def test_limits_of_a_translation(runs: dict[str, Path], config_file: Path, tmp_p
         assert max(len(one["tokens"]) for one in several) == 11
         assert all(len(one["candidates"]) == len(one["tokens"]) for one in several)
         assert post(client, "/v1/attention", text="rot")["weights"]
+
+
+def test_what_is_inside(client: httpx.Client) -> None:
+    """Each view is what `sightline look` computes, and a model has those that it has."""
+    found = {name: post(client, "/v1/look", model=name, text=text)["views"] for name, text in READ.items()}
+    assert list(found["gpt"]) == ["gradients", "positions", "masks", "residual", "norms", "lens"]
+    assert list(found["seq2seq"]) == ["gates", "states", "gradients", "masks"]
+    lines = found["seq2seq"]["gates"]["lines"]
+    assert all(0 <= value <= 1 for values in lines.values() for value in values)
+    encoder = post(client, "/v1/look", model="seq2seq", text=TEXT, what="gates", site="encoder")["views"]["gates"]
+    assert encoder["tokens"][-1] == "</s>"
+    for name in ("transformer", "gpt", "bert"):
+        heads = post(client, "/v1/look", model=name, text=READ[name], what="heads")["views"]["heads"]["heads"]
+        effects = [one["effect"] for one in heads]
+        assert effects == sorted(effects, reverse=True)
+        np.testing.assert_allclose(np.sum(heads[0]["weights"], 1), 1, atol=0.1)
+    page = post(client, "/v1/look", model="gpt", text=READ["gpt"], what="page")["views"]["page"]["html"]
+    assert page.startswith("<!doctype html>")
+    refused = {"gatess": 'did you mean "gates"', "belt": "no cell state", "steps": None}
+    for what, says in refused.items():
+        answer = client.post("/v1/look", json={"model": "gpt", "text": READ["gpt"], "what": what})
+        assert answer.status_code == (400 if says else 200)
+        assert says is None or says in answer.json()["error"]["message"]
+
+
+def test_a_mask_is_told_where_there_is_one(client: httpx.Client) -> None:
+    found = post(client, "/v1/attention", model="gpt", text=READ["gpt"])
+    np.testing.assert_array_equal(found["mask"], np.tril(np.ones_like(found["mask"])))
+    assert "mask" not in post(client, "/v1/attention", model="bert", text=READ["bert"])

@@ -35,6 +35,7 @@ VIEWS = {
     "residual": TRANSFORMERS,
     "norms": TRANSFORMERS,
     "gradients": (*TRANSFORMERS, "seq2seq", "recurrent", "window"),
+    "steps": ("transformer", "seq2seq", "gpt", "recurrent", "window"),
     "lens": ("gpt", "bert"),
     "patches": ("vit",),
 }

@@ -188,6 +188,29 @@ def of_gradients(kind: str, model: Any, seen: Look, found: Any) -> None:
 
 
 @torch.inference_mode()
+def of_steps(kind: str, model: Any, seen: Look, found: Any) -> None:
+    assert [one["token"] for one in found["steps"]] == list(seen.reading.outputs)
+    for one, value in zip(found["steps"], seen.log_probabilities, strict=True):
+        assert one["log_probability"] == pytest.approx(value, abs=1e-4)
+        chances = [likely["log_probability"] for likely in one["likeliest"]]
+        assert len(chances) == 5
+        assert chances == sorted(chances, reverse=True)
+        same = [likely for likely in one["likeliest"] if likely["token"] == one["token"]]
+        assert all(likely["log_probability"] == pytest.approx(value, abs=1e-3) for likely in same)
+        assert same or value <= chances[-1] + 1e-4
+    rows = list(seen.reading.output_positions)
+    if kind in DEFAULT:
+        assert found["site"] == DEFAULT[kind]
+        np.testing.assert_allclose(found["weights"], weights_of(seen, DEFAULT[kind])[rows], atol=1e-5)
+        assert np.shape(found["context"])[0] == len(rows)
+    if kind in ("seq2seq", "recurrent"):
+        name = [one for one in seen.names if one.endswith("hidden_state") and not one.startswith("encoder")][-1]
+        np.testing.assert_allclose(found["state"], seen[name].numpy()[rows], atol=1e-6)
+    if kind == "seq2seq":  # of one head the weights are the softmax of the energies
+        np.testing.assert_allclose(found["energies"], seen[f"{DEFAULT[kind]}.energies"].numpy(), atol=1e-5)
+
+
+@torch.inference_mode()
 def lens(kind: str, model: Any, seen: Look, found: Any) -> None:
     probabilities = np.array(found["probabilities"])
     assert found["inputs"] == list(seen.reading.sides["position"].tokens)
@@ -224,6 +247,7 @@ EXPECTED: dict[str, tuple[Callable[[str, Any, Look, Any], None], tuple[str, ...]
     "residual": (residual, TRANSFORMERS),
     "norms": (norms, TRANSFORMERS),
     "gradients": (of_gradients, (*DEFAULT, "recurrent", "window")),
+    "steps": (of_steps, ("transformer", "seq2seq", "gpt", "recurrent", "window")),
     "lens": (lens, ("gpt", "bert")),
     "patches": (patches, ("vit",)),
 }

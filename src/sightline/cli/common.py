@@ -112,6 +112,20 @@ def parse_columns(text: str, count: int | None = None) -> tuple[int | str, ...]:
     return tuple(int(name) if name.isdecimal() else name for name in names)
 
 
+@contextmanager
+def named_as_options(*names: str) -> Iterator[None]:
+    """Errors about one of these arguments of a function name it as its option is written: "by: …" as "--by: …"."""
+    from sightline.errors import SightlineError
+
+    try:
+        yield
+    except SightlineError as error:
+        name, colon, rest = str(error).partition(":")
+        if colon and name in names:
+            raise type(error)(f"--{name.replace('_', '-')}:{rest}") from error
+        raise
+
+
 def table_values(spec: TaskSpec, columns: str | None, header: bool | None) -> dict[str, Any]:
     """What --columns and --header say of a task's data, as its sources take it.
 
@@ -129,20 +143,6 @@ def table_values(spec: TaskSpec, columns: str | None, header: bool | None) -> di
             raise UsageError(f"--header: task {spec.name} has no such setting; leave it out")
         values["header"] = header
     return values
-
-
-@contextmanager
-def named_as_options(*names: str) -> Iterator[None]:
-    """Errors about one of these arguments of a function name it as its option is written: "by: …" as "--by: …"."""
-    from sightline.errors import SightlineError
-
-    try:
-        yield
-    except SightlineError as error:
-        name, colon, rest = str(error).partition(":")
-        if colon and name in names:
-            raise type(error)(f"--{name.replace('_', '-')}:{rest}") from error
-        raise
 
 
 def say(line: str) -> None:

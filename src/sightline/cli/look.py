@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # The views of `sightline.sight.kinds`, whose imports a help text does not wait for.
 NAMES = (
     "attention", "heads", "masks", "alignment", "gates", "belt", "states", "positions", "residual", "norms",
-    "gradients", "lens", "patches",
+    "gradients", "steps", "lens", "patches",
 )  # fmt: skip
 MOST_OTHERS = 4  # sites that are named beside the one that is shown
 

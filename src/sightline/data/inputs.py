@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sightline.data.headers import TEXT_NAMES
 from sightline.data.json_records import json_values, values_at
-from sightline.data.parquet import parquet_names, parquet_values
-from sightline.data.records import first_row, has_header, is_keyed, is_parquet, read_records
+from sightline.data.parquet import parquet_values
+from sightline.data.records import column_names, first_row, has_header, is_json, is_keyed, is_parquet, read_records
 from sightline.data.sources import Column, format_suffix
 from sightline.errors import DataError, UsageError, nearest
 from sightline.jsonio import Json
@@ -126,12 +126,10 @@ def _is_headed(path: Path, columns: Sequence[Column], label: Column | None) -> b
 
 
 def _keys(path: Path) -> tuple[str, ...]:
-    if is_parquet(path):
-        return tuple(parquet_names(path))
-    record = next((record for _, record in json_values(path) if record is not None), None)
-    if not isinstance(record, dict):
+    names = column_names(path)
+    if not names and is_json(path):
         raise DataError(f"{path}:1: not an object; each line must be one, with a key for each column")
-    return tuple(record)
+    return tuple(names)
 
 
 def _named(path: Path, names: Sequence[str], inputs: Inputs) -> tuple[Column, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -66,6 +67,19 @@ def by_word(weights: np.ndarray, rows: Side, columns: Side) -> np.ndarray:
     return (out_of / out_of.sum(0)).T @ weights @ columns.membership
 
 
+@dataclass(frozen=True)
+class Likely:
+    """A token that might be written, and its ln p."""
+
+    token: str
+    log_probability: float
+
+    def data(self) -> dict[str, object]:
+        """Its parts as values that JSON has; None for a probability of zero."""
+        value = self.log_probability
+        return {"token": self.token, "log_probability": round(value, 6) if math.isfinite(value) else None}
+
+
 @dataclass(frozen=True, repr=False)
 class Reading(BriefRepr):
     """One input of a model, and the forward pass over it, to be run as often as needed.
@@ -86,6 +100,7 @@ class Reading(BriefRepr):
         attention_sites, cross_attention_sites: the names under which the model's attention weights are recorded, over
             its own positions and over a source; see `sightline.models.protocols`.
         residual: whether what its sublayers give is added to what they read.
+        likeliest: of a model that writes, so many tokens for each output that were the likeliest there; else None.
     """
 
     sides: Mapping[str, Side]
@@ -102,6 +117,16 @@ class Reading(BriefRepr):
     attention_sites: tuple[str, ...] = ()
     cross_attention_sites: tuple[str, ...] = ()
     residual: bool = True
+    likeliest: Callable[[int], tuple[tuple[Likely, ...], ...]] | None = None
+
+
+def likeliest_tokens(log_probabilities_TV: Tensor, tokenizer: Tokenizer, count: int) -> tuple[tuple[Likely, ...], ...]:
+    """For each row the `count` likeliest tokens, the likeliest first."""
+    best = log_probabilities_TV.topk(min(count, log_probabilities_TV.shape[-1]))
+    return tuple(
+        tuple(Likely(token, value) for token, value in zip(tokenizer.tokens(ids), values, strict=True))
+        for ids, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    )
 
 
 def over_positions(
@@ -118,6 +143,7 @@ def over_positions(
     unit: str = "nats",
     attention_sites: tuple[str, ...] = (),
     residual: bool = True,
+    likeliest: Callable[[int], tuple[tuple[Likely, ...], ...]] | None = None,
 ) -> Reading:
     """A reading with one axis of positions, "position".
 
@@ -126,7 +152,7 @@ def over_positions(
         run: the log-probabilities of the outputs of an item. occlude: the item with one position occluded; a position
             that this leaves as it is always stays.
         output_positions: the positions that the outputs are computed from; by default the first, as of a class token.
-        causal, unit, attention_sites, residual: as in `Reading`.
+        causal, unit, attention_sites, residual, likeliest: as in `Reading`.
     """
 
     def make(item: Item) -> Reading:
@@ -147,6 +173,7 @@ def over_positions(
             unit=unit,
             attention_sites=attention_sites,
             residual=residual,
+            likeliest=likeliest,
         )
 
     return make(item)

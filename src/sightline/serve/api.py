@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from sightline.errors import UsageError
 from sightline.jsonio import finite
 from sightline.predict.streaming import Pieces
-from sightline.serve import looking, requests, translating
+from sightline.serve import inside, looking, requests, translating
 from sightline.serve.errors import RESPONSES, streamed
 from sightline.serve.jobs import CallJob, Job, SearchJob, StepwiseJob
 from sightline.serve.responses import (
@@ -177,6 +177,22 @@ def router(models: Models) -> APIRouter:
             argument=(body, pixels),
             batch_size=1,
             tokens=passes * text_tokens(*requests.as_list(body.text or "")),
+        )
+        (found,) = await results_of(request, served.engine, [job])
+        return {"model": served.name, **found}
+
+    @routes.post("/look")
+    async def look(request: Request, body: requests.LookRequest) -> dict[str, Any]:
+        """What else is inside: `gates`, `belt`, `states`, `gradients`, `positions`, `masks`, `residual`, `norms`,
+        `lens`; `heads` by what is lost without them; `steps` of what is written; `page`, all attention as HTML."""
+        served = models.pick(body.model, "attention", body.fits)
+        pixels = None if body.image is None else await looking.image(served, body.image)
+        job = CallJob(
+            key="look",
+            function=partial(_each, inside.look_of, served),
+            argument=(body, pixels),
+            batch_size=1,
+            tokens=inside.passes_of(body) * text_tokens(*requests.as_list(body.text or "")),
         )
         (found,) = await results_of(request, served.engine, [job])
         return {"model": served.name, **found}

@@ -38,7 +38,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-WITH_IMAGES = ("/v1/classify", "/v1/attention")
+WITH_IMAGES = ("/v1/classify", "/v1/attention", "/v1/look")
 # without a token: the page asks for it, and LibreTranslate's clients ask whether there is one
 OPEN = ("/", "/health", "/ready", "/docs", "/frontend/settings")
 OPEN_BELOW = ("/static/", "/ready/")

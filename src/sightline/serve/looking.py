@@ -16,10 +16,10 @@ from sightline.decode import log_probabilities
 from sightline.errors import DataError, UsageError
 from sightline.jsonio import finite
 from sightline.predict.streaming import INCOMPLETE, NEAR, after
-from sightline.serve.requests import AttentionRequest, as_list, within_limits
+from sightline.serve.requests import AttentionRequest, ReadingRequest, as_list, within_limits
 from sightline.serve.served import ServedModel
 from sightline.sight import heads, views
-from sightline.sight.reading import look
+from sightline.sight.reading import Reading, look
 
 MAX_CHECKED = 64  # positions: each takes a pass
 MAX_PIXELS = 40_000_000
@@ -44,9 +44,8 @@ def _image(served: ServedModel, encoded: str) -> np.ndarray:
         raise UsageError(f"image: none that can be read, or more than {MAX_PIXELS:,} pixels") from None
 
 
-def attention_of(served: ServedModel, request: tuple[AttentionRequest, np.ndarray | None]) -> dict[str, Any]:
-    """Attention of one site of a model while it reads what was asked about: a text, or the pixels of an image."""
-    body, pixels = request
+def read_by(served: ServedModel, body: ReadingRequest, pixels: np.ndarray | None) -> tuple[Any, list[Any], Reading]:
+    """(the model, what it reads, and that as it reads it) of a request. Raises UsageError where they do not fit."""
     model = served.at(body.checkpoint)
     if served.predictor.reads_images:
         if pixels is None:
@@ -63,8 +62,14 @@ def attention_of(served: ServedModel, request: tuple[AttentionRequest, np.ndarra
         raise UsageError(f"text: {len(given)} texts; the model reads {wanted}")
     if body.target is not None and "target" not in model.reading_options:
         raise UsageError("target: only a translation has one")
-    reading = model.reading(*given, **_options(model, body, given))
-    seen, read = look(reading, *views.ATTENTION), reading.sides[reading.input_axis]
+    return model, given, model.reading(*given, **_options(model, body, given))
+
+
+def attention_of(served: ServedModel, request: tuple[AttentionRequest, np.ndarray | None]) -> dict[str, Any]:
+    """Attention of one site of a model while it reads what was asked about: a text, or the pixels of an image."""
+    body, pixels = request
+    model, given, reading = read_by(served, body, pixels)
+    seen, read = look(reading, *views.ATTENTION, "*.mask"), reading.sides[reading.input_axis]
     found: dict[str, Any] = {
         "outputs": reading.outputs,
         "log_probabilities": [round(one, 6) for one in seen.log_probabilities],
@@ -82,8 +87,13 @@ def attention_of(served: ServedModel, request: tuple[AttentionRequest, np.ndarra
     if found["sites"]:
         shown = views.attention_view(seen, body.site)
         found |= shown.detailed()
+        mask = views.mask_of(seen, shown.site)
+        if not mask.all():
+            found["mask"] = mask.astype(int).tolist()
         if checked is not None:
             found["agreement"] = checked.agreement(shown.output_weights)
+            if shown.output_weights is not None:
+                found["output_weights"] = views.json_numbers(shown.output_weights)
     if served.predictor.reads_images:
         found["image"] = _patches(model, given[0])
     return found
@@ -93,7 +103,7 @@ def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: views.json_number(value) for name, value in values.items()}
 
 
-def _options(model: Any, body: AttentionRequest, given: Sequence[Any]) -> dict[str, Any]:
+def _options(model: Any, body: ReadingRequest, given: Sequence[Any]) -> dict[str, Any]:
     """What a reading is told beside its inputs."""
     options: dict[str, Any] = {"end_only": True} if "end_only" in model.reading_options else {}
     if body.target is not None:

@@ -131,19 +131,34 @@ class ScoreRequest(RequestModel):
         return served.predictor.scores_pairs == (self.target is not None)
 
 
-class AttentionRequest(RequestModel):
+class ReadingRequest(RequestModel):
+    """One thing that a model reads while it is looked into."""
+
     text: Text | Texts | None = Field(None, description="what the model reads; several texts of one record as a list")
     image: str | None = Field(None, max_length=MAX_IMAGE, description="an image file in base64")
     target: Text | None = Field(None, description="of a translation: look while this one is written")
     site: str | None = Field(None, max_length=200, description='an attention, or "NAME:3" for one of its heads')
     checkpoint: int | None = Field(None, ge=0, lt=2**63, description="look at the run as it was after so many updates")
+
+    def fits(self, served: Any) -> bool:
+        """Whether that is a model for this request."""
+        right = self.target is None or "target" in served.predictor.reading_options
+        return right and _reads(served, self.image, [] if self.text is None else self.text)
+
+
+class AttentionRequest(ReadingRequest):
     check: bool = Field(False, description="also what each output loses without each position")
     heads: bool = Field(False, description="also what can be measured of every head")
 
     def fits(self, served: Any) -> bool:
         """Whether that is a model for this request, and attends at all."""
-        right = self.target is None or "target" in served.predictor.reading_options
-        return right and served.attends and _reads(served, self.image, [] if self.text is None else self.text)
+        return served.attends and super().fits(served)
+
+
+class LookRequest(ReadingRequest):
+    what: str | None = Field(
+        None, max_length=50, description="one view, by its name; all of what is no attention where it is left out"
+    )
 
 
 class CompletionRequest(BaseModel):

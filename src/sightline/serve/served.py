@@ -15,6 +15,7 @@ from sightline.errors import UsageError, nearest
 from sightline.runs.loading import load, spec_of
 from sightline.serve.engine import Engine
 from sightline.serve.jobs import Searcher, SearchJob
+from sightline.serve.languages import code_of
 from sightline.serve.metrics import Metrics
 from sightline.train.precision import resolve_device
 
@@ -123,7 +124,11 @@ class ServedModel:
     def _page(self) -> dict[str, Any]:
         """How the page offers it: what is typed, the numbers beside it, the form of its answer."""
         page = self.spec.page
-        inputs = [asdict(one) for one in page.inputs]
+        language = code_of(self.languages[0]) if self.languages else ""
+        inputs = [
+            {"name": one.name, "label": one.label, "image": one.image, "example": one.example(language)}
+            for one in page.inputs
+        ]
         if len(inputs) == 1 and self.texts > 1:  # several texts of one record, of one kind
             inputs = [{**inputs[0], "name": f"{inputs[0]['name']}{n}", "label": f"{inputs[0]['label']} {n + 1}"}
                       for n in range(self.texts)]  # fmt: skip

@@ -26,6 +26,7 @@ from sightline.sight.pictures import (
     shortened,
     token_ticks,
 )
+from sightline.sight.steps import StepsView
 from sightline.sight.terminal import full_shade
 from sightline.sight.views import AlignmentView, AttentionView, HeadsView, MaskView
 
@@ -33,6 +34,19 @@ from sightline.sight.views import AlignmentView, AttentionView, HeadsView, MaskV
 def attention_view_picture(view: AttentionView, path: Path) -> None:
     """The matrix under its name."""
     attention_picture(view.weights, view.columns.tokens, view.rows.tokens, path, view.site.label)
+
+
+def steps_view_picture(view: StepsView, path: Path) -> None:
+    """How probable what was written was at each step, and the likeliest that might have been."""
+    chances = np.exp([[one.log_probability for one in likely] for likely in view.likeliest])
+    figure, (panel,) = new_figure(1.5 + 0.5 * len(view.written), 3.4)
+    chosen = {"written": np.exp(view.log_probabilities), "likeliest": chances[:, 0], "next to it": chances[:, 1]}
+    plot_curves(panel, chosen)
+    token_ticks(panel, view.written)
+    label_axes(figure, panel, "step", "probability")
+    panel.grid(alpha=0.3)
+    legend_above(figure, panel, len(chosen))
+    save(figure, path)
 
 
 def mask_view_picture(view: MaskView, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from sightline.predict.reading import Reading
-from sightline.sight import drawings, html, internals, terminal, views
+from sightline.sight import drawings, html, internals, steps, terminal, views
 from sightline.sight.views import AttentionView, Inspected, MaskView, OcclusionView, View, ViewOptions
 
 V = TypeVar("V", bound=View)
@@ -104,6 +104,7 @@ VIEWS: Mapping[str, Showable] = {
     "residual": _series(internals.residual),
     "norms": _series(internals.norms),
     "gradients": _series(internals.gradients, has_sites=False),
+    "steps": Kind(steps.steps, terminal.steps_view_text, drawings.steps_view_picture),
     "lens": Kind(internals.lens, terminal.lens_view_text, drawings.lens_view_picture, has_sites=False),
     "patches": Kind(internals.patches, terminal.patches_view_text, drawings.patches_view_picture, has_sites=False),
 }

@@ -22,10 +22,18 @@ OCCLUDED = 128  # positions: each takes a pass
 
 
 def write_page(seen: Look, path: Path, title: str) -> None:
-    """Writes a page of everything that was recorded as attention, the means of heads first. It says how many did not
-    fit.
+    """Writes a page of everything that was recorded as attention; see `page_text`.
 
     Raises SightlineError where the file cannot be written.
+    """
+    _write(path, page_text(seen, title, OCCLUDED))
+
+
+def page_text(seen: Look, title: str, occluded: int) -> str:
+    """A page of everything that was recorded as attention, the means of heads first. It says how many did not fit.
+
+    Args:
+        occluded: of no longer inputs it is shown as well what the outputs lose without each position.
     """
     reading = seen.reading
     matrices: list[dict[str, object]] = []
@@ -41,7 +49,7 @@ def write_page(seen: Look, path: Path, title: str) -> None:
     about = "Rows are queries, columns are keys."
     if left := len(ordered) - len(matrices):
         about += f" {left:,} of {len(ordered):,} matrices are left out, as a page holds {MOST // 1000} kB of numbers."
-    if reading.outputs and len(reading.sides[reading.input_axis]) <= OCCLUDED:
+    if reading.outputs and len(reading.sides[reading.input_axis]) <= occluded:
         checked = occlusion_view(reading)
         unit = f"{checked.unit} lost" if checked.unit else "lost"
         name = f"{unit} when a position is {checked.occlusion}"
@@ -58,7 +66,7 @@ def write_page(seen: Look, path: Path, title: str) -> None:
     # "<" is nowhere in the data as such, so no text of a user or a model can end the script
     shown = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     page = (resources.files("sightline") / "sight/page.html").read_text(encoding="utf-8")
-    _write(path, page.replace("/*DATA*/", shown))
+    return page.replace("/*DATA*/", shown)
 
 
 _DOCUMENT = """<!doctype html>

@@ -8,6 +8,7 @@ import numpy as np
 from rich.cells import cell_len
 
 from sightline.sight.internals import LensView, PatchesView, PositionsView, SeriesView
+from sightline.sight.steps import StepsView
 from sightline.sight.views import AlignmentView, AttentionView, HeadsView, MaskView, OcclusionView
 
 _SHADES = " ░▒▓█"
@@ -154,6 +155,28 @@ def series_view_text(view: SeriesView, width: int | None = None) -> str:
     """A line for every curve, under the positions."""
     table = numbers_text(np.stack(list(view.lines.values())), view.tokens, list(view.lines), width)
     return f"{view.along}\n{table}" if view.along else table
+
+
+def steps_view_text(view: StepsView, width: int | None = None) -> str:
+    """A block for each step: what was written, where it looked, what was likeliest; before them the one vector of a
+    decoder that attends to nothing."""
+    blocks: list[str] = []
+    if view.bottleneck is not None:
+        units, size = len(view.bottleneck), float(np.linalg.norm(view.bottleneck))
+        blocks.append(f"one fixed vector, the same at every step: {units} units, norm {size:.3g}")
+    for number, (token, value, likely) in enumerate(
+        zip(view.written, view.log_probabilities, view.likeliest, strict=True)
+    ):
+        lines = [f"step {number + 1}: {token}  {np.exp(value):.1%}"]
+        if view.weights is not None and view.keys is not None:
+            rows = {"weight": view.weights, **({} if view.energies is None else {"energy": view.energies})}
+            table = np.stack([values[number] for values in rows.values()])
+            lines.append(numbers_text(table, view.keys.tokens, list(rows), width))
+        chances = [[one.token for one in likely], [f"{np.exp(one.log_probability):.1%}" for one in likely]]
+        lines.append(table_text(chances, ["likeliest", ""], width))
+        blocks.append("\n".join(lines))
+    head = "" if view.site is None else f"{view.site.label}\n"
+    return head + "\n\n".join(blocks)
 
 
 def positions_view_text(view: PositionsView, width: int | None = None) -> str:

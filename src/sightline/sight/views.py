@@ -172,14 +172,18 @@ def attention(model: Inspected, reading: Reading, options: ViewOptions) -> Atten
     return attention_view(look(reading, *ATTENTION), options.site)
 
 
+def mask_of(seen: Look, site: Site) -> np.ndarray:
+    """Where the queries of an attention may look (queries, keys), with "*.mask" recorded."""
+    mask = seen[site.name.removesuffix("weights") + "mask"].numpy()
+    return mask[site.head or 0] if "head" in seen.axes(site.name) else mask  # the same mask is every head's
+
+
 def masks(model: Inspected, reading: Reading, options: ViewOptions) -> MaskView:
     """See `MaskView`."""
     seen = look(reading, *ATTENTION, "*.mask")
     site = _chosen(seen, options.site)
     axes = rows, columns = _axes(seen, site)
-    mask = seen[site.name.removesuffix("weights") + "mask"].numpy()
-    if "head" in seen.axes(site.name):
-        mask = mask[site.head or 0]  # the same mask is every head's
+    mask = mask_of(seen, site)
     sides = reading.sides
     others = _other_sites(seen, site)
     return MaskView(site=site, axes=axes, rows=sides[rows], columns=sides[columns], mask=mask, others=others)

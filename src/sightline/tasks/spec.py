@@ -143,11 +143,20 @@ class Fitted:
 
 @dataclass(frozen=True)
 class PageInput:
-    """One thing that a user of the page types: its name in requests, its label, and whether it is an image."""
+    """One thing that a user of the page types: its name in requests, its label, and whether it is an image.
+
+    Attributes:
+        examples: what is typed where a run keeps no example, by the code of the language that is read; "" of any other.
+    """
 
     name: str
     label: str
     image: bool = False
+    examples: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def example(self, language: str = "") -> str:
+        """What could be typed in a language; empty where nothing is known."""
+        return self.examples.get(language) or self.examples.get("", "")
 
 
 @dataclass(frozen=True)

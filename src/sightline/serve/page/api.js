@@ -1,6 +1,7 @@
 // Requests to the server: JSON in and out, and events as they come.
 
 import { make } from "./dom.js";
+import { t } from "./strings.js";
 
 const TOKEN = "sightline-token";
 const token = () => sessionStorage.getItem(TOKEN);
@@ -13,10 +14,10 @@ function headers() {
 
 // Asks for the token in a dialog; resolves when there is one.
 function askToken() {
-  const title = make("h2", { id: "token-title", text: token() ? "That token is not right" : "This server asks for a token" });
+  const title = make("h2", { id: "token-title", text: token() ? t("token.wrong") : t("token.asked") });
   const input = make("input", { id: "token", type: "password", autocomplete: "off" });
   const dialog = make("dialog", { "aria-labelledby": "token-title" }, make("form", { method: "dialog" }, title,
-    make("div", { class: "field" }, make("label", { for: "token", text: "Token" }), input), make("button", { type: "submit", text: "Use it" })));
+    make("div", { class: "field" }, make("label", { for: "token", text: t("token") }), input), make("button", { type: "submit", text: t("token.use") })));
   document.body.append(dialog);
   return new Promise((resolve, reject) => {
     dialog.addEventListener("close", () => {
@@ -24,7 +25,7 @@ function askToken() {
       sessionStorage.setItem(TOKEN, given);
       dialog.remove();
       if (given) resolve();
-      else reject(new Error("without a token this server does not answer; reload the page to give one"));
+      else reject(new Error(t("token.none")));
     });
     dialog.showModal();
   });
@@ -40,7 +41,7 @@ async function request(path, body, signal) {
   }
   if (!answer.ok) {
     const told = await answer.json().catch(() => ({}));
-    throw new Error(told.error?.message ?? `the server answered ${answer.status}`);
+    throw Object.assign(new Error(told.error?.message ?? t("server.answered", answer.status)), { status: answer.status });
   }
   return answer;
 }
@@ -60,7 +61,7 @@ export async function* events(path, body, signal) {
     held = parts.pop();
     for (const part of parts) {
       const told = JSON.parse(part.slice("data: ".length));
-      if (told.error) throw new Error(told.error.message);
+      if (told.error) throw Object.assign(new Error(told.error.message), { status: told.error.code });
       yield told;
     }
   }

@@ -1,69 +1,41 @@
-// The page: what is asked on the left, one column for each model that answers.
+// The page: what is asked above, one column for each model that answers.
 
 import { ask } from "./api.js";
-import { choices, field, make } from "./dom.js";
-import { Sight } from "./sight.js";
-import { FORMS } from "./tasks.js";
+import { FORMS } from "./answers.js";
+import { Column } from "./column.js";
+import { choices, make, switcher, tellField } from "./dom.js";
+import { makeInputs, markNumbers, placeOf } from "./inputs.js";
+import { LANGUAGES, preferred, setLanguage, t } from "./strings.js";
+import { copyText } from "./written.js";
 
 const byId = (id) => document.getElementById(id);
-const LIVE_AFTER = 350; // ms without a key before a text is sent by itself
+const LIVE_AFTER = 300; // ms without a key before a text is sent by itself
 
-class Column {
-  constructor(model, chosen, remember) {
-    Object.assign(this, { model, controller: null });
-    this.output = make("div", { class: "output", dir: "auto", "aria-label": `what ${model.id} says`, role: "region" });
-    this.detail = make("div");
-    this.sight = new Sight(model, chosen, remember);
-    const about = `${model.kind}, ${model.parameters.toLocaleString("en")} parameters${model.languages.length ? `, ${model.languages.join(" to ")}` : ""}`;
-    this.root = make("section", { "aria-label": model.id }, make("h2", { text: model.id }), make("p", { class: "note", text: about }),
-      this.output, this.detail, ...(model.verbs.includes("attention") ? [this.sight.root] : []));
-    if (!model.verbs.includes("attention")) this.sight.look = async () => {};
-  }
-
-  clear() {
-    this.controller?.abort();
-    this.output.replaceChildren();
-    this.detail.replaceChildren();
-    this.sight.root.hidden = true;
-  }
-
-  get signal() { return this.controller.signal; }
-
-  // What was chosen for the answer to begin with.
-  get begun() { return String(this.sight.chosen.begun ?? ""); }
-
-  // Answers again from a beginning, which a link restores.
-  goOn(begun, work) {
-    this.sight.chosen.begun = begun;
-    this.sight.remember();
-    return this.start(work);
-  }
-
-  // Runs something of this column's in place of whatever it was doing.
-  async start(work) {
-    this.controller?.abort();
-    const mine = (this.controller = new AbortController());
-    this.root.setAttribute("aria-busy", "true");
-    try {
-      await work(this);
-    } catch (error) {
-      if (error.name !== "AbortError") tell(error.message, true);
-    } finally {
-      if (mine === this.controller) this.root.removeAttribute("aria-busy");
-    }
-  }
-}
-
-const state = { models: [], columns: [], values: {}, chosen: [{}, {}] };
+const state = { models: [], columns: [], values: {}, chosen: [{}, {}], inputs: {} };
 
 function tell(text, wrong = false) {
   byId("status").textContent = text;
   byId("status").classList.toggle("wrong", wrong);
 }
 
+// Where the work on the columns is: busy, done, stopped, wrong or blank.
+const mark = (what) => { byId("columns").dataset.state = what; };
+
 const model = (id) => state.models.find((one) => one.id === id);
-const page = () => model(byId("model").value).page;
-const form = () => FORMS[page().answer];
+const first = () => model(byId("model").value);
+const form = () => FORMS[first().page.answer];
+
+// What columns ask of the page.
+const forColumns = {
+  // What was wrong stands at the field that it is of, where it is of one.
+  fail(error) {
+    mark("wrong");
+    const found = placeOf(error, state.inputs);
+    if (found) tellField(found.input, found.text);
+    else tell(error.message, true);
+  },
+  exampleButtons: (one) => examplesOf(one).map((example) => exampleButton(example)),
+};
 
 // What a link restores: models, what was typed, and what each column shows.
 function remember() {
@@ -80,81 +52,120 @@ function restored() {
   }
 }
 
-function makeInputs() {
-  const first = model(byId("model").value);
-  const example = Object.fromEntries(page().inputs.map(({ name }, n) => [name, first.example[n] ?? ""]));
-  byId("inputs").replaceChildren(...page().inputs.map(({ name, label, image }) => {
-    const input = image ? make("input", { type: "file", accept: "image/*", onchange: () => readImage(input) })
-      : make("textarea", { dir: "auto", maxlength: 20000, spellcheck: "false", placeholder: example[name] });
-    if (!image) {
-      input.value = state.values[name] ?? example[name];
-      state.values[name] = input.value;
-      input.addEventListener("input", () => { state.values[name] = input.value; later(); });
-      input.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) run(); });
-    }
-    const one = field(label, input);
-    one.classList.add("field");
-    return one;
-  }));
-  byId("options").replaceChildren(...page().options.map(({ name, label, least: min, most: max, step, default: preset }) => {
-    const usual = preset ?? "";
-    const input = make("input", { type: "number", min, max, step, value: state.values[name] ?? usual, placeholder: "usual" });
-    state.values[name] = input.value;
-    input.addEventListener("input", () => { state.values[name] = input.value; });
-    return field(label, input);
-  }));
+// What could be typed for a model, a value by the name of each input: what its run keeps, or what its task has.
+function examplesOf(one) {
+  const names = one.page.inputs.map(({ name }) => name);
+  const kept = names.map((_, n) => one.example[n] ?? "");
+  const usual = one.page.inputs.map(({ example }) => example ?? "");
+  const found = [kept, usual].filter((values) => values.every((value) => value.trim())).slice(0, 1);
+  return found.map((values) => Object.fromEntries(names.map((name, n) => [name, values[n]])));
 }
 
-function readImage(input) {
-  const reader = new FileReader();
-  reader.addEventListener("load", () => { state.values.image = reader.result; run(); });
-  if (input.files[0]) reader.readAsDataURL(input.files[0]);
+function exampleButton(values) {
+  const short = Object.entries(values).map(([name, value]) => (name === "image" ? t("example.image") : value)).join(" / ");
+  const text = [...short].length > 60 ? `${[...short].slice(0, 59).join("")}…` : short;
+  return make("button", { type: "button", class: "example", text, dir: "auto", "aria-label": `${t("example")}: ${text}`, onclick: () => {
+    Object.assign(state.values, values);
+    buildInputs();
+    run();
+  } });
+}
+
+function buildInputs() {
+  const one = first();
+  const [example] = examplesOf(one);
+  for (const { name } of one.page.inputs) state.values[name] ??= example?.[name] ?? "";
+  const changed = (live) => { age(); offer(); if (live) later(); };
+  state.inputs = makeInputs(one.page, state.values, { changed, run: () => run() });
+  byId("inputs").replaceChildren(...state.inputs.texts);
+  byId("options").replaceChildren(...state.inputs.numbers);
+  byId("options-part").hidden = !state.inputs.numbers.length;
+  byId("examples").replaceChildren(...examplesOf(one).map(exampleButton));
+  byId("run").textContent = t(`run.${one.page.answer}`);
+  offer();
+}
+
+// An example is offered while it is not what is typed already.
+function offer() {
+  const [example] = examplesOf(first());
+  byId("examples").hidden = Object.entries(example ?? {}).every(([name, value]) => state.values[name] === value);
+}
+
+// What was said of the last answer is not of what is typed now.
+function age() {
+  tell("");
+  for (const input of Object.values(state.inputs.byName)) tellField(input, "");
+  state.columns.forEach((column) => column.age());
 }
 
 function makeColumns() {
-  const first = model(byId("model").value);
-  const same = state.models.filter((one) => one.task === first.task && one.id !== first.id);
+  const same = state.models.filter((one) => one.task === first().task && one.id !== first().id);
   const other = byId("other").value;
-  choices(byId("other"), [["", "nothing"], ...same.map((one) => [one.id, one.id])], same.some((one) => one.id === other) ? other : "");
+  choices(byId("other"), [["", t("none")], ...same.map((one) => [one.id, one.id])], same.some((one) => one.id === other) ? other : "");
   byId("compare-field").hidden = !same.length;
   state.columns.forEach((column) => column.controller?.abort());
-  const shown = [first, ...same.filter((one) => one.id === byId("other").value)];
-  state.columns = shown.map((one, n) => new Column(one, state.chosen[n], remember));
+  const shown = [first(), ...same.filter((one) => one.id === byId("other").value)];
+  state.columns = shown.map((one, n) => new Column(one, state.chosen[n], remember, forColumns));
   byId("columns").replaceChildren(...state.columns.map((column) => column.root));
 }
 
 let timer = 0;
 function later() {
   clearTimeout(timer);
-  if (page().live) timer = setTimeout(() => run(), LIVE_AFTER);
+  if (first().page.live) timer = setTimeout(() => run(), LIVE_AFTER);
 }
 
 async function run(goingOn = false) {
   clearTimeout(timer);
-  if (!goingOn) state.columns.forEach((column) => { delete column.sight.chosen.begun; });
+  if (!goingOn) state.columns.forEach((column) => { delete column.chosen.begun; });
   const asked = { ...state.values };
-  const names = page().inputs.map(({ name }) => name);
+  const names = first().page.inputs.map(({ name }) => name);
+  age();
+  if (!markNumbers(first().page, state.inputs)) return mark("wrong");
   if (!names.some((name) => String(asked[name] ?? "").trim())) {
     state.columns.forEach((column) => column.clear());
-    tell("");
-    return;
+    tellField(state.inputs.byName[names[0]], t("blank"), false);
+    return mark("blank");
   }
   remember();
-  tell("…");
+  mark("busy");
+  tell(t("working"));
   byId("stop").disabled = false;
-  const began = performance.now();
   const mine = (run.latest = {});
   await Promise.all(state.columns.map((column) => column.start((one) => form().run(one, asked))));
   if (mine !== run.latest) return;
   byId("stop").disabled = true;
-  if (state.columns.some((column) => column.controller?.signal.aborted)) tell("stopped");
-  else if (!byId("status").classList.contains("wrong")) tell(`done in ${((performance.now() - began) / 1000).toFixed(2)} s`);
+  if (state.columns.some((column) => column.controller?.signal.aborted && byId("columns").dataset.state === "busy")) {
+    mark("stopped");
+    tell(t("stopped"));
+  } else if (byId("columns").dataset.state === "busy") {
+    mark("done");
+    tell("");
+  } else if (!byId("status").classList.contains("wrong")) tell("");
 }
 
 function setTheme(dark) {
   document.documentElement.dataset.theme = dark ? "dark" : "light";
-  byId("theme").textContent = dark ? "Light" : "Dark";
-  byId("theme").setAttribute("aria-label", dark ? "light colours" : "dark colours");
+  byId("theme").textContent = dark ? t("light") : t("dark");
+  byId("theme").setAttribute("aria-label", dark ? t("light.colours") : t("dark.colours"));
+}
+
+// All words of the page in one language.
+function speak(code) {
+  setLanguage(code);
+  document.documentElement.lang = code;
+  for (const one of document.querySelectorAll("[data-text]")) one.textContent = t(one.dataset.text);
+  for (const one of document.querySelectorAll("[data-label]")) one.setAttribute("aria-label", t(one.dataset.label));
+  byId("languages").replaceChildren(switcher(t("language.choice"), LANGUAGES, code, (chosen) => {
+    localStorage.setItem("sightline-language", chosen);
+    speak(chosen);
+    byId("languages").querySelector(":checked").focus();
+    if (!state.models.length) return;
+    makeColumns();
+    buildInputs();
+    run(true);
+  }));
+  setTheme(document.documentElement.dataset.theme === "dark");
 }
 
 // Shows what the address says; gives the models that it names and that are not served.
@@ -164,24 +175,25 @@ function restore() {
   const values = kept.values && typeof kept.values === "object" ? kept.values : {};
   state.values = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]));
   state.chosen = [0, 1].map((n) => ({ ...(Array.isArray(kept.chosen) ? kept.chosen[n] : {}) }));
-  const [first, other] = names.map(model);
-  choices(byId("model"), state.models.map((one) => [one.id, one.id]), first?.id ?? state.models[0].id);
-  choices(byId("other"), [["", "nothing"], ...state.models.map((one) => [one.id, one.id])], other?.id ?? "");
-  state.task = model(byId("model").value).task;
+  const [one, other] = names.map(model);
+  choices(byId("model"), state.models.map(({ id }) => [id, id]), one?.id ?? state.models[0].id);
+  choices(byId("other"), [["", t("none")], ...state.models.map(({ id }) => [id, id])], other?.id ?? "");
+  state.task = first().task;
   makeColumns();
-  makeInputs();
+  buildInputs();
   return names.filter((name) => name && !model(name));
 }
 
 async function follow() {
   const missing = restore();
   await run(true);
-  if (missing.length) tell(`the link names ${missing.join(" and ").slice(0, 200)}, which is not served here`, true);
+  if (missing.length) tell(t("not.served", missing.join(", ").slice(0, 200)), true);
 }
 
 async function begin() {
-  setTheme(localStorage.getItem("sightline-dark") === "yes" ||
-    (localStorage.getItem("sightline-dark") === null && matchMedia("(prefers-color-scheme: dark)").matches));
+  const kept = localStorage.getItem("sightline-dark");
+  document.documentElement.dataset.theme = kept === "yes" || (kept === null && matchMedia("(prefers-color-scheme: dark)").matches) ? "dark" : "light";
+  speak(preferred());
   byId("theme").addEventListener("click", () => {
     const dark = document.documentElement.dataset.theme !== "dark";
     localStorage.setItem("sightline-dark", dark ? "yes" : "no");
@@ -195,21 +207,20 @@ async function begin() {
   }
   byId("model").addEventListener("change", () => {
     state.chosen = [{}, {}];
-    const now = model(byId("model").value).task;
+    const now = first().task;
     if (now !== state.task) state.values = {}; // another task reads other things
     state.task = now;
     makeColumns();
-    makeInputs();
+    buildInputs();
     run();
   });
-  byId("other").addEventListener("change", () => { state.chosen[1] = {}; makeColumns(); run(); });
+  byId("other").addEventListener("change", () => { state.chosen[1] = {}; makeColumns(); run(true); });
   byId("form").addEventListener("submit", (event) => { event.preventDefault(); run(); });
   byId("stop").addEventListener("click", () => state.columns.forEach((column) => column.controller?.abort()));
   byId("link").addEventListener("click", async () => {
     remember();
-    // the clipboard is only there on addresses that the browser trusts
-    await Promise.resolve(navigator.clipboard?.writeText(location.href) ?? Promise.reject())
-      .then(() => tell("link copied"), () => tell("the link is in the address bar"));
+    await copyText(location.href);
+    tell(t("link.copied"));
   });
   addEventListener("hashchange", follow);
   await follow();

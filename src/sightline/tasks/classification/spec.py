@@ -94,7 +94,7 @@ SPEC = TaskSpec(
     evaluate=evaluate,
     evaluate_options=frozenset({"unknown_labels"}),
     timed=Timed(_texts, Classifier.predict),
-    page=Page("labels", (PageInput("text", "Text"),)),
+    page=Page("labels", (PageInput("text", "Text", examples={"": "I would watch this film again."}),)),
     complete=_complete,
     init=Init(
         models=("gpt", "bert"),

@@ -65,6 +65,16 @@ def _fit_size(survey: Survey, values: Values) -> Values:
     return {"model": {"image_size": size, "channels": 1 if channels == 1 else 3, "patch_size": patch}}
 
 
+# a handwritten seven of no data set, as a PNG file
+SEVEN = (
+    "data:image/png;base64,"
+    "iVBORw0KGgoAAAANSUhEUgAAABwAAAAcCAAAAABXZoBIAAAA7ElEQVR42mNgGGSAEZXDyMjIyMTC8O0/kiSzijALBycnFycX"
+    "FzcXJ9/PzssMDAwMDCwMDAwMDCrzVZiZmZmZmBgZGRkYGb/vvfIfIcnEzvrn1+9fv37+/PGDwVTo/qn/SDpvJ4l+//Hz169f"
+    "f/78dTD8tfo2DhcKr/l7RRuHHHPch68lrDgkFY/+2yuDQ46t+sfbMCYckrrX/y4RwCHHWvXzsT0jDkn1C39mcOPU+OORDa5Y"
+    "0LmKWyNz4Y+XTrg0iu/7t0UIWQDJT4zmBj82fsAhyWzFd2v/PxR7EMz/DNyLD//DZSczDwtdkiYAa3xJDwTHpdIAAAAASUVO"
+    "RK5CYII="
+)
+
 SPEC = TaskSpec(
     name="image_classification",
     settings=ImageSettings,
@@ -79,7 +89,7 @@ SPEC = TaskSpec(
     read_test=_read_test,
     evaluate=evaluate,
     evaluate_options=frozenset({"unknown_labels"}),
-    page=Page("labels", (PageInput("image", "Image file", image=True),)),
+    page=Page("labels", (PageInput("image", "Image file", image=True, examples={"": SEVEN}),)),
     complete=complete,
     init=Init(
         models=("vit",),

@@ -21,7 +21,7 @@ from sightline.nn.context import PassContext
 from sightline.predict.brief import BriefRepr
 from sightline.predict.metrics import exponential
 from sightline.predict.predictor import Predictor
-from sightline.predict.reading import Reading, Side, over_positions
+from sightline.predict.reading import Reading, Side, likeliest_tokens, over_positions
 from sightline.predict.search_options import with_strategy
 from sightline.predict.streaming import NEAR, Pieces, after
 from sightline.special_tokens import BOS_ID, EOS_ID, PAD_ID
@@ -353,6 +353,7 @@ class LanguageModel(Predictor[LanguageSettings]):
             output_positions=range(len(inputs)),
             causal=True,
             attention_sites=self.model.attention_sites,
+            likeliest=lambda count: likeliest_tokens(all_of(inputs, PassContext()), self.tokenizer, count),
         )
 
     def read_out(self, residual_BTD: Tensor, /) -> Tensor:

@@ -84,7 +84,7 @@ SPEC = TaskSpec(
     evaluate=evaluate,
     page=Page(
         "continuation",
-        (PageInput("prompt", "How the text begins"),),
+        (PageInput("prompt", "How the text begins", examples={"": "It was a dark and"}),),
         (
             PageOption("max_tokens", "Tokens", 1, 1024, 1, 60),
             PageOption("temperature", "Temperature", 0, 5, 0.05, 0.8),

@@ -72,7 +72,17 @@ SPEC = TaskSpec(
     make_task=MaskedLanguageTask,
     read_test=_read_test,
     evaluate=evaluate,
-    page=Page("blanks", (PageInput("text", "Text with [MASK] where something is missing"),), live=True),
+    page=Page(
+        "blanks",
+        (
+            PageInput(
+                "text",
+                "Text with [MASK] where something is missing",
+                examples={"": "The cat sat on the [MASK] and looked at us."},
+            ),
+        ),
+        live=True,
+    ),
     init=Init(
         models=("bert",),
         scales=MASKED_LANGUAGE,

@@ -52,7 +52,17 @@ SPEC = TaskSpec(
     make_task=QuestionTask,
     read_test=_read_test,
     evaluate=evaluate,
-    page=Page("answer", (PageInput("question", "Question"), PageInput("context", "Text that may answer it"))),
+    page=Page(
+        "answer",
+        (
+            PageInput("question", "Question", examples={"": "Where was she born?"}),
+            PageInput(
+                "context",
+                "Text that may answer it",
+                examples={"": "Marie Curie was born in Warsaw and worked in Paris."},
+            ),
+        ),
+    ),
     init=Init(models=("bert",), scales=RECORDS, further=FURTHER, unit="questions"),
     pretraining=Pretraining(parents=(("masked_language", "bert"),), bounded="max_tokens"),
     check=replace(

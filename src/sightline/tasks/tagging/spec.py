@@ -90,7 +90,7 @@ SPEC = TaskSpec(
     evaluate=evaluate,
     evaluate_options=frozenset({"unknown_labels"}),
     timed=Timed(_texts, Tagger.tag),
-    page=Page("spans", (PageInput("text", "Text"),), live=True),
+    page=Page("spans", (PageInput("text", "Text", examples={"": "Marie Curie was born in Warsaw."}),), live=True),
     complete=_complete,
     init=Init(
         models=("bert",),

@@ -21,7 +21,7 @@ from sightline.nn.context import PassContext
 from sightline.predict.brief import BriefRepr
 from sightline.predict.metrics import exponential
 from sightline.predict.predictor import Predictor
-from sightline.predict.reading import Reading, Side, by_word
+from sightline.predict.reading import Reading, Side, by_word, likeliest_tokens
 from sightline.sight import html
 from sightline.special_tokens import BOS as BEGIN
 from sightline.special_tokens import BOS_ID, EOS_ID
@@ -352,6 +352,9 @@ class Translator(Predictor[TranslationSettings]):
                 output_positions=tuple(range(len(outputs))),
                 attention_sites=self.model.attention_sites,
                 cross_attention_sites=self.model.cross_attention_sites,
+                likeliest=lambda count: likeliest_tokens(
+                    log_probabilities(self.logits(source, written)), self.tokenizers["target"], count
+                ),
             )
 
         sides = {

@@ -39,6 +39,14 @@ def _tokens(survey: Survey, settings: TranslationSettings) -> float:
     return 1.1 * (max(survey.columns, default=0) / 3.5 + survey.records)
 
 
+# what is translated on the page where a run keeps no example, by its source language; English of any other
+EXAMPLES = {
+    "": "A dog runs in the snow.",
+    "ko": "나는 학생입니다.",
+    "de": "Ein Hund rennt im Schnee.",
+    "fr": "Un chien court dans la neige.",
+}
+
 SPEC = TaskSpec(
     name=NAME,
     settings=TranslationSettings,
@@ -54,7 +62,7 @@ SPEC = TaskSpec(
     evaluate=evaluate,
     page=Page(
         "translation",
-        (PageInput("text", "Text to translate"),),
+        (PageInput("text", "Text to translate", examples=EXAMPLES),),
         (PageOption("beam", "Beam width", 1, 16, 1),),
         live=True,
     ),
