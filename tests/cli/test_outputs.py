@@ -17,6 +17,7 @@ import pytest
 
 import sightline as package
 from sightline.cli.records import predict_each
+from sightline.data.table_writing import table_line
 from sightline.predict.output import Output
 from support.commands import sightline
 
@@ -202,3 +203,13 @@ def test_every_verb_has_an_output(kind: str, verb: str, header, record, column, 
 def test_a_record_that_the_first_ones_columns_do_not_hold(tmp_path: Path) -> None:
     with Output(tmp_path / "out.csv", None) as output, pytest.raises(Exception, match='record 2 has "b"'):
         output.write([({"a": 1}, {"x": None}), ({"b": 2}, {"x": 3})])
+
+
+def test_cells_of_any_characters_are_read_back(tmp_path: Path) -> None:
+    """A lone carriage return, too, which Python's writer leaves bare unless lines end in one."""
+    cells = ["a\rb", "a\nb", 'say "no"', "one, two", " ", "", "\x13\x0b\u2028"]
+    file = tmp_path / "t.csv"
+    file.write_bytes(table_line(cells, tabs=False).encode() * 2)
+    with file.open(encoding="utf-8", newline="") as lines:
+        assert list(csv.reader(lines)) == [cells, cells]
+    assert table_line(["a\tb", "c\r\nd"], tabs=True) == "a b\tc d\n"

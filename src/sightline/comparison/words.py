@@ -36,12 +36,13 @@ def quality(comparison: Comparison, one: SetTable, score: ScoreTable) -> Table:
         for name, found in zip(comparison.names, score.models, strict=True)
     ]
     better = "higher" if score.metric.higher_is_better else "lower"
-    title = f"{one.name}: {score.metric.title} of {one.records:,} {one.unit}, {better} is better"
+    unit = " (%)" if score.metric.unit == "%" else ""
+    title = f"{one.name}: {score.metric.title}{unit} of {one.records:,} {one.unit}, {better} is better"
     return Table(title, (*columns, *(["seeds"] if several else [])), tuple(rows))
 
 
 def _value(metric: Metric, found: Compared) -> str:
-    return metric.text(found.value)
+    return _number(metric, found.value)
 
 
 def _interval(metric: Metric, interval: Interval) -> str:
@@ -49,7 +50,9 @@ def _interval(metric: Metric, interval: Interval) -> str:
 
 
 def _number(metric: Metric, value: float, signed: bool = False) -> str:
-    return f"{value:{'+' if signed else ''}.{metric.digits}f}"
+    # of shares a set is too small to tell more digits
+    digits = 2 if metric.unit == "%" else metric.digits
+    return f"{value:{'+' if signed else ''}.{digits}f}"
 
 
 def _difference(metric: Metric, found: Compared) -> tuple[str, str, str]:
@@ -83,7 +86,7 @@ def verdicts(comparison: Comparison, score: ScoreTable) -> list[str]:
         caution = _caution(score.models[0], model)
         found.append(
             f"{name} is {'better' if better else 'worse'} than {baseline} by {_number(score.metric, abs(value))} "
-            f"{score.metric.title} (p = {p:.3f}){caution}"
+            f"{'points of ' if score.metric.unit == '%' else ''}{score.metric.title} (p = {p:.3f}){caution}"
         )
     return found
 

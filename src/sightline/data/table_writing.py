@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -71,15 +71,16 @@ def _text(path: Path, suffix: str, records: Iterable[Values], lines: Callable[[V
         raise DataError(f"{path}: cells hold no lists; choose .jsonl or .parquet")
     names = list(first)
     rows = chain([names], ([str(one[name]) for name in names] for one in every))
-    if suffix == ".tsv":
-        for cells in rows:
-            # tabs and line breaks would end the cell
-            yield ("\t".join(" ".join(cell.split()) if _breaks(cell) else cell for cell in cells) + "\n").encode()
-        return
-    for cells in rows:
-        held = io.StringIO()
-        csv.writer(held, lineterminator="\n").writerow(cells)
-        yield held.getvalue().encode()
+    yield from (table_line(cells, tabs=suffix == ".tsv").encode() for cells in rows)
+
+
+def table_line(cells: Sequence[str], *, tabs: bool) -> str:
+    """One line of a TSV, in which a tab or line break in a cell becomes a space, or of a CSV (RFC 4180)."""
+    if tabs:
+        return "\t".join(" ".join(cell.split()) if _breaks(cell) else cell for cell in cells) + "\n"
+    held = io.StringIO()
+    csv.writer(held, lineterminator="\r\n").writerow(cells)  # so that cells with either of both are quoted
+    return held.getvalue()[:-2] + "\n"
 
 
 def _breaks(cell: str) -> bool:

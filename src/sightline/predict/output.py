@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from sightline.data.table_writing import table_line
 from sightline.errors import DataError, UsageError
 from sightline.jsonio import Json, dumps, parse_json
 from sightline.train.storage import replace_text
@@ -84,18 +83,15 @@ class Output:
         for number, row in enumerate(rows, self.done + 1):
             if not self._names:
                 self._names = list(row)
-                lines.append(self._line(self._names))
+                lines.append(table_line(self._names, tabs=self._tabs))
             for name in row.keys() - set(self._names):
                 raise DataError(f'{self.path}: record {number} has "{name}", and the first has not; write a .jsonl')
-            lines.append(self._line([_cell(row.get(name)) for name in self._names]))
+            lines.append(table_line([_cell(row.get(name)) for name in self._names], tabs=self._tabs))
         return lines
 
-    def _line(self, cells: Sequence[str]) -> str:
-        if self.path.suffix.lower() == ".tsv":
-            return "\t".join(" ".join(cell.split()) if set(cell) & set("\t\r\n") else cell for cell in cells) + "\n"
-        held = io.StringIO()
-        csv.writer(held, lineterminator="\n").writerow(cells)
-        return held.getvalue()
+    @property
+    def _tabs(self) -> bool:
+        return self.path.suffix.lower() == ".tsv"
 
     def __enter__(self) -> Self:
         return self
