@@ -16,6 +16,7 @@ import typer
 
 if TYPE_CHECKING:
     from sightline.data.text import StreamLines
+    from sightline.sight.tables import Table
     from sightline.tasks.spec import TaskSpec
 
 T = TypeVar("T")
@@ -179,6 +180,23 @@ def print_json(value: Any, indent: int | None = None) -> None:
     from sightline.jsonio import dumps
 
     print(dumps(value, indent), flush=True)
+
+
+def print_tables(tables: Iterable[Table]) -> None:
+    """Tables on standard output, as wide as the terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    console = Console(highlight=False)
+    for one in tables:
+        table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+        for place, column in enumerate(one.columns):
+            table.add_column(column, justify="left" if one.is_left(place) else "right", overflow="fold")
+        for row in one.rows:
+            table.add_row(*row)
+        console.print(one.title, style="italic", markup=False)  # rich would wrap it to a narrow table's width
+        console.print(table, markup=False)
 
 
 @contextmanager

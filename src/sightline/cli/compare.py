@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sightline.cli.common import PLUGINS, print_json, say, say_next
+from sightline.cli.common import PLUGINS, print_json, print_tables, say, say_next
 
 if TYPE_CHECKING:
     from sightline.comparison.comparison import Comparison
@@ -108,20 +108,9 @@ def _kind(path: str):
 
 def show(comparison: Comparison) -> None:
     """Prints the tables and what they show."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from sightline.comparison import words
 
-    console = Console(highlight=False)
-    for one in words.tables(comparison):
-        table = Table(title=one.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for number, column in enumerate(one.columns):
-            table.add_column(column, justify="right" if number else "left", overflow="fold")
-        for row in one.rows:
-            table.add_row(*row)
-        console.print(table, markup=False)
+    print_tables(words.tables(comparison))
     for one in comparison.sets:
         for line in words.verdicts(comparison, one.scores[0]):
             print(f"{one.name}: {line}")

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, named_as_options, parse_columns, print_json, progress, say_next
+from sightline.cli.common import (
+    RunArgument,
+    named_as_options,
+    parse_columns,
+    print_json,
+    print_tables,
+    progress,
+    say,
+    say_next,
+)
 from sightline.cli.records import ColumnsOption
+
+if TYPE_CHECKING:
+    from sightline.tasks.details import Detail
 
 
 def register(app: typer.Typer) -> None:
@@ -35,6 +48,15 @@ def evaluate(
     unknown_labels: Annotated[
         bool, typer.Option(help="Count records whose label training never had as wrong, instead of refusing the set.")
     ] = False,
+    details: Annotated[
+        bool,
+        typer.Option(
+            "--details", help="What scores are made of, too: by class, type or length, and the worst answers."
+        ),
+    ] = False,
+    report: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write a report with all details, too: .html or .md.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Measure a run: BLEU, chrF and TER with sacrebleu's signatures, and perplexity; of a language model perplexity
@@ -44,10 +66,16 @@ def evaluate(
     sightline evaluate runs/demo-transformer
 
     sightline evaluate runs/multi30k-transformer test.en test.de --lowercase
+
+    sightline evaluate runs/classifier test.tsv --details --report classifier.html
     """
+    from pathlib import Path
+
     from sightline.errors import UsageError
     from sightline.runs.evaluation import check_options, measure
+    from sightline.runs.evaluation_report import require_writable, write_report
     from sightline.runs.loading import load, spec_of
+    from sightline.tasks.report import details_of
     from sightline.train.machine import setup
     from sightline.train.run_directory import Run
 
@@ -61,10 +89,12 @@ def evaluate(
     }
     with named_as_options(*options):
         check_options(run, options)
+    if report is not None:
+        require_writable(Path(report))
     if columns is not None and source is None:
         raise UsageError("--columns: is for a file that is named; the run's test sets have theirs in its configuration")
     model, found = load(run, precision=precision, device=device), []
-    for report in measure(
+    for one in measure(
         model,
         source,
         reference,
@@ -72,10 +102,22 @@ def evaluate(
         options=options,
         progress=progress,
     ):
-        found.append(report.as_dict())
+        found.append(one)
         if not as_json:
-            print("\n".join(report.lines()), flush=True)
+            print("\n".join(one.lines()), flush=True)
+            show([each for each in details_of(one) if details or each.short])
     if as_json:
-        print_json(found, indent=2)
-    else:
+        print_json([{**one.as_dict(), "details": [each.as_dict() for each in details_of(one)]} for one in found], 2)
+    if report is not None:
+        write_report(Path(report), run, found)
+        say(f"written: {report}")
+    if not as_json:
         say_next(spec_of(Run(run)).after_evaluation.format(run=shlex.quote(run)))
+
+
+def show(details: Sequence[Detail]) -> None:
+    """Prints cautions and tables."""
+    for one in details:
+        for line in one.cautions():
+            print(f"  caution: {line}", flush=True)
+        print_tables(one.tables())

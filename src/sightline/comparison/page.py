@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from importlib import resources
 from pathlib import Path
 
 from sightline.comparison import charts, words
 from sightline.comparison.comparison import Comparison, Example, SetTable
+from sightline.sight.tables import html_list, html_page, html_table
 from sightline.train import storage
 
 LOOKED_AT = 2  # examples of each set whose attention is shown
@@ -25,22 +25,20 @@ def page(comparison: Comparison) -> str:
     parts += [f'<p class="caution">compared although {escape(one)}</p>' for one in comparison.unlike]
     for one in comparison.sets:
         parts += _set(comparison, one)
-    parts += ["<section>", _table(words.costs(comparison))]
+    parts += ["<section>", html_table(words.costs(comparison))]
     if curves := charts.learning_curves(comparison):
         parts += ["<h3>while they were trained</h3>", _figure(curves, "the figure of the validation over training")]
-    parts += ["</section>", _list("notes", words.notes(comparison))]
-    frame = (resources.files("sightline") / "comparison/page.html").read_text(encoding="utf-8")
-    title = escape(f"{' · '.join(comparison.names)}: compared")
-    return frame.replace("<!--TITLE-->", title).replace("<!--CONTENT-->", "\n".join(parts))
+    parts += ["</section>", html_list("notes", words.notes(comparison))]
+    return html_page(f"{' · '.join(comparison.names)}: compared", parts)
 
 
 def _set(comparison: Comparison, one: SetTable) -> list[str]:
     first = one.scores[0]
-    parts = [f"<section><h2>{escape(one.name)}</h2>", _list("verdicts", words.verdicts(comparison, first))]
-    parts += [_table(words.quality(comparison, one, score)) for score in one.scores]
+    parts = [f"<section><h2>{escape(one.name)}</h2>", html_list("verdicts", words.verdicts(comparison, first))]
+    parts += [html_table(words.quality(comparison, one, score)) for score in one.scores]
     parts.append(_figure(charts.differences(comparison, first), f"differences in {first.metric.title} with intervals"))
     if lengths := charts.quality_by_length(comparison, one):
-        parts.append(_table(words.by_length(comparison, one)))
+        parts.append(html_table(words.by_length(comparison, one)))
         parts.append(_figure(lengths, f"{first.metric.title} by the length of the input"))
     if one.examples:
         parts.append(f"<h3>the {one.unit} on which they differ most</h3>")
@@ -48,21 +46,6 @@ def _set(comparison: Comparison, one: SetTable) -> list[str]:
             looked = charts.attention_pictures(comparison, example.input) if number < LOOKED_AT else ()
             parts.append(_example(comparison, example, looked))
     return [*parts, "</section>"]
-
-
-def _table(table: words.Table) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
-    rows = [
-        f'<tr><th scope="row">{escape(first)}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in rest) + "</tr>"
-        for first, *rest in table.rows
-    ]
-    body = "".join(rows)
-    caption = f"<caption>{escape(table.title)}</caption>"
-    return f'<div class="scroll"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _list(kind: str, lines: Sequence[str]) -> str:
-    return f'<ul class="{kind}">' + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
 
 
 def _figure(svg: str, about: str) -> str:

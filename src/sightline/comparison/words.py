@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from sightline.comparison.comparison import Bucket, Comparison, Row, ScoreTable, SetTable
 from sightline.comparison.statistics import LEVEL, Compared, Interval
+from sightline.sight.tables import Table, markdown_table, markdown_text
 from sightline.train.metric import Metric
 
 MIB = 1 << 20
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: its title, the names of its columns, and its cells; all columns but the first are numbers."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def quality(comparison: Comparison, one: SetTable, score: ScoreTable) -> Table:
@@ -167,32 +156,17 @@ def markdown(comparison: Comparison) -> str:
     for one in comparison.sets:
         parts.append(f"## {one.name}")
         for score in one.scores:
-            parts += [_markdown_table(quality(comparison, one, score))]
+            parts += [markdown_table(quality(comparison, one, score))]
         parts.append("\n".join(f"- {line}" for line in verdicts(comparison, one.scores[0])))
         if len(one.by_length) > 1:
-            parts.append(_markdown_table(by_length(comparison, one)))
+            parts.append(markdown_table(by_length(comparison, one)))
         for example in one.examples:
             answers = [
-                f"- {name}: {_cell(output)}" for name, output in zip(comparison.names, example.outputs, strict=True)
+                f"- {name}: {markdown_text(output)}"
+                for name, output in zip(comparison.names, example.outputs, strict=True)
             ]
-            reference = [f"- reference: {_cell(example.reference)}"] * bool(example.reference)
-            parts.append("\n".join([f"{example.number}. {_cell(example.input)}", "", *reference, *answers]))
-    parts.append(_markdown_table(costs(comparison)))
+            reference = [f"- reference: {markdown_text(example.reference)}"] * bool(example.reference)
+            parts.append("\n".join([f"{example.number}. {markdown_text(example.input)}", "", *reference, *answers]))
+    parts.append(markdown_table(costs(comparison)))
     parts.append("\n".join(f"- {line}" for line in notes(comparison)))
     return "\n\n".join(parts) + "\n"
-
-
-def _markdown_table(table: Table) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
-
-    rule = "| --- |" + " ---: |" * (len(table.columns) - 1)
-    return "\n".join([f"**{_cell(table.title)}**", "", line(table.columns), rule, *map(line, table.rows)])
-
-
-def _cell(text: str) -> str:
-    """Text of somebody else's as one line that ends no cell and begins no markup."""
-    kept = " ".join(text.split())
-    for letter in "\\`*_|<>[]#":
-        kept = kept.replace(letter, f"\\{letter}")
-    return kept

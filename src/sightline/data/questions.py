@@ -249,10 +249,11 @@ def exact_match(predicted: str, right: Sequence[str], units: Units = "words") ->
 
 def overlap_f1(predicted: str, right: Sequence[str], units: Units = "words") -> float:
     """The harmonic mean of precision and recall of the units that an answer shares with the nearest right one."""
-    return max(_f1(_pieces(predicted, units), _pieces(one, units)) for one in right)
+    return max(_f1(answer_pieces(predicted, units), answer_pieces(one, units)) for one in right)
 
 
-def _pieces(answer: str, units: Units) -> list[str]:
+def answer_pieces(answer: str, units: Units) -> list[str]:
+    """The words or characters of an answer that are compared."""
     plain = normalize_answer(answer, units)
     return plain.split() if units == "words" else list(plain.replace(" ", ""))
 

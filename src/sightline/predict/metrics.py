@@ -29,13 +29,21 @@ def correlations(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
     }
 
 
-def calibration_error(probabilities_NC: np.ndarray, true_N: np.ndarray, bins: int = 15) -> float:
+BINS = 15  # of the calibration error
+
+
+def confidence_bins(told_N: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """Which of equal bins (N,), open below and closed above, the probability of what is told lies in."""
+    return np.clip(np.ceil(told_N * bins).astype(int) - 1, 0, bins - 1)
+
+
+def calibration_error(probabilities_NC: np.ndarray, true_N: np.ndarray, bins: int = BINS) -> float:
     """How far the probability of what is told lies from how often it is right: the mean over equal bins, in per cent.
 
     The expected calibration error of Guo et al. 2017, equation 3.
     """
     told, right = probabilities_NC.max(1), probabilities_NC.argmax(1) == true_N
-    which = np.clip(np.ceil(told * bins).astype(int) - 1, 0, bins - 1)
+    which = confidence_bins(told, bins)
     gaps = np.abs(np.bincount(which, told, bins) - np.bincount(which, right, bins))
     return 100 * float(gaps.sum()) / len(true_N)
 

@@ -125,6 +125,7 @@ class KeptReport(ReportRepr):
     table: tuple[Row, ...]
     values: dict[str, object]
     answers: None = None
+    details: tuple[()] = ()
 
     def lines(self) -> list[str]:
         """The report as text."""

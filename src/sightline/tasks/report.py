@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
 from sightline.predict.brief import cut
 from sightline.sight import html
 from sightline.tasks.answers import Answers
+from sightline.tasks.details import Detail
 from sightline.train.metric import Metric
 
 Row = tuple[str, str, str]
@@ -25,6 +26,11 @@ class Report(Protocol):
         """What was answered, record by record; None where the report does not have it."""
         ...
 
+    @property
+    def details(self) -> Sequence[Detail]:
+        """What the figures are made of; nothing where the report does not have it."""
+        ...
+
     def lines(self) -> list[str]:
         """The report as text."""
         ...
@@ -36,6 +42,11 @@ class Report(Protocol):
     def as_dict(self) -> dict[str, object]:
         """The report as plain values."""
         ...
+
+
+def details_of(report: Report) -> Sequence[Detail]:
+    """The details of a report; none of one that a user's own task makes without them."""
+    return getattr(report, "details", ())
 
 
 class ReportRepr:
@@ -55,7 +66,7 @@ class Figures(ReportRepr):
 
     Attributes:
         count, unit: how many of what were counted. scores: by the names of `metrics`, which say how each is printed.
-        answers: what was answered, record by record, where that is known.
+        answers: what was answered, record by record, where that is known. details: what the scores are made of.
     """
 
     name: str
@@ -65,6 +76,7 @@ class Figures(ReportRepr):
     seconds: float
     metrics: Mapping[str, Metric]
     answers: Answers | None = field(default=None, repr=False, compare=False)
+    details: Sequence[Detail] = field(default=(), repr=False, compare=False)
 
     def lines(self) -> list[str]:
         """The report as text."""
@@ -77,6 +89,6 @@ class Figures(ReportRepr):
 
     def as_dict(self) -> dict[str, object]:
         """The report as plain values."""
-        values = asdict(replace(self, metrics={}, answers=None))
-        del values["metrics"], values["answers"]
+        values = asdict(replace(self, metrics={}, answers=None, details=()))
+        del values["metrics"], values["answers"], values["details"]
         return values

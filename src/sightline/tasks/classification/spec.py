@@ -14,13 +14,16 @@ from torch import Tensor
 from sightline.data.check_records import LABELLED, Limit
 from sightline.data.labelled import Examples, LabelledSource, read_labelled, suggest_columns
 from sightline.data.sources import Column
+from sightline.decode.probabilities import softmax
 from sightline.errors import UsageError
 from sightline.tasks.answers import Answers, class_scores, pearson
+from sightline.tasks.breakdowns import class_details
 from sightline.tasks.classification.examples import encode_files, find_labels
 from sightline.tasks.classification.exchange import EXCHANGES, exchanged
 from sightline.tasks.classification.predictor import Classifier
 from sightline.tasks.classification.settings import METRICS, SIDE, ClassificationSettings, DataSettings
 from sightline.tasks.classification.task import ClassificationTask, figures, make_model, train_tokenizers
+from sightline.tasks.details import Detail
 from sightline.tasks.presets import FURTHER, RECORDS
 from sightline.tasks.report import Figures
 from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Timed, Tokenizers, Values
@@ -39,7 +42,8 @@ def evaluate(model: Classifier, name: str, files: LabelledSource, *, unknown_lab
     found = figures(model.settings, scores_NC, examples)
     seconds = time.perf_counter() - start
     answers = _answers(model.settings, files, examples, scores_NC)
-    return Figures(name, len(examples), "records", found, seconds, METRICS, answers)
+    details = _details(model.settings, answers, examples, scores_NC)
+    return Figures(name, len(examples), "records", found, seconds, METRICS, answers, details)
 
 
 def _answers(settings: ClassificationSettings, files: LabelledSource, examples: Examples, scores_NC: Tensor) -> Answers:
@@ -53,6 +57,15 @@ def _answers(settings: ClassificationSettings, files: LabelledSource, examples: 
     outputs = [settings.data.labels[number] if settings.data.labels else str(number) for number in told]
     scores = class_scores(METRICS["accuracy"], METRICS["macro_f1"], true_N, np.array(told))
     return Answers("records", inputs, references, outputs, scores)
+
+
+def _details(
+    settings: ClassificationSettings, answers: Answers, examples: Examples, scores_NC: Tensor
+) -> Sequence[Detail]:
+    if settings.data.numbers:
+        return ()
+    classes = settings.data.labels or [str(number) for number in range(scores_NC.shape[1])]
+    return class_details("records", answers.inputs, classes, examples.targets, softmax(scores_NC).numpy())
 
 
 def _complete(settings: ClassificationSettings) -> ClassificationSettings:

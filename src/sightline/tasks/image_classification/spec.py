@@ -9,7 +9,9 @@ import numpy as np
 
 from sightline.data.images import ImageSource
 from sightline.data.survey import Survey, survey_images
+from sightline.decode.probabilities import softmax
 from sightline.tasks.answers import Answers, share
+from sightline.tasks.breakdowns import class_details
 from sightline.tasks.image_classification.exchange import EXCHANGES, exchanged
 from sightline.tasks.image_classification.predictor import ImageClassifier
 from sightline.tasks.image_classification.settings import METRICS, ImageSettings
@@ -48,7 +50,8 @@ def evaluate(model: ImageClassifier, name: str, files: ImageSource, *, unknown_l
         [classes[number] for number in told],
         [share(METRICS["accuracy"], np.array(told) == images.classes)],
     )
-    return Figures(name, len(images), "images", found, seconds, METRICS, answers)
+    details = class_details("images", answers.inputs, classes, images.classes, softmax(logits_NC).numpy())
+    return Figures(name, len(images), "images", found, seconds, METRICS, answers, details)
 
 
 _LARGEST = 224  # pixels; larger images are scaled down

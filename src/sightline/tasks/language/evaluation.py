@@ -30,6 +30,11 @@ class TextEvaluation(ReportRepr):
     seconds: float
     answers: Answers | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def details(self) -> tuple[()]:
+        """None."""
+        return ()
+
     def lines(self) -> list[str]:
         """The report as text."""
         speed = self.tokens / max(self.seconds, 1e-9)

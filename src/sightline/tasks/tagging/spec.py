@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -12,6 +13,8 @@ import numpy as np
 from sightline.data.check_records import TAGGED, Limit
 from sightline.data.tagged import TaggedSource, read_tagged, spans
 from sightline.tasks.answers import Answers, ratio, span_f1
+from sightline.tasks.breakdowns import counted, never
+from sightline.tasks.details import Detail
 from sightline.tasks.presets import FURTHER, RECORDS
 from sightline.tasks.report import Figures
 from sightline.tasks.spec import Init, Page, PageInput, Pretraining, TaskSpec, Timed, Tokenizers
@@ -45,7 +48,8 @@ def evaluate(model: Tagger, name: str, files: TaggedSource, *, unknown_labels: b
     scores = figures(settings, records, found)
     seconds = time.perf_counter() - start
     answers = _answers(records, found.tags, files.joined_by)
-    return Figures(name, len(records), "records", scores, seconds, METRICS, answers)
+    details = _details(records, found.tags)
+    return Figures(name, len(records), "records", scores, seconds, METRICS, answers, details)
 
 
 def _answers(records: Sequence[Tagged], told: Sequence[Sequence[str]], joined_by: str) -> Answers:
@@ -64,6 +68,21 @@ def _answers(records: Sequence[Tagged], told: Sequence[Sequence[str]], joined_by
             ratio(METRICS["accuracy"], 100 * right_N2[:, 0], right_N2[:, 1]),
         ],
     )
+
+
+def _details(records: Sequence[Tagged], told: Sequence[Sequence[str]]) -> list[Detail]:
+    """Spans by their type, their ends exact; tags of units where none of them marks a span."""
+    right: Counter[str] = Counter()
+    said: Counter[str] = Counter()
+    there: Counter[str] = Counter()
+    marks_spans = any(spans(tags) or spans(found) for (_, tags), found in zip(records, told, strict=True))
+    for (_, tags), found in zip(records, told, strict=True):
+        one, other = (set(spans(each) if marks_spans else enumerate(each)) for each in (tags, found))
+        for counter, items in ((right, one & other), (said, other), (there, one)):
+            counter.update(item[-1] for item in items)
+    counts = {kind: (right[kind], said[kind], there[kind]) for kind in sorted(there | said)}
+    what, title = ("type", "spans by type, in %") if marks_spans else ("tag", "units by tag, in %")
+    return [*never(what, counts), counted(f"per_{what}", title, what, counts)]
 
 
 def _complete(settings: TaggingSettings) -> TaggingSettings:

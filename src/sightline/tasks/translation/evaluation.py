@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from sightline.data.pairs import PairSource, read_pairs
 from sightline.decode import SearchOptions
 from sightline.predict.metrics import Measured, bleu, chrf, exponential, sentence_sums, ter
 from sightline.tasks.answers import Answers, CorpusScore
+from sightline.tasks.details import Breakdown, Detail
 from sightline.tasks.report import ReportRepr, Row
+from sightline.tasks.translation.details import translation_details
 from sightline.tasks.translation.predictor import Translator
 from sightline.tasks.translation.settings import METRICS
 
@@ -41,6 +43,13 @@ class Evaluation(ReportRepr):
             for name in ("bleu", "chrf", "ter")
         ]
         return Answers("sentences", self.sources, self.references, self.hypotheses, scores, record_score=scores[1])
+
+    @property
+    def details(self) -> Sequence[Detail]:
+        """Scores by the length of the source, what is wrong with translations as such, and the worst of them."""
+        rows = tuple((words, count, score) for words, count, score in self.buckets)
+        lengths = Breakdown("by_length", "by words of the source", ("words", "sentences", "BLEU"), rows)
+        return [lengths, *translation_details(self.sources, self.references, self.hypotheses)]
 
     @property
     def sentences_per_second(self) -> float:

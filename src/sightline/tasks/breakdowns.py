@@ -1,0 +1,146 @@
+"""The answers of a classifier or tagger taken apart: by class, by confusion, by confidence.
+
+Shapes: `N` records, `C` classes. Classes are numbers from 0; -1 is one that training never had.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import numpy as np
+
+from sightline.predict.metrics import BINS, confidence_bins
+from sightline.tasks.details import Breakdown, Caution, Detail
+
+FEW = 12  # classes whose tables are short
+MOST_CONFUSIONS, MOST_MISTAKES, MOST_NAMES = 20, 10, 5
+NEARLY_ALL = 0.95  # of the predictions
+UNKNOWN = "(unknown)"
+
+
+def class_details(
+    unit: str,
+    inputs: Sequence[str],
+    classes: Sequence[str],
+    true_N: np.ndarray,
+    probabilities_NC: np.ndarray,
+) -> list[Detail]:
+    """What a classifier answered, taken apart.
+
+    Args:
+        unit: what a record is, in the plural. inputs: each record's. classes: their names.
+        true_N: numbers of the right classes.
+    """
+    told_N, confidence_N = probabilities_NC.argmax(1), probabilities_NC.max(1)
+    names = [*classes, *([UNKNOWN] if (true_N < 0).any() else [])]
+    true_N = np.where(true_N < 0, len(classes), true_N)
+    few = len(classes) <= FEW
+    found: list[Detail] = [
+        *_cautions(unit, names, true_N, told_N),
+        _per_class(unit, names, true_N, told_N, few),
+        _matrix(unit, names, true_N, told_N) if few else _confusions(unit, names, true_N, told_N),
+        _reliability(unit, true_N == told_N, confidence_N),
+    ]
+    wrong = np.flatnonzero(true_N != told_N)
+    surest = cast("list[int]", wrong[np.argsort(-confidence_N[wrong], kind="stable")][:MOST_MISTAKES].tolist())
+    if surest:
+        true, told = (cast("list[int]", each.tolist()) for each in (true_N, told_N))
+        rows = tuple((inputs[i], names[true[i]], names[told[i]], float(confidence_N[i])) for i in surest)
+        columns = ("input", "label", "prediction", "probability")
+        found.append(
+            Breakdown("confident_mistakes", "most confident mistakes", columns, rows, digits=4, texts=(0, 1, 2))
+        )
+    return found
+
+
+def counted(name: str, title: str, what: str, counts: Mapping[str, Sequence[int]], *, short: bool = False) -> Breakdown:
+    """Precision, recall and F1 in per cent, and support, by class or type.
+
+    Args:
+        what: what a row is. counts: for each, how many were right, how many were told, and how many there are.
+    """
+    rows = tuple(
+        (one, _per_cent(right, told), _per_cent(right, true), _per_cent(2 * right, told + true), true, told)
+        for one, (right, told, true) in counts.items()
+    )
+    return Breakdown(name, title, (what, "precision", "recall", "F1", "support", "predicted"), rows, short=short)
+
+
+def never(what: str, counts: Mapping[str, Sequence[int]]) -> list[Caution]:
+    """That classes or types that are there were never told, where that is so; `counts` as of `counted`."""
+    missing = {one: true for one, (_, told, true) in counts.items() if true and not told and one != UNKNOWN}
+    if not missing:
+        return []
+    largest = sorted(missing, key=lambda one: -missing[one])[:MOST_NAMES]
+    shown = ", ".join(f'"{one}" ({missing[one]:,})' for one in largest)
+    more = f" and {len(missing) - len(largest):,} more" if len(missing) > len(largest) else ""
+    return [Caution("never_predicted", f"never predicted: {what} {shown}{more}; see how many training has of them")]
+
+
+def _cautions(unit: str, names: Sequence[str], true_N: np.ndarray, told_N: np.ndarray) -> list[Caution]:
+    found: list[Caution] = []
+    most = int(np.bincount(told_N).argmax())
+    told, true = (np.count_nonzero(one == most) / len(one) for one in (told_N, true_N))
+    if told >= NEARLY_ALL and told > true:
+        text = (
+            f'{100 * told:.1f} % of predictions are "{names[most]}", which {100 * true:.1f} % of the {unit} are; see '
+            "how many records each class has in training, and whether its loss fell (sightline show RUN)"
+        )
+        found.append(Caution("one_class", text))
+    return found + never("class", _class_counts(names, true_N, told_N))
+
+
+def _class_counts(names: Sequence[str], true_N: np.ndarray, told_N: np.ndarray) -> dict[str, tuple[int, int, int]]:
+    right_C, told_C, true_C = (
+        np.bincount(one, minlength=len(names)).tolist() for one in (true_N[true_N == told_N], told_N, true_N)
+    )
+    return dict(zip(names, zip(right_C, told_C, true_C, strict=True), strict=True))
+
+
+def _per_class(unit: str, names: Sequence[str], true_N: np.ndarray, told_N: np.ndarray, few: bool) -> Breakdown:
+    title = f"by class of the {unit}, in %"
+    return counted("per_class", title, "class", _class_counts(names, true_N, told_N), short=few)
+
+
+def _matrix(unit: str, names: Sequence[str], true_N: np.ndarray, told_N: np.ndarray) -> Breakdown:
+    """Rows are labels, columns what was told."""
+    matrix_CC = np.zeros((len(names), len(names)), np.int64)
+    np.add.at(matrix_CC, (true_N, told_N), 1)
+    rows = tuple((name, *counts) for name, counts in zip(names, matrix_CC.tolist(), strict=True))
+    return Breakdown("confusion_matrix", f"confusion matrix of the {unit}, a row a label", ("label", *names), rows)
+
+
+def _confusions(unit: str, names: Sequence[str], true_N: np.ndarray, told_N: np.ndarray) -> Breakdown:
+    wrong = true_N != told_N
+    true, told = (cast("list[int]", each[wrong].tolist()) for each in (true_N, told_N))
+    pairs = Counter(zip(true, told, strict=True))
+    support_C = np.bincount(true_N, minlength=len(names))
+    rows = tuple(
+        (names[label], names[prediction], count, _per_cent(count, int(support_C[label])))
+        for (label, prediction), count in sorted(pairs.items(), key=lambda one: (-one[1], one[0]))[:MOST_CONFUSIONS]
+    )
+    columns = ("label", "prediction", unit, "% of the label")
+    return Breakdown("confusions", "most frequent confusions", columns, rows, texts=(1,))
+
+
+def _reliability(unit: str, right_N: np.ndarray, confidence_N: np.ndarray) -> Breakdown:
+    """The reliability diagram of Guo et al. 2017 as a table, by the bins of the calibration error."""
+    which_N = confidence_bins(confidence_N)
+    rows = tuple(
+        (
+            f"{one / BINS:.2f}–{(one + 1) / BINS:.2f}",
+            int(inside.sum()),
+            100 * float(confidence_N[inside].mean()),
+            100 * float(right_N[inside].mean()),
+        )
+        for one in range(BINS)
+        if (inside := which_N == one).any()
+    )
+    columns = ("probability", unit, "mean confidence", "accuracy")
+    return Breakdown("reliability", "how often what is told is right, by its probability, in %", columns, rows)
+
+
+def _per_cent(part: int, of: int) -> float:
+    return 100 * part / of if of else 0.0
