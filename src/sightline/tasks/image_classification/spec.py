@@ -46,7 +46,7 @@ def evaluate(model: ImageClassifier, name: str, files: ImageSource, *, unknown_l
     answers = Answers(
         "images",
         [f"image {number:,}" for number in range(1, len(images) + 1)],
-        [classes[number] if number != UNKNOWN else "?" for number in images.classes],
+        [classes[number] if number != UNKNOWN else "?" for number in cast("list[int]", images.classes.tolist())],
         [classes[number] for number in told],
         [share(METRICS["accuracy"], np.array(told) == images.classes)],
     )

@@ -208,10 +208,10 @@ def _nats_of(model: AnyLanguageModel, batch: TextBatch, state: Any = None) -> tu
     features_BTD, after = model.decode(batch.tokens_BT, before, document_BT=batch.document_BT)
     nats: list[Tensor] = []
     rows = max(1, MOST_LOGITS // model.vocab_size)  # the logits of a whole batch may not fit into memory
-    pairs = zip(features_BTD.flatten(0, 1).split(rows), batch.targets_BT.flatten().split(rows), strict=True)
-    for features_ND, targets_N in pairs:
-        log_p_NV = log_probabilities(model.project(features_ND))
-        nats.append(-log_p_NV.gather(1, targets_N[:, None])[:, 0])
+    features_ND, targets_N1 = features_BTD.flatten(0, 1), batch.targets_BT.reshape(-1, 1)
+    for low in range(0, len(targets_N1), rows):
+        log_p_NV = log_probabilities(model.project(features_ND[low : low + rows]))
+        nats.append(-log_p_NV.gather(1, targets_N1[low : low + rows])[:, 0])
     return torch.cat(nats).view_as(batch.targets_BT), after
 
 
