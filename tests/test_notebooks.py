@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 from playwright import sync_api
 
-from support.outputs import Opened, browser, needs_browser
-
-__all__ = ["browser"]
+from support.outputs import Opened, needs_browser
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs" / "notebooks").glob("*.md"))
 NUMBER = re.compile(r"-?\d[\d.,]*(?:e-?\d+)?")

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from support.commands import sightline
-from test_docs import ROOT, commands
+from support.configs import MODELS
+from test_docs import ROOT, commands, commands_of_python
 
 # What a command trains is made tiny; the command stays as it stands.
 TINY = ("training.max_updates=3", "training.tokens_per_batch=512", "training.threads=1", "training.validate_every=3",
@@ -137,4 +138,27 @@ def test_translation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert [row[:2] for row in rows] == read_csv("clean.csv")
     assert rows[0][2] == "translation"
     assert Path("attention.svg").exists()
+    assert Path("theirs/gru/model.safetensors").exists()
+
+
+def test_notebook(
+    config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With tiny models of another language in place of the recipes."""
+    monkeypatch.chdir(tmp_path)
+    names = {"gru-ko-en": "seq2seq", "transformer-ko-en": "transformer"}
+    state: dict[str, object] = {}
+    for code in commands_of_python(ROOT / "docs" / "tutorial-notebook.md"):
+        for recipe, kind in names.items():
+            sizes = dict(one.removeprefix("model.").split("=") for one in MODELS[kind])
+            model = {key: value if key == "kind" else int(value) for key, value in sizes.items()}
+            code = code.replace(f'"{recipe}"', f'"{config_file}", model={model}, search={{"beam": 1}}')
+        *body, last = code.strip().splitlines()
+        exec(compile("\n".join([*body, f"shown = {last}" if last.isidentifier() else last]), "notebook", "exec"), state)
+        if last.isidentifier():
+            assert "<" in state["shown"]._repr_html_()  # pyright: ignore[reportAttributeAccessIssue]
+    assert "no difference" in (said := capsys.readouterr().out) or "than gru" in said
+    assert Path("comparison.html").stat().st_size > 10_000
+    for line in commands(ROOT / "docs" / "tutorial-notebook.md", "sh"):
+        assert sightline(*shlex.split(line)[1:]) == 0, (line, capsys.readouterr().err)
     assert Path("theirs/gru/model.safetensors").exists()

@@ -1,4 +1,4 @@
-"""A browser, and a server with every kind of model that the tests of the page share."""
+"""A server with every kind of model that the tests of the page share."""
 
 from __future__ import annotations
 
@@ -8,16 +8,8 @@ from pathlib import Path
 import pytest
 from playwright import sync_api
 
-from support.browser import ARGUMENTS, CHROMIUM, Opened
+from support.browser import Opened
 from support.serving import Server, serving_all
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[sync_api.Browser]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

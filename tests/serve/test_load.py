@@ -134,7 +134,8 @@ def test_what_surrounds_an_answer_is_not_refused(runs: dict[str, Path]) -> None:
         with ThreadPoolExecutor(8) as pool:
             assert set(pool.map(ask, range(60))) <= {200, 429}
         with server.client() as client:
-            assert client.post("/v1/translate", json={"text": ["rot"] * 4}).status_code == 400  # can never fit
+            # more than there is room for at a time is computed in portions
+            assert client.post("/v1/translate", json={"text": ["rot"] * 4}).status_code == 200
 
 
 def test_models_that_must_not_compute_at_once_take_turns(

@@ -18,9 +18,7 @@ from sightline.tasks.report import Figures
 from sightline.tasks.translation.predictor import Attention, Translation
 from sightline.train.history import Line
 from sightline.train.metric import Metric
-from support.outputs import Opened, browser, needs_browser
-
-__all__ = ["browser"]
+from support.outputs import Opened, needs_browser
 
 HOSTILE = "</script><script>window.hit=1</script><img src=x onerror=window.hit=1>\"'\u202e/*DATA*/ /*ID*/"
 WEIGHTS = np.array([[[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.0, 0.0, 1.0]], [[0.1, 0.8, 0.1], [0.4, 0.4, 0.2], [0, 0, 1]]])

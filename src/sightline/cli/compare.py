@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sightline.cli.common import PLUGINS, print_json, print_tables, say, say_next
+from sightline.cli.common import PLUGINS, named_as_options, print_json, print_tables, say, say_next
 
 if TYPE_CHECKING:
     from sightline.comparison.comparison import Comparison
@@ -54,9 +54,11 @@ def compare(
     sightline compare compare.toml --seeds 3 --output comparison.html
     """
     from sightline.comparison.comparison import compare as compare_runs
+    from sightline.comparison.report import writer_of
     from sightline.errors import UsageError
 
-    reports = [_kind(path) for path in output or []]
+    with named_as_options("output"):
+        reports = [writer_of(path) for path in output or []]
     names = list(name or [])
     if len(runs) == 1 and runs[0].endswith(".toml"):
         from sightline.comparison.plan import read_plan, train_plan
@@ -95,24 +97,12 @@ def compare(
         say_next(f"sightline serve {again}" if output else f"sightline compare {again} --output comparison.html")
 
 
-def _kind(path: str):
-    """What writes such a file. Raises UsageError for another kind."""
-    from sightline.comparison.report import WRITERS
-    from sightline.errors import UsageError
-
-    suffix = Path(path).suffix.lower()
-    if suffix not in WRITERS:
-        raise UsageError(f"--output: {path}: a report is {', '.join(WRITERS)}")
-    return WRITERS[suffix]
-
-
 def show(comparison: Comparison) -> None:
     """Prints the tables and what they show."""
     from sightline.comparison import words
 
     print_tables(words.tables(comparison))
-    for one in comparison.sets:
-        for line in words.verdicts(comparison, one.scores[0]):
-            print(f"{one.name}: {line}")
+    for line in comparison.verdicts():
+        print(line)
     for line in words.notes(comparison):
         print(line)

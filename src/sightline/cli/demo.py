@@ -93,16 +93,12 @@ def _own(run: Run, threads: int, fresh: bool) -> list[str]:
 
 def _compare(trained: Mapping[str, Trained], page: Path) -> None:
     """Whether the difference is more than chance, and a page with all of it."""
-    from sightline.comparison import words
     from sightline.comparison.comparison import compare
-    from sightline.comparison.page import write_page
 
     say("\ncomparing them, sentence by sentence")
     found = compare([one.path for one in trained.values()], names=list(trained))
-    for one in found.sets:
-        for line in words.verdicts(found, one.scores[0]):
-            print(f"{one.name}: {line}")
-    write_page(found, page)
+    print("\n".join(found.verdicts()))
+    found.save(page)
     say(f"the comparison, with pictures: {page}")
 
 

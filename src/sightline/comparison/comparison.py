@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from html import escape
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,28 @@ class Comparison:
 
     def __repr__(self) -> str:
         return f"Comparison({', '.join(self.names)}; on {', '.join(one.name for one in self.sets)})"
+
+    def _repr_html_(self) -> str:
+        # apart from the notebook's own styles; what holds no script needs no permission to run one
+        from sightline.comparison.page import page
+
+        shown = f'sandbox srcdoc="{escape(page(self))}"'
+        return f'<iframe title="{escape(repr(self))}" {shown} style="width: 100%; height: 40rem; border: 0"></iframe>'
+
+    def verdicts(self) -> list[str]:
+        """What the first score of each set shows of each model beside the baseline, a sentence each."""
+        from sightline.comparison import words
+
+        return [f"{one.name}: {line}" for one in self.sets for line in words.verdicts(self, one.scores[0])]
+
+    def save(self, path: str | Path) -> None:
+        """Writes a report: .html, with pictures, .md or .json.
+
+        Raises UsageError for another kind of file, SightlineError where it cannot be written.
+        """
+        from sightline.comparison.report import writer_of
+
+        writer_of(path)(self, Path(path))
 
     def as_dict(self) -> dict[str, object]:
         """All figures as plain values."""

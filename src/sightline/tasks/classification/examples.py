@@ -85,6 +85,8 @@ def find_labels(settings: ClassificationSettings) -> tuple[str, ...]:
     labels = [label for _, label in read_training(settings)]
     found = sorted(set(labels))
     where = settings.data.train[0].source
+    if not labels:
+        raise DataError(f"{where}: no records; check the file")
     if len(found) < 2:
         raise DataError(f"{where}: {len(found)} different labels in the training records; a classifier needs two")
     if len(found) > _DISTINCT and len(found) > len(labels) / 2:
