@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightline.comparison.comparison import Comparison, ScoreTable, SetTable
+from sightline.comparison.words import span_of
 from sightline.errors import SightlineError
 from sightline.sight.drawings import attention_view_picture
 from sightline.sight.pictures import GREY, MARKERS, label_axes, legend_above, new_figure, save, shortened
@@ -65,7 +66,7 @@ def quality_by_length(comparison: Comparison, one: SetTable) -> str:
     for number, (name, color, marker) in enumerate(zip(comparison.names, cycle(COLORS), cycle(MARKERS))):
         values = [bucket.values[number] for bucket in one.by_length]
         panel.plot(places, values, label=shortened(name, 28), color=color, marker=marker, linewidth=1.4)
-    labels = [f"{bucket.low}–{bucket.high}\n({bucket.records:,})" for bucket in one.by_length]
+    labels = [f"{span_of(bucket)}\n({bucket.records:,})" for bucket in one.by_length]
     panel.set_xticks(places, labels=labels)
     label_axes(figure, panel, f"words of the input ({one.unit})", one.scores[0].metric.title)
     panel.grid(alpha=0.3)

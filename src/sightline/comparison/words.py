@@ -112,7 +112,7 @@ def _mib(count: int | None) -> str:
 def by_length(comparison: Comparison, one: SetTable) -> Table:
     """The first score by the length of the input."""
     metric = one.scores[0].metric
-    names = [_words(bucket) for bucket in one.by_length]
+    names = [span_of(bucket) for bucket in one.by_length]
     rows = [
         (name, *(_number(metric, bucket.values[number]) for bucket in one.by_length))
         for number, name in enumerate(comparison.names)
@@ -121,7 +121,8 @@ def by_length(comparison: Comparison, one: SetTable) -> Table:
     return Table(f"{one.name}: {metric.title} by words of the input", ("model", *names), (*rows, counts))
 
 
-def _words(bucket: Bucket) -> str:
+def span_of(bucket: Bucket) -> str:
+    """The numbers of words that a bucket holds."""
     return f"{bucket.low}" if bucket.low == bucket.high else f"{bucket.low}–{bucket.high}"
 
 
