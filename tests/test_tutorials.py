@@ -99,7 +99,7 @@ def read_csv(name: str) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def follow(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *short: str) -> str:
+def follow(name: str, capsys: pytest.CaptureFixture[str], *short: str) -> str:
     """Runs every command of a tutorial in the present folder; everything that they said."""
     said: list[str] = []
     for line in commands(ROOT / "docs" / name, "sh"):
@@ -118,7 +118,7 @@ def follow(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 def test_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     write_reviews(Path("reviews.csv"))
-    said = follow("tutorial-classes.md", monkeypatch, capsys)
+    said = follow("tutorial-classes.md", capsys)
     assert "1 unreadable" in said
     assert "gpt and bert: no difference" in said or "than bert by" in said
     rows, cleaned = read_csv("labelled.csv"), read_csv("clean.csv")
@@ -131,7 +131,7 @@ def test_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
 def test_translation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     write_sentences(Path("pairs.csv"))
-    said = follow("tutorial-translation.md", monkeypatch, capsys, *SHORT)
+    said = follow("tutorial-translation.md", capsys, *SHORT)
     assert "1 unreadable" in said
     assert "BLEU" in said
     rows = read_csv("translated.csv")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from sightline.runs.loading import spec_of
 from sightline.runs.outcome import read_outcome
 from sightline.tasks.settings import RunSettings
 from sightline.tasks.spec import TaskSpec
-from sightline.train.log import METRICS
+from sightline.train.history import Line, read_history
 from sightline.train.loop import Outcome
 from sightline.train.run_directory import Run
 
@@ -59,22 +60,22 @@ class Trained:
     spent: Spent
 
     @cached_property
-    def log(self) -> list[Mapping[str, Any]]:
+    def log(self) -> list[Line]:
         """The lines of its log that can be read."""
-        path = self.run.path / METRICS
-        return _lines(path.read_bytes()) if path.exists() else []
+        return read_history(self.run.metrics)
 
     def curve(self) -> Curve:
         """The figure of the validation by which the best checkpoint was chosen."""
         metric, seconds, before = self.settings.training.metric, 0.0, 0.0
         points: list[tuple[int, float, float]] = []
         for line in self.log:
-            if line.get("kind") == "train":
-                total, speed = _first(line, *_UNITS), _first(line, *(f"{unit}_per_second" for unit in _UNITS))
+            if line.kind == "train":
+                total = _first(line, *_UNITS)
+                speed = _first(line, *(f"{unit}_per_second" for unit in _UNITS))
                 seconds += (total - before) / speed if speed else 0.0
                 before = total
-            elif isinstance(value := line.get(metric), int | float):
-                points.append((int(line["update"]), seconds / 60, float(value)))
+            elif math.isfinite(value := line.figures.get(metric, math.nan)):
+                points.append((line.update, seconds / 60, value))
         updates, minutes, values = zip(*points, strict=True) if points else ((), (), ())
         return Curve(metric, updates, minutes, values)
 
@@ -118,7 +119,7 @@ def read_trained(path: str | Path) -> Trained:
 
 
 def _spent(outcome: Outcome, trained: Trained) -> Spent:
-    totals = [_first(line, *_UNITS) for line in trained.log if line.get("kind") == "train"]
+    totals = [_first(line, *_UNITS) for line in trained.log if line.kind == "train"]
     threads = trained.settings.training.threads or 1
     return Spent(outcome.update, totals[-1] if totals else None, outcome.seconds * threads / 60, outcome.reason)
 
@@ -241,18 +242,6 @@ def _budgets(candidates: Sequence[Candidate]) -> str | None:
     return f"budgets differ: {told}"
 
 
-def _first(line: Mapping[str, Any], *names: str) -> float:
-    return next((float(line[name]) for name in names if isinstance(line.get(name), int | float)), 0.0)
-
-
-def _lines(text: bytes) -> list[Mapping[str, Any]]:
-    """The JSON objects of lines; what is none, as the last line of a killed process, is left out."""
-    found: list[Mapping[str, Any]] = []
-    for line in text.splitlines():
-        try:
-            one = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(one, dict):
-            found.append(one)
-    return found
+def _first(line: Line, *names: str) -> float:
+    """The first of these figures that a line has; 0 where it has none."""
+    return next((line.figures[name] for name in names if name in line.figures), 0.0)

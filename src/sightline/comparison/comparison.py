@@ -192,14 +192,21 @@ def compare(
     sets = dict(settings.data.test) if source is None else {source: settings.given(source, reference)}
     if not sets:
         raise UsageError(f"{candidates[0].first.run.path}: the run names no test sets; name files to compare on")
-    predictors = [[load(one.run.path) for one in candidate.runs] for candidate in candidates]
-    tables: list[SetTable] = []
-    for name, files in sets.items():
-        answers: list[list[Answers]] = []
-        for candidate, models in zip(candidates, predictors, strict=True):
-            report(f"{name}: {candidate.name}")
-            answers.append([_answers(evaluate_set(model, name, files), candidate) for model in models])
-        tables.append(_table(name, candidates, answers, resamples, unlike, anyway))
+    first_of: list[Predictor] = []
+    answers: dict[str, list[list[Answers]]] = {name: [] for name in sets}
+    for candidate in candidates:
+        # one seed's model after the other is held, and the first one's kept to be looked into
+        for number, trained in enumerate(candidate.runs):
+            model = load(trained.run.path)
+            if number == 0:
+                first_of.append(model)
+            for name, files in sets.items():
+                report(f"{name}: {candidate.name}")
+                found = _answers(evaluate_set(model, name, files), candidate)
+                if number == 0:
+                    answers[name].append([])
+                answers[name][-1].append(found)
+    tables = [_table(name, candidates, of_set, resamples, unlike, anyway) for name, of_set in answers.items()]
     speeds: Sequence[Speed | None] = [None] * len(candidates)
     if speed and candidates[0].spec.timed is not None:
         report("speed and memory, by turns")
@@ -207,16 +214,16 @@ def compare(
         speeds = measure_speed([one.first.run.path for one in candidates], first, threads)
     rows = [_row(*pair) for pair in zip(candidates, speeds, strict=True)]
     made_with = f"sightline {__version__}, {platform.processor() or platform.machine()}, {resamples:,} resamples"
-    first_of = tuple(models[0] for models in predictors)
-    return Comparison(candidates[0].spec.name, tuple(rows), tuple(tables), tuple(unlike), made_with, first_of)
+    return Comparison(candidates[0].spec.name, tuple(rows), tuple(tables), tuple(unlike), made_with, tuple(first_of))
 
 
 def _answers(report: Report, candidate: Candidate) -> Answers:
-    if report.answers is None:
+    answers = report.answers  # once: a translation's are counted when they are asked for
+    if answers is None:
         raise UsageError(
             f"{candidate.first.run.path}: the evaluation of task {candidate.spec.name} keeps no answers by record"
         )
-    return report.answers
+    return answers
 
 
 def _row(candidate: Candidate, speed: Speed | None) -> Row:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import tomli_w
 from pydantic import Field, model_validator
@@ -67,7 +67,6 @@ class Plan:
 
     folder: Path
     trainings: tuple[Planned, ...]
-    core_minutes: float | None
 
 
 def read_plan(path: str, seeds: int | None = None) -> Plan:
@@ -89,11 +88,11 @@ def read_plan(path: str, seeds: int | None = None) -> Plan:
         values = _with_budget(_values(plan, name, own, where), plan.budget)
         for seed in numbers:
             run = folder / name / f"seed-{seed}" if len(numbers) > 1 else folder / name
-            seeded = _merged(values, {"training": {"seed": seed}})
+            seeded = config.merged(values, {"training": {"seed": seed}})
             label = f"{where}: models.{name}"
             config.validate(schema(seeded, label), seeded, label)
             trainings.append(Planned(name, seed, seeded, run))
-    return Plan(folder, tuple(trainings), plan.budget.core_minutes)
+    return Plan(folder, tuple(trainings))
 
 
 def _values(plan: PlanFile, name: str, own: Mapping[str, Any], where: str) -> Values:
@@ -102,22 +101,11 @@ def _values(plan: PlanFile, name: str, own: Mapping[str, Any], where: str) -> Va
     recipe = own.pop("recipe", plan.base)
     if not isinstance(recipe, str):
         raise UsageError(f'{where}: models.{name}: has no base; set base = "…" for all models, or recipe here')
-    return _merged(config.parse(*config.read(recipe)), own)
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Values:
-    """Both, those above in front, table by table; a model of another kind shares no key with the one below."""
-    both = {**below, **above}
-    for key in below.keys() & above.keys():
-        old, new = below[key], above[key]
-        if isinstance(old, dict) and isinstance(new, dict):
-            tables = cast("Values", old), cast("Values", new)
-            both[key] = tables[1] if _another_kind(*tables) else _merged(*tables)
-    return both
-
-
-def _another_kind(old: Values, new: Values) -> bool:
-    return "kind" in new and new["kind"] != old.get("kind")
+    below = config.parse(*config.read(recipe))
+    old, new = below.get("model"), own.get("model")
+    if isinstance(old, dict) and isinstance(new, dict) and new.get("kind", old.get("kind")) != old.get("kind"):
+        del below["model"]  # a model of another kind shares no size
+    return config.merged(below, own)
 
 
 def _with_budget(values: Values, budget: Budget) -> Values:
