@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from sightline.train.machine import processor
 
 HERE = Path(__file__).parents[1] / "src"
 MAKE = """
@@ -57,13 +58,6 @@ def call(code: str, source: Path, *words: object) -> str:
     if done.returncode:
         sys.exit(done.stderr)
     return done.stdout
-
-
-def processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
 def main() -> None:

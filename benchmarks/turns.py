@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+
+from sightline.train.machine import processor
 
 Runs = dict[str, list[dict[str, float]]]
 ALLOCATOR = "-allocator"
@@ -66,7 +67,7 @@ def report(found: Mapping[str, list[dict[str, float]]], options: argparse.Namesp
     if options.json:
         print(json.dumps({"medians": medians, "runs": found, "torch": torch.__version__}, indent=2))
         return
-    print(f"{platform.processor() or platform.machine()}, {options.threads} threads, PyTorch {torch.__version__}")
+    print(f"{processor()}, {options.threads} threads, PyTorch {torch.__version__}")
     print(f"{'contender':36} {'tokens/s':>9} {'range':>17} {'× fastest peer':>15} {'loss':>7}")
     for name, median in sorted(medians.items(), key=lambda item: -item[1]):
         speeds = [one["tokens_per_second"] for one in found[name]]

@@ -17,7 +17,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from load import HERE, call, processor
+from load import HERE, call
+
+from sightline.train.machine import processor
 
 TRANSLATION = """
 task = "translation"

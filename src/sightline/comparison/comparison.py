@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
@@ -213,7 +212,7 @@ def compare(
         first = next(iter(sets.values()))
         speeds = measure_speed([one.first.run.path for one in candidates], first, threads)
     rows = [_row(*pair) for pair in zip(candidates, speeds, strict=True)]
-    made_with = f"sightline {__version__}, {platform.processor() or platform.machine()}, {resamples:,} resamples"
+    made_with = f"sightline {__version__}, {machine.processor()}, {resamples:,} resamples"
     return Comparison(candidates[0].spec.name, tuple(rows), tuple(tables), tuple(unlike), made_with, tuple(first_of))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sightline.errors import SightlineError
+from sightline.runs.plugins import load_plugin, loaded_files
 
 ROUNDS = 3
 RECORDS = 64  # that are computed together
@@ -44,7 +45,8 @@ def measure_speed(runs: Sequence[Path], files: Any, threads: int | None = None, 
     try:
         for run in runs:
             ours, theirs = context.Pipe()
-            worker = context.Process(target=_work, args=(theirs, str(run), files, threads), daemon=True)
+            own = (theirs, str(run), files, threads, loaded_files())
+            worker = context.Process(target=_work, args=own, daemon=True)
             worker.start()
             theirs.close()
             workers.append((worker, ours))
@@ -79,9 +81,11 @@ def _ask(connection: Connection, what: str) -> Any:
     return found
 
 
-def _work(connection: Connection, run: str, files: Any, threads: int | None) -> None:
+def _work(connection: Connection, run: str, files: Any, threads: int | None, plugins: Sequence[Path]) -> None:
     """Answers until its connection is closed."""
     try:
+        for path in plugins:
+            load_plugin(path)
         measure = _prepare(run, files, threads)
     except SightlineError as error:
         connection.recv()
@@ -96,12 +100,11 @@ def _work(connection: Connection, run: str, files: Any, threads: int | None) -> 
 
 
 def _prepare(run: str, files: Any, threads: int | None) -> Any:
-    from sightline.runs.loading import load, load_environment_plugins, spec_of
+    from sightline.runs.loading import load, spec_of
     from sightline.train.machine import setup
     from sightline.train.run_directory import Run
 
     setup(threads)
-    load_environment_plugins()
     timed, model = spec_of(Run(run)).timed, load(run)
     assert timed is not None
     records = timed.read(files, RECORDS)

@@ -53,6 +53,11 @@ _CONTENT: dict[str, bytes] = {}
 AnySpec = LanguageModelSpec[Any] | EncoderDecoderSpec[Any]
 
 
+def loaded_files() -> list[Path]:
+    """The files of all plug-ins that this process has loaded, for another one that is to load them, too."""
+    return list(_LOADED)
+
+
 def load_plugin(path: str | Path) -> Plugin:
     """Runs a plug-in's file, whose TASKS, LANGUAGE_MODELS and ENCODER_DECODERS (lists of their specifications) can be
     used from then on.
