@@ -11,8 +11,9 @@ import numpy as np
 from playwright import sync_api
 
 from sightline.predict.reading import Side
+from sightline.runs.summary import RunSummary
 from sightline.sight import html
-from sightline.sight.curves import learning_curves
+from sightline.sight.curves import Curve, learning_curves
 from sightline.tasks.classification.predictor import Prediction
 from sightline.tasks.report import Figures
 from sightline.tasks.translation.predictor import Attention, Translation
@@ -27,6 +28,12 @@ METRICS = [
     *(Line("validation", at, {"loss": 4.2 - at / 60, "bleu": at / 10}) for at in (50, 100)),
     Line("validation", 100, {"loss": math.nan}),
 ]
+
+
+def curves_of(lines: list[Line], metric: str) -> list[Curve]:
+    return learning_curves(
+        RunSummary("r", Path("r"), "trained", metric=Metric(metric, True), history=tuple(lines)).curve()
+    )
 
 
 def translation(first: str = "나는") -> Translation:
@@ -49,7 +56,7 @@ def outputs(text: str = "나는") -> list[str]:
         html.record([(f"decoder.{text}", "batch 1 × width 4", "-1 … 1, mean 0"), ("encoder", "source 3", "none")]),
         Prediction((text,), text, probabilities)._repr_html_(),
         scores._repr_html_(),
-        html.run(f"runs/{text}", "100 updates", [text], learning_curves(METRICS, "bleu")),
+        html.run(f"runs/{text}", "100 updates", [text], curves_of(METRICS, "bleu")),
         html.picture(lambda path: path.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>") and None, text),
     ]
 
@@ -162,6 +169,6 @@ def test_large_outputs_stay_small() -> None:
 
 
 def test_curves_of_what_there_is(tmp_path: Path) -> None:
-    assert learning_curves([], "bleu") == []
-    (only,) = learning_curves([Line("train", 3, {"loss": 1.0})], "loss")
+    assert curves_of([], "bleu") == []
+    (only,) = curves_of([Line("train", 3, {"loss": 1.0})], "loss")
     assert "<polyline" in only.svg()

@@ -94,18 +94,19 @@ def evaluate(
     if columns is not None and source is None:
         raise UsageError("--columns: is for a file that is named; the run's test sets have theirs in its configuration")
     model, found = load(run, precision=precision, device=device), []
-    for one in measure(
-        model,
-        source,
-        reference,
-        columns=None if columns is None else parse_columns(columns),
-        options=options,
-        progress=progress,
-    ):
-        found.append(one)
-        if not as_json:
-            print("\n".join(one.lines()), flush=True)
-            show([each for each in details_of(one) if details or each.short])
+    with named_as_options("columns"):
+        for one in measure(
+            model,
+            source,
+            reference,
+            columns=None if columns is None else parse_columns(columns),
+            options=options,
+            progress=progress,
+        ):
+            found.append(one)
+            if not as_json:
+                print("\n".join(one.lines()), flush=True)
+                show([each for each in details_of(one) if details or each.short])
     if as_json:
         print_json([{**one.as_dict(), "details": [each.as_dict() for each in details_of(one)]} for one in found], 2)
     if report is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -12,7 +11,7 @@ from sightline.comparison.comparison import Comparison, ScoreTable, SetTable
 from sightline.comparison.words import span_of
 from sightline.errors import SightlineError
 from sightline.sight.drawings import attention_view_picture
-from sightline.sight.pictures import GREY, MARKERS, label_axes, legend_above, new_figure, save, shortened
+from sightline.sight.pictures import GREY, MARKERS, label_axes, legend_above, new_figure, save, shortened, svg_text
 from sightline.sight.views import ViewOptions, attention
 
 if TYPE_CHECKING:
@@ -24,10 +23,7 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#00
 
 def svg(draw: Callable[[Path], None]) -> str:
     """What `draw` writes to an .svg file, as the element alone."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "chart.svg"
-        draw(path)
-        text = path.read_text(encoding="utf-8")
+    text = svg_text(draw)
     return text[text.index("<svg") :]
 
 

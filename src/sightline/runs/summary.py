@@ -90,8 +90,7 @@ class RunSummary:
         return f"RunSummary({str(self.path)!r}: {self._told()})"
 
     def _repr_html_(self) -> str:
-        curves = learning_curves(list(self.history), "loss" if self.metric is None else self.metric.name)
-        return html.run(str(self.path), self._told(), (), curves)
+        return html.run(str(self.path), self._told(), (), learning_curves(self.curve()))
 
     def _told(self) -> str:
         """What it is, in a line."""

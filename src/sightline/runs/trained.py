@@ -13,6 +13,7 @@ from sightline import config
 from sightline.errors import UsageError
 from sightline.predict.predictor import Predictor
 from sightline.runs.loading import load, load_environment_plugins
+from sightline.runs.summary import summarise
 from sightline.runs.training import schema, train_run
 from sightline.sight import html
 from sightline.sight.curves import learning_curves
@@ -23,8 +24,7 @@ from sightline.tasks.spec import silent
 from sightline.train import notebook
 from sightline.train.callbacks import Callback, Callbacks
 from sightline.train.display import PlainDisplay
-from sightline.train.history import read_history
-from sightline.train.log import METRICS, TrainLog
+from sightline.train.log import TrainLog
 from sightline.train.loop import Outcome
 from sightline.train.trackers import require_trackers
 
@@ -65,8 +65,7 @@ class Trained:
 
     def _repr_html_(self) -> str:
         lines = [line for one in self.reports for line in one.lines()]
-        curves = learning_curves(read_history(self.path / METRICS), self.settings.training.metric)
-        return html.run(str(self.path), self.summary(), lines, curves)
+        return html.run(str(self.path), self.summary(), lines, learning_curves(summarise(self.path).curve()))
 
 
 def read_settings(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import cycle
 
-from sightline.train.history import Line, series
+from sightline.sight.learning import LearningCurve
 
 BLUE, RED = "31, 95, 168", "176, 58, 46"
 STYLES = ((BLUE, ""), (RED, "6 3"), ("90, 130, 60", "2 2"))  # colour and dashes, for who cannot tell colours
@@ -81,16 +81,12 @@ class Curve:
         return f'<svg data-curve role="img" {box}>{title}{"".join(parts)}{cursor}</svg>'
 
 
-def learning_curves(history: list[Line], metric: str) -> list[Curve]:
-    """The loss of training and validation, and the metric that chose the best checkpoint; what there is of them."""
-    losses = {
-        "training loss": _points(history, "train", "loss"),
-        "validation loss": _points(history, "validation", "loss"),
-    }
-    chosen = {} if metric == "loss" else {f"validation {metric}": _points(history, "validation", metric)}
-    found = [{name: points for name, points in lines.items() if points} for lines in (losses, chosen)]
+def learning_curves(view: LearningCurve) -> list[Curve]:
+    """The loss of training and validation, and the figure that chose the best checkpoint; what there is of them."""
+    losses = {"training loss": view.train, "validation loss": view.validation}
+    chosen = {} if view.metric is None else {f"validation {view.title}": view.metric}
+    found = [
+        {name: list(zip(*points, strict=True)) for name, points in lines.items() if points[0]}
+        for lines in (losses, chosen)
+    ]
     return [Curve(lines) for lines in found if lines]
-
-
-def _points(history: list[Line], kind: str, name: str) -> Points:
-    return list(zip(*series(history, kind, name), strict=True))

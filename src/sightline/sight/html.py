@@ -7,7 +7,6 @@ import base64
 import json
 import math
 import secrets
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +19,7 @@ import numpy as np
 
 from sightline.predict.reading import Side
 from sightline.sight.curves import BLUE, RED, Curve
+from sightline.sight.pictures import svg_text
 from sightline.sight.terminal import full_shade
 from sightline.sight.views import json_numbers
 from sightline.special_tokens import EOS
@@ -183,10 +183,7 @@ def run(path: str, summary: str, lines: Sequence[str], curves: Sequence[Curve]) 
 
 def picture(draw: Callable[[Path], None], name: str) -> str:
     """What `draw` writes to an .svg file, inline under a name."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "picture.svg"
-        draw(file)
-        content = base64.b64encode(file.read_bytes()).decode()
+    content = base64.b64encode(svg_text(draw).encode()).decode()
     return _output(
         [f'<img alt="{escape(name)}" src="data:image/svg+xml;base64,{content}" style="max-width: 100%">'], {}
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import logging
+import tempfile
 import textwrap
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,14 @@ def save(figure: Figure, path: Path) -> None:
             figure.savefig(path, dpi=150, metadata=METADATA[path.suffix.lower()])
     except OSError as error:
         raise SightlineError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def svg_text(draw: Callable[[Path], None]) -> str:
+    """What `draw` writes to an .svg file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "picture.svg"
+        draw(file)
+        return file.read_text(encoding="utf-8")
 
 
 def token_ticks(panel: Axes, tokens: Sequence[str], size: float | None = None) -> None:
