@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sightline.errors import UsageError as UsageError
     from sightline.interop.runs import export_run as export
     from sightline.interop.runs import import_run as import_
+    from sightline.runs.confidence import calibrate as calibrate
     from sightline.runs.evaluation import evaluate as evaluate
     from sightline.runs.loading import load as load
     from sightline.runs.looking import Looked as Looked
@@ -56,6 +57,7 @@ __all__ = [
     "Translator",
     "UsageError",
     "__version__",
+    "calibrate",
     "capture",
     "compare",
     "evaluate",
@@ -72,6 +74,7 @@ __all__ = [
 _NAMES = {
     "comparison.comparison": ("compare",),
     "errors": ("CheckpointError", "DataError", "SightlineError", "UsageError"),
+    "runs.confidence": ("calibrate",),
     "runs.evaluation": ("evaluate",),
     "runs.loading": (
         "Classifier", "ImageClassifier", "LanguageModel", "MaskedLanguageModel", "QuestionAnswerer", "Tagger",

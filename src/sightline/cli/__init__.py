@@ -50,7 +50,7 @@ COMPLETION = "_SIGHTLINE_COMPLETE"  # the variable by which a shell asks what a 
 # Modules with a `register` each, in the order of `sightline --help`.
 VERBS = (
     "train", "init", "translate", "generate", "fill", "classify", "tag", "answer", "predict", "look", "align", "serve",
-    "evaluate", "compare", "runs", "show", "pack", "data", "exchange", "demo",
+    "evaluate", "calibrate", "compare", "runs", "show", "pack", "data", "exchange", "demo",
 )  # fmt: skip
 
 

@@ -34,6 +34,15 @@ def translate(
     picture: Annotated[
         str | None, typer.Option(help="With --text: draw attention to this .svg, .png or .pdf, numbered by sentence.")
     ] = None,
+    confidence: Annotated[
+        bool, typer.Option(help="Before each translation, the probability that it is acceptable.")
+    ] = False,
+    abstain: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, metavar="P", help="Leave a line empty where that is below P; with --json it is marked."
+        ),
+    ] = None,
     columns: ColumnsOption = None,
     output: OutputOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences at a time; it does not change the result.")] = 64,
@@ -50,8 +59,11 @@ def translate(
     sightline translate runs/multi30k-transformer captions.en > captions.de
 
     sightline translate runs/multi30k-transformer shop.csv --columns description --output shop.de.csv
+
+    sightline translate runs/multi30k-transformer captions.en --confidence --abstain 0.5
     """
     from sightline.errors import UsageError
+    from sightline.predict.confidence import require_confidence
     from sightline.runs.loading import load_for
     from sightline.train.machine import setup
 
@@ -70,16 +82,26 @@ def translate(
     )
     given = given_records(translator.settings.inputs, source, None if text is None else [text], columns)
     looked = attention or picture is not None
+    sure = confidence or abstain is not None
+    if sure:
+        require_confidence(translator.confidence, translator.run.path)
+    told = _Told(sure, confidence, abstain)
 
     def compute(rows: list[Any]) -> list[Any]:
         _check(translator, given, rows, split)
         texts = [row.texts[0] for row in rows]
         return translator.translate(
-            texts, options=options, prefix=prefix, attention=looked, batch_size=batch_size, split=split
+            texts,
+            options=options,
+            prefix=prefix,
+            attention=looked,
+            batch_size=batch_size,
+            split=split,
+            confidence=sure,
         )
 
     def show(record: Any) -> None:
-        _print(record, as_json, lines=given.typed)
+        told.print(record, as_json, lines=given.typed)
         if attention and not as_json:
             _draw(record)
         if picture is not None:
@@ -89,14 +111,23 @@ def translate(
         given,
         compute,
         show,
-        _values,
+        told.values,
         model=translator,
         output=output,
-        options={"search": options.model_dump(mode="json"), "prefix": prefix, "split": split, "precision": precision},
+        options={
+            "search": options.model_dump(mode="json"),
+            "prefix": prefix,
+            "split": split,
+            "precision": precision,
+            "confidence": sure and translator.confidence.model_dump(),
+            "abstain": abstain,
+        },
         title="translating",
         unit="texts",
         most=batch_size * 4,
     )
+    if abstain is not None:
+        say(f"left empty, since less than {abstain:g} sure: {told.abstained:,} of {told.count:,} translations")
     if looked and not translator.attends:
         say("this model has a fixed context and no attention to draw")
 
@@ -114,23 +145,48 @@ def _check(translator: Any, given: Given, rows: list[Any], split: bool) -> None:
             raise UsageError(f"{given.where(row)}: {error}") from None
 
 
-def _values(record: Any) -> dict[str, Any]:
-    values = {"translation": record.text, "log_probability": record.log_probability, "finished": record.finished}
-    more = {"alternatives": [one.text for one in record.alternatives]} if record.alternatives else {}
-    return {**values, **more}
+class _Told:
+    """What is told of translations: with their confidence, or only those whose confidence is high enough."""
+
+    def __init__(self, known: bool, shown: bool, least: float | None) -> None:
+        """`known`: whether confidence was computed. `shown`: whether it stands before each text."""
+        self.known, self.shown, self.least = known, shown, least
+        self.count = self.abstained = 0
+
+    def _abstains(self, record: Any) -> bool:
+        abstains = self.least is not None and record.confidence is not None and record.confidence < self.least
+        self.count += 1
+        self.abstained += abstains
+        return abstains
+
+    def values(self, record: Any) -> dict[str, Any]:
+        """The columns beside a record's own."""
+        abstains = self._abstains(record)
+        values = {"translation": "" if abstains else record.text}
+        if self.known:
+            values["confidence"] = record.confidence
+        values |= {"log_probability": record.log_probability, "finished": record.finished}
+        more = {"alternatives": [one.text for one in record.alternatives]} if record.alternatives else {}
+        return {**values, **({} if abstains else more)}
+
+    def print(self, record: Any, as_json: bool, lines: bool) -> None:
+        """To standard output; `lines`: whether a text may be several."""
+        abstains = self._abstains(record)
+        if as_json:
+            marked = {} if self.least is None else {"abstained": abstains}
+            sentences = [_plain(one, self.known) for one in record.sentences]
+            print_json({**_plain(record, self.known), "sentences": sentences, **marked})
+            return
+        for one in (record, *record.alternatives):
+            before = f"{one.confidence:.2f}\t" if self.shown and one.confidence is not None else ""
+            text = "" if abstains else one.text
+            # of a file a translation is one line, whatever characters the model writes
+            print(before + (text if lines else text.replace("\n", " ")), flush=True)
 
 
-def _print(record, as_json: bool, lines: bool) -> None:
-    if as_json:
-        print_json({**_plain(record), "sentences": [_plain(one) for one in record.sentences]})
-        return
-    for one in (record, *record.alternatives):
-        # of a file a translation is one line, whatever characters the model writes
-        print(one.text if lines else one.text.replace("\n", " "), flush=True)
-
-
-def _plain(record) -> dict[str, Any]:
+def _plain(record, sure: bool) -> dict[str, Any]:
     fields = ("source", "text", "tokens", "score", "log_probability", "token_log_probabilities", "finished")
+    fields += ("confidence",) if sure else ()
     data = {name: getattr(record, name) for name in fields}
     if record.attention is not None:
         weights, source, target = record.attention.by_word()

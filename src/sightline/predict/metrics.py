@@ -37,15 +37,30 @@ def confidence_bins(told_N: np.ndarray, bins: int = BINS) -> np.ndarray:
     return np.clip(np.ceil(told_N * bins).astype(int) - 1, 0, bins - 1)
 
 
-def calibration_error(probabilities_NC: np.ndarray, true_N: np.ndarray, bins: int = BINS) -> float:
-    """How far the probability of what is told lies from how often it is right: the mean over equal bins, in per cent.
+def told_error(told_N: np.ndarray, right_N: np.ndarray, bins: int = BINS) -> float:
+    """How far probabilities lie from how often what they are told of is so: the mean over equal bins, in per cent.
 
     The expected calibration error of Guo et al. 2017, equation 3.
     """
-    told, right = probabilities_NC.max(1), probabilities_NC.argmax(1) == true_N
-    which = confidence_bins(told, bins)
-    gaps = np.abs(np.bincount(which, told, bins) - np.bincount(which, right, bins))
-    return 100 * float(gaps.sum()) / len(true_N)
+    which = confidence_bins(told_N, bins)
+    gaps = np.abs(np.bincount(which, told_N, bins) - np.bincount(which, right_N, bins))
+    return 100 * float(gaps.sum()) / len(right_N)
+
+
+def calibration_error(probabilities_NC: np.ndarray, true_N: np.ndarray, bins: int = BINS) -> float:
+    """The expected calibration error, in per cent, of the classes that are told (N of C)."""
+    return told_error(probabilities_NC.max(1), probabilities_NC.argmax(1) == true_N, bins)
+
+
+def roc_area(told_N: np.ndarray, positive_N: np.ndarray) -> float:
+    """The area under the ROC curve: how often a positive record is told more than a negative one, ties by half
+    (Hanley and McNeil 1982); not a number where there are only positive ones, or none."""
+    from scipy.stats import rankdata
+
+    positives = int(np.count_nonzero(positive_N))
+    pairs = positives * (len(positive_N) - positives)
+    ranks = float(rankdata(told_N)[positive_N.astype(bool)].sum())
+    return (ranks - positives * (positives + 1) / 2) / pairs if pairs else math.nan
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,12 @@ def sentence_sums(
         return float(metric._compute_score_from_stats(sums_K.tolist()).score)
 
     return sums_NK, value, str(metric.get_signature())
+
+
+def sentence_scores(name: str, hypotheses: Sequence[str], references: Sequence[str]) -> tuple[np.ndarray, str]:
+    """The score of each sentence alone (N,), and its signature."""
+    sums_NK, value, signature = sentence_sums(name, hypotheses, references)
+    return np.array([value(row) for row in sums_NK]), signature
 
 
 def _metric(name: str, **options: bool) -> Any:

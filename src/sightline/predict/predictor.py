@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import SightlineError, UsageError
 from sightline.nn.lora import merge
+from sightline.predict.confidence import Confidence, read_confidence
 from sightline.predict.example import read_example
 from sightline.predict.reading import Reading
 from sightline.train.run_directory import Run
@@ -29,7 +31,8 @@ class Predictor(Generic[S]):
         update: take the weights of the checkpoint after so many updates, one of `Run.updates`, not the final ones.
 
     Attributes:
-        settings: the run's configuration. tokenizers: by name. model: the network, or a counted model.
+        settings: the run's configuration. update: as given. tokenizers: by name.
+        model: the network, or a counted model.
         input_count: how many inputs `reading` takes. default_view: what `sightline look` shows of it first.
         reading_options: further arguments of `reading`, by name.
         writes: whether it writes text step by step, so that requests can join a search (`new_search`, `prefill`).
@@ -49,7 +52,7 @@ class Predictor(Generic[S]):
     def __init__(
         self, run: str | Path, *, precision: str = "fp32", device: str = "cpu", update: int | None = None
     ) -> None:
-        self.run = Run(run)
+        self.run, self.update = Run(run), update
         self.run.require()
         own = self.schema.model_fields["task"].default
         task = self.run.read_config().get("task", own)
@@ -84,6 +87,11 @@ class Predictor(Generic[S]):
     def input_count(self) -> int:
         """How many inputs `reading` takes: texts, or images."""
         return 1
+
+    @cached_property
+    def confidence(self) -> Confidence | None:
+        """What `sightline.calibrate` fitted for the run's weights; None where nothing was, and of a checkpoint."""
+        return None if self.update is not None else read_confidence(self.run)
 
     def read_out(self, residual: Tensor, /) -> Tensor:
         """The residual stream (B, T, D) after any layer as logits (B, T, V), for the logit lens.

@@ -18,8 +18,8 @@ from sightline.train.run_directory import Run
 
 # All that a packed run may hold, by name. The first are what it is used from, which its manifest proves.
 _NEEDED = ("config.toml", "manifest.json", "model.safetensors")
-_MORE = ("README.md", "evaluations.json", "example.json", "metrics.jsonl", "outcome.json", "parent.json",
-         "plugins.json")  # fmt: skip
+_MORE = ("README.md", "confidence.json", "evaluations.json", "example.json", "metrics.jsonl", "outcome.json",
+         "parent.json", "plugins.json")  # fmt: skip
 _IN_FOLDERS = re.compile(r"tokenizer/[\w.-]+\.json|plugins/[\w.-]+\.py")
 _LONGEST_TEXT = 1 << 30
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same run is the same file

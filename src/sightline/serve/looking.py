@@ -184,7 +184,13 @@ def written(record: Any) -> dict[str, Any]:
         "tokens": probable(tokens, record.token_log_probabilities),
         "log_probability": finite(record.log_probability),
         "finished": record.finished,
+        **confidence(record),
     }
+
+
+def confidence(record: Any) -> dict[str, float]:
+    """How sure one can be of it, where that was asked for."""
+    return {} if record.confidence is None else {"confidence": record.confidence}
 
 
 def probable(tokens: Sequence[str], log_probabilities: Sequence[float | None]) -> list[dict[str, Any]]:

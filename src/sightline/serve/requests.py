@@ -61,6 +61,11 @@ class TranslateRequest(RequestModel):
     split: bool = Field(True, description="translate each sentence of a text on its own; false takes a text for one")
     attention: bool = Field(False, description="also tell where each word looked")
     candidates: int = Field(0, ge=0, le=10, description="also tell so many tokens that might stand at each place")
+    confidence: bool = Field(
+        False,
+        description="also tell how probable it is that each translation is acceptable; of a run that `sightline "
+        "calibrate` has fitted that for",
+    )
     stream: bool = Field(False, description="server-sent events while it is written; for one text")
 
 

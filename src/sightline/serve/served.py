@@ -112,6 +112,7 @@ class ServedModel:
             "kind": settings.model.kind,
             "attends": self.attends,
             "verbs": self.verbs,
+            "acceptable": self._acceptable,
             "parameters": self._parameters,
             "languages": self.languages,
             "texts": self.texts,
@@ -120,6 +121,11 @@ class ServedModel:
             "example": self.example,
             "page": self._page(),
         }
+
+    @property
+    def _acceptable(self) -> float | None:
+        """The least chrF2 of what is acceptable, where how probable that is was fitted; None elsewhere."""
+        return None if self.predictor.confidence is None else self.predictor.confidence.acceptable
 
     def _page(self) -> dict[str, Any]:
         """How the page offers it: what is typed, the numbers beside it, the form of its answer."""

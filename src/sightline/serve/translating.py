@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice, repeat
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from fastapi import Request
@@ -13,6 +15,7 @@ from pydantic import BaseModel, Field
 from sightline.data.splitting import Passage
 from sightline.errors import UsageError
 from sightline.jsonio import finite
+from sightline.predict.confidence import require_confidence
 from sightline.serve import looking, requests
 from sightline.serve.jobs import CallJob, Job, SearchJob
 from sightline.serve.responses import EventStream, client_of, event, partial_outputs, results_of
@@ -37,6 +40,10 @@ class VersionAnswer(BaseModel):
         None, description="ln p of the whole, the sum over all sentences; missing where the text is blank"
     )
     finished: bool = Field(description="whether the model ended all of it; false where a limit did")
+    confidence: float | None = Field(
+        None,
+        description="on request, the probability that it is acceptable; of several sentences that of the least sure",
+    )
 
 
 class SentenceAnswer(VersionAnswer):
@@ -115,6 +122,9 @@ def _tasks(
     count = sum(len(Passage.of(text, split=body.split).sentences) for text in texts)
     if count > MAX_SENTENCES:
         raise UsageError(f"{count:,} sentences; at most {MAX_SENTENCES} in a request, send the rest in another")
+    if body.confidence:
+        model: Any = served.predictor
+        require_confidence(model.confidence, Path(served.name))
     return [_Task.of(served, body, text, streamed) for text in texts]
 
 
@@ -177,12 +187,18 @@ async def _answers(
         function = partial(_each, looking.explain_translation, served)
         explanations = [_explanation(job, body, function) for job in jobs]
         explained = iter(await _computed(request, served, explanations, continues=True))
+    sure: Iterator[list[float]] = iter([[]] * len(jobs))
+    if body.confidence:
+        sure = iter(await _computed(request, served, list(map(_confidences, jobs, repeat(served))), continues=True))
     model: Any = served.predictor
     answers: list[dict[str, Any]] = []
     for task in tasks:
         each = zip(task.passage.sentences, task.sources, task.jobs, strict=True)
         records = [
-            model.translation(one, source, [] if job is None else job.result.result()) for one, source, job in each
+            model.translation(one, source, [])
+            if job is None
+            else model.translation(one, source, job.result.result(), confidences=next(sure))
+            for one, source, job in each
         ]
         more = [{} if job is None else next(explained) for job in task.jobs]
         answers.append(_answer(model.whole(task.text, task.passage, records), more))
@@ -196,6 +212,19 @@ def _explanation(job: SearchJob, body: requests.TranslateRequest, function: Any)
     places = len(best.token_log_probabilities)
     given = (list(job.source), written, places, body.candidates, body.attention)
     return CallJob(key="explain", function=function, argument=given, tokens=len(job.source) + len(written))
+
+
+def _confidences(job: SearchJob, served: ServedModel) -> CallJob:
+    """How sure one can be of each hypothesis of a search that has ended."""
+    found = [(job.source, one) for one in job.result.result()]
+    tokens = sum(len(source) + len(one.tokens) for source, one in found)
+    return CallJob(key="confidence", function=partial(_confidences_of, served), argument=found, tokens=tokens)
+
+
+def _confidences_of(served: ServedModel, each: list[list[tuple[Any, Any]]]) -> list[list[float]]:
+    model: Any = served.predictor
+    found = iter(model.confidences([one for some in each for one in some]))
+    return [list(islice(found, len(some))) for some in each]
 
 
 def _answer(record: Any, explained: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -228,7 +257,7 @@ def _written(record: Any) -> dict[str, Any]:
         return looking.written(record)
     tokens = [token for one in record.sentences for token in looking.written(one)["tokens"]]
     values = {"log_probability": finite(record.log_probability), "finished": record.finished}
-    return {"text": record.text, "tokens": tokens, **values}
+    return {"text": record.text, "tokens": tokens, **values, **looking.confidence(record)}
 
 
 def _each(function: Any, served: ServedModel, given: list[Any]) -> list[Any]:

@@ -13,6 +13,7 @@ from sightline.data.sources import Column
 from sightline.data.survey import Survey, survey
 from sightline.data.tokenizer import Tokenizer
 from sightline.errors import UsageError
+from sightline.predict.confidence import Confidence
 from sightline.predict.predictor import Predictor
 from sightline.tasks.exchange import Exchange, ExchangedModel
 from sightline.tasks.report import Report
@@ -36,6 +37,8 @@ def silent(line: str) -> None:
 MakeTask = Callable[..., Task[Any]]
 # (predictor, name of the set, files, **options) → what is measured on one set.
 Evaluate = Callable[..., Report]
+# (predictor, least chrF2 of what is acceptable, done) → the fit; see `sightline.predict.confidence`.
+FitConfidence = Callable[[Any, float | None, Callable[[int], None]], Confidence]
 
 
 def columns_as(*keys: str) -> Callable[[Sequence[Column]], Values]:
@@ -215,6 +218,8 @@ class TaskSpec(Generic[S]):
         fit: makes a model of a kind that is not trained; None of any other kind.
         verbs: what may be asked of a served model beside `verb`. page: how the page offers it.
         exchanges: which models of other toolkits become a run of it. exchanged: what a run of it is to them.
+        fit_confidence: fits how probable it is that what a loaded run writes is acceptable: (predictor, the least chrF2
+            of what is, what is called with the number of records done); None of what writes no text.
         timed: what of it is timed; None where nothing is.
         data_files: keys under `data` that name files, which a dry run looks for.
         check: how `sightline data check` reads its data; None where it cannot.
@@ -242,6 +247,7 @@ class TaskSpec(Generic[S]):
     exchanges: tuple[Exchange, ...] = ()
     exchanged: Callable[[Run], ExchangedModel] | None = None
     evaluate_options: frozenset[str] = frozenset()
+    fit_confidence: FitConfidence | None = None
     timed: Timed | None = None
     data_files: Sequence[str] = ("source",)
     check: CheckedData | None = None

@@ -14,7 +14,7 @@ from sightline.train.manifest import Manifest
 _FORMER_TEMPORARIES = ("config.toml.new", "manifest.json.new", "model.safetensors.new", "README.md.new", "metrics.tmp")
 # What lies beside checkpoints alone: a start writes none of it before the configuration.
 _BESIDE_CHECKPOINTS = ("plugins", "plugins.json", "metrics.jsonl", "tensorboard", "example.json", "evaluations.json",
-                       "outcome.json", "mlflow-run.txt")  # fmt: skip
+                       "confidence.json", "outcome.json", "mlflow-run.txt")  # fmt: skip
 _PARENT_KEYS = {"path", "task", "model", "tokenizer"}
 
 

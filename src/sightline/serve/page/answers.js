@@ -45,7 +45,7 @@ const translation = {
   writes: true, // token by token
 
   body(column, asked, text, prefix) {
-    const body = { model: column.model.id, text, candidates: 5 };
+    const body = { model: column.model.id, text, candidates: 5, confidence: column.model.acceptable !== null };
     if (asked.beam) body.beam = Number(asked.beam);
     if (prefix) body.prefix = prefix;
     return body;

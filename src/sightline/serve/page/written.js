@@ -59,22 +59,24 @@ function tokens(answer, begun, onLook, onPick) {
   return { parts, shown };
 }
 
-// How sure a model was of a text on the whole: calibrated where the server tells that, else the mean over the tokens.
-function confidence(answers) {
-  const told = answers.map((one) => one.confidence).filter((one) => typeof one === "number");
-  if (told.length === answers.length && told.length) return [t("confidence"), told.reduce((sum, one) => sum + one, 0) / told.length];
-  const all = answers.flatMap((one) => one.tokens.map(({ log_probability }) => log_probability)).filter((one) => one !== null);
-  return all.length ? [t("mean.probability"), Math.exp(all.reduce((sum, one) => sum + one, 0) / all.length)] : [t("mean.probability"), null];
+// How sure one can be of a text: calibrated where that was fitted, of several sentences that of the least sure; else the
+// mean over the tokens. Nothing is said of blank lines.
+function confidence(column, answers) {
+  const written = answers.filter((one) => one.tokens.length);
+  const told = written.map((one) => one.confidence).filter((one) => typeof one === "number");
+  if (told.length === written.length && told.length) return { name: t("confidence"), title: t("confidence.means", number(column.model.acceptable)), value: Math.min(...told) };
+  const all = written.flatMap((one) => one.tokens.map(({ log_probability }) => log_probability)).filter((one) => one !== null);
+  return { name: t("mean.probability"), title: "", value: all.length ? Math.exp(all.reduce((sum, one) => sum + one, 0) / all.length) : null };
 }
 
 // The small line beneath: how sure, how long it took, whether it was cut.
 export function measures(column, answers) {
-  const [name, value] = confidence(answers);
+  const { name, title, value } = confidence(column, answers);
   const filled = make("span");
   filled.style.width = `${(100 * (value ?? 0)).toFixed(1)}%`;
   const seconds = t("seconds", ((performance.now() - column.began) / 1000).toFixed(2));
   const cut = answers.some((one) => one.finished === false);
-  column.measure.replaceChildren(make("span", { text: name }), make("span", { class: "bar small", "aria-hidden": "true" }, filled), make("span", { class: "figure", text: number(value) }),
+  column.measure.replaceChildren(make("span", { text: name, title }), make("span", { class: "bar small", "aria-hidden": "true" }, filled), make("span", { class: "figure", text: number(value) }),
     make("span", { class: "figure", text: seconds }), ...(cut ? [make("span", { text: t("cut") })] : []), legend(t("legend.unsure"), 1, { colour: "--red" }));
 }
 

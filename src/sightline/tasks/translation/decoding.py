@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -59,12 +59,7 @@ def coverage_step(
     def step(tokens_B: Tensor, covered: CoverageState[S]) -> tuple[Tensor, CoverageState[S]]:
         recorder = Recorder(model.cross_attention_sites)
         logits_BV, state = model.step(tokens_B, covered.state, ctx=PassContext(recorder=recorder))
-        sites = [
-            weights[:, None] if weights.dim() == 3 else weights
-            for steps in recorder.tensors.values()
-            for weights in steps
-        ]
-        looked_BS = torch.cat(sites, 1).float().mean(1)[:, 0]
+        looked_BS = _sites(recorder).mean(1)[:, 0]
         return logits_BV, CoverageState(state, covered.mask_BS, covered.coverage_BS + looked_BS)
 
     return step
@@ -185,6 +180,40 @@ def attention_ids(model: AnyModel, source: Ids, target: Ids) -> Tensor | None:
     tokens_BS, mask_BS = pad_sources([source], model.device)
     inputs_BT = torch.tensor([[BOS_ID, *target]], device=tokens_BS.device)
     model.features(tokens_BS, mask_BS, inputs_BT, ctx=PassContext(recorder=recorder))
-    # a decoder that runs step by step records one row at a time
-    sites = [torch.cat(steps, -2)[0] for steps in recorder.tensors.values()]
-    return torch.cat([site if site.dim() == 3 else site[None] for site in sites]).float().cpu()
+    return _sites(recorder)[0].cpu()
+
+
+@torch.inference_mode()
+def coverage_ids(model: AnyModel, pairs: Sequence[tuple[Ids, Ids]], *, batch_size: int = 64) -> list[float]:
+    """How much of each source its translation looked at: the mean over source positions of min(Σ_t a_ts, 1).
+
+    The sum that the coverage penalty of Wu et al. 2016, equation 14, takes the logarithm of; attention is averaged over
+    heads and layers. 1 for every pair of a model that does not attend to its source.
+    """
+    results = [1.0] * len(pairs)
+    if not model.cross_attention_sites:
+        return results
+    encoded = EncodedPairs.from_lists(pairs)
+    for indices in by_length([max(len(source), len(target)) for source, target in pairs], batch_size):
+        batch = collate(encoded, torch.tensor(indices).numpy()).to(model.device)
+        recorder = Recorder(model.cross_attention_sites)
+        model.features(
+            batch.source_BS,
+            batch.source_mask_BS,
+            batch.target_in_BT,
+            batch.target_mask_BT,
+            ctx=PassContext(recorder=recorder),
+        )
+        looked_BTS = _sites(recorder).mean(1)
+        covered_BS = (looked_BTS * batch.target_mask_BT[:, :, None]).sum(1).clamp(max=1) * batch.source_mask_BS
+        shares = cast("list[float]", (covered_BS.sum(1) / batch.source_mask_BS.sum(1)).tolist())
+        for index, share in zip(indices, shares, strict=True):
+            results[index] = share
+    return results
+
+
+def _sites(recorder: Recorder) -> Tensor:
+    """The weights that were recorded (B, sites, T, S), in fp32: a decoder that runs step by step records one row at a
+    time."""
+    sites = [torch.cat(steps, -2) for steps in recorder.tensors.values()]
+    return torch.cat([site[:, None] if site.dim() == 3 else site for site in sites], 1).float()

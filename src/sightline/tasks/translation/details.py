@@ -9,7 +9,7 @@ from typing import cast
 
 import numpy as np
 
-from sightline.predict.metrics import sentence_sums
+from sightline.predict.metrics import sentence_scores
 from sightline.tasks.details import Breakdown, Caution, Detail
 from sightline.tasks.translation.settings import METRICS
 
@@ -93,8 +93,7 @@ def translation_details(sources: Sequence[str], references: Sequence[str], hypot
 
 def _worst(sources: Sequence[str], references: Sequence[str], hypotheses: Sequence[str]) -> Breakdown:
     label = METRICS["chrf"].label
-    sums_NK, value, _ = sentence_sums(label, hypotheses, references)
-    scores_N = np.array([value(row) for row in sums_NK])
+    scores_N, _ = sentence_scores(label, hypotheses, references)
     order = cast("list[int]", np.argsort(scores_N, kind="stable").tolist())
     rows = tuple((f"{i + 1:,}", float(scores_N[i]), sources[i], references[i], hypotheses[i]) for i in order[:MOST])
     columns = ("number", label, "source", "reference", "translation")

@@ -17,10 +17,12 @@ from sightline.data.tokenizer import Tokenizer
 from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
 from sightline.errors import UsageError
 from sightline.nn.context import PassContext
+from sightline.predict.confidence import require_confidence
 from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, likeliest_tokens
 from sightline.special_tokens import BOS as BEGIN
 from sightline.special_tokens import BOS_ID, EOS_ID
+from sightline.tasks.translation.confidence import translation_features
 from sightline.tasks.translation.decoding import (
     attention_ids,
     make_request,
@@ -67,6 +69,7 @@ class Translator(Predictor[TranslationSettings]):
         options: SearchOptions | None = ...,
         batch_size: int = ...,
         split: bool = ...,
+        confidence: bool = ...,
     ) -> Translation: ...
 
     @overload
@@ -81,6 +84,7 @@ class Translator(Predictor[TranslationSettings]):
         options: SearchOptions | None = ...,
         batch_size: int = ...,
         split: bool = ...,
+        confidence: bool = ...,
     ) -> list[Translation]: ...
 
     def translate(
@@ -94,6 +98,7 @@ class Translator(Predictor[TranslationSettings]):
         options: SearchOptions | None = None,
         batch_size: int = 64,
         split: bool = True,
+        confidence: bool = False,
     ) -> Translation | list[Translation]:
         """One `Translation` of a text, or a list of them for a list of texts.
 
@@ -106,6 +111,9 @@ class Translator(Predictor[TranslationSettings]):
             attention: also record where the decoder looked (one more pass a sentence).
             batch_size: sentences searched together; it does not change the results.
             split: False translates each text as one sentence.
+            confidence: also tell how probable it is that each translation is acceptable.
+
+        Raises UsageError for a source over the limit, and for `confidence` of a run without one.
         """
         alone = type(text) is str
         texts = [str(text)] if alone else list(text)
@@ -125,8 +133,12 @@ class Translator(Predictor[TranslationSettings]):
             prefixes=[begun if index in firsts else [] for index in written],
         )
         hypotheses = dict(zip(written, found, strict=True))
+        sure = iter(
+            self.confidences([(sources[n], one) for n in written for one in hypotheses[n]]) if confidence else ()
+        )
+        confidences = {n: list(islice(sure, len(hypotheses[n]))) for n in written}
         each = (
-            self.translation(sentence, sources[index], hypotheses.get(index, []), attention)
+            self.translation(sentence, sources[index], hypotheses.get(index, []), attention, confidences.get(index, []))
             for index, sentence in enumerate(sentences)
         )
         results = [
@@ -143,11 +155,20 @@ class Translator(Predictor[TranslationSettings]):
         batch_size: int = 64,
         ahead: int = 16,
         split: bool = True,
+        confidence: bool = False,
     ) -> Iterator[Translation]:
         """Translations of many texts, in order, with `ahead` batches read at a time so that memory stays flat."""
         pending = iter(texts)
         while chunk := list(islice(pending, batch_size * ahead)):
-            yield from self.translate(chunk, options=options, batch_size=batch_size, split=split)
+            yield from self.translate(chunk, options=options, batch_size=batch_size, split=split, confidence=confidence)
+
+    def confidences(self, found: Sequence[tuple[Sequence[int], Hypothesis]]) -> list[float]:
+        """How probable it is that translations, each with the token ids of its source, are acceptable.
+
+        Raises UsageError where nothing was fitted.
+        """
+        fitted = require_confidence(self.confidence, self.run.path)
+        return [fitted.probability(one) for one in translation_features(self.model, found)]
 
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[Scored]:
         """How probable each given translation is; no text is split, as none is in training."""
@@ -187,9 +208,15 @@ class Translator(Predictor[TranslationSettings]):
         prefill(search, self.model, sources, requests)
 
     def translation(
-        self, text: str, source: Sequence[int], hypotheses: Sequence[Hypothesis], attention: bool = False
+        self,
+        text: str,
+        source: Sequence[int],
+        hypotheses: Sequence[Hypothesis],
+        attention: bool = False,
+        confidences: Sequence[float] = (),
     ) -> Translation:
-        """The record of what was found, best first; nothing translates to nothing, whatever the model makes of it."""
+        """The record of what was found, best first, with the confidence of each where that is known; nothing translates
+        to nothing, whatever the model makes of it."""
         if not source:
             return Translation(text, "", (), 0.0, 0.0, (), True)
         target = self.tokenizers["target"]
@@ -202,8 +229,9 @@ class Translator(Predictor[TranslationSettings]):
                 log_probability=one.log_probability,
                 token_log_probabilities=one.token_log_probabilities,
                 finished=one.finished,
+                confidence=sure,
             )
-            for one in hypotheses
+            for one, sure in zip(hypotheses, confidences or [None] * len(hypotheses), strict=True)
         ]
         best = records[0]
         looked = self.attention(source, list(hypotheses[0].tokens)) if attention else None

@@ -51,11 +51,13 @@ class Translation(BriefRepr):
         finished: whether the model ended it; False where the length limit did.
         alternatives: the next best ones, where more than one was asked for.
         attention: on request, and where the model attends to its source.
+        confidence: on request the probability that it is acceptable (`sightline.predict.confidence`); None of nothing.
         sentences: of a text of several sentences the translation of each; empty where it is one.
 
     Of several sentences `text` has what stood between those of the source, tokens and their probabilities follow each
     other, `score` and `log_probability` are sums, `finished` says whether the model ended all of them, and alternative
     number i consists of that of every sentence, of its last where it has fewer. What was looked at is of each sentence.
+    The confidence of several is that of the least sure one.
     """
 
     source: str
@@ -68,6 +70,7 @@ class Translation(BriefRepr):
     alternatives: tuple[Translation, ...] = ()
     attention: Attention | None = None
     sentences: tuple[Translation, ...] = ()
+    confidence: float | None = None
 
     @classmethod
     def of_passage(cls, text: str, passage: Passage, sentences: Sequence[Translation]) -> Translation:
@@ -91,6 +94,7 @@ class Translation(BriefRepr):
             token_log_probabilities=tuple(value for one in sentences for value in one.token_log_probabilities),
             finished=all(one.finished for one in sentences),
             sentences=tuple(sentences),
+            confidence=min((one.confidence for one in sentences if one.confidence is not None), default=None),
         )
 
     def _repr_html_(self) -> str:

@@ -12,6 +12,7 @@ from sightline.models import Seq2SeqSizes
 from sightline.models.registry import ENCODER_DECODERS
 from sightline.tasks.presets import FURTHER, TRANSLATION
 from sightline.tasks.spec import Init, Page, PageInput, PageOption, Pretraining, TaskSpec, Timed, Tokenizers, columns_as
+from sightline.tasks.translation.confidence import fit_confidence
 from sightline.tasks.translation.evaluation import evaluate
 from sightline.tasks.translation.predictor import Translator
 from sightline.tasks.translation.settings import METRICS, DataSettings, TranslationSettings
@@ -77,6 +78,7 @@ SPEC = TaskSpec(
     ),
     pretraining=Pretraining(parents=((NAME, "transformer"), (NAME, "seq2seq")), whole=True),
     verbs=("score",),
+    fit_confidence=fit_confidence,
     timed=Timed(_sources, Translator.translate),
     evaluate_options=frozenset({"beam", "lowercase", "by_length", "batch_size", "done"}),
     data_files=("source", "target"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -51,6 +51,21 @@ def make_model(settings: TranslationSettings, tokenizers: dict[str, Tokenizer]) 
         return make_encoder_decoder(tokenizers["source"].vocab_size, tokenizers["target"].vocab_size, settings.model)
 
 
+def pairs_to_translate(
+    settings: TranslationSettings, tokenizers: Mapping[str, Tokenizer]
+) -> Iterator[tuple[list[int], str]]:
+    """Source ids and reference of the validation pairs within the limits.
+
+    References are the file's own text, as `evaluate` has it: what a tokenizer makes of it may be easier to match.
+    """
+    data, sides = settings.data, [tokenizers[side] for side in SIDES]
+    limits = (data.max_source_tokens, data.max_target_tokens)
+    for pair in read_pairs(data.validation):
+        ids = [tokenizer.encode(text) for tokenizer, text in zip(sides, pair, strict=True)]
+        if all(0 < len(one) <= limit for one, limit in zip(ids, limits, strict=True)) and not any(map(is_blank, pair)):
+            yield ids[0], pair[1]
+
+
 class TranslationTask(BaseTask[AnyEncoderDecoder]):
     """Joins a model with encoded pairs for the training loop."""
 
@@ -68,27 +83,13 @@ class TranslationTask(BaseTask[AnyEncoderDecoder]):
         self._merge_dropout = [MergeDropout(one.merge_parts(), rate) for one in mergers]
         self._order = self._batch_order(self._train, training.seed)
         self._validation_order = self._batch_order(self._validation, 0)
-        self._translated = list(islice(self._pairs_to_translate(), settings.validation.sentences))
+        self._translated = list(islice(pairs_to_translate(settings, self.tokenizers), settings.validation.sentences))
         report(f"training pairs: {self._train.summary()}")
         report(f"validation pairs: {self._validation.summary()}")
         report(
             f"batches: {len(self._order.epoch(0)):,} per epoch of up to {training.tokens_per_batch:,} tokens, "
             f"{self._order.padding(0):.1%} padding"
         )
-
-    def _pairs_to_translate(self) -> Iterator[tuple[list[int], str]]:
-        """Source ids and reference of the validation pairs within the limits.
-
-        References are the file's own text, as `evaluate` has it: what a tokenizer makes of it may be easier to match.
-        """
-        data, sides = self.settings.data, [self.tokenizers[side] for side in SIDES]
-        limits = (data.max_source_tokens, data.max_target_tokens)
-        for pair in read_pairs(data.validation):
-            ids = [tokenizer.encode(text) for tokenizer, text in zip(sides, pair, strict=True)]
-            if all(0 < len(one) <= limit for one, limit in zip(ids, limits, strict=True)) and not any(
-                map(is_blank, pair)
-            ):
-                yield ids[0], pair[1]
 
     def _encode(self, files: Sequence[PairSource]) -> EncodedPairs:
         data = self.settings.data
