@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import cycle
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightline.comparison.comparison import Comparison, ScoreTable, SetTable
 from sightline.comparison.words import span_of
 from sightline.errors import SightlineError
 from sightline.sight.drawings import attention_view_picture
-from sightline.sight.pictures import GREY, MARKERS, label_axes, legend_above, new_figure, save, shortened, svg_text
+from sightline.sight.pictures import GREY, MARKERS, label_axes, legend_above, new_figure, save, shortened, svg_element
 from sightline.sight.views import ViewOptions, attention
 
 if TYPE_CHECKING:
@@ -21,14 +20,8 @@ if TYPE_CHECKING:
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
 
-def svg(draw: Callable[[Path], None]) -> str:
-    """What `draw` writes to an .svg file, as the element alone."""
-    text = svg_text(draw)
-    return text[text.index("<svg") :]
-
-
 def _saved(figure: Figure) -> str:
-    return svg(lambda path: save(figure, path))
+    return svg_element(lambda path: save(figure, path))
 
 
 def learning_curves(comparison: Comparison) -> str:
@@ -94,5 +87,5 @@ def attention_pictures(comparison: Comparison, text: str) -> Sequence[str]:
             view = attention(predictor, predictor.reading(text), ViewOptions()) if predictor.attends else None
         except (SightlineError, TypeError):  # an input of several texts, or of none
             view = None
-        found.append("" if view is None else svg(lambda path, view=view: attention_view_picture(view, path)))
+        found.append("" if view is None else svg_element(lambda path, view=view: attention_view_picture(view, path)))
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sightline.comparison import charts, words
 from sightline.comparison.comparison import Comparison, Example, SetTable
-from sightline.sight.tables import html_list, html_page, html_table
+from sightline.sight.tables import html_figure, html_list, html_page, html_table
 from sightline.train import storage
 
 LOOKED_AT = 2  # examples of each set whose attention is shown
@@ -27,7 +27,7 @@ def page(comparison: Comparison) -> str:
         parts += _set(comparison, one)
     parts += ["<section>", html_table(words.costs(comparison))]
     if curves := charts.learning_curves(comparison):
-        parts += ["<h3>while they were trained</h3>", _figure(curves, "the figure of the validation over training")]
+        parts += ["<h3>while they were trained</h3>", html_figure(curves, "the figure of the validation over training")]
     parts += ["</section>", html_list("notes", words.notes(comparison))]
     return html_page(f"{' · '.join(comparison.names)}: compared", parts)
 
@@ -36,20 +36,18 @@ def _set(comparison: Comparison, one: SetTable) -> list[str]:
     first = one.scores[0]
     parts = [f"<section><h2>{escape(one.name)}</h2>", html_list("verdicts", words.verdicts(comparison, first))]
     parts += [html_table(words.quality(comparison, one, score)) for score in one.scores]
-    parts.append(_figure(charts.differences(comparison, first), f"differences in {first.metric.title} with intervals"))
+    parts.append(
+        html_figure(charts.differences(comparison, first), f"differences in {first.metric.title} with intervals")
+    )
     if lengths := charts.quality_by_length(comparison, one):
         parts.append(html_table(words.by_length(comparison, one)))
-        parts.append(_figure(lengths, f"{first.metric.title} by the length of the input"))
+        parts.append(html_figure(lengths, f"{first.metric.title} by the length of the input"))
     if one.examples:
         parts.append(f"<h3>the {one.unit} on which they differ most</h3>")
         for number, example in enumerate(one.examples):
             looked = charts.attention_pictures(comparison, example.input) if number < LOOKED_AT else ()
             parts.append(_example(comparison, example, looked))
     return [*parts, "</section>"]
-
-
-def _figure(svg: str, about: str) -> str:
-    return f'<figure role="img" aria-label="{escape(about)}">{svg}</figure>'
 
 
 def _example(comparison: Comparison, example: Example, looked: Sequence[str]) -> str:
@@ -59,7 +57,7 @@ def _example(comparison: Comparison, example: Example, looked: Sequence[str]) ->
         told = f'{escape(output)} <span class="score">{score:.1f}</span>'
         rows.append(f"<dt>{escape(name)}</dt><dd dir='auto'>{told}</dd>")
     pictures = [
-        f"<div><p>{escape(name)}</p>{_figure(svg, f'where {name} looked')}</div>"
+        f"<div><p>{escape(name)}</p>{html_figure(svg, f'where {name} looked')}</div>"
         for name, svg in zip(comparison.names, looked, strict=False)
         if svg
     ]

@@ -64,6 +64,40 @@ def roc_area(told_N: np.ndarray, positive_N: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
+class ConfidenceBin:
+    """Records that were told with a probability over `low`, up to `high`: how many they are, and in per cent how
+    probable and how often right what was told is on the mean."""
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+def reliability(told_N: np.ndarray, right_N: np.ndarray, bins: int = BINS) -> list[ConfidenceBin]:
+    """The bins of the calibration error that have records, from the probability of what is told and whether it is
+    right."""
+    which_N = confidence_bins(told_N, bins)
+    return [
+        ConfidenceBin(
+            one / bins,
+            (one + 1) / bins,
+            int(inside.sum()),
+            100 * float(told_N[inside].mean()),
+            100 * float(right_N[inside].mean()),
+        )
+        for one in range(bins)
+        if (inside := which_N == one).any()
+    ]
+
+
+def binned_error(bins: Sequence[ConfidenceBin]) -> float:
+    """`calibration_error`, from the bins."""
+    return sum(one.count * abs(one.confidence - one.accuracy) for one in bins) / sum(one.count for one in bins)
+
+
+@dataclass(frozen=True)
 class Measured:
     """One corpus-level score: its name, its value (0 to 100, TER also above) and the signature that defines it."""
 

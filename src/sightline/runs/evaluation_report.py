@@ -7,8 +7,16 @@ from html import escape
 from pathlib import Path
 
 from sightline.errors import UsageError
-from sightline.sight.tables import Table, html_list, html_page, html_table, markdown_table, markdown_text
-from sightline.tasks.details import Detail
+from sightline.sight.pictures import svg_element
+from sightline.sight.tables import (
+    Table,
+    html_figure,
+    html_list,
+    html_page,
+    html_table,
+    markdown_table,
+    markdown_text,
+)
 from sightline.tasks.report import Report, details_of
 from sightline.train import storage
 
@@ -38,7 +46,11 @@ def page(title: str, reports: Sequence[Report]) -> str:
         parts += [f"<section><h2>{escape(report.name)}</h2>", f'<p class="notes">{escape(report.lines()[0])}</p>']
         details = details_of(report)
         parts += [f'<p class="caution">{escape(line)}</p>' for one in details for line in one.cautions()]
-        parts += [*map(html_table, _tables(report, details)), html_list("notes", _signatures(report)), "</section>"]
+        parts.append(html_table(_scores(report)))
+        for one in details:
+            parts += map(html_table, one.tables())
+            parts += (html_figure(svg_element(each.draw), each.about) for each in one.pictures())
+        parts += [html_list("notes", _signatures(report)), "</section>"]
     return html_page(title, parts)
 
 
@@ -49,14 +61,13 @@ def markdown(title: str, reports: Sequence[Report]) -> str:
         parts += [f"## {markdown_text(report.name)}", markdown_text(report.lines()[0])]
         details = details_of(report)
         parts += [f"> **{markdown_text(line)}**" for one in details for line in one.cautions()]
-        parts += map(markdown_table, _tables(report, details))
+        parts += map(markdown_table, [_scores(report), *(table for one in details for table in one.tables())])
         parts += [f"- {markdown_text(one)}" for one in _signatures(report)]
     return "\n\n".join(parts) + "\n"
 
 
-def _tables(report: Report, details: Sequence[Detail]) -> list[Table]:
-    scores = tuple((label, value) for label, value, _ in report.rows())
-    return [Table("scores", ("score", "value"), scores), *(one for each in details for one in each.tables())]
+def _scores(report: Report) -> Table:
+    return Table("scores", ("score", "value"), tuple((label, value) for label, value, _ in report.rows()))
 
 
 def _signatures(report: Report) -> list[str]:

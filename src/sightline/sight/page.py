@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from sightline.errors import SightlineError
 from sightline.sight.heads import Site, sites
+from sightline.sight.pictures import svg_element
 from sightline.sight.reading import Look
 from sightline.sight.terminal import full_shade
 from sightline.sight.views import attention_view, json_numbers, occlusion_view
@@ -93,13 +93,7 @@ def write_document(path: Path, title: str, parts: Sequence[str], draw: Callable[
 
     Raises SightlineError where the file cannot be written.
     """
-    figure: list[str] = []
-    if draw is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            drawn = Path(folder) / "picture.svg"
-            draw(drawn)
-            svg = drawn.read_text(encoding="utf-8")
-        figure = [f"<figure>{svg[svg.index('<svg') :]}</figure>"]
+    figure = [] if draw is None else [f"<figure>{svg_element(draw)}</figure>"]
     whole = "\n".join([*parts[:1], *figure, *parts[1:]])
     _write(path, _DOCUMENT.format(title=html.escape(title), parts=whole))
 

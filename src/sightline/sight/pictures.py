@@ -61,14 +61,17 @@ def check_format(path: Path, also: str = "") -> None:
         raise UsageError(f"{path}: a picture is {FORMATS}{also}")
 
 
-def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of so many inches without a display, and its panels, row by row."""
+def new_figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, heights: Sequence[float] | None = None
+) -> tuple[Figure, list[Axes]]:
+    """A figure of so many inches without a display, and its panels, row by row; `heights` are those of the rows to each
+    other where they differ."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+    return figure, list(figure.subplots(rows, columns, squeeze=False, height_ratios=heights).flat)
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -103,6 +106,12 @@ def svg_text(draw: Callable[[Path], None]) -> str:
         file = Path(folder) / "picture.svg"
         draw(file)
         return file.read_text(encoding="utf-8")
+
+
+def svg_element(draw: Callable[[Path], None]) -> str:
+    """What `draw` writes to an .svg file, as the element alone, which a page of HTML can hold."""
+    text = svg_text(draw)
+    return text[text.index("<svg") :]
 
 
 def token_ticks(panel: Axes, tokens: Sequence[str], size: float | None = None) -> None:

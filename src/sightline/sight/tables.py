@@ -1,4 +1,5 @@
-"""Tables of text and how they are written: Markdown, HTML, and the page of a report that needs no other file."""
+"""Tables of text and how they are written: Markdown, HTML, and the page of a report that needs no other file, with its
+figures."""
 
 from __future__ import annotations
 
@@ -60,6 +61,11 @@ def html_table(table: Table) -> str:
     body = "".join(rows)
     caption = f"<caption>{escape(table.title)}</caption>"
     return f'<div class="scroll"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def html_figure(svg: str, about: str) -> str:
+    """A drawing as an element of SVG, which who cannot see it is told `about`."""
+    return f'<figure role="img" aria-label="{escape(about)}">{svg}</figure>'
 
 
 def html_list(kind: str, lines: Sequence[str]) -> str:

@@ -11,8 +11,9 @@ from typing import cast
 
 import numpy as np
 
-from sightline.predict.metrics import BINS, confidence_bins
-from sightline.tasks.details import Breakdown, Caution, Detail
+from sightline.predict.metrics import binned_error, reliability
+from sightline.sight.scores import confusion_picture, reliability_picture
+from sightline.tasks.details import Breakdown, Caution, Detail, Picture
 
 FEW = 12  # classes whose tables are short
 MOST_CONFUSIONS, MOST_MISTAKES, MOST_NAMES = 20, 10, 5
@@ -109,7 +110,19 @@ def _matrix(unit: str, names: Sequence[str], true_N: np.ndarray, told_N: np.ndar
     matrix_CC = np.zeros((len(names), len(names)), np.int64)
     np.add.at(matrix_CC, (true_N, told_N), 1)
     rows = tuple((name, *counts) for name, counts in zip(names, matrix_CC.tolist(), strict=True))
-    return Breakdown("confusion_matrix", f"confusion matrix of the {unit}, a row a label", ("label", *names), rows)
+    title = f"confusion matrix of the {unit}, a row a label"
+    seen = [_row_seen(names, row, counts) for row, counts in enumerate(matrix_CC) if counts.any()]
+    picture = Picture(f"{title}: {'; '.join(seen)}", lambda path: confusion_picture(matrix_CC, names, path))
+    return Breakdown("confusion_matrix", title, ("label", *names), rows, picture=picture)
+
+
+def _row_seen(names: Sequence[str], label: int, counts_C: np.ndarray) -> str:
+    """What a row of the matrix shows: how much of a label is told rightly, and what it is most often taken for."""
+    total, wrong_C = int(counts_C.sum()), counts_C.copy()
+    wrong_C[label] = 0
+    most = int(wrong_C.argmax())
+    mistaken = f", {_per_cent(int(wrong_C[most]), total):.0f} % told {names[most]}" if wrong_C[most] else ""
+    return f"{names[label]} {_per_cent(int(counts_C[label]), total):.0f} % right{mistaken}"
 
 
 def _confusions(unit: str, names: Sequence[str], true_N: np.ndarray, told_N: np.ndarray) -> Breakdown:
@@ -126,20 +139,20 @@ def _confusions(unit: str, names: Sequence[str], true_N: np.ndarray, told_N: np.
 
 
 def _reliability(unit: str, right_N: np.ndarray, confidence_N: np.ndarray) -> Breakdown:
-    """The reliability diagram of Guo et al. 2017 as a table, by the bins of the calibration error."""
-    which_N = confidence_bins(confidence_N)
-    rows = tuple(
-        (
-            f"{one / BINS:.2f}–{(one + 1) / BINS:.2f}",
-            int(inside.sum()),
-            100 * float(confidence_N[inside].mean()),
-            100 * float(right_N[inside].mean()),
-        )
-        for one in range(BINS)
-        if (inside := which_N == one).any()
-    )
+    """The reliability diagram of Guo et al. 2017, drawn and as a table, by the bins of the calibration error."""
+    bins = reliability(confidence_N, right_N)
+    rows = tuple((f"{one.low:.2f}–{one.high:.2f}", one.count, one.confidence, one.accuracy) for one in bins)
     columns = ("probability", unit, "mean confidence", "accuracy")
-    return Breakdown("reliability", "how often what is told is right, by its probability, in %", columns, rows)
+    sure, right = 100 * float(confidence_N.mean()), 100 * float(right_N.mean())
+    leaning = "more" if sure > right else "less"
+    about = (
+        f"reliability diagram of {len(right_N):,} {unit}: expected calibration error {binned_error(bins):.1f} %; what "
+        f"is told has a mean probability of {sure:.1f} %, and {right:.1f} % of it is right: it is {leaning} sure than "
+        "right on the whole"
+    )
+    picture = Picture(about, lambda path: reliability_picture(bins, unit, path))
+    title = "how often what is told is right, by its probability, in %"
+    return Breakdown("reliability", title, columns, rows, picture=picture)
 
 
 def _per_cent(part: int, of: int) -> float:

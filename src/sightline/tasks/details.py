@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from sightline.predict.brief import cut
@@ -12,6 +13,14 @@ from sightline.sight.tables import Table
 
 Value = str | int | float | None
 MOST = 200  # characters of a text in a table for people
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawing of a report: what there is to see, in words, and what writes it to an .svg file."""
+
+    about: str
+    draw: Callable[[Path], None]
 
 
 class Detail(Protocol):
@@ -31,6 +40,10 @@ class Detail(Protocol):
         """It as tables for people; none where it is said in words."""
         ...
 
+    def pictures(self) -> Sequence[Picture]:
+        """It as drawings; none where words and tables say all."""
+        ...
+
     def cautions(self) -> Sequence[str]:
         """It as sentences to be careful about; none where it is a table."""
         ...
@@ -46,7 +59,7 @@ class Breakdown:
 
     Attributes:
         rows: values as they are, of which `tables` makes text with so many `digits` after the point.
-        texts: the places of columns of prose.
+        texts: the places of columns of prose. picture: the same to be seen.
     """
 
     name: str
@@ -56,11 +69,16 @@ class Breakdown:
     digits: int = 2
     texts: tuple[int, ...] = ()
     short: bool = False
+    picture: Picture | None = field(default=None, repr=False, compare=False)
 
     def tables(self) -> Sequence[Table]:
         """It as one table, long texts cut."""
         rows = tuple(tuple(map(self._text, row)) for row in self.rows)
         return [Table(self.title, self.columns, rows, self.texts)]
+
+    def pictures(self) -> Sequence[Picture]:
+        """The one that it was given."""
+        return () if self.picture is None else (self.picture,)
 
     def cautions(self) -> Sequence[str]:
         """None."""
@@ -92,6 +110,10 @@ class Caution:
     short: bool = True
 
     def tables(self) -> Sequence[Table]:
+        """None."""
+        return ()
+
+    def pictures(self) -> Sequence[Picture]:
         """None."""
         return ()
 
