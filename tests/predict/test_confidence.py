@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,10 @@ from scipy.optimize import minimize
 from torchmetrics.functional.classification import binary_auroc, binary_calibration_error
 
 import sightline as package
-from sightline.data.pairs import PairSource
 from sightline.errors import CheckpointError, UsageError
 from sightline.predict.confidence import FILE, PENALTY, fit, token_features
-from sightline.predict.metrics import roc_area, told_error
+from sightline.predict.metrics import binned_error, chrf, reliability, roc_area
 from sightline.tasks.translation.decoding import attention_ids, coverage_ids
-from sightline.tasks.translation.settings import TranslationSettings
 from sightline.train.run_directory import Run
 from support.commands import sightline
 from support.serving import post, serving
@@ -75,7 +72,7 @@ def test_figures_are_torchmetrics() -> None:
     odd = torch.rand(700, generator=draw)  # no probability on the border of a bin
     for bins in (10, 15):
         expected = 100 * float(binary_calibration_error(odd, true, n_bins=bins))
-        assert told_error(odd.numpy(), true.numpy(), bins) == pytest.approx(expected, abs=1e-3)
+        assert binned_error(reliability(odd.numpy(), true.numpy(), bins)) == pytest.approx(expected, abs=1e-3)
     assert np.isnan(roc_area(np.array([0.2, 0.4]), np.array([1, 1])))
 
 
@@ -127,30 +124,6 @@ def test_coverage_in_batches_is_that_of_each_alone(kind: str, old_run) -> None:
         expected.append(float(weights.mean(0).sum(0).clamp(max=1).mean()))
     assert coverage_ids(translator.model, pairs) == pytest.approx(expected, abs=1e-5)
     assert coverage_ids(translator.model, pairs, batch_size=1) == pytest.approx(expected, abs=1e-5)
-
-
-@pytest.fixture
-def calibratable(old_run: Callable[[str], Path]) -> Callable[[str], Path]:
-    """A run by its kind whose validation set has 60 pairs: its own translations, every third one spoiled."""
-
-    def made(kind: str) -> Path:
-        path = old_run(kind)
-        translator: Any = package.load(path)
-        words = ["늙은", "개가", "집도", "그린다", "간다", "본다"]
-        draw = np.random.default_rng(0)
-        sources = [" ".join(draw.choice(words, size=draw.integers(1, 6))) for _ in range(60)]
-        told = [one.text for one in translator.translate(sources, split=False)]
-        targets = [text[::-1] + " zz" if number % 3 == 0 else text or "x" for number, text in enumerate(told)]
-        Path("held.ko").write_text("\n".join(sources) + "\n", encoding="utf-8")
-        Path("held.en").write_text("\n".join(targets) + "\n", encoding="utf-8")
-        run = Run(path)
-        settings = run.settings(TranslationSettings)
-        held = PairSource.from_arguments(source="held.ko", target="held.en")
-        data = settings.data.model_copy(update={"validation": held})
-        run.write_config(settings.model_copy(update={"data": data}), run.format)
-        return path
-
-    return made
 
 
 def test_a_run_without_it_says_what_to_do(old_run, capsys) -> None:
@@ -233,6 +206,29 @@ def test_abstaining(calibratable, tmp_path: Path, capsys) -> None:
     marked = [json.loads(one)["abstained"] for one in capsys.readouterr().out.splitlines()]
     assert sum(marked) == left
     assert sightline("translate", run, "--text", "x", "--abstain", "1.5") == 2
+
+
+def test_evaluate_says_how_good_it_is(calibratable, capsys) -> None:
+    """On a set where a third of the references are spoiled: figures from the records themselves."""
+    run = calibratable("transformer")
+    package.calibrate(run)
+    fitted: Any = package.load(run)
+    (report,) = package.evaluate(run, "held.ko", "held.en")
+    sources, references = (Path(name).read_text(encoding="utf-8").splitlines() for name in ("held.ko", "held.en"))
+    found = fitted.translate(sources, split=False, confidence=True)
+    told_N = np.array([one.confidence for one in found])
+    scores_N = np.array([chrf([one.text], [right]).score for one, right in zip(found, references, strict=True)])
+    figures: Any = report.as_dict()["confidence"]
+    good_N = scores_N >= fitted.confidence.acceptable
+    assert figures["share"] == pytest.approx(100 * good_N.mean())
+    assert figures["calibration_error"] == pytest.approx(binned_error(reliability(told_N, good_N)), abs=0.05)
+    worst_N = scores_N < np.quantile(scores_N, 0.2)
+    assert figures["roc_area_worst_fifth"] == pytest.approx(1 - roc_area(told_N, worst_N), abs=1e-3)
+    assert sightline("evaluate", run, "held.ko", "held.en", "--details", "--report", "held.html") == 0
+    said = capsys.readouterr().out
+    assert f"ROC area {figures['roc_area_worst_fifth']:.3f} for the worst fifth" in said
+    assert "how often a translation is acceptable" in said
+    assert "a translation is acceptable with a mean probability of" in Path("held.html").read_text(encoding="utf-8")
 
 
 def test_it_is_kept_as_all_of_a_run(calibratable, tmp_path: Path, capsys) -> None:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from sightline import Translator
+from sightline.runs.confidence import calibrate
 from sightline.runs.loading import load
 from support.browser import STATE, Opened, ask, begin_anew, done, matrix, needs_browser, settled, tab, until, use
 from support.serving import TEXT, Server, post, serving
@@ -386,3 +387,18 @@ def test_hostile_texts_are_only_text(first: int, browser, page_server: Server) -
                 tab(page, name)
         session.expect("422|400")
         assert page.evaluate("window.hit") is None
+
+
+def test_confidence_is_shown_where_it_was_fitted(browser, calibratable) -> None:
+    """That of the least sure sentence, and what it is the probability of; in the reader's language."""
+    run = calibratable("transformer")
+    fitted = calibrate(run)
+    text = "늙은 개가 집도 그린다. 개가 간다."
+    sure = Translator(run).translate(text, confidence=True).confidence
+    for locale, name in (("en", "confidence"), ("ko", "신뢰도")):
+        with serving([run]) as server, Opened(browser, server.url, locale=locale) as page:
+            ask(page, text)
+            shown = page.locator(".measure")
+            shown.get_by_text(name, exact=True).wait_for()
+            assert f"{fitted.acceptable:.1f}" in (shown.get_by_text(name, exact=True).get_attribute("title") or "")
+            assert float(shown.locator(".figure").first.inner_text()) == pytest.approx(sure, abs=0.006)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sightline import config
 from sightline.errors import CheckpointError, UsageError
-from sightline.predict.metrics import roc_area, told_error
+from sightline.predict.metrics import binned_error, reliability, roc_area
 from sightline.train import storage
 from sightline.train.manifest import Manifest, replace_files
 from sightline.train.run_directory import Run
@@ -127,7 +127,7 @@ def fit(
         intercept=fitted.intercept,
         records=len(good_N),
         share=100 * float(good_N.mean()),
-        error=told_error(told_N, good_N),
+        error=binned_error(reliability(told_N, good_N)),
         area=roc_area(told_N, good_N),
     )
 

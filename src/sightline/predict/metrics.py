@@ -37,19 +37,12 @@ def confidence_bins(told_N: np.ndarray, bins: int = BINS) -> np.ndarray:
     return np.clip(np.ceil(told_N * bins).astype(int) - 1, 0, bins - 1)
 
 
-def told_error(told_N: np.ndarray, right_N: np.ndarray, bins: int = BINS) -> float:
-    """How far probabilities lie from how often what they are told of is so: the mean over equal bins, in per cent.
+def calibration_error(probabilities_NC: np.ndarray, true_N: np.ndarray, bins: int = BINS) -> float:
+    """How far the probability of what is told lies from how often it is right: the mean over equal bins, in per cent.
 
     The expected calibration error of Guo et al. 2017, equation 3.
     """
-    which = confidence_bins(told_N, bins)
-    gaps = np.abs(np.bincount(which, told_N, bins) - np.bincount(which, right_N, bins))
-    return 100 * float(gaps.sum()) / len(right_N)
-
-
-def calibration_error(probabilities_NC: np.ndarray, true_N: np.ndarray, bins: int = BINS) -> float:
-    """The expected calibration error, in per cent, of the classes that are told (N of C)."""
-    return told_error(probabilities_NC.max(1), probabilities_NC.argmax(1) == true_N, bins)
+    return binned_error(reliability(probabilities_NC.max(1), probabilities_NC.argmax(1) == true_N, bins))
 
 
 def roc_area(told_N: np.ndarray, positive_N: np.ndarray) -> float:
@@ -93,7 +86,7 @@ def reliability(told_N: np.ndarray, right_N: np.ndarray, bins: int = BINS) -> li
 
 
 def binned_error(bins: Sequence[ConfidenceBin]) -> float:
-    """`calibration_error`, from the bins."""
+    """The expected calibration error, in per cent, from the bins."""
     return sum(one.count * abs(one.confidence - one.accuracy) for one in bins) / sum(one.count for one in bins)
 
 

@@ -42,7 +42,7 @@ def class_details(
         *_cautions(unit, names, true_N, told_N),
         _per_class(unit, names, true_N, told_N, few),
         _matrix(unit, names, true_N, told_N) if few else _confusions(unit, names, true_N, told_N),
-        _reliability(unit, true_N == told_N, confidence_N),
+        reliability_detail(unit, true_N == told_N, confidence_N),
     ]
     wrong = np.flatnonzero(true_N != told_N)
     surest = cast("list[int]", wrong[np.argsort(-confidence_N[wrong], kind="stable")][:MOST_MISTAKES].tolist())
@@ -138,20 +138,26 @@ def _confusions(unit: str, names: Sequence[str], true_N: np.ndarray, told_N: np.
     return Breakdown("confusions", "most frequent confusions", columns, rows, texts=(1,))
 
 
-def _reliability(unit: str, right_N: np.ndarray, confidence_N: np.ndarray) -> Breakdown:
-    """The reliability diagram of Guo et al. 2017, drawn and as a table, by the bins of the calibration error."""
+def reliability_detail(
+    unit: str, right_N: np.ndarray, confidence_N: np.ndarray, what: str = "what is told", right: str = "right"
+) -> Breakdown:
+    """The reliability diagram of Guo et al. 2017, drawn and as a table, by the bins of the calibration error.
+
+    Args:
+        unit: what a record is, in the plural. what, right: what the probability is of, and of being what.
+    """
     bins = reliability(confidence_N, right_N)
     rows = tuple((f"{one.low:.2f}–{one.high:.2f}", one.count, one.confidence, one.accuracy) for one in bins)
     columns = ("probability", unit, "mean confidence", "accuracy")
-    sure, right = 100 * float(confidence_N.mean()), 100 * float(right_N.mean())
-    leaning = "more" if sure > right else "less"
+    sure, share = 100 * float(confidence_N.mean()), 100 * float(right_N.mean())
+    leaning = "more" if sure > share else "less"
     about = (
-        f"reliability diagram of {len(right_N):,} {unit}: expected calibration error {binned_error(bins):.1f} %; what "
-        f"is told has a mean probability of {sure:.1f} %, and {right:.1f} % of it is right: it is {leaning} sure than "
-        "right on the whole"
+        f"reliability diagram of {len(right_N):,} {unit}: expected calibration error {binned_error(bins):.1f} %; "
+        f"{what} is {right} with a mean probability of {sure:.1f} %, and {share:.1f} % of it is: it is {leaning} sure "
+        f"than {right} on the whole"
     )
     picture = Picture(about, lambda path: reliability_picture(bins, unit, path))
-    title = "how often what is told is right, by its probability, in %"
+    title = f"how often {what} is {right}, by its probability, in %"
     return Breakdown("reliability", title, columns, rows, picture=picture)
 
 

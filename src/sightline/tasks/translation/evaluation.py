@@ -6,10 +6,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
+import numpy as np
+
 from sightline.data.pairs import PairSource, read_pairs
 from sightline.decode import SearchOptions
-from sightline.predict.metrics import Measured, bleu, chrf, exponential, sentence_sums, ter
+from sightline.predict.confidence import WORST, Confidence
+from sightline.predict.metrics import (
+    Measured,
+    binned_error,
+    bleu,
+    chrf,
+    exponential,
+    reliability,
+    roc_area,
+    sentence_scores,
+    sentence_sums,
+    ter,
+)
 from sightline.tasks.answers import Answers, CorpusScore
+from sightline.tasks.breakdowns import reliability_detail
 from sightline.tasks.details import Breakdown, Detail
 from sightline.tasks.report import ReportRepr, Row
 from sightline.tasks.translation.details import translation_details
@@ -18,6 +33,41 @@ from sightline.tasks.translation.settings import METRICS
 
 # upper bounds of source length in words
 BUCKETS = (8, 11, 14, 17, 21, 1_000_000)
+
+
+@dataclass(frozen=True)
+class Sureness:
+    """How well confidences (N) tell translations of which scores (N), by chrF2: acceptable ones at least `least`."""
+
+    told: np.ndarray
+    scores: np.ndarray
+    least: float
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The least score of what is acceptable and its share in per cent; the expected calibration error in per cent;
+        and the area under the ROC curve for the worst fifth of this set."""
+        good_N = self.scores >= self.least
+        return {
+            "acceptable": self.least,
+            "share": 100 * float(good_N.mean()),
+            "calibration_error": binned_error(reliability(self.told, good_N)),
+            "roc_area_worst_fifth": roc_area(self.told, self.scores >= np.quantile(self.scores, WORST)),
+        }
+
+    def describe(self) -> str:
+        """The figures in a line."""
+        one = self.figures
+        return (
+            f"confidence of chrF2 {one['acceptable']:.1f} or more ({one['share']:.1f} %): calibration error "
+            f"{one['calibration_error']:.2f} %, ROC area {one['roc_area_worst_fifth']:.3f} for the worst fifth"
+        )
+
+    @property
+    def detail(self) -> Breakdown:
+        """The reliability diagram."""
+        good_N = self.scores >= self.least
+        return reliability_detail("sentences", good_N, self.told, "a translation", "acceptable")
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,6 +84,7 @@ class Evaluation(ReportRepr):
     sources: tuple[str, ...]
     references: tuple[str, ...]
     by_length: bool = False  # whether the text has the scores by length
+    sureness: Sureness | None = None  # where the run's confidence was fitted
 
     @property
     def answers(self) -> Answers:
@@ -49,7 +100,8 @@ class Evaluation(ReportRepr):
         """Scores by the length of the source, what is wrong with translations as such, and the worst of them."""
         rows = tuple((words, count, score) for words, count, score in self.buckets)
         lengths = Breakdown("by_length", "by words of the source", ("words", "sentences", "BLEU"), rows)
-        return [lengths, *translation_details(self.sources, self.references, self.hypotheses)]
+        sure = [] if self.sureness is None else [self.sureness.detail]
+        return [lengths, *sure, *translation_details(self.sources, self.references, self.hypotheses)]
 
     @property
     def sentences_per_second(self) -> float:
@@ -64,6 +116,8 @@ class Evaluation(ReportRepr):
         lines = [f"{self.name}: {self.sentences:,} sentences, {self.sentences_per_second:.1f} a second"]
         lines += [f"  {measured.label} {measured.score:.2f}  {measured.signature}" for measured in self.scores]
         lines.append(f"  perplexity {self.perplexity:.3f} per token")
+        if self.sureness is not None:
+            lines.append(f"  {self.sureness.describe()}")
         if self.by_length:
             lines += [
                 f"  BLEU {score:5.2f}  sources of {words} words ({count:,})" for words, count, score in self.buckets
@@ -78,9 +132,10 @@ class Evaluation(ReportRepr):
     def as_dict(self) -> dict[str, object]:
         """The report as plain values, without the texts."""
         values = asdict(self)
-        for name in ("hypotheses", "sources", "references", "by_length"):
+        for name in ("hypotheses", "sources", "references", "by_length", "sureness"):
             del values[name]
-        return {**values, "sentences_per_second": self.sentences_per_second}
+        sure = {} if self.sureness is None else {"confidence": self.sureness.figures}
+        return {**values, **sure, "sentences_per_second": self.sentences_per_second}
 
 
 def evaluate_pairs(
@@ -102,9 +157,14 @@ def evaluate_pairs(
     read = list(read_pairs(pairs))
     sources, references = [pair[0] for pair in read], [pair[1] for pair in read]
     start = time.perf_counter()
+    fitted = translator.confidence
     hypotheses: list[str] = []
-    for record in translator.stream(sources, options=options, batch_size=batch_size, split=False):
+    told: list[float] = []
+    for record in translator.stream(
+        sources, options=options, batch_size=batch_size, split=False, confidence=fitted is not None
+    ):
         hypotheses.append(record.text)
+        told.append(1.0 if record.confidence is None else record.confidence)  # of nothing nothing can be wrong
         done(1)
     seconds = time.perf_counter() - start
     scores = [bleu(hypotheses, references), chrf(hypotheses, references), ter(hypotheses, references)]
@@ -123,7 +183,13 @@ def evaluate_pairs(
         tuple(hypotheses),
         tuple(sources),
         tuple(references),
+        sureness=None if fitted is None else _sureness(fitted, hypotheses, references, told),
     )
+
+
+def _sureness(fitted: Confidence, hypotheses: list[str], references: list[str], told: list[float]) -> Sureness:
+    scores_N, _ = sentence_scores(METRICS["chrf"].label, hypotheses, references)
+    return Sureness(np.array(told), scores_N, fitted.acceptable)
 
 
 def _by_length(sources: list[str], references: list[str], hypotheses: list[str]) -> list[tuple[str, int, float]]:
