@@ -36,7 +36,8 @@ WORDS = [
     "near",
     "behind",
 ]
-SUBJECTS = {"나는": "I", "우리는": "we", "그들은": "they", "학생들은": "the students", "아이들은": "the children"}
+SUBJECTS = {"나는": "I", "우리는": "we", "그들은": "they", "학생들은": "the students", "아이들은": "the children",
+            "선생님은": "the teacher"}  # fmt: skip
 OBJECTS = {
     "고양이를": "a cat",
     "개를": "a dog",
@@ -45,7 +46,8 @@ OBJECTS = {
     "나무를": "a tree",
     "말을": "a horse",
 }
-VERBS = {"봅니다": "see", "찾습니다": "look for", "좋아합니다": "like", "그립니다": "draw", "기다립니다": "wait for"}
+VERBS = {"봅니다": "see", "찾습니다": "look for", "좋아합니다": "like", "그립니다": "draw", "기다립니다": "wait for",
+         "부릅니다": "call", "압니다": "know"}  # fmt: skip
 WHEN = {"": "", "오늘 ": " today", "매일 ": " every day", "아침에 ": " in the morning", "가끔 ": " sometimes"}
 
 
@@ -137,6 +139,7 @@ def test_translation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     rows = read_csv("translated.csv")
     assert [row[:2] for row in rows] == read_csv("clean.csv")
     assert rows[0][2] == "translation"
+    assert read_csv("sure.csv")[0][2:4] == ["translation", "confidence"]
     assert Path("attention.svg").exists()
     assert Path("theirs/gru/model.safetensors").exists()
 
