@@ -15,7 +15,7 @@ import pytest
 import sightline as package
 from sightline.errors import UsageError
 from support.commands import sightline
-from support.serving import post, serving
+from support.serving import events, post, serving
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
@@ -48,13 +48,37 @@ def test_temperature_0_takes_the_likeliest(old_run: Callable[[str], Path], capsy
     assert said["text"] == greedy.text
 
 
-def test_a_prompt_longer_than_the_context(old_run: Callable[[str], Path], capsys) -> None:
+def test_a_prompt_longer_than_the_context(old_run: Callable[[str], Path], tmp_path: Path, capsys) -> None:
+    """What of it is read is told by every door, and is what is read."""
     run = old_run("gpt")  # of letters, 48 at once
+    read, note = "a" * 25, "of more than 48 the model reads the last 25: the first 36 are cut"
     assert sightline("generate", run, "--prompt", "a" * 60, "--max-tokens", 2) == 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert "of more than 48 the model reads the last 25: the first 36 are cut" in line
+    assert note in line
     assert sightline("generate", run, "--prompt", "a" * 20, "--max-tokens", 2) == 0
     assert capsys.readouterr().err == ""
+    (tmp_path / "prompts.txt").write_text(f"{read}\n{'a' * 60}\n")
+    assert sightline("generate", run, tmp_path / "prompts.txt", "--max-tokens", 2, "--json") == 0
+    captured = capsys.readouterr()
+    assert [note in line for line in captured.err.splitlines() if "prompts.txt:2" in line] == [True]
+    assert [note in json.loads(line).get("note", "") for line in captured.out.splitlines()] == [False, True]
+
+    model: Any = package.load(run)
+    one, same, other = model.generate(["b" * 35 + read, "c" * 35 + read, "b" * 36 + read[1:]], max_tokens=4, beam=1)
+    assert same.token_log_probabilities == pytest.approx(one.token_log_probabilities)
+    assert other.token_log_probabilities != pytest.approx(one.token_log_probabilities)
+    assert note in one.note
+    assert "note=" in repr(one)
+    assert model.generate("a" * 20, max_tokens=1).note == ""
+
+    with serving([run]) as server, server.client() as client:
+        asked = {"prompt": "a" * 60, "max_tokens": 2}
+        said = [
+            post(client, "/v1/generate", **asked, stream=False),
+            events(client, "/v1/generate", **asked)[-1]["done"],
+        ]
+        assert all(note in one["note"] for one in said)
+        assert post(client, "/v1/generate", prompt="a", max_tokens=2, stream=False)["note"] == ""
 
 
 def figures(capsys, *words: object) -> dict[str, float]:

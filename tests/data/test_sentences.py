@@ -28,6 +28,23 @@ SENTENCES = {
     "今日は。元気？はい！「そう。」と": ["今日は。", "元気？", "はい！", "「そう。」", "と"],
     "one\ntwo": ["one\ntwo"],
     "no end": ["no end"],
+    "Er kam am 3. Oktober. Der 2. Weltkrieg endete 1945. Im 19. Jahrhundert lebten hier 20. Dann niemand.": [
+        "Er kam am 3. Oktober.", "Der 2. Weltkrieg endete 1945.", "Im 19. Jahrhundert lebten hier 20.", "Dann niemand.",
+    ],
+    "Sie wurde 12. Am 30. August 1990 zog sie um. Berlin, 1. Mai. Ende 20. Jahrhundert war es gut.": [
+        "Sie wurde 12.", "Am 30. August 1990 zog sie um.", "Berlin, 1. Mai.", "Ende 20. Jahrhundert war es gut.",
+    ],
+    "Heute ist der 3. Wir gehen. Zu ihrem 50. Geburtstag. Zwischen dem 1. und 2. Stock. Mein 2. Buch. Ende.": [
+        "Heute ist der 3.", "Wir gehen.", "Zu ihrem 50. Geburtstag.", "Zwischen dem 1. und 2. Stock.", "Mein 2. Buch.",
+        "Ende.",
+    ],
+    "Das war im Jahr 1999. Peter lebte in den 1980. Anna auch. Das 3. Kind schlief.": [
+        "Das war im Jahr 1999.", "Peter lebte in den 1980.", "Anna auch.", "Das 3. Kind schlief.",
+    ],
+    "It was so in 1999. Then it was 20. May I go? I am 12. My sister is 9. Ten of them. We die at 90. Most do.": [
+        "It was so in 1999.", "Then it was 20.", "May I go?", "I am 12.", "My sister is 9.", "Ten of them.",
+        "We die at 90.", "Most do.",
+    ],
     "  ": [],
 }  # fmt: skip
 
@@ -70,7 +87,19 @@ def test_sentences_of_ordinary_text(name: str) -> None:
     assert count > 300
 
 
-@pytest.mark.parametrize("piece", ["A. ", "Dr. ", "3. b ", "a b. ", "...", "no. ", "\n", "。"])
+@pytest.mark.skipif("SIGHTLINE_DATA" not in os.environ, reason="SIGHTLINE_DATA is not set: no real data")
+def test_german_ordinals_of_real_captions() -> None:
+    """As in "des 2. Stocks": none ends a sentence."""
+    lines = list(read_lines(Path(os.environ["SIGHTLINE_DATA"]) / "multi30k/train.de.gz"))
+    ordinal = re.compile(r"\b(?:der|das|des|seinen)\s\d{1,3}\.\s[A-Z]")
+    found = [one for line in lines if ordinal.search(line) for one in split_sentences(line)]
+    assert len(found) > 5
+    assert not [one for one in found if re.search(r"\d\.$", one)]
+
+
+@pytest.mark.parametrize(
+    "piece", ["A. ", "Dr. ", "3. b ", "der 1. B ", "der 1. und ", "a b. ", "...", "no. ", "\n", "。"]
+)
 def test_a_text_of_many_marks_takes_its_length(piece: str) -> None:
     start = time.process_time()
     split_sentences(piece * 100_000 + "x")

@@ -119,8 +119,10 @@ def test_a_classifier_comes_and_goes(labels: int, form: str, tmp_path: Path) -> 
         assert again.config.id2label == names
 
 
-def test_a_run_of_ours_goes_out_and_comes_back(bert: Path, tmp_path: Path) -> None:
+def test_a_run_of_ours_goes_out_and_comes_back(bert: Path, tmp_path: Path, capsys) -> None:
     assert sightline("export", bert, tmp_path / "out") == 0
+    (told,) = capsys.readouterr().err.splitlines()
+    assert "ids: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, [MASK] 4; they are not the run's: make ids of texts by" in told
     ours: Any = package.load(bert)
     model = BertForPreTraining.from_pretrained(tmp_path / "out").eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
@@ -175,6 +177,26 @@ def test_damaged_directories(tmp_path: Path, capsys) -> None:
         (line,) = capsys.readouterr().err.strip().splitlines()
         assert says in line, (says, line)
         assert not (tmp_path / "run").exists()
+
+
+def test_ids_stay_those_that_a_bert_came_with(tagged_file: Path, tmp_path: Path, capsys) -> None:
+    """Google's have [UNK] at 100. Texts that were stored as ids fit, after fine-tuning too; and the user is told."""
+    pieces = [PIECES[0], *(f"[unused{i}]" for i in range(99)), *PIECES[2:]]
+    theirs(BertForPreTraining, tmp_path / "theirs", extra=len(pieces) - len(PIECES))
+    (tmp_path / "theirs/vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    assert sightline("import", tmp_path / "theirs", "--run", tmp_path / "run") == 0
+    text = tagged_file.read_text(encoding="utf-8")
+    begin, end = text.index("[tokenizer]"), text.index("[training]")
+    (tmp_path / "fine.toml").write_text(text[:begin] + text[end:], encoding="utf-8")
+    words = ["train", tmp_path / "fine.toml", "--run", tmp_path / "tuned", f"pretrained={tmp_path / 'run'}"]
+    assert sightline(*words, "training.max_updates=1", "training.warmup=0", "data.max_tokens=24") == 0
+    for run in ("run", "tuned"):
+        capsys.readouterr()
+        assert sightline("export", tmp_path / run, tmp_path / f"{run} again") == 0
+        told = "ids: [PAD] 0, [UNK] 100, [CLS] 101, [SEP] 102, [MASK] 103, as it was imported with\n"
+        assert capsys.readouterr().err.endswith(told)
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path / f"{run} again")
+        assert tokenizer.convert_ids_to_tokens(list(range(len(pieces)))) == pieces
 
 
 def test_one_that_chooses_among_texts_comes_and_goes(tmp_path: Path, capsys) -> None:

@@ -47,7 +47,8 @@ def test_a_gpt_of_any_tokenizer_with_a_table_of_pieces(kind: dict[str, Any], tmp
     torch.manual_seed(0)
     model = GPT(tokenizer.vocab_size, GPTSizes(d_model=16, num_layers=1, num_heads=2, d_ff=32, max_length=80))
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    write_gpt2(tmp_path / "out", ExchangedModel("next_token", model.sizes, weights, tokenizer))
+    said = write_gpt2(tmp_path / "out", ExchangedModel("next_token", model.sizes, weights, tokenizer))
+    assert said.startswith(f"ids: <|endoftext|> {tokenizer.vocab_size - 3}; they are not the run's: ")
     theirs = AutoTokenizer.from_pretrained(tmp_path / "out")
     network = GPT2LMHeadModel.from_pretrained(tmp_path / "out").eval()
     assert sightline("import", tmp_path / "out", "--run", tmp_path / "run") == 0

@@ -127,7 +127,7 @@ CASES: dict[str, tuple[Callable[[Backend], None], list[str], dict[str, Any], int
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_gpt2_reads_what_transformers_reads(case: str, tmp_path: Path) -> None:
+def test_a_gpt2_reads_what_transformers_reads(case: str, tmp_path: Path, capsys) -> None:
     """The same tokens and the same ln p for a few hundred texts; and all of it goes out as it came."""
     change, specials, notes, extra = CASES[case]
     backend = byte_level(specials)
@@ -137,7 +137,9 @@ def test_a_gpt2_reads_what_transformers_reads(case: str, tmp_path: Path) -> None
     ours: Any = package.load(tmp_path / "run")
     theirs = AutoTokenizer.from_pretrained(tmp_path / "theirs")
     end = theirs.convert_tokens_to_ids(notes.get("eos_token", END))
+    capsys.readouterr()
     assert sightline("export", tmp_path / "run", tmp_path / "again") == 0
+    assert f" {end}, as it was imported with" in capsys.readouterr().err
     again = AutoTokenizer.from_pretrained(tmp_path / "again")
     texts, same = odd_texts(300), Pairing()
     for text in texts:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
 import re
 import tomllib
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from sightline import config
 from sightline.config import merged
 from sightline.data import survey as surveys
 from sightline.data.pairs import PairSource
+from sightline.data.sources import read_lines
 from sightline.errors import DataError
 from sightline.tasks.registry import TASKS
 from support.commands import sightline
@@ -206,3 +209,33 @@ def test_what_cannot_be_looked_at_is_configured_all_the_same(tmp_path: Path, cap
     bad.write_text("".join(f"a {n}\tb\n" if n % 3 else "alone\n" for n in range(90)), encoding="utf-8")
     init(tmp_path, "--source", bad)
     assert "60 pairs; 30 lines cannot be read, which --dry-run shows" in capsys.readouterr().err
+
+
+# Files of real data, and the words that make a configuration of them.
+REAL = {
+    "English captions": (("multi30k/train.en.gz", "multi30k/train.de.gz"), ()),
+    "Korean news": (("ko-en-news/korean-english-park.dev.ko", "ko-en-news/korean-english-park.dev.en"), ()),
+    "short Korean sentences": (("ko-en-tatoeba/train.tsv",), ("--columns", "0,1")),
+    "Korean reviews": (
+        ("nsmc/ratings_test_first20k.txt.gz",), ("--task", "classification", "--columns", "document,label"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.skipif("SIGHTLINE_DATA" not in os.environ, reason="SIGHTLINE_DATA is not set: no real data")
+@pytest.mark.parametrize("case", REAL)
+def test_the_epochs_of_real_data_are_those_that_a_dry_run_counts(case: str, tmp_path: Path, capsys) -> None:
+    """Within a quarter, before any vocabulary is learned: updates that are too few or too many cost hours."""
+    names, words = REAL[case]
+    root = Path(os.environ["SIGHTLINE_DATA"])
+    columns = [islice(read_lines(root / name), 4000) for name in names]
+    source = tmp_path / "x.tsv"
+    source.write_text("".join("\t".join(line) + "\n" for line in zip(*columns, strict=True)), encoding="utf-8")
+    written = init(tmp_path, "--source", source, *words)
+    told = re.search(r"about (\d+) epochs", capsys.readouterr().err)
+    assert sightline("train", tmp_path / "my.toml", "--dry-run", "training.threads=1") == 0
+    counted = re.search(r"epochs of ([\d,]+);", capsys.readouterr().err)
+    assert told is not None
+    assert counted is not None
+    epochs = written["training"]["max_updates"] / int(counted.group(1).replace(",", ""))
+    assert int(told.group(1)) == pytest.approx(epochs, rel=0.25), f"{epochs} epochs"

@@ -14,7 +14,7 @@ from sightline.sight.drawings import timeline_picture
 from sightline.sight.pictures import MARKERS, attention_picture, curves_picture
 from sightline.sight.reading import Side
 from sightline.sight.terminal import attention_text, numbers_text
-from sightline.tasks.translation.records import Attention
+from sightline.tasks.translation.results import Attention
 
 
 def test_every_row_stands_under_its_columns_whatever_the_script() -> None:

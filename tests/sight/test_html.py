@@ -16,7 +16,7 @@ from sightline.sight import html
 from sightline.sight.curves import Curve, learning_curves
 from sightline.tasks.classification.predictor import Prediction
 from sightline.tasks.report import Figures
-from sightline.tasks.translation.records import Attention, Translation
+from sightline.tasks.translation.results import Attention, Translation
 from sightline.train.history import Line
 from sightline.train.metric import Metric
 from support.outputs import Opened, needs_browser

@@ -74,7 +74,9 @@ def generate(
         return
     if columns is not None:
         raise UsageError("--columns: names columns of a .csv, .tsv or .jsonl of prompts; give one")
-    _tell_cut(model, text, "the prompt")
+    # before it is written: it may take long, and may be stopped
+    if note := model.prompt_note(model.encode_prompt(text)):
+        say(f"note: {note}")
     if n == 1 and not as_json and (options.strategy == "sample" or options.beam == 1):
         pieces = model.stream(text, max_tokens=max_tokens, stop=stops, **changes)
         # nothing is shown before something is there
@@ -88,24 +90,15 @@ def generate(
     _show_generated(first, as_json)
 
 
-def _tell_cut(model: Any, prompt: str, what: str) -> None:
-    """Says how much of a prompt does not fit into the context and is not read."""
-    read, most = len(model.encode_prompt(prompt)), model.model.context_length
-    if model.attends and most is not None and read > most:
-        kept = most // 2 + 1
-        say(
-            f"note: {what} has {read:,} tokens; of more than {most:,} the model reads the last {kept:,}: "
-            f"the first {read - kept:,} are cut"
-        )
-
-
 def _generate_each(
     model: Any, given: Given, as_json: bool, output: str | None, options: dict[str, Any], **changes: Any
 ) -> None:
     def compute(rows: list[Any]) -> list[Any]:
-        for row in rows:
-            _tell_cut(model, row.texts[0], given.where(row))
-        return model.generate([row.texts[0] for row in rows], **changes)
+        found = model.generate([row.texts[0] for row in rows], **changes)
+        for row, one in zip(rows, found, strict=True):
+            if one.note:
+                say(f"note: {given.where(row)}: {one.note}")
+        return found
 
     def values(one: Any) -> dict[str, Any]:
         found = {"generated": one.text, "log_probability": one.log_probability, "finished": one.finished}
@@ -129,7 +122,8 @@ def _show_generated(first: Any, as_json: bool) -> None:
     for number, one in enumerate((first, *first.alternatives)):
         if as_json:
             fields = ("prompt", "text", "tokens", "log_probability", "token_log_probabilities", "finished")
-            print_json({name: getattr(one, name) for name in fields})
+            note = {"note": one.note} if one.note else {}
+            print_json({name: getattr(one, name) for name in fields} | note)
         else:
             print(("\n" if number else "") + one.prompt + one.text)
 

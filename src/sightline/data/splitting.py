@@ -19,7 +19,30 @@ _ABBREVIATIONS = frozenset([
     "fig", "eq", "pp", "ed", "cf", "al", "approx", "inc", "ltd", "co", "corp", "dept", "est", "jan", "feb",
     "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "e.g", "i.e", "u.s", "u.k", "a.m", "p.m",
 ])
+# A German ordinal is a number and a full stop. These words stand before one,
+_ORDINAL = re.compile(
+    r"\b(?:d(?:er|ie|as|en|em|es)|(?<!\bi )am|im|vom|zu[mr]|beim|ins|ans"
+    r"|(?:[mdsk]?ein|dies|jed|ihr|unser|euer|eur)(?:e[mnrs]?)?)\s+"
+    r"(?:\d{1,3}\.?,?\s+(?:(?:und|oder|bis)\s+)?){0,2}\d{1,3}$",
+    re.IGNORECASE,
+)
+# and these after one, whatever stands before it.
+_ORDERED = frozenset([
+    "januar", "jänner", "februar", "märz", "april", "mai", "juni", "juli", "august", "september", "oktober", "november",
+    "dezember", "jahrhundert", "jahrhunderts", "weltkrieg", "weltkriegs", "weltkrieges",
+])
+# Words that no ordinal counts: where one follows, the sentence has ended ("Heute ist der 3. Wir gehen.").
+_UNCOUNTED = frozenset([
+    "ich", "du", "er", "sie", "es", "wir", "ihr", "man", "mein", "meine", "dein", "sein", "seine", "ihre", "unser",
+    "der", "die", "das", "den", "dem", "des", "ein", "eine", "einen", "dies", "diese", "dieser", "dieses", "jeder",
+    "in", "im", "an", "am", "auf", "aus", "bei", "mit", "nach", "vor", "von", "zu", "zum", "für", "um", "seit", "bis",
+    "und", "oder", "aber", "doch", "denn", "dann", "danach", "da", "dort", "hier", "so", "also", "auch", "nur", "nun",
+    "jetzt", "heute", "morgen", "gestern", "später", "als", "wenn", "weil", "was", "wer", "wie", "wo", "warum", "bitte",
+    "ja", "nein", "nicht", "kein", "keine", "alle", "viele",
+])
 # fmt: on
+_WORD = re.compile(r"\s+([^\W\d_]{1,30})")
+_BEFORE = 60  # characters before a full stop in which the words before an ordinal are looked for
 
 
 def split_sentences(text: str) -> list[str]:
@@ -27,8 +50,11 @@ def split_sentences(text: str) -> list[str]:
 
     A sentence ends at such marks (and closing quotes or brackets after them) before white space; at 。！？ without any,
     too; and at a blank line. A single full stop is no end after an English abbreviation ("Dr."), after "no" before a
-    digit, after an initial ("J. Smith"), after a number that begins the sentence ("2. Methods"), or before a small
-    Latin letter. Text without such marks is one sentence.
+    digit, after an initial ("J. Smith"), after a number that begins the sentence ("2. Methods"), after a German ordinal
+    ("am 3. Oktober", "der 2. Weltkrieg"), or before a small Latin letter. Text without such marks is one sentence.
+
+    What language a text is in is not asked, so that it is cut alike wherever it comes in: German ordinals are told from
+    the words around them.
     """
     return [text[start:stop] for start, stop in _sentence_spans(text)]
 
@@ -71,7 +97,20 @@ def _goes_on(text: str, start: int, stop: int) -> bool:
     name = last.lower()
     initial = len(last) == 1 and last.isascii() and last.isupper()
     numbered = last.isdigit() and not text[start:begin].strip()
-    return name in _ABBREVIATIONS or (name == "no" and following.isdigit()) or initial or numbered
+    if name in _ABBREVIATIONS or (name == "no" and following.isdigit()) or initial or numbered:
+        return True
+    return last.isdigit() and following.isupper() and _is_ordinal(text, start, stop)
+
+
+def _is_ordinal(text: str, start: int, stop: int) -> bool:
+    """Whether the number before `stop` is a German ordinal: of at most three digits, so that years end sentences."""
+    word = _WORD.match(text, stop + 1)
+    counted = word.group(1).lower() if word else ""
+    if counted in _UNCOUNTED:
+        return False
+    before = text[max(start, stop - _BEFORE) : stop]
+    short = re.search(r"(?<!\d)\d{1,2}$", before) is not None
+    return (short and counted in _ORDERED) or _ORDINAL.search(before) is not None
 
 
 @dataclass(frozen=True)

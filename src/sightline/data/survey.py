@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from pathlib import Path
+
+import numpy as np
 
 from sightline.data.compression import unpacked
 from sightline.data.images import ImageSource, peek
@@ -20,6 +24,11 @@ from sightline.errors import DataError, UsageError
 
 SAMPLE = 1 << 24  # bytes that are looked at of a larger file
 _PACKED = 1 << 12  # bytes of a packed file that are read at a time, to know how many made up the sample
+# Each of the frequent words that fill so much of a vocabulary is one piece; others are one, and one more for so many
+# bytes. Fitted to byte-level BPE of 2,000 and 8,000 pieces for English, German, French and Korean, of 345 to 29,000
+# pairs: its tokens are told to 16 %, most to 8 %.
+_WHOLE, _PIECE = 0.4, 3.5
+_WORD = re.compile(r"\w+|[^\w\s]+")
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,8 @@ class Survey:
             a split. repeated: records whose key an earlier one has. unreadable: what is no record. whole: whether all
             was read; otherwise the numbers are those of a sample, as much larger as the files are.
         image: the height and width in pixels, and the channels, of images.
+        lengths: (records, columns) of what was looked at, not of all: the UTF-8 bytes of each text. words: for each
+            column, how often each word, as white space parts them, was found there.
     """
 
     records: int
@@ -42,6 +53,33 @@ class Survey:
     unreadable: int = 0
     whole: bool = True
     image: tuple[int, int] | None = None
+    lengths: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64), compare=False, repr=False)
+    words: tuple[Mapping[str, int], ...] = field(default=(), compare=False, repr=False)
+
+    def pieces(self, vocab_size: int, *, shared: bool = True) -> tuple[float, ...]:
+        """About how many tokens all texts of each column become with a vocabulary of subwords of this size, learned of
+        all columns together or (not `shared`) of each."""
+        counts = [_parted(one) for one in self.words]
+        every = sum(counts, Counter[str]())
+        found: list[float] = []
+        for column, size, read in zip(counts, self.columns, self.lengths.sum(0), strict=True):
+            frequent = (every if shared else column).most_common(int(_WHOLE * vocab_size))
+            whole = {word for word, _ in frequent}
+            number = sum(
+                count * (1.0 if word in whole else 1 + len(word.encode("utf-8", "surrogatepass")) / _PIECE)
+                for word, count in column.items()
+            )
+            found.append(number * size / max(1, int(read)))
+        return tuple(found)
+
+
+def _parted(words: Mapping[str, int]) -> Counter[str]:
+    """Words without the marks that stand at them, and the marks."""
+    found: Counter[str] = Counter()
+    for word, count in words.items():
+        for part in _WORD.findall(word):
+            found[part] += count
+    return found
 
 
 def survey(source: Source, cuts: Sequence[float], files: Sequence[str] = ("source",)) -> Survey:
@@ -62,7 +100,9 @@ def survey(source: Source, cuts: Sequence[float], files: Sequence[str] = ("sourc
 
         places: list[float] = []
         labels: list[str] = []
-        characters, columns = 0, [0]
+        characters = 0
+        lengths: list[list[int]] = []
+        words: list[Counter[str]] = [Counter()]
         outlines = beginning.outlines(count_bad)
         for outline in _up_to_sample(outlines) if share == 1.0 else outlines:
             read += 1
@@ -70,12 +110,17 @@ def survey(source: Source, cuts: Sequence[float], files: Sequence[str] = ("sourc
                 continue
             places.append(place(outline.key))
             labels.append(outline.label)
-            columns += [0] * (len(outline.texts) - len(columns))
-            for number, text in enumerate(outline.texts):
-                characters += len(text)
-                columns[number] += len(text.encode("utf-8", "surrogatepass"))
+            characters += sum(map(len, outline.texts))
+            lengths.append([len(text.encode("utf-8", "surrogatepass")) for text in outline.texts])
+            words += (Counter() for _ in outline.texts[len(words) :])
+            for counter, text in zip(words, outline.texts, strict=False):
+                counter.update(text.split())
+        columns = np.zeros((len(lengths), len(words)), dtype=np.int64)
+        for row, one in zip(columns, lengths, strict=True):
+            row[: len(one)] = one
+        sizes = columns.sum(0).tolist()
         if characters >= SAMPLE and share == 1.0:  # of a folder, or a file, which has no beginning
-            share = _share_read(source.files(), read + bad, sum(columns))
+            share = _share_read(source.files(), read + bad, sum(sizes))
     spread = stratify(places, labels) if source.stratified else places
     sides = [sum(within(one, side) for one in spread) for side in pairwise(cuts)]
     whole = share == 1.0
@@ -86,11 +131,13 @@ def survey(source: Source, cuts: Sequence[float], files: Sequence[str] = ("sourc
     return Survey(
         scaled(len(places)),
         scaled(characters),
-        tuple(map(scaled, columns)),
+        tuple(map(scaled, sizes)),
         tuple(map(scaled, sides)),
         scaled(len(places) - len(set(places))),
         scaled(bad),
         whole,
+        lengths=columns,
+        words=tuple(words),
     )
 
 

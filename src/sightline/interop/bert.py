@@ -277,7 +277,7 @@ def _labels(config: BertConfig, kind: Head, outputs: int, where: Path) -> tuple[
 
 
 def write_bert(folder: str | Path, model: ExchangedModel) -> str:
-    """Writes what `read_bert` and the transformers library read. Returns which ids the special tokens have.
+    """Writes what `read_bert` and the transformers library read. Returns which ids the special tokens have, and whose.
 
     A classifier without labels predicts a number.
 

@@ -41,7 +41,7 @@ class BertTokenizerFiles:
 
     Attributes:
         files: contents by file name. order: for each of the ids in them ours, that of [MASK] being the one after the
-            vocabulary. said: which ids the special tokens have.
+            vocabulary. said: which ids the special tokens have, and whose they are.
     """
 
     files: dict[str, dict[str, object]]
@@ -66,8 +66,7 @@ def tokenizer_files(tokenizer: Tokenizer, max_length: int) -> BertTokenizerFiles
     notes: dict[str, object] = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": max_length}
     notes |= {f"{name[1:-1].lower()}_token": name for name in present}
     notes |= {"model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}
-    said = ", ".join(f"{name} {ids[name]}" for name in present)
-    return BertTokenizerFiles({TOKENIZER: values, TOKENIZER_CONFIG: notes}, outgoing.order, f"ids: {said}")
+    return BertTokenizerFiles({TOKENIZER: values, TOKENIZER_CONFIG: notes}, outgoing.order, outgoing.said(present))
 
 
 def read_tokenizer(folder: Path, rows: int) -> tuple[Tokenizer, list[int]]:

@@ -175,7 +175,7 @@ def read_gpt2(folder: str | Path) -> ExchangedModel:
 
 
 def write_gpt2(folder: str | Path, model: ExchangedModel) -> str:
-    """Writes what `read_gpt2` and the transformers library read. Returns which ids the special tokens have.
+    """Writes what `read_gpt2` and the transformers library read. Returns which ids the special tokens have, and whose.
 
     Raises:
         UsageError: where the model or its tokenizer is not of GPT-2's kind, naming what is not.
@@ -209,7 +209,7 @@ def write_gpt2(folder: str | Path, model: ExchangedModel) -> str:
     }
     tensors = lay_out(model.weights, _table(sizes), outgoing.order)
     write_folder(folder, {CONFIG: config, **_tokenizer_files(outgoing, end)}, tensors)
-    return f"{outgoing.piece(end)} is id {end}"
+    return outgoing.said([outgoing.piece(end)])
 
 
 def _tokenizer_files(outgoing: Outgoing, end: int) -> Mapping[str, Mapping[str, object] | str]:

@@ -305,14 +305,27 @@ def _prove(foreign: ForeignTokenizer, tokenizer: Tokenizer, order: Sequence[int]
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A tokenizer for another toolkit. `order`: for each id of theirs ours."""
+    """A tokenizer for another toolkit.
+
+    Attributes:
+        order: for each id of theirs ours. kept: whether theirs are those of the toolkit that it came from.
+    """
 
     file: TokenizerFile
     order: list[int]
+    kept: bool
 
     def piece(self, i: int) -> str:
         """The token with an id of theirs, by their name."""
         return next(piece for piece, number in self.file.model.vocab.items() if number == i)
+
+    def said(self, names: Sequence[str]) -> str:
+        """The ids of tokens by their names, and what whoever has texts as ids must know: whose ids these are."""
+        vocab = self.file.model.vocab
+        ids = "ids: " + ", ".join(f"{name} {vocab[name]}" for name in names)
+        if self.kept:
+            return f"{ids}, as it was imported with"
+        return f"{ids}; they are not the run's: make ids of texts by the tokenizer written with it"
 
 
 def to_theirs(
@@ -364,7 +377,7 @@ def to_theirs(
     ]
     model = _with_vocabulary(file.model, vocab, renamed)
     outgoing = file.model_copy(update={"model": model, "added_tokens": tuple(tokens), "post_processor": None})
-    return Outgoing(outgoing, [numbers[name] for name in arranged])
+    return Outgoing(outgoing, [numbers[name] for name in arranged], kept=bool(known))
 
 
 def file_values(file: TokenizerFile) -> dict[str, object]:

@@ -243,6 +243,7 @@ async def _generation(
     record = one.record(hypotheses)
     whole = {"model": served.name, "prompt": body.prompt, **looking.written(record)}
     whole["alternatives"] = [looking.written(other) for other in record.alternatives]
+    whole["note"] = record.note
     if body.candidates and whole["tokens"]:
         given = (one.read, list(hypotheses[0].tokens), len(whole["tokens"]), body.candidates)
         function = partial(_each, looking.explain_continuation, served)

@@ -74,9 +74,9 @@ class Scale:
     further: float
 
 
-def _all_bytes(survey: Survey, settings: Any) -> float:
-    """A token is about four bytes of text, whether English or Korean; two specials stand around each record's."""
-    return sum(survey.columns) / 4 + 2 * survey.records
+def _all_pieces(survey: Survey, settings: Any) -> float:
+    """Of all texts; two specials stand around each record's."""
+    return sum(survey.pieces(settings.tokenizer.vocab_size)) + 2 * survey.records
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Init:
     unit: str = "records"
     units: Callable[[Survey], int] = lambda survey: survey.records
     survey: Callable[[Any, Sequence[float], Sequence[str]], Survey] = survey
-    tokens: Callable[[Survey, Any], float] = _all_bytes
+    tokens: Callable[[Survey, Any], float] = _all_pieces
     fit: Callable[[Survey, Values], Values] = lambda survey, values: {}
     undivided: Values | None = None
     files: Callable[[str, str | None], Values] = lambda source, target: {"source": source, **_named("target", target)}

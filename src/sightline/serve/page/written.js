@@ -69,15 +69,17 @@ function confidence(column, answers) {
   return { name: t("mean.probability"), title: "", value: all.length ? Math.exp(all.reduce((sum, one) => sum + one, 0) / all.length) : null };
 }
 
-// The small line beneath: how sure, how long it took, whether it was cut.
+// The small line beneath: how sure, how long it took, whether it or what was given was cut.
 export function measures(column, answers) {
   const { name, title, value } = confidence(column, answers);
   const filled = make("span");
   filled.style.width = `${(100 * (value ?? 0)).toFixed(1)}%`;
   const seconds = t("seconds", ((performance.now() - column.began) / 1000).toFixed(2));
   const cut = answers.some((one) => one.finished === false);
+  const note = answers.map((one) => one.note).find(Boolean);
   column.measure.replaceChildren(make("span", { text: name, title }), make("span", { class: "bar small", "aria-hidden": "true" }, filled), make("span", { class: "figure", text: number(value) }),
-    make("span", { class: "figure", text: seconds }), ...(cut ? [make("span", { text: t("cut") })] : []), legend(t("legend.unsure"), 1, { colour: "--red" }));
+    make("span", { class: "figure", text: seconds }), ...(cut ? [make("span", { text: t("cut") })] : []),
+    ...(note ? [make("span", { text: t("prompt.cut"), title: note })] : []), legend(t("legend.unsure"), 1, { colour: "--red" }));
 }
 
 // Shows pieces of writing, one under the other: {answer, begun, subject, source, goOn(place, other)}; several stand beside

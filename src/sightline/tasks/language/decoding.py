@@ -73,12 +73,23 @@ def prefill_state(model: AnyModel, sequences: Sequence[Ids], left: bool = False)
     return SlidingWindowState(model.decode(tokens_BT, state, real_BT=some_BT)[1], tokens_BT, real_BT)
 
 
+def _kept(length: int, context: int) -> int:
+    """How many of the last of so many tokens are read again: the later half of a context that is full."""
+    return length if length < context else context // 2
+
+
+def prompt_tokens_read(model: AnyModel, length: int) -> int:
+    """How many of a prompt's tokens, the last ones, a model goes on from."""
+    # the last one is what the first step reads
+    return length if model.context_length is None else _kept(length - 1, model.context_length) + 1
+
+
 def _reread(model: LanguageModel[S], window: SlidingWindowState[S], context: int) -> SlidingWindowState[S]:
     """The window read anew, without padding between tokens; of rows that fill the context only the later half."""
     kept: list[list[int]] = []
     for tokens, real in zip(window.tokens_BT, window.real_BT, strict=True):
         ids = cast("list[int]", tokens[real].tolist())
-        kept.append(ids[-(context // 2) :] if len(ids) >= context else ids)
+        kept.append(ids[-_kept(len(ids), context) :])
     tokens_BT, real_BT = pad_batch(kept, window.tokens_BT.device)
     state = model.decode(tokens_BT, model.start(len(kept)), real_BT=None if bool(real_BT.all()) else real_BT)[1]
     return SlidingWindowState(state, tokens_BT, real_BT)

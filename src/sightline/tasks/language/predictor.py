@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, overload
 
@@ -13,13 +12,10 @@ from torch import Tensor
 
 from sightline.data.documents import read_pieces
 from sightline.data.text import normalize_text
-from sightline.data.tokenizer import Tokenizer
 from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, log_probabilities
 from sightline.errors import UsageError
 from sightline.models import NGram
 from sightline.nn.context import PassContext
-from sightline.predict.brief import BriefRepr
-from sightline.predict.metrics import exponential
 from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, likeliest_tokens, over_positions
 from sightline.predict.search_options import with_strategy
@@ -31,79 +27,13 @@ from sightline.tasks.language.decoding import (
     make_request,
     new_search,
     prefill,
+    prompt_tokens_read,
     run_to_end,
     score_ids_stepwise,
 )
+from sightline.tasks.language.results import Generation, ScoredText
 from sightline.tasks.language.settings import LanguageSettings
 from sightline.tasks.language.task import make_model, sizes_of_counts
-
-
-@dataclass(frozen=True, repr=False)
-class Generation(BriefRepr):
-    """What a model wrote after a prompt.
-
-    Attributes:
-        text: without the prompt, and without the string that stopped it. tokens: its pieces.
-        log_probability: ln p of what was written given the prompt, in nats, under the repetition penalty if there was
-            one and under no temperature; token_log_probabilities: token by token.
-        finished: whether the model or a stop string ended it; False where the length limit did.
-        alternatives: further ones, where more than one was asked for.
-    """
-
-    prompt: str
-    text: str
-    tokens: tuple[str, ...]
-    log_probability: float
-    token_log_probabilities: tuple[float, ...]
-    finished: bool
-    alternatives: tuple[Generation, ...] = ()
-
-
-@dataclass(frozen=True, repr=False)
-class ScoredText(BriefRepr):
-    """How probable a text is.
-
-    Attributes:
-        tokens: its pieces, "</s>" last where the model learned ends of documents.
-        token_log_probabilities: ln p of each; None for a first token that nothing predicts.
-        characters, utf8_bytes, words: of the text; an end counts as one character, one byte and no word.
-    """
-
-    text: str
-    tokens: tuple[str, ...]
-    token_log_probabilities: tuple[float | None, ...]
-    characters: int
-    utf8_bytes: int
-    words: int
-
-    @property
-    def predicted(self) -> int:
-        """How many tokens have a probability."""
-        return sum(one is not None for one in self.token_log_probabilities)
-
-    @property
-    def log_probability(self) -> float:
-        """ln p of the text, in nats."""
-        return math.fsum(one for one in self.token_log_probabilities if one is not None)
-
-    @property
-    def perplexity(self) -> float:
-        """Per token."""
-        return exponential(-self.log_probability / max(self.predicted, 1))
-
-    @property
-    def word_perplexity(self) -> float:
-        """Per word, the end of a document counted as one."""
-        ended = self.tokens[-1:] == (Tokenizer.END,)
-        return exponential(-self.log_probability / max(self.words + ended, 1))
-
-    @property
-    def bits_per_byte(self) -> float:
-        return -self.log_probability / math.log(2) / max(self.utf8_bytes, 1)
-
-    @property
-    def bits_per_character(self) -> float:
-        return -self.log_probability / math.log(2) / max(self.characters, 1)
 
 
 class LanguageModel(Predictor[LanguageSettings]):
@@ -147,6 +77,16 @@ class LanguageModel(Predictor[LanguageSettings]):
         if not ids:
             raise UsageError("the prompt is empty, and this model learned no beginning of a text; give a prompt")
         return ids
+
+    def prompt_note(self, read: Sequence[int]) -> str:
+        """What of a prompt that `encode_prompt` has read the model does not look at, where its context is shorter."""
+        kept = prompt_tokens_read(self.model, len(read)) if self.attends else len(read)
+        if kept == len(read):
+            return ""
+        return (
+            f"the prompt has {len(read):,} tokens; of more than {self.model.context_length:,} the model reads the last "
+            f"{kept:,}: the first {len(read) - kept:,} are cut"
+        )
 
     @staticmethod
     def stop_strings(stop: str | Sequence[str]) -> list[str]:
@@ -388,4 +328,5 @@ class LanguageModel(Predictor[LanguageSettings]):
             hypothesis.log_probability,
             hypothesis.token_log_probabilities,
             hypothesis.finished,
+            note=self.prompt_note(read),
         )

@@ -32,7 +32,7 @@ from sightline.tasks.translation.decoding import (
     score_ids,
     translate_ids,
 )
-from sightline.tasks.translation.records import Attention, Scored, Translation
+from sightline.tasks.translation.results import Attention, Scored, Translation
 from sightline.tasks.translation.settings import TranslationSettings
 from sightline.tasks.translation.task import make_model
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import islice
 
+import numpy as np
+
+from sightline.data.batches import BatchOrder
 from sightline.data.check_records import PAIRS, Limit
 from sightline.data.pairs import PairSource, read_pairs
 from sightline.data.survey import Survey
@@ -36,8 +39,17 @@ def _sources(files: PairSource, count: int) -> list[str]:
 
 
 def _tokens(survey: Survey, settings: TranslationSettings) -> float:
-    """Of the longer side, which batches are measured by, in pieces of three and a half bytes; with ends and padding."""
-    return 1.1 * (max(survey.columns, default=0) / 3.5 + survey.records)
+    """Those that as many full batches hold as the pairs fill, which rows and padding leave room in."""
+    data, tokens = settings.data, settings.training.tokens_per_batch
+    pieces = survey.pieces(settings.tokenizer.vocab_size, shared=settings.tokenizer.shared)
+    shares = np.divide(pieces, np.maximum(1, survey.columns))
+    lengths = np.maximum(1, np.rint(survey.lengths * shares)).astype(np.int64)
+    most = np.minimum((data.max_source_tokens, data.max_target_tokens), tokens - 1)
+    lengths = lengths[(lengths <= most).all(1)] if lengths.shape[1] == len(most) else lengths[:0]
+    if not len(lengths):
+        return 0.0
+    batches = len(BatchOrder(*lengths.T, tokens, seed=settings.training.seed).epoch(0))
+    return batches * tokens * survey.records / len(survey.lengths)
 
 
 # what is translated on the page where a run keeps no example, by its source language; English of any other
