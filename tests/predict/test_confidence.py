@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from scipy.optimize import minimize
 from torchmetrics.functional.classification import binary_auroc, binary_calibration_error
 
 import sightline as package
+from sightline.data.documents import TextSource
 from sightline.errors import CheckpointError, UsageError
 from sightline.predict.confidence import FILE, PENALTY, fit, token_features
 from sightline.predict.metrics import binned_error, chrf, reliability, roc_area
+from sightline.tasks.language.confidence import _parts
 from sightline.tasks.translation.decoding import attention_ids, coverage_ids
 from sightline.train.run_directory import Run
 from support.commands import sightline
@@ -274,4 +277,50 @@ def test_refusals(words: tuple[str, ...], message: str, old_run, capsys) -> None
 
 def test_a_task_that_writes_no_text(old_run, capsys) -> None:
     assert sightline("calibrate", old_run("tagger")) == 2
-    assert "confidence is of what runs of translation" in capsys.readouterr().err
+    assert "confidence is of what runs of translation or language write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["gpt", "ngram"])
+def test_what_a_language_model_writes(kind: str, calibratable, tmp_path: Path, capsys) -> None:
+    """Every door tells the same; the text is what it is without."""
+    run = calibratable(kind)
+    assert sightline("calibrate", run) == 0
+    said = capsys.readouterr()
+    assert re.search(r"as \d+ % of \d+ validation records have", said.out)
+    assert f"next: sightline generate {run} FILE --confidence" in said.err
+    model: Any = package.load(run)
+    asked: dict[str, Any] = {"max_tokens": 6, "strategy": "beam", "beam": 2, "n": 2}
+    one = model.generate("the old", confidence=True, **asked)
+    assert one.text == model.generate("the old", **asked).text
+    sure = [one.confidence, *(other.confidence for other in one.alternatives)]
+    assert all(0 <= value <= 1 for value in sure)
+    (tmp_path / "prompts").write_text("the old\na dog sees\n", encoding="utf-8")
+    words = ("generate", run, tmp_path / "prompts", "--max-tokens", "6", "--beam", "2", "-n", "2", "--confidence")
+    assert sightline(*words, "--json") == 0
+    told = [json.loads(line)["confidence"] for line in capsys.readouterr().out.splitlines()]
+    assert told[:2] == pytest.approx(sure, abs=1e-5)
+    assert sightline(*words) == 0
+    assert capsys.readouterr().out.startswith(f"{sure[0]:.2f}\tthe old{one.text}")
+    assert sightline(*words, "--output", tmp_path / "out.jsonl") == 0
+    first = json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert first["confidence"] == pytest.approx(sure[0], abs=1e-5)
+    with serving([run]) as server, server.client() as client:
+        answer = post(client, "/v1/generate", prompt="the old", confidence=True, stream=False, **asked)
+        assert answer["confidence"] == pytest.approx(sure[0], abs=1e-5)
+        assert "confidence" not in post(client, "/v1/generate", prompt="the old", stream=False, **asked)
+
+
+def test_parts_of_a_text_without_documents(calibratable) -> None:
+    """32 tokens are given and 32 follow, none of them twice."""
+    run = calibratable("gpt")
+    model: Any = package.load(run)
+    Path("held.txt").write_text("the old dog sees a house " * 300, encoding="utf-8")
+    source = TextSource(source="held.txt", documents="running")
+    model.settings = model.settings.model_copy(
+        update={"data": model.settings.data.model_copy(update={"validation": (source,)})}
+    )
+    parts = list(_parts(model))
+    begun = len(model.begin_ids)
+    ids = [token for read, follows in parts for token in [*read[begun:], *follows]]
+    assert ids == model.tokenizer.encode("the old dog sees a house " * 300)[: len(ids)]
+    assert {len(follows) for _, follows in parts[:-1]} == {32}

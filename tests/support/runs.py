@@ -16,9 +16,8 @@ import pytest
 from filelock import FileLock, Timeout
 
 import sightline as package
+from sightline.data.documents import TextSource
 from sightline.data.pairs import PairSource
-from sightline.tasks.translation.settings import TranslationSettings
-from sightline.train.run_directory import Run
 from support import configs, data
 from support.commands import sightline
 from support.configs import FORMS, LANGUAGE_MODELS, MODELS
@@ -225,23 +224,29 @@ def old_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 @pytest.fixture
 def calibratable(old_run: Callable[[str], Path]) -> Callable[[str], Path]:
-    """A run by its kind whose validation set has 60 pairs: its own translations, every third one spoiled."""
+    """A run by its kind with validation data enough: of a translation 60 pairs, its own translations and every third
+    one spoiled; of a language model 60 documents."""
 
     def made(kind: str) -> Path:
         path = old_run(kind)
-        translator: Any = package.load(path)
-        words = ["늙은", "개가", "집도", "그린다", "간다", "본다"]
+        model: Any = package.load(path)
         draw = np.random.default_rng(0)
-        sources = [" ".join(draw.choice(words, size=draw.integers(1, 6))) for _ in range(60)]
-        told = [one.text for one in translator.translate(sources, split=False)]
-        targets = [text[::-1] + " zz" if number % 3 == 0 else text or "x" for number, text in enumerate(told)]
-        Path("held.ko").write_text("\n".join(sources) + "\n", encoding="utf-8")
-        Path("held.en").write_text("\n".join(targets) + "\n", encoding="utf-8")
-        run = Run(path)
-        settings = run.settings(TranslationSettings)
-        held = PairSource.from_arguments(source="held.ko", target="held.en")
+        if model.languages:
+            words = ["늙은", "개가", "집도", "그린다", "간다", "본다"]
+            sources = [" ".join(draw.choice(words, size=draw.integers(1, 6))) for _ in range(60)]
+            told = [one.text for one in model.translate(sources, split=False)]
+            targets = [text[::-1] + " zz" if number % 3 == 0 else text or "x" for number, text in enumerate(told)]
+            files = {"held.ko": sources, "held.en": targets}
+            held: Any = PairSource.from_arguments(source="held.ko", target="held.en")
+        else:
+            words = ["the", "old", "dog", "sees", "a", "house"]
+            files = {"held.txt": [" ".join(draw.choice(words, size=24)) for _ in range(60)]}
+            held = (TextSource(source="held.txt"),)
+        for name, lines in files.items():
+            Path(name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        settings: Any = model.settings
         data = settings.data.model_copy(update={"validation": held})
-        run.write_config(settings.model_copy(update={"data": data}), run.format)
+        model.run.write_config(settings.model_copy(update={"data": data}), model.run.format)
         return path
 
     return made

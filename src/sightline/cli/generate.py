@@ -40,6 +40,7 @@ def generate(
     ] = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this string; may be given again.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of sampling.")] = None,
+    confidence: Annotated[bool, typer.Option(help="Before each text, the probability that it is acceptable.")] = False,
     columns: ColumnsOption = None,
     output: OutputOption = None,
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
@@ -54,6 +55,7 @@ def generate(
     sightline generate runs/shakespeare --prompt "To be" -n 3 --temperature 0.8 --json
     """
     from sightline.errors import UsageError
+    from sightline.predict.confidence import require_confidence
     from sightline.runs.loading import load_for
     from sightline.train.machine import setup
 
@@ -67,17 +69,20 @@ def generate(
     changes = {name: value for name, value in given.items() if value is not None}
     text, stops = _spelled(prompt or ""), [_spelled(one) for one in stop or []]
     options = model.options(max_tokens, n, **changes)
+    fitted = require_confidence(model.confidence, model.run.path) if confidence else None
     if file is not None or output is not None:
         given = given_records(model.settings.inputs, file or "", None if file is not None else [text], columns)
         asked = {"search": options.model_dump(mode="json"), "n": n, "stop": stops, "precision": precision}
-        _generate_each(model, given, as_json, output, asked, max_tokens=max_tokens, n=n, stop=stops, **changes)
+        asked["confidence"] = fitted and fitted.model_dump()
+        changes |= {"max_tokens": max_tokens, "n": n, "stop": stops, "confidence": confidence}
+        _generate_each(model, given, as_json, output, asked, **changes)
         return
     if columns is not None:
         raise UsageError("--columns: names columns of a .csv, .tsv or .jsonl of prompts; give one")
     # before it is written: it may take long, and may be stopped
     if note := model.prompt_note(model.encode_prompt(text)):
         say(f"note: {note}")
-    if n == 1 and not as_json and (options.strategy == "sample" or options.beam == 1):
+    if n == 1 and not (as_json or confidence) and (options.strategy == "sample" or options.beam == 1):
         pieces = model.stream(text, max_tokens=max_tokens, stop=stops, **changes)
         # nothing is shown before something is there
         sys.stdout.write(text + next(pieces, ""))
@@ -86,7 +91,7 @@ def generate(
             sys.stdout.flush()
         print()
         return
-    first = model.generate(text, max_tokens=max_tokens, n=n, stop=stops, **changes)
+    first = model.generate(text, max_tokens=max_tokens, n=n, stop=stops, confidence=confidence, **changes)
     _show_generated(first, as_json)
 
 
@@ -101,7 +106,8 @@ def _generate_each(
         return found
 
     def values(one: Any) -> dict[str, Any]:
-        found = {"generated": one.text, "log_probability": one.log_probability, "finished": one.finished}
+        sure = {} if one.confidence is None else {"confidence": one.confidence}
+        found = {"generated": one.text, **sure, "log_probability": one.log_probability, "finished": one.finished}
         return found | ({"alternatives": [other.text for other in one.alternatives]} if one.alternatives else {})
 
     predict_each(
@@ -122,10 +128,12 @@ def _show_generated(first: Any, as_json: bool) -> None:
     for number, one in enumerate((first, *first.alternatives)):
         if as_json:
             fields = ("prompt", "text", "tokens", "log_probability", "token_log_probabilities", "finished")
-            note = {"note": one.note} if one.note else {}
-            print_json({name: getattr(one, name) for name in fields} | note)
+            more = {"note": one.note} if one.note else {}
+            more |= {} if one.confidence is None else {"confidence": one.confidence}
+            print_json({name: getattr(one, name) for name in fields} | more)
         else:
-            print(("\n" if number else "") + one.prompt + one.text)
+            sure = "" if one.confidence is None else f"{one.confidence:.2f}\t"
+            print(("\n" if number else "") + sure + one.prompt + one.text)
 
 
 def score(

@@ -184,8 +184,8 @@ def read_confidence(run: Run) -> Confidence | None:
     return found if found.weights == run.weights_digest() else None
 
 
-def require_confidence(found: Confidence | None, run: Path) -> Confidence:
-    """What was fitted. Raises UsageError where nothing was."""
+def require_confidence(found: Confidence | None, run: Path | str) -> Confidence:
+    """What was fitted to a run, which errors name. Raises UsageError where nothing was."""
     if found is None:
         raise UsageError(
             f"{run}: its confidence is not fitted to these weights yet; `sightline calibrate {run}` does that"

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 
 from sightline.errors import UsageError
 from sightline.jsonio import finite
+from sightline.predict.confidence import require_confidence
 from sightline.predict.streaming import Pieces
 from sightline.serve import inside, looking, requests, translating
 from sightline.serve.errors import RESPONSES, streamed
@@ -65,6 +66,8 @@ def router(models: Models) -> APIRouter:
     async def generate(request: Request, body: requests.GenerateRequest):
         """What a language model writes after a prompt; streamed as it is written unless that is turned off."""
         served = models.pick(body.model, "generate")
+        if body.confidence:
+            require_confidence(served.predictor.confidence, served.name)
         one = Continuation(served.predictor, body.prompt, body.max_tokens, body.n, body.stop, body.options())
         alone = one.options.num_hypotheses == 1  # several would compete, or end at different times
         if body.stream and not alone:
@@ -219,8 +222,9 @@ class Continuation:
     def pieces(self) -> Pieces:
         return self.model.pieces(self.read, self.stop)
 
-    def record(self, hypotheses: Any) -> Any:
-        return self.model.generation(self.prompt, self.read, hypotheses, self.stop)
+    def record(self, hypotheses: Any, confidence: bool = False) -> Any:
+        sure = self.model.confidences(self.read, hypotheses) if confidence else ()
+        return self.model.generation(self.prompt, self.read, hypotheses, self.stop, sure)
 
 
 async def _stream_generation(
@@ -240,7 +244,7 @@ async def _stream_generation(
 async def _generation(
     request: Request, served: ServedModel, body: requests.GenerateRequest, one: Continuation, hypotheses: Any
 ) -> dict[str, Any]:
-    record = one.record(hypotheses)
+    record = one.record(hypotheses, body.confidence)
     whole = {"model": served.name, "prompt": body.prompt, **looking.written(record)}
     whole["alternatives"] = [looking.written(other) for other in record.alternatives]
     whole["note"] = record.note

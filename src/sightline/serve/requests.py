@@ -86,6 +86,11 @@ class GenerateRequest(RequestModel):
     repetition_penalty: float | None = Field(None, ge=1, le=100)
     seed: int | None = Field(None, ge=0, lt=2**63)
     candidates: int = Field(0, ge=0, le=10, description="also tell so many tokens that might stand at each place")
+    confidence: bool = Field(
+        False,
+        description="also tell how probable it is that what is written is acceptable; of a run that `sightline "
+        "calibrate` has fitted that for",
+    )
     stream: bool | None = Field(
         None, description="server-sent events while it is written; so it is where one text is written and nothing said"
     )

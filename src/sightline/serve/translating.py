@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice, repeat
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from fastapi import Request
@@ -124,7 +123,7 @@ def _tasks(
         raise UsageError(f"{count:,} sentences; at most {MAX_SENTENCES} in a request, send the rest in another")
     if body.confidence:
         model: Any = served.predictor
-        require_confidence(model.confidence, Path(served.name))
+        require_confidence(model.confidence, served.name)
     return [_Task.of(served, body, text, streamed) for text in texts]
 
 

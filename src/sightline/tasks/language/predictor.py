@@ -16,11 +16,13 @@ from sightline.decode import Hypothesis, Search, SearchOptions, SearchRequest, l
 from sightline.errors import UsageError
 from sightline.models import NGram
 from sightline.nn.context import PassContext
+from sightline.predict.confidence import require_confidence
 from sightline.predict.predictor import Predictor
 from sightline.predict.reading import Reading, Side, likeliest_tokens, over_positions
 from sightline.predict.search_options import with_strategy
 from sightline.predict.streaming import NEAR, Pieces, after
 from sightline.special_tokens import BOS_ID, EOS_ID, PAD_ID
+from sightline.tasks.language.confidence import generation_features
 from sightline.tasks.language.decoding import (
     SPAN,
     generate_ids,
@@ -67,13 +69,13 @@ class LanguageModel(Predictor[LanguageSettings]):
         return (PAD_ID, BOS_ID, *unknown, *(() if self.settings.has_documents else (EOS_ID,)))
 
     @property
-    def _begin(self) -> list[int]:
+    def begin_ids(self) -> list[int]:
         """What a text begins after, where the model learned of beginnings."""
         return [self.model.begin_id] if self.settings.has_documents else []
 
     def encode_prompt(self, prompt: str) -> list[int]:
         """The ids a prompt is read as. Raises UsageError for an empty one that the model cannot begin from."""
-        ids = self._begin + self.tokenizer.encode(normalize_text(prompt))
+        ids = self.begin_ids + self.tokenizer.encode(normalize_text(prompt))
         if not ids:
             raise UsageError("the prompt is empty, and this model learned no beginning of a text; give a prompt")
         return ids
@@ -109,7 +111,14 @@ class LanguageModel(Predictor[LanguageSettings]):
 
     @overload
     def generate(
-        self, prompt: str = ..., *, max_tokens: int = ..., n: int = ..., stop: str | Sequence[str] = ..., **changes: Any
+        self,
+        prompt: str = ...,
+        *,
+        max_tokens: int = ...,
+        n: int = ...,
+        stop: str | Sequence[str] = ...,
+        confidence: bool = ...,
+        **changes: Any,
     ) -> Generation: ...
 
     @overload
@@ -120,6 +129,7 @@ class LanguageModel(Predictor[LanguageSettings]):
         max_tokens: int = ...,
         n: int = ...,
         stop: str | Sequence[str] = ...,
+        confidence: bool = ...,
         **changes: Any,
     ) -> list[Generation]: ...
 
@@ -130,6 +140,7 @@ class LanguageModel(Predictor[LanguageSettings]):
         max_tokens: int = 200,
         n: int = 1,
         stop: str | Sequence[str] = (),
+        confidence: bool = False,
         **changes: Any,
     ) -> Generation | list[Generation]:
         """One `Generation` of a prompt, or a list of them for a list of prompts.
@@ -137,6 +148,7 @@ class LanguageModel(Predictor[LanguageSettings]):
         Args:
             max_tokens: the longest output. n: how many of each prompt, the further ones as `alternatives`.
             stop: a string, or several, that end the output and are not part of it.
+            confidence: also tell how probable it is that each is acceptable.
             changes: of the run's search settings, such as strategy, temperature, top_k, top_p, min_p, beam,
                 repetition_penalty, seed.
         """
@@ -144,9 +156,24 @@ class LanguageModel(Predictor[LanguageSettings]):
         prompts = [str(prompt)] if alone else list(prompt)
         read, stop = [self.encode_prompt(one) for one in prompts], self.stop_strings(stop)
         options = self.options(max_tokens, n, **changes)
-        found = generate_ids(self.model, read, options, stop=self._stopper(stop), forbidden=self._never)
-        results = [self.generation(*one, stop) for one in zip(prompts, read, found, strict=True)]
+        found = self.hypotheses(read, options, stop)
+        sure = [self.confidences(*one) if confidence else () for one in zip(read, found, strict=True)]
+        results = [
+            self.generation(prompt, ids, best, stop, some)
+            for prompt, ids, best, some in zip(prompts, read, found, sure, strict=True)
+        ]
         return results[0] if alone else results
+
+    def hypotheses(
+        self, read: Sequence[Sequence[int]], options: SearchOptions, stop: Sequence[str] = ()
+    ) -> list[list[Hypothesis]]:
+        """What follows each prompt that `encode_prompt` has read, best first."""
+        return generate_ids(self.model, read, options, stop=self._stopper(stop), forbidden=self._never)
+
+    def confidences(self, read: Sequence[int], hypotheses: Sequence[Hypothesis]) -> list[float]:
+        """How probable it is that what follows a prompt is acceptable. Raises UsageError where nothing was fitted."""
+        fitted = require_confidence(self.confidence, self.run.path)
+        return [fitted.probability(one) for one in generation_features(len(read), hypotheses)]
 
     def stream(
         self, prompt: str = "", *, max_tokens: int = 200, stop: str | Sequence[str] = (), **changes: Any
@@ -181,11 +208,18 @@ class LanguageModel(Predictor[LanguageSettings]):
         prefill(search, self.model, requests)
 
     def generation(
-        self, prompt: str, read: Sequence[int], hypotheses: Sequence[Hypothesis], stop: Sequence[str] = ()
+        self,
+        prompt: str,
+        read: Sequence[int],
+        hypotheses: Sequence[Hypothesis],
+        stop: Sequence[str] = (),
+        confidences: Sequence[float] = (),
     ) -> Generation:
-        """The record of what was found, best first."""
-        first, *others = (self._record(prompt, read, one, stop) for one in hypotheses)
-        return replace(first, alternatives=tuple(others))
+        """The record of what was found, best first, with the confidence of each where that is known."""
+        found = [self._record(prompt, read, one, stop) for one in hypotheses]
+        if confidences:
+            found = [replace(one, confidence=sure) for one, sure in zip(found, confidences, strict=True)]
+        return replace(found[0], alternatives=tuple(found[1:]))
 
     def pieces(self, read: Sequence[int], stop: Sequence[str]) -> Pieces:
         """The text after a prompt, to be told piece by piece."""
@@ -216,7 +250,7 @@ class LanguageModel(Predictor[LanguageSettings]):
         ends = [EOS_ID] if self.settings.has_documents else []
         texts = [normalize_text(text) for text in texts]
         encoded = [self.tokenizer.encode(text) + ends for text in texts]
-        scored = yield from score_ids_stepwise(self.model, [self._begin + ids for ids in encoded], stride=stride)
+        scored = yield from score_ids_stepwise(self.model, [self.begin_ids + ids for ids in encoded], stride=stride)
         results: list[ScoredText] = []
         for text, ids, found in zip(texts, encoded, scored, strict=True):
             first = [None] * (len(ids) - len(found))
@@ -255,9 +289,9 @@ class LanguageModel(Predictor[LanguageSettings]):
         """
         if self.settings.counted:
             raise UsageError(f"{self.run.path}: an n-gram model is counted and has no internals to look at")
-        ids = self._begin + self.tokenizer.encode(normalize_text(text))
+        ids = self.begin_ids + self.tokenizer.encode(normalize_text(text))
         most = (self.model.context_length or (SPAN if end_only else len(ids))) + 1
-        begin = [self.tokenizer.END] * (len(self._begin) if len(ids) <= most else 0)
+        begin = [self.tokenizer.END] * (len(self.begin_ids) if len(ids) <= most else 0)
         ids = ids[-most:] if end_only else ids
         if not 2 <= len(ids) <= most:
             raise UsageError(f"text: {len(ids)} tokens; the model looks at 2 to {most} at once")

@@ -20,6 +20,7 @@ class Generation(BriefRepr):
             one and under no temperature; token_log_probabilities: token by token.
         finished: whether the model or a stop string ended it; False where the length limit did.
         alternatives: further ones, where more than one was asked for.
+        confidence: on request the probability that it is acceptable (`sightline.predict.confidence`).
         note: what of the prompt was not read, where it was longer than the context; else nothing.
     """
 
@@ -31,6 +32,7 @@ class Generation(BriefRepr):
     finished: bool
     alternatives: tuple[Generation, ...] = ()
     note: str = ""
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, repr=False)

@@ -12,6 +12,7 @@ from sightline.data.documents import TextSource, read_documents
 from sightline.data.survey import Survey
 from sightline.data.text import is_blank
 from sightline.models.registry import LANGUAGE_MODELS
+from sightline.tasks.language.confidence import fit_confidence
 from sightline.tasks.language.evaluation import evaluate
 from sightline.tasks.language.exchange import EXCHANGES, exchanged
 from sightline.tasks.language.predictor import LanguageModel
@@ -115,4 +116,5 @@ SPEC = TaskSpec(
     check=TEXTS,
     exchanges=EXCHANGES,
     exchanged=exchanged,
+    fit_confidence=fit_confidence,
 )
