@@ -93,16 +93,17 @@ class Source(Frozen):
         return []
 
 
-def resolve(spec: str) -> Path:
+def resolve(spec: str, fetch: bool = True) -> Path:
     """The file behind a path or a catalogue name with a file ("multi30k:train.en.gz").
 
-    Raises UsageError for an unknown set or file name in the catalogue, DataError where it cannot be had.
+    Raises UsageError for an unknown set or file name in the catalogue, DataError where it cannot be had, or is not here
+    and is not to be fetched.
     """
     name, colon, file = spec.partition(":")
     # One letter before a colon is a Windows drive.
     if not colon or len(name) < 2 or "/" in name or "\\" in name or Path(spec).exists():
         return Path(spec)
-    return catalogue.get_file(name, file)
+    return catalogue.get_file(name, file, fetch=fetch)
 
 
 def format_suffix(path: Path) -> str:

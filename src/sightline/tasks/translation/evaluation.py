@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 
 from sightline.data.pairs import PairSource, read_pairs
 from sightline.decode import SearchOptions
@@ -14,6 +15,7 @@ from sightline.tasks.details import Breakdown, Detail
 from sightline.tasks.report import ReportRepr, Row
 from sightline.tasks.translation.details import translation_details
 from sightline.tasks.translation.predictor import Translator
+from sightline.tasks.translation.rare_words import RareWords
 from sightline.tasks.translation.settings import METRICS
 
 # upper bounds of source length in words
@@ -34,6 +36,7 @@ class Evaluation(ReportRepr):
     sources: tuple[str, ...]
     references: tuple[str, ...]
     by_length: bool = False  # whether the text has the scores by length
+    train: tuple[PairSource, ...] = ()  # where the model's training text comes from
 
     @property
     def answers(self) -> Answers:
@@ -46,10 +49,18 @@ class Evaluation(ReportRepr):
 
     @property
     def details(self) -> Sequence[Detail]:
-        """Scores by the length of the source, what is wrong with translations as such, and the worst of them."""
+        """Scores by the length of the source and by rare words, what is wrong with translations as such, and the worst
+        of them. The training text is read where the second is asked for."""
+        return self._details
+
+    @cached_property
+    def _details(self) -> Sequence[Detail]:
+        # kept, so that the training text is read once by whoever prints and writes them
         rows = tuple((words, count, score) for words, count, score in self.buckets)
         lengths = Breakdown("by_length", "by words of the source", ("words", "sentences", "BLEU"), rows)
-        return [lengths, *translation_details(self.sources, self.references, self.hypotheses)]
+        texts = (self.sources, self.references, self.hypotheses)
+        rare = [RareWords(self.train, *texts)] if self.train else []
+        return [lengths, *rare, *translation_details(*texts)]
 
     @property
     def sentences_per_second(self) -> float:
@@ -78,7 +89,7 @@ class Evaluation(ReportRepr):
     def as_dict(self) -> dict[str, object]:
         """The report as plain values, without the texts."""
         values = asdict(self)
-        for name in ("hypotheses", "sources", "references", "by_length"):
+        for name in ("hypotheses", "sources", "references", "by_length", "train"):
             del values[name]
         return {**values, "sentences_per_second": self.sentences_per_second}
 
@@ -123,6 +134,7 @@ def evaluate_pairs(
         tuple(hypotheses),
         tuple(sources),
         tuple(references),
+        train=tuple(translator.settings.data.train),
     )
 
 
