@@ -22,7 +22,7 @@ from sightline.config import Frozen
 from sightline.data import prepared
 from sightline.data.compression import HARMLESS_BYTES, MAX_RATIO, file_blocks
 from sightline.data.pixels import SUFFIXES, Fit, fitted, open_image
-from sightline.data.progress import Report, silent
+from sightline.data.progress import READING, ProgressReporter, Report, silent
 from sightline.data.sources import WHOLE, Outline, Part, Source, file_digest, resolve
 from sightline.data.splits import Fractions, place, stratify, within
 from sightline.data.text import BadRecord, refuse
@@ -139,8 +139,10 @@ def read_images(
         pixels = np.lib.format.open_memmap(
             folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=(count, size, size, channels)
         )
+        progress = ProgressReporter(report, READING, "images", total=count)
         for number, image in enumerate(found()):
             pixels[number] = fitted(image, size, channels, fit)
+            progress(number + 1)
         pixels.flush()
         np.save(folder / "classes.npy", classes)
         return _ImageNotes(names=tuple(names))
