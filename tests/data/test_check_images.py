@@ -63,7 +63,7 @@ def test_classes_sizes_duplicates_and_what_cannot_be_opened(folder: Path) -> Non
     lines = report.lines("train")
     assert lines[0] == "train: 13 images"
     assert "  classes: 2 different: cat 9 (69.2 %), dog 4 (30.8 %)" in lines
-    assert "  sizes: 2 different: mostly 8 × 8 12 (92.3 %), from 8 × 8 to 16 × 12" in lines
+    assert "  sizes: 2 different: 8 × 8 12 (92.3 %) most often, from 8 × 8 to 16 × 12" in lines
     assert "  cannot be read: 1 files, at the first of which a training stops" in lines
 
 
@@ -101,6 +101,7 @@ def test_idx_and_numpy_files_by_the_number_of_an_image(tmp_path: Path, capsys) -
     task = ("--task", "image_classification")
     assert sightline("data", "check", images, labels, *task) == 0
     out, told = capsys.readouterr()
+    assert "  sizes: all 8 × 8\n" in out
     assert "the same image with other classes: 1 (first: " + images + ":4)" in out
     assert f"--source {images} --target {labels} --task image_classification" in told
     np.savez(tmp_path / "x.npz", images=pixels, labels=classes)

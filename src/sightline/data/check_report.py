@@ -76,9 +76,11 @@ class Sizes:
         """As text."""
         if self.usual is None or self.least is None or self.greatest is None:
             return "  sizes: none"
+        if self.different == 1:
+            return f"  sizes: all {_size(self.usual)}"
         usual = f"{_size(self.usual)} {self.usual_count:,} ({_share(self.usual_count, records)})"
-        more = f", from {_size(self.least)} to {_size(self.greatest)}" if self.different > 1 else ""
-        return f"  sizes: {self.different:,} different: mostly {usual}{more}"
+        span = f"from {_size(self.least)} to {_size(self.greatest)}"
+        return f"  sizes: {self.different:,} different: {usual} most often, {span}"
 
 
 @dataclass(frozen=True)
