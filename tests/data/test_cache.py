@@ -62,7 +62,7 @@ def test_the_work_is_done_once_for_the_same_content(tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_REPORTS", 0.0)
     said = []
     first = encode([source], tmp_path, report=said.append)
-    assert said == ["encoding: 2 pairs"]
+    assert said == ["encoding: 2 pairs, 100 % read"]
     renamed = pair_file(tmp_path / "y.tsv", [("abc", "de"), ("f", "g")])
     monkeypatch.setattr(prepared, "_make", None)  # Any attempt to make it again would fail.
     for again in (encode([source], tmp_path), encode([renamed], tmp_path)):

@@ -120,6 +120,16 @@ def test_steps_before_training_move_on_a_terminal_and_leave_nothing() -> None:
     assert max(map(len, CONTROL.sub("", written).split("\r"))) < 60
 
 
+def test_a_step_whose_size_is_known_has_a_bar_and_says_how_much_is_read() -> None:
+    console = terminal(60)
+    with reporting_on(console) as report:
+        report.step("encoding", 1200, "pairs", 0.5)  # type: ignore[attr-defined]
+    written = CONTROL.sub("", told(console))
+    assert re.search("(━+)(╌+)  encoding  50 % read  1,200 pairs  0:00:00", written)
+    full, rest = re.search("(━+)(╌+)", written).groups()  # type: ignore[union-attr]
+    assert abs(len(full) - len(rest)) <= 1
+
+
 def test_steps_before_training_are_few_lines_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 1000, 15))
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))

@@ -63,8 +63,13 @@ def get_set(name: Annotated[str, typer.Argument(help="A name that `sightline dat
 
 @data.command("check")
 def check(
-    source: Annotated[str, typer.Argument(help="Your data: source sentences, one file with both sides, texts.")],
-    target: Annotated[str | None, typer.Argument(help="Target sentences, line by line.")] = None,
+    source: Annotated[
+        str, typer.Argument(help="Your data: source sentences, one file with both sides, texts; images.")
+    ],
+    target: Annotated[
+        str | None,
+        typer.Argument(help="Target sentences, line by line; the classes of an IDX file."),
+    ] = None,
     task: Annotated[
         str | None, typer.Option(help="What is to be learned: translation by default; a wrong word lists them all.")
     ] = None,
@@ -95,6 +100,8 @@ def check(
     sightline data check pairs.tsv --columns 1,0 --fix clean.tsv
 
     sightline data check reviews.csv --task classification --columns text,label --test test.csv
+
+    sightline data check photos --task image_classification --test photos-test
     """
     from sightline.data.check import Check
     from sightline.data.check_sample import read_sample
@@ -115,11 +122,13 @@ def check(
     if data is None:
         raise UsageError(f"--task: the data of task {name} cannot be checked; `sightline train --dry-run` reads them")
     for option, value in (("TARGET", target), ("--test-target", test_target)):
-        if value is not None and "target" not in spec.data_files:
+        if value is not None and len(spec.data_files) < 2:
             raise UsageError(f"{option}: is of translation; the data of task {name} are in one file, leave it out")
     if target is not None and (validation or test):
         option = "--validation" if validation else "--test"
         raise UsageError(f"{option}: names one file; of aligned files there is --test-source with --test-target")
+    if fix is not None and not data.writable:
+        raise UsageError(f"--fix: no table holds {data.unit}; take away by hand what is named")
     if fix is not None:
         _require_new(Path(fix))
         require_writable(Path(fix), data.lines is not None)
@@ -141,14 +150,15 @@ def check(
     checked = Check(data, train, others)
     report = checked.report()
     if as_json:
-        left_out = checked.left_out()
+        left_out = checked.left_out() if data.writable else None
         print_json({"task": name, **report.as_dict(), "hint": hint, "left_out": left_out, "written": fix}, indent=2)
     else:
         print("\n".join(report.lines()))
     if fix is not None:
         _write(checked, Path(fix), data.lines)
     elif not report.readable:
-        say("next: mend these lines or take them out, and check again; --fix OUT writes all that can be read")
+        which, fixing = ("lines", "; --fix OUT writes all that can be read") if data.writable else ("files", "")
+        say(f"next: mend these {which} or take them out, and check again{fixing}")
         raise typer.Exit(1)
     if as_json:
         return

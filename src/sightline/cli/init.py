@@ -25,7 +25,9 @@ def init(
             help="Your data: source sentences or one file with both sides; text; labelled records; a folder of images."
         ),
     ] = "train.source",
-    target: Annotated[str | None, typer.Option(help="Your target sentences, line by line.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Your target sentences, line by line; the classes of an IDX file of images.")
+    ] = None,
     columns: Annotated[
         str | None,
         typer.Option(help="Columns of a table, by number or name: 1,0 or ko,en; texts, then the label: text,label."),
@@ -85,7 +87,7 @@ def init(
     kinds = spec.init.kinds
     if model is not None and model not in kinds:
         raise UsageError(f'--model: task {name} has no "{model}"{nearest(model, kinds)}')
-    if target is not None and "target" not in spec.data_files:
+    if target is not None and len(spec.data_files) < 2:
         raise UsageError(f"--target: is of translation; the data of task {name} are in one file, leave it out")
     if validate_on_train and validation is not None:
         raise UsageError("--validate-on-train: is instead of --validation; give either")

@@ -48,8 +48,11 @@ def get(name: str, cache_dir: str | Path | None = None) -> Path:
     return files[0].parent
 
 
-def get_file(name: str, file_name: str, cache_dir: str | Path | None = None) -> Path:
-    """One file of a set, as `get`; its name may be given with or without .gz. The file may be either."""
+def get_file(name: str, file_name: str, cache_dir: str | Path | None = None, fetch: bool = True) -> Path:
+    """One file of a set, as `get`; its name may be given with or without .gz. The file may be either.
+
+    Where it is not here and is not to be fetched, DataError is raised as well.
+    """
     data_set = describe(name)
     by_plain_name = {_plain_name(file.name): file for file in data_set.files}
     if _plain_name(file_name) not in by_plain_name:
@@ -64,6 +67,8 @@ def get_file(name: str, file_name: str, cache_dir: str | Path | None = None) -> 
         # A damaged copy in the cache is fetched again rather than complained of: it is ours to mend.
         if candidate.is_file() and _content_digest(candidate) == file.sha256:
             return candidate
+    if not fetch:
+        raise DataError(f"{name}:{file.name}: is not here; fetch it by sightline data get {name}")
     return _download(data_set, file, folder)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from sightline.data.check_records import PAIRS, CheckedData, CheckedRecord, Values
-from sightline.data.check_report import DataReport, Finding, Labels, Lengths, Overlap, SetReport
+from sightline.data.check_report import DataReport, Finding, Labels, Lengths, Overlap, SetReport, Sizes
 from sightline.data.check_text import faults, likely_longer, normalized, scripts_of
 from sightline.data.pairs import PairSource
 from sightline.data.sources import Source
@@ -28,7 +28,7 @@ _CLASSES = 20  # more different numbers are no classes
 # short sentences, whose ratios vary most, are not all suspects.
 _RATIO = 3.0
 _RATIO_STEP = 0.05
-# A script that so many texts of so many have is that of a side.
+# A script that so many texts of so many have is that of a side; a size that so many images have is the usual one.
 _SCRIPT_SHARE, _SCRIPT_TEXTS = 0.8, 10
 _LINE_BITS = 44  # of a place; those above number the file
 
@@ -60,7 +60,8 @@ class Check:
     def report(self) -> DataReport:
         """What was found."""
         overlaps = {name: _overlap(self._data, self._train, other) for name, other in self._others.items()}
-        return DataReport(self._train.report(), {name: one.report() for name, one in self._others.items()}, overlaps)
+        others = {name: one.report() for name, one in self._others.items()}
+        return DataReport(self._train.report(), others, overlaps, self._data.near)
 
     def left_out(self) -> dict[str, int]:
         """By the reason, how many training records `kept` leaves out."""
@@ -123,7 +124,7 @@ def _readable(data: CheckedData, source: Source) -> Iterator[CheckedRecord]:
 
 
 def _scan(data: CheckedData, sources: Sequence[Source]) -> _Scan:
-    scan = _Scan(data, [source.source for source in sources], data.sides(sources[0]))
+    scan = _Scan(data, sources, data.sides(sources[0]))
     for file, source in enumerate(sources):
         before = scan.records + scan.unreadable
         try:
@@ -156,7 +157,7 @@ def _overlap(data: CheckedData, train: _Scan, other: _Scan) -> Overlap:
 class _Scan:
     """Gathers one set's numbers, a record at a time."""
 
-    def __init__(self, data: CheckedData, files: Sequence[str], sides: Sequence[str]) -> None:
+    def __init__(self, data: CheckedData, sources: Sequence[Source], sides: Sequence[str]) -> None:
         self.sides = sides if len(sides) > 1 else ()
         self.records = self.unreadable = 0
         self.unreadable_lines: list[str] = []
@@ -166,11 +167,14 @@ class _Scan:
         self._texts, self.near, self._places = array("Q"), array("Q"), array("Q")
         self.empties, self.unusable = array("b"), array("b")
         self.labels: Counter[str] = Counter()
-        self._data, self._files, self._all_sides = data, files, sides
+        self._data, self._all_sides = data, sides
+        self._place_of = [data.places(source) for source in sources]
         self._characters = [Counter[int]() for _ in sides]
         self._words = [Counter[int]() for _ in sides]
         self._counts: Counter[str] = Counter()
         self._examples: dict[str, list[str]] = {}
+        self._sizes: Counter[tuple[int, int]] = Counter()
+        self._size_examples: dict[tuple[int, int], list[str]] = {}
         self._ratios: Counter[int] = Counter()
         self._ratio_examples: dict[int, list[str]] = {}
         self._scripts = [Counter[frozenset[str]]() for _ in sides]
@@ -179,7 +183,7 @@ class _Scan:
     def where(self, at: int) -> str:
         """The file and line of a record, by its number from 0."""
         file, line = divmod(self._places[at], 1 << _LINE_BITS)
-        return f"{self._files[file]}:{line}"
+        return self._place_of[file](line)
 
     def add(self, file: int, line: int, record: CheckedRecord) -> None:
         texts = record.texts
@@ -187,11 +191,11 @@ class _Scan:
         self.records += 1
         self.names = self.names or tuple(record.values)
         blank = [is_blank(text) for text in texts]
-        joined = "\0".join(texts)
+        joined = record.content or "\0".join(texts)
         for digests, text in zip(self.digests, ("\0".join((joined, *record.labels)), *texts), strict=False):
             digests.append(_digest(text))
         self._texts.append(self.digests[0][-1] if not record.labels else _digest(joined))
-        self.near.append(_digest("\0".join(map(normalized, texts))))
+        self.near.append(_digest(record.content or "\0".join(map(normalized, texts))))
         self.empties.append(any(blank))
         self.unusable.append(bool(record.unusable))
         self.labels.update(record.labels)
@@ -199,7 +203,10 @@ class _Scan:
             if not blank[k]:
                 self._characters[k][len(text)] += 1
                 self._words[k][len(text.split())] += 1
-        where = f"{self._files[file]}:{line}"
+        where = self._place_of[file](line)
+        if record.size is not None:
+            self._sizes[record.size] += 1
+            _keep(self._size_examples.setdefault(record.size, []), where)
         if any(blank):
             self._note("empty side" if len(texts) > 1 else "empty", where)
             return
@@ -253,7 +260,16 @@ class _Scan:
             findings,
             self.unreadable,
             tuple(self.unreadable_lines),
+            self._sizes_report(),
         )
+
+    def _sizes_report(self) -> Sizes | None:
+        if self._data.what != "image":
+            return None
+        if not self._sizes:
+            return Sizes(0, None, 0, None, None)
+        ordered = sorted(self._sizes, key=lambda size: (size[0] * size[1], size))
+        return Sizes(len(ordered), *self._sizes.most_common(1)[0], ordered[0], ordered[-1])
 
     def _labels_report(self) -> Labels | None:
         if not self._data.labels:
@@ -271,11 +287,21 @@ class _Scan:
     def _found_of_all(self) -> Iterator[tuple[str, Finding]]:
         """What can be said once all records are known."""
         yield "lengths out of proportion", self._odd_ratios()
+        yield from self._odd_sizes()
         for k, side in enumerate(self._all_sides):
             yield from self._odd_scripts(k, side)
         yield "nearly the same but for case, white space, punctuation or numbers", self._near_duplicates()
         if self._data.labels:
             yield from self._label_faults()
+
+    def _odd_sizes(self) -> Iterator[tuple[str, Finding]]:
+        """Images of another size than nearly all have; where sizes are many, none is odd."""
+        usual, count = self._sizes.most_common(1)[0] if self._sizes else ((0, 0), 0)
+        odd = [size for size in self._sizes if size != usual]
+        if count >= _SCRIPT_SHARE * self._sizes.total():
+            examples = [where for size in odd for where in self._size_examples[size]]
+            what = f"of another size than {usual[0]} × {usual[1]}"
+            yield what, Finding(self._sizes.total() - count, tuple(examples[:_EXAMPLES]))
 
     def _label_faults(self) -> Iterator[tuple[str, Finding]]:
         few = [label for label, count in self.labels.items() if count < _FEW_RECORDS]
@@ -288,7 +314,7 @@ class _Scan:
         pairs = full[np.sort(np.unique(whole[full], return_index=True)[1])]
         again = _later(texts[pairs])
         examples = tuple(self.where(at) for at in pairs[again][:_EXAMPLES].tolist())
-        yield f"the same text with other {self._data.labels}", Finding(int(again.sum()), examples)
+        yield f"the same {self._data.what} with other {self._data.labels}", Finding(int(again.sum()), examples)
 
     def _near_duplicates(self) -> Finding:
         """Records that are near to an earlier one and not the same."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from sightline.data.check_report import NEARLY
 from sightline.data.check_sample import Sample, looks_asked, looks_labelled, looks_paired, looks_plain, looks_tagged
 from sightline.data.documents import TextSource, read_pieces, require_no_table
+from sightline.data.images import ImageSource, read_numbered_images
 from sightline.data.labelled import LabelledSource, read_numbered_labelled
 from sightline.data.pairs import PairSource, read_numbered_pairs
 from sightline.data.questions import QuestionSource, read_numbered_questions
@@ -25,15 +30,19 @@ class CheckedRecord:
     """One record.
 
     Attributes:
-        texts: those that a model reads or writes, one for each side. labels: its class, or a tag for each unit.
+        texts: those that a model reads or writes, one for each side; of an image none.
+        labels: its class, or a tag for each unit.
         values: what is written where the record is kept, by name. unusable: why training leaves it out; empty where it
         does not.
+        content: what the same record has again, where that is no text. size: of an image, across and down.
     """
 
     texts: tuple[str, ...]
     labels: tuple[str, ...]
     values: Values
     unusable: str = ""
+    content: str = ""
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,13 +58,14 @@ class CheckedData:
     """How a kind of data is checked.
 
     Attributes:
-        unit: what a record is called, in plural. source: where it comes from.
+        unit: what a record is called, in plural. what: what its labels are of. source: where it comes from.
         sides: the names of a record's texts, given the source.
         read: every record of a source with its number; the callback is told of what is none.
         parallel: whether the two sides say the same, and so should be alike long. breaks: whether texts have lines.
         labels: what a label is called, in plural; empty where records have none. limits: by side.
         lines: a record as lines of plain text; None where only a table holds it. listed: whether its values are lists,
-        so that a .tsv has such lines, too.
+        so that a .tsv has such lines, too. writable: whether a table can hold them.
+        places: of a source what says where a record is, by its number. near: how what is nearly the same differs.
         recognises: why a file looks as if it held this kind of data; empty where it does not.
     """
 
@@ -69,7 +79,39 @@ class CheckedData:
     limits: Mapping[str, Limit] = field(default_factory=dict[str, Limit])
     lines: Callable[[Values], str] | None = None
     listed: bool = False
+    writable: bool = True
+    what: str = "text"
+    places: Callable[[Any], Callable[[int], str]] = lambda source: lambda number: f"{source.source}:{number}"
+    near: str = NEARLY
     recognises: Callable[[Sample], str] = lambda sample: ""
+
+
+def _read_images(source: ImageSource, bad: BadRecord) -> Iterator[tuple[int, CheckedRecord]]:
+    for number, (image, name) in read_numbered_images(source, bad):
+        shape = f"{image.dtype} {image.shape} ".encode()
+        content = hashlib.blake2b(shape + np.ascontiguousarray(image).tobytes(), digest_size=16).hexdigest()
+        yield number, CheckedRecord((), (name,), {}, content=content, size=(image.shape[1], image.shape[0]))
+
+
+def _image_places(source: ImageSource) -> Callable[[int], str]:
+    """The files of a folder; of a file of many images its name and their numbers."""
+    if not resolve(source.source).is_dir():
+        return lambda number: f"{source.source}:{number}"
+    files = source.files()
+    return lambda number: str(files[number - 1])
+
+
+IMAGES = CheckedData(
+    unit="images",
+    what="image",
+    source=ImageSource,
+    sides=lambda source: (),
+    read=_read_images,
+    labels="classes",
+    writable=False,
+    places=_image_places,
+    near="with another class",
+)
 
 
 def _read_pairs(source: PairSource, bad: BadRecord) -> Iterator[tuple[int, CheckedRecord]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 _SHOWN_LABELS = 10
+NEARLY = "but for case, white space, punctuation or numbers"  # how texts that are nearly the same differ
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,28 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """Sizes of images in pixels, across and down: how many there are, the most frequent one, how many have it, and the
+    least and the greatest by their pixels; None where there are no images."""
+
+    different: int
+    usual: tuple[int, int] | None
+    usual_count: int
+    least: tuple[int, int] | None
+    greatest: tuple[int, int] | None
+
+    def line(self, records: int) -> str:
+        """As text."""
+        if self.usual is None or self.least is None or self.greatest is None:
+            return "  sizes: none"
+        if self.different == 1:
+            return f"  sizes: all {_size(self.usual)}"
+        usual = f"{_size(self.usual)} {self.usual_count:,} ({_share(self.usual_count, records)})"
+        span = f"from {_size(self.least)} to {_size(self.greatest)}"
+        return f"  sizes: {self.different:,} different: {usual} most often, {span}"
+
+
+@dataclass(frozen=True)
 class SetReport:
     """What is in one set of records.
 
@@ -77,6 +100,7 @@ class SetReport:
     findings: dict[str, Finding]
     unreadable: int
     unreadable_lines: tuple[str, ...]
+    sizes: Sizes | None = None
 
     def lines(self, name: str) -> list[str]:
         """The report as text."""
@@ -87,11 +111,14 @@ class SetReport:
                 lines.append(f"  {side} {unit}: {values or 'none'}")
         if self.labels is not None:
             lines += self.labels.lines()
+        if self.sizes is not None:
+            lines.append(self.sizes.line(self.records))
         lines.append(f"  duplicates: {', '.join(f'{count:,} {what}' for what, count in self.duplicates.items())}")
         for what, finding in self.findings.items():
             lines.append(f"  {what}: {finding.count:,} (first: {', '.join(finding.examples)})")
         if self.unreadable:
-            lines.append(f"  cannot be read: {self.unreadable:,} lines, at the first of which a training stops")
+            what = "lines" if self.sizes is None else "files"
+            lines.append(f"  cannot be read: {self.unreadable:,} {what}, at the first of which a training stops")
             lines += [f"    {line}" for line in self.unreadable_lines]
             more = self.unreadable - len(self.unreadable_lines)
             lines += [f"    and {more:,} more"] * (more > 0)
@@ -115,7 +142,8 @@ class Overlap:
 
     Attributes:
         shared: by what is shared: whole records, and each side of several. near: how many more records are the same but
-            for case, white space, punctuation and numbers. new_labels: labels that training has not.
+            for case, white space, punctuation and numbers; of images, but for their class.
+        new_labels: labels that training has not.
         examples: the first records of the other set that occur in training too, exactly or nearly, and where there.
     """
 
@@ -124,13 +152,13 @@ class Overlap:
     new_labels: dict[str, int]
     examples: tuple[str, ...]
 
-    def lines(self, name: str, called: str) -> list[str]:
+    def lines(self, name: str, called: str, nearly: str) -> list[str]:
         """As text."""
         shared = [f"{count:,} {what}" for what, count in self.shared.items()]
         joined = " and ".join([", ".join(shared[:-1]), shared[-1]] if len(shared) > 1 else shared)
         lines = [f"overlap: of the {name} set, {joined} also occur in train"]
         if self.near:
-            lines.append(f"  and {self.near:,} nearly, but for case, white space, punctuation or numbers")
+            lines.append(f"  and {self.near:,} nearly, {nearly}")
         if self.examples:
             lines.append(f"  first: {', '.join(self.examples)}")
         if self.new_labels:
@@ -148,6 +176,7 @@ class DataReport:
     train: SetReport
     others: Mapping[str, SetReport]
     overlaps: Mapping[str, Overlap]
+    nearly: str = NEARLY  # how records differ that are nearly the same
 
     def lines(self) -> list[str]:
         """The report as text, one finding a line."""
@@ -156,7 +185,7 @@ class DataReport:
             lines += report.lines(name)
         called = self.train.labels.called if self.train.labels else "labels"
         for name, overlap in self.overlaps.items():
-            lines += overlap.lines(name, called)
+            lines += overlap.lines(name, called, self.nearly)
         return lines
 
     @property
@@ -178,6 +207,10 @@ class DataReport:
 
 def _pairs(first: tuple[str, SetReport], rest: Mapping[str, SetReport]) -> Iterable[tuple[str, SetReport]]:
     return [first, *rest.items()]
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]} × {size[1]}"
 
 
 def _percentile_name(percentile: int) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import zstandard
 
@@ -20,6 +21,27 @@ HARMLESS_BYTES = 1 << 24
 _ZSTD_INPUT = 512
 
 
+class _Count(threading.local):
+    """How many bytes a thread has read."""
+
+    read = 0
+
+
+_COUNT = _Count()
+
+
+def bytes_read() -> int:
+    """Bytes of files, as they lie there, that this thread has read here so far: what tells how far a reading is."""
+    return _COUNT.read
+
+
+def _counted(file: BinaryIO) -> Iterator[bytes]:
+    # of a device or a pipe that never ends only a block is asked for at a time
+    while block := file.read(BLOCK):
+        _COUNT.read += len(block)
+        yield block
+
+
 def file_blocks(path: Path) -> Iterator[bytes]:
     """The unpacked bytes of a file, at most 64 kB at a time; whether it is packed is read from its first bytes.
 
@@ -28,8 +50,7 @@ def file_blocks(path: Path) -> Iterator[bytes]:
     """
     try:
         with path.open("rb") as file:
-            # of a device or a pipe that never ends only a block is asked for at a time
-            yield from unpacked(iter(lambda: file.read(BLOCK), b""), str(path), path.suffix)
+            yield from unpacked(_counted(file), str(path), path.suffix)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; check the path") from error
     except IsADirectoryError as error:

@@ -305,7 +305,9 @@ def encode_text(
             "keep_empty": keep_empty,
         },
         _TextNotes,
-        lambda folder: _write(folder, sources, tokenizer, keep_empty, ProgressReporter(report, ENCODING)),
+        lambda folder: _write(
+            folder, sources, tokenizer, keep_empty, ProgressReporter(report, ENCODING, sources=sources)
+        ),
         read,
         cache_dir=cache_dir,
         report=report,

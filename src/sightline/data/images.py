@@ -22,7 +22,7 @@ from sightline.config import Frozen
 from sightline.data import prepared
 from sightline.data.compression import HARMLESS_BYTES, MAX_RATIO, file_blocks
 from sightline.data.pixels import SUFFIXES, Fit, fitted, open_image
-from sightline.data.progress import Report, silent
+from sightline.data.progress import READING, ProgressReporter, Report, silent
 from sightline.data.sources import WHOLE, Outline, Part, Source, file_digest, resolve
 from sightline.data.splits import Fractions, place, stratify, within
 from sightline.data.text import BadRecord, refuse
@@ -75,8 +75,7 @@ class ImageSource(Source):
 
     def outlines(self, bad: BadRecord = refuse) -> Iterator[Outline]:
         """The images, each of them opened, by nothing but their classes."""
-        _, found, classes, names = _read(self, bad)
-        return (Outline("", (), names[number]) for number, _ in zip(classes, found(), strict=False))
+        return (Outline("", (), name) for _, (_, name) in read_numbered_images(self, bad))
 
     def content_id(self) -> Json:
         """What the images of the part and the split depend on."""
@@ -140,8 +139,10 @@ def read_images(
         pixels = np.lib.format.open_memmap(
             folder / "pixels.npy", mode="w+", dtype=np.uint8, shape=(count, size, size, channels)
         )
+        progress = ProgressReporter(report, READING, "images", total=count)
         for number, image in enumerate(found()):
             pixels[number] = fitted(image, size, channels, fit)
+            progress(number + 1)
         pixels.flush()
         np.save(folder / "classes.npy", classes)
         return _ImageNotes(names=tuple(names))
@@ -161,6 +162,21 @@ def read_images(
     return prepared.cached(
         "images", made_from, _ImageNotes, lambda folder: _write_split(folder, part, split), read, **options
     )
+
+
+def read_numbered_images(source: ImageSource, bad: BadRecord = refuse) -> Iterator[tuple[int, tuple[np.ndarray, str]]]:
+    """All images as they are, of all parts and splits, with their classes' names; numbers, from 1, are those of files
+    of a folder or of rows. `bad` is told of a file that cannot be opened, and the next one follows."""
+    path = resolve(source.source)
+    if not path.is_dir():
+        _, found, classes, names = _read(source)
+        yield from (
+            (number, (image, names[one])) for number, (image, one) in enumerate(zip(found(), classes, strict=True), 1)
+        )
+        return
+    for number, file in enumerate(source.files(), 1):
+        for image in _opened([file], bad):
+            yield number, (image, file.relative_to(path).parts[0])
 
 
 def peek(source: ImageSource, most: int = 16) -> tuple[int, list[tuple[int, ...]]]:
@@ -197,17 +213,18 @@ def _write_split(folder: Path, images: Images, split: Fractions) -> _ImageNotes:
 Found = tuple[int, Callable[[], Iterator[np.ndarray]], np.ndarray, list[str]]
 
 
-def _read(source: ImageSource, bad: BadRecord = refuse) -> Found:
-    """How many images there are, the images, their classes, and the names of those; `bad` is told of files that cannot
-    be opened, and each is then no image among the others."""
+def _read(source: ImageSource) -> Found:
+    """How many images there are, the images, their classes, and the names of those."""
     path, files = resolve(source.source), source.files()
     if path.is_dir():
         folders = [file.relative_to(path).parts[0] for file in files]
         labels = sorted(set(folders))
         classes = np.array([labels.index(one) for one in folders], dtype=np.int64)
-        return len(files), lambda: _opened(files, bad), classes, labels
+        return len(files), lambda: _opened(files), classes, labels
     if path.suffix == ".npz":
         pixels, classes = _arrays(path, ("images", "labels"))
+    elif not path.exists():
+        raise DataError(f"{path}: no such file or folder; check the path")
     elif source.labels is None:
         raise UsageError(f"{path}: name the file of its classes with labels")
     else:
@@ -224,7 +241,7 @@ def _read(source: ImageSource, bad: BadRecord = refuse) -> Found:
     return len(pixels), lambda: iter(pixels), classes.astype(np.int64), labels
 
 
-def _opened(files: Sequence[Path], bad: BadRecord) -> Iterator[np.ndarray]:
+def _opened(files: Sequence[Path], bad: BadRecord = refuse) -> Iterator[np.ndarray]:
     for file in files:
         try:
             yield open_image(file)

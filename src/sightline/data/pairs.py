@@ -258,7 +258,9 @@ def encode_pairs(
             "limits": list(limits),
         },
         _PairNotes,
-        lambda folder: _write(folder, sources, tokenizers, limits, ProgressReporter(report, ENCODING, "pairs")),
+        lambda folder: _write(
+            folder, sources, tokenizers, limits, ProgressReporter(report, ENCODING, "pairs", sources)
+        ),
         read,
         cache_dir=cache_dir,
         report=report,

@@ -214,7 +214,7 @@ def encode_documents(
         "sentences",
         {"sources": [source.content_id() for source in sources], "tokenizer": tokenizer.fingerprint},
         _DocumentNotes,
-        lambda folder: _write(folder, sources, tokenizer, ProgressReporter(report, ENCODING)),
+        lambda folder: _write(folder, sources, tokenizer, ProgressReporter(report, ENCODING, sources=sources)),
         read,
         cache_dir=cache_dir,
         report=report,

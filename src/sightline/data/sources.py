@@ -14,7 +14,7 @@ from sightline.config import Frozen
 from sightline.data import catalogue
 from sightline.data.splits import Split, rising
 from sightline.data.text import read_text_lines
-from sightline.errors import DataError, UsageError
+from sightline.errors import DataError, SightlineError, UsageError
 from sightline.jsonio import Json
 
 T = TypeVar("T")
@@ -28,6 +28,7 @@ Part = Annotated[
     Field(description="[from, to]: only what lies between these two fractions of the source"),
 ]
 WHOLE: tuple[float, float] = (0.0, 1.0)
+_READ_WHOLE = (".json", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,21 @@ class Source(Frozen):
         """What is no option where all records are taken: an identity from before there were splits stays the same."""
         return {"split"} if self.split is None else set()
 
+    @property
+    def reading_size(self) -> int | None:
+        """Bytes of the files, as they lie there, where records come one after the other as those are read; None where
+        all is read before the first record, or nobody knows."""
+        spread = self.stratified and self.split is not None
+        if spread or getattr(self, "part", WHOLE) != WHOLE:
+            return None
+        try:
+            files = self.files()
+            if not files or any(not one.is_file() or format_suffix(one) in _READ_WHOLE for one in files):
+                return None
+            return sum(one.stat().st_size for one in files)
+        except (SightlineError, OSError):
+            return None
+
     def outlines(self, bad: Callable[[DataError], None]) -> Iterator[Outline]:
         """All records as training reads them, of all parts and splits. `bad` is told of what is no record, and the next
         one follows. Raises DataError where none can. Nothing of a source that does not say."""
@@ -93,16 +109,17 @@ class Source(Frozen):
         return []
 
 
-def resolve(spec: str) -> Path:
+def resolve(spec: str, fetch: bool = True) -> Path:
     """The file behind a path or a catalogue name with a file ("multi30k:train.en.gz").
 
-    Raises UsageError for an unknown set or file name in the catalogue, DataError where it cannot be had.
+    Raises UsageError for an unknown set or file name in the catalogue, DataError where it cannot be had, or is not here
+    and is not to be fetched.
     """
     name, colon, file = spec.partition(":")
     # One letter before a colon is a Windows drive.
     if not colon or len(name) < 2 or "/" in name or "\\" in name or Path(spec).exists():
         return Path(spec)
-    return catalogue.get_file(name, file)
+    return catalogue.get_file(name, file, fetch=fetch)
 
 
 def format_suffix(path: Path) -> str:

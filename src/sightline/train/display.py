@@ -238,7 +238,7 @@ class TerminalReport:
         self._clear()
         self._console.print(line, markup=False, highlight=False)
 
-    def step(self, what: str, done: int, unit: str) -> None:
+    def step(self, what: str, done: int, unit: str, fraction: float | None = None) -> None:
         now = time.monotonic()
         if what != self._what:
             self._what, self._begun, self._next = what, now, 0.0
@@ -247,12 +247,13 @@ class TerminalReport:
         self._next, seconds = now + self.SECONDS_BETWEEN, now - self._begun
         pieces = [
             Piece((what,)),
+            Piece(() if fraction is None else (f"{100 * fraction:.0f} %", f"{100 * fraction:.0f} % read"), "bold"),
             Piece((f"{done:,} {unit}",), "cyan"),
             Piece((f"{short(round(done / seconds))}/s",) if seconds > 1 else ()),
             Piece((duration(seconds),)),
         ]
         ascii_only = not self._console.encoding.startswith("utf")
-        line = progress_line(pieces, range(4), 2, None, self._console.width - 1, ascii_only=ascii_only, clock=now)
+        line = progress_line(pieces, range(5), 3, fraction, self._console.width - 1, ascii_only=ascii_only, clock=now)
         self._to_start()
         self._console.print(line, end="", soft_wrap=True)
 

@@ -28,7 +28,7 @@ from sightline.tasks.classification.settings import METRICS, SIDE, Classificatio
 def train_tokenizers(settings: ClassificationSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training texts."""
     texts = (text for record, _ in read_training(settings) for text in record)
-    texts = ProgressReporter(report, VOCABULARY).over(texts)
+    texts = ProgressReporter(report, VOCABULARY, sources=() if settings.data.first else settings.data.train).over(texts)
     return {SIDE: Tokenizer.train(texts, **settings.tokenizer.model_dump())}
 
 

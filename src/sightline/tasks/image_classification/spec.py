@@ -7,6 +7,7 @@ from typing import cast
 
 import numpy as np
 
+from sightline.data.check_records import IMAGES as CHECKED
 from sightline.data.images import ImageSource
 from sightline.data.survey import Survey, survey_images
 from sightline.decode.probabilities import softmax
@@ -101,8 +102,10 @@ SPEC = TaskSpec(
         survey=survey_images,
         tokens=lambda survey, settings: survey.records * settings.span,
         fit=_fit_size,
+        files=lambda source, target: {"source": source, **({} if target is None else {"labels": target})},
     ),
     data_files=("source", "labels"),
+    check=CHECKED,
     exchanges=EXCHANGES,
     exchanged=exchanged,
 )

@@ -30,7 +30,7 @@ from sightline.tasks.language.settings import METRICS, SIDE, LanguageSettings
 def train_tokenizers(settings: LanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training text."""
     pieces = (text for files in settings.data.train for text, _ in read_pieces(files))
-    pieces = ProgressReporter(report, VOCABULARY).over(pieces)
+    pieces = ProgressReporter(report, VOCABULARY, sources=settings.data.train).over(pieces)
     return {SIDE: Tokenizer.train(pieces, **settings.tokenizer.model_dump())}
 
 

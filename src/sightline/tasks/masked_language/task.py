@@ -26,7 +26,9 @@ from sightline.tasks.masked_language.settings import METRICS, SIDE, MaskedLangua
 def train_tokenizers(settings: MaskedLanguageSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training text."""
     documents = (one for files in settings.data.train for one in files.read_documents())
-    sentences = ProgressReporter(report, VOCABULARY).over(sentence for document in documents for sentence in document)
+    sentences = ProgressReporter(report, VOCABULARY, sources=settings.data.train).over(
+        sentence for document in documents for sentence in document
+    )
     return {SIDE: Tokenizer.train(sentences, **settings.tokenizer.model_dump())}
 
 

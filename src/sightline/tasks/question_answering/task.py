@@ -52,7 +52,12 @@ def train_tokenizers(settings: QuestionSettings, report: Callable[[str], None]) 
             before = one.context
 
     return {
-        SIDE: Tokenizer.train(ProgressReporter(report, VOCABULARY).over(texts()), **settings.tokenizer.model_dump())
+        SIDE: Tokenizer.train(
+            ProgressReporter(report, VOCABULARY, sources=() if settings.data.first else settings.data.train).over(
+                texts()
+            ),
+            **settings.tokenizer.model_dump(),
+        )
     }
 
 

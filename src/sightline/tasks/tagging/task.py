@@ -48,7 +48,9 @@ def find_tags(settings: TaggingSettings) -> tuple[str, ...]:
 def train_tokenizers(settings: TaggingSettings, report: Callable[[str], None]) -> dict[str, Tokenizer]:
     """The tokenizer, learned from the training texts."""
     joined_by = settings.data.train[0].joined_by
-    texts = ProgressReporter(report, VOCABULARY).over(joined_by.join(units) for units, _ in read_training(settings))
+    texts = ProgressReporter(report, VOCABULARY, sources=() if settings.data.first else settings.data.train).over(
+        joined_by.join(units) for units, _ in read_training(settings)
+    )
     return {SIDE: Tokenizer.train(texts, **settings.tokenizer.model_dump())}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from sightline.tasks.details import Breakdown, Detail
 from sightline.tasks.report import ReportRepr, Row
 from sightline.tasks.translation.details import translation_details
 from sightline.tasks.translation.predictor import Translator
+from sightline.tasks.translation.rare_words import RareWords
 from sightline.tasks.translation.settings import METRICS
 
 # upper bounds of source length in words
@@ -84,6 +86,7 @@ class Evaluation(ReportRepr):
     sources: tuple[str, ...]
     references: tuple[str, ...]
     by_length: bool = False  # whether the text has the scores by length
+    train: tuple[PairSource, ...] = ()  # where the model's training text comes from
     sureness: Sureness | None = None  # where the run's confidence was fitted
 
     @property
@@ -97,11 +100,19 @@ class Evaluation(ReportRepr):
 
     @property
     def details(self) -> Sequence[Detail]:
-        """Scores by the length of the source, what is wrong with translations as such, and the worst of them."""
+        """Scores by the length of the source and by rare words, what is wrong with translations as such, and the worst
+        of them. The training text is read where the second is asked for."""
+        return self._details
+
+    @cached_property
+    def _details(self) -> Sequence[Detail]:
+        # kept, so that the training text is read once by whoever prints and writes them
         rows = tuple((words, count, score) for words, count, score in self.buckets)
         lengths = Breakdown("by_length", "by words of the source", ("words", "sentences", "BLEU"), rows)
+        texts = (self.sources, self.references, self.hypotheses)
         sure = [] if self.sureness is None else [self.sureness.detail]
-        return [lengths, *sure, *translation_details(self.sources, self.references, self.hypotheses)]
+        rare = [RareWords(self.train, *texts)] if self.train else []
+        return [lengths, *sure, *rare, *translation_details(*texts)]
 
     @property
     def sentences_per_second(self) -> float:
@@ -132,7 +143,7 @@ class Evaluation(ReportRepr):
     def as_dict(self) -> dict[str, object]:
         """The report as plain values, without the texts."""
         values = asdict(self)
-        for name in ("hypotheses", "sources", "references", "by_length", "sureness"):
+        for name in ("hypotheses", "sources", "references", "by_length", "train", "sureness"):
             del values[name]
         sure = {} if self.sureness is None else {"confidence": self.sureness.figures}
         return {**values, **sure, "sentences_per_second": self.sentences_per_second}
@@ -183,6 +194,7 @@ def evaluate_pairs(
         tuple(hypotheses),
         tuple(sources),
         tuple(references),
+        train=tuple(translator.settings.data.train),
         sureness=None if fitted is None else _sureness(fitted, hypotheses, references, told),
     )
 

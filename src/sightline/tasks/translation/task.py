@@ -36,10 +36,14 @@ def train_tokenizers(settings: TranslationSettings, report: Callable[[str], None
                     yield pair[side]
 
     if settings.tokenizer.shared:
-        both = Tokenizer.train(ProgressReporter(report, VOCABULARY).over(lines(0, 1)), **options)
+        both = Tokenizer.train(
+            ProgressReporter(report, VOCABULARY, sources=settings.data.train).over(lines(0, 1)), **options
+        )
         return dict.fromkeys(SIDES, both)
     return {
-        name: Tokenizer.train(ProgressReporter(report, VOCABULARY).over(lines(side)), **options)
+        name: Tokenizer.train(
+            ProgressReporter(report, VOCABULARY, sources=settings.data.train).over(lines(side)), **options
+        )
         for side, name in enumerate(SIDES)
     }
 
