@@ -47,7 +47,7 @@ def _tokens(survey: Survey, settings: TranslationSettings) -> float:
     lengths = lengths[(lengths <= most).all(1)] if lengths.shape[1] == len(most) else lengths[:0]
     if not len(lengths):
         return 0.0
-    batches = len(BatchOrder(*lengths.T, tokens, seed=settings.training.seed).epoch(0))
+    batches = len(BatchOrder(lengths[:, 0], lengths[:, 1], tokens, seed=settings.training.seed).epoch(0))
     return batches * tokens * survey.records / len(survey.lengths)
 
 
