@@ -75,7 +75,7 @@ def test_columns_that_cannot_be_told_are_asked_for(old_run: OldRun, capsys: Any)
     run = old_run("transformer")
     write_csv("shop.csv", ["id", "beschreibung"], ("1", SOURCES[0]))
     for words, says in (
-        (("shop.csv",), "--columns, of: id, beschreibung"),
+        (("shop.csv",), "--columns), of: id, beschreibung"),
         (("shop.csv", "--columns", "beschreibng"), 'no column is named "beschreibng"; did you mean "beschreibung"?'),
         (("shop.csv", "--columns", "0,1"), "must name 1 columns"),
         (("shop.csv", "--columns", "7"), "there is no column 7"),

@@ -78,7 +78,7 @@ def test_other_tasks(trained) -> None:
         ("beam = ", "settings of the search differ"),
     ],
 )
-def test_what_is_unlike_is_refused_by_name(change: str, says: str, pair, tmp_path: Path) -> None:
+def test_what_is_unlike_is_refused_by_name(change: str, says: str, pair, tmp_path: Path, capsys) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(pair[1], copy)
     shutil.rmtree(copy / "checkpoints")  # as a run is handed on; how it ended is told by its outcome
@@ -92,8 +92,10 @@ def test_what_is_unlike_is_refused_by_name(change: str, says: str, pair, tmp_pat
         new = config.replace(change, names[change]) if change in names else re.sub(r"beam = \d+", "beam = 9", config)
         assert new != config
         (copy / "config.toml").write_text(new)
-    with pytest.raises(UsageError, match=f"{says}.*--anyway"):
+    with pytest.raises(UsageError, match=f"{says}.*anyway=True"):
         compare([pair[0], copy], speed=False)
+    assert sightline("compare", pair[0], copy, "--no-speed") == 2
+    assert capsys.readouterr().err.rstrip().endswith("--anyway")
 
 
 def test_other_tasks_are_refused_whatever_is_asked(pair, trained) -> None:

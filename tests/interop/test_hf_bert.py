@@ -203,7 +203,7 @@ def test_one_that_chooses_among_texts_comes_and_goes(tmp_path: Path, capsys) -> 
     model = theirs(BertForMultipleChoice, tmp_path / "theirs")
     words = ("import", tmp_path / "theirs", "--run", tmp_path / "run")
     assert sightline(*words) == 2
-    assert "say by --choices how many" in capsys.readouterr().err
+    assert "--choices: it chooses among texts; say how many" in capsys.readouterr().err
     assert sightline(*words, "--choices", "3") == 0
     ours: Any = package.load(tmp_path / "run")
     context, *others = texts = ("the red dog", "the house", "cafe dogs, dogs", "long")

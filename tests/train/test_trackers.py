@@ -117,7 +117,7 @@ def test_one_that_is_not_installed_is_told_before_any_work(
 
 def test_names() -> None:
     assert parse_trackers(" mlflow,tensorboard,,mlflow") == ("mlflow", "tensorboard")
-    with pytest.raises(UsageError, match='--track: there is no "mlfow"; did you mean "mlflow"'):
+    with pytest.raises(UsageError, match='track: there is no "mlfow"; did you mean "mlflow"'):
         parse_trackers("mlfow")
 
 

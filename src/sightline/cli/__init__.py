@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from sightline import __version__
-from sightline.cli.common import PLUGINS
+from sightline.cli.common import PLUGINS, as_options
 from sightline.errors import SightlineError
 
 app = typer.Typer(
@@ -123,7 +123,7 @@ def _run(words: list[str], debug: bool, plugins: Sequence[str] = ()) -> int:
     except SightlineError as error:
         if debug:
             raise
-        return _fail(str(error), error.exit_code)
+        return _fail(as_options(str(error)), error.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sightline.cli.common import RunArgument, print_json, progress, say, say_next
+from sightline.cli.common import (
+    DeviceOption,
+    RunArgument,
+    ThreadsOption,
+    print_json,
+    progress,
+    say,
+    say_next,
+)
 
 if TYPE_CHECKING:
     from sightline.data.grammar import SplitName
@@ -48,8 +56,8 @@ def align(
         typer.Option(min=0.01, max=1, help="With --site: how much makes one beside a link; 0.25 by default."),
     ] = None,
     first: Annotated[int, typer.Option(min=0, help="Only so many pairs; 0 takes all.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object: error rate, links, each head tried.")
     ] = False,

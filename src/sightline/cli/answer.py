@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import STDIN, GivenLines, Lines, RunArgument, lines_of, print_json
-from sightline.cli.records import ColumnsOption, Given, OutputOption, check_output, given_records, predict_each
+from sightline.cli.common import (
+    STDIN,
+    DeviceOption,
+    GivenLines,
+    Lines,
+    PrecisionOption,
+    RunArgument,
+    ThreadsOption,
+    lines_of,
+)
+from sightline.cli.records import ColumnsOption, Given, OutputOption, check_output, given_records, predict_each, shown
 
 
 def register(app: typer.Typer) -> None:
@@ -27,9 +35,9 @@ def answer(
     ] = None,
     columns: ColumnsOption = None,
     output: OutputOption = None,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    precision: PrecisionOption = "fp32",
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a question, with its place.")] = False,
 ) -> None:
     """Answer questions from a text, of any length: the words of the text that answer, and their probability.
@@ -53,16 +61,10 @@ def answer(
     model: Any = load_for("answer", run, precision=precision, device=device)
     given = _given(model, file, context, question, columns)
 
-    def show(one: Any) -> None:
-        if as_json:
-            print_json(asdict(one))
-        else:
-            print(f"{one.text or '(no answer)'}\t{one.probability:.4f}", flush=True)
-
     predict_each(
         given,
         lambda rows: model.answer_each([row.texts for row in rows]),
-        show,
+        shown(as_json, lambda one: f"{one.text or '(no answer)'}\t{one.probability:.4f}"),
         lambda one: {"answer": one.text, "probability": one.probability, "start": one.start, "end": one.end},
         model=model,
         output=output,

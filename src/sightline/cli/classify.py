@@ -7,8 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import RunArgument, check_picture, either, print_json, say_drawn
-from sightline.cli.records import ColumnsOption, OutputOption, check_output, given_records, predict_each
+from sightline.cli.common import (
+    DeviceOption,
+    PrecisionOption,
+    RunArgument,
+    ThreadsOption,
+    check_picture,
+    either,
+    say_drawn,
+)
+from sightline.cli.records import ColumnsOption, OutputOption, check_output, given_records, predict_each, shown
 
 
 def register(app: typer.Typer) -> None:
@@ -31,9 +39,9 @@ def classify(
     ] = None,
     columns: ColumnsOption = None,
     output: OutputOption = None,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    precision: PrecisionOption = "fp32",
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a record, with all probabilities.")] = False,
 ) -> None:
     """Label texts or images: the label, its probability, and what it is the label of.
@@ -66,18 +74,17 @@ def classify(
         model.settings.inputs, either(files[0] if files else None, text or None), text or None, columns
     )
 
-    def show(one: Any) -> None:
-        if as_json:
-            fields = ("texts", "label", "probabilities", "value")
-            print_json({name: getattr(one, name) for name in fields})
-        else:
-            sure = [] if one.probability is None else [f"{one.probability:.4f}"]
-            print("\t".join([one.label, *sure, *one.texts]), flush=True)
+    def line(one: Any) -> str:
+        sure = [] if one.probability is None else [f"{one.probability:.4f}"]
+        return "\t".join([one.label, *sure, *one.texts])
+
+    def data(one: Any) -> dict[str, Any]:
+        return {name: getattr(one, name) for name in ("texts", "label", "probabilities", "value")}
 
     predict_each(
         given,
         lambda rows: model.predict([row.texts for row in rows]),
-        show,
+        shown(as_json, line, data),
         _values,
         model=model,
         output=output,
@@ -113,17 +120,18 @@ def _images(
         names = [row.texts[0] for row in rows]
         return list(zip(names, model.predict(names), strict=True))
 
-    def show(found: tuple[str, Any]) -> None:
+    def line(found: tuple[str, Any]) -> str:
         file, one = found
-        if as_json:
-            print_json({"file": file, "label": one.label, "probabilities": one.probabilities})
-        else:
-            print(f"{one.label}\t{one.probability:.4f}\t{file}", flush=True)
+        return f"{one.label}\t{one.probability:.4f}\t{file}"
+
+    def data(found: tuple[str, Any]) -> dict[str, Any]:
+        file, one = found
+        return {"file": file, "label": one.label, "probabilities": one.probabilities}
 
     predict_each(
         given,
         compute,
-        show,
+        shown(as_json, line, data),
         lambda found: _values(found[1]),
         model=model,
         output=output,

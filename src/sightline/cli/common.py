@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from abc import ABC
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run directory, as `sightline train` makes them.")]
+PrecisionOption = Annotated[str, typer.Option(help="fp32 or bf16.")]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")]
 PLUGINS: ContextVar[tuple[str, ...]] = ContextVar("PLUGINS", default=())  # the files that --plugin named
 STDIN, STDIN_NAME = "-", "standard input"  # how it is named by users, and in messages
 _TOGETHER = 1024  # records of a file that are computed together
@@ -111,6 +115,11 @@ def parse_columns(text: str, count: int | None = None) -> tuple[int | str, ...]:
         wanted = f"{count} columns" if count else "columns"
         raise UsageError(f'--columns: "{text}" must name {wanted}, joined by commas, as in 1,0 or ko,en')
     return tuple(int(name) if name.isdecimal() else name for name in names)
+
+
+def as_options(told: str) -> str:
+    """What an error says of arguments, "fresh=True", as they are typed here: "--fresh"."""
+    return re.sub(r"\b([a-z_]+)=True\b", lambda match: f"--{match.group(1).replace('_', '-')}", told)
 
 
 @contextmanager

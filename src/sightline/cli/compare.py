@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sightline.cli.common import PLUGINS, named_as_options, print_json, print_tables, say, say_next
+from sightline.cli.common import (
+    PLUGINS,
+    ThreadsOption,
+    named_as_options,
+    print_json,
+    print_tables,
+    say,
+    say_next,
+)
 
 if TYPE_CHECKING:
     from sightline.comparison.comparison import Comparison
@@ -44,7 +52,7 @@ def compare(
     ] = False,
     no_speed: Annotated[bool, typer.Option("--no-speed", help="Do not measure speed and memory.")] = False,
     resamples: Annotated[int, typer.Option(min=100, help="Of the test set, for intervals and tests.")] = 1000,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    threads: ThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Compare trained models: which is better, by how much, how sure that is, and what each takes.

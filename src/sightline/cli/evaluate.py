@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sightline.cli.common import (
+    DeviceOption,
+    PrecisionOption,
     RunArgument,
+    ThreadsOption,
     named_as_options,
     parse_columns,
     print_json,
@@ -41,9 +44,9 @@ def evaluate(
         int | None, typer.Option(min=1, help="Of a translation: sentences at a time, 64 by default.")
     ] = None,
     columns: ColumnsOption = None,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    precision: PrecisionOption = "fp32",
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = None,
     by_length: Annotated[bool, typer.Option(help="BLEU by the length of the source, too.")] = False,
     unknown_labels: Annotated[
         bool, typer.Option(help="Count records whose label training never had as wrong, instead of refusing the set.")

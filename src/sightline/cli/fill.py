@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import STDIN, RunArgument, print_json, say, say_next
+from sightline.cli.common import (
+    STDIN,
+    DeviceOption,
+    PrecisionOption,
+    RunArgument,
+    ThreadsOption,
+    print_json,
+    say,
+    say_next,
+)
 from sightline.cli.records import ColumnsOption, OutputOption, check_output, given_records, predict_each
 
 
@@ -24,9 +33,9 @@ def fill(
     top: Annotated[int, typer.Option(min=1, help="How many candidates for each blank.")] = 5,
     columns: ColumnsOption = None,
     output: OutputOption = None,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    precision: PrecisionOption = "fp32",
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a text.")] = False,
 ) -> None:
     """Fill in blanks: the likeliest tokens for each [MASK], with their probabilities.

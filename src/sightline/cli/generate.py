@@ -9,8 +9,22 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import STDIN, GivenLines, Lines, RunArgument, either, lines_of, parse_columns, print_json, say
-from sightline.cli.records import ColumnsOption, Given, OutputOption, check_output, given_records, predict_each
+from sightline.cli.common import (
+    STDIN,
+    DeviceOption,
+    GivenLines,
+    Lines,
+    PrecisionOption,
+    RunArgument,
+    ThreadsOption,
+    either,
+    lines_of,
+    named_as_options,
+    parse_columns,
+    print_json,
+    say,
+)
+from sightline.cli.records import ColumnsOption, Given, OutputOption, check_output, given_records, predict_each, shown
 
 
 def register(app: typer.Typer) -> None:
@@ -43,9 +57,9 @@ def generate(
     confidence: Annotated[bool, typer.Option(help="Before each text, the probability that it is acceptable.")] = False,
     columns: ColumnsOption = None,
     output: OutputOption = None,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    precision: PrecisionOption = "fp32",
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a text, with probabilities.")] = False,
 ) -> None:
     """Let a language model go on from a prompt.
@@ -154,9 +168,9 @@ def score(
     stride: Annotated[int | None, typer.Option(min=1, help="New tokens per window of a limited context.")] = None,
     columns: ColumnsOption = None,
     output: OutputOption = None,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    precision: PrecisionOption = "fp32",
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a text, token by token.")] = False,
 ) -> None:
     """How probable text is: per line and in all, by token, word, byte and character. Of a translation: how probable
@@ -212,18 +226,17 @@ def _score_texts(
             totals["characters"] += one.characters
         return found
 
-    def show(one: Any) -> None:
-        if as_json:
-            values = {"text": one.text, "log_probability": one.log_probability, "perplexity": one.perplexity}
-            values |= {"tokens": one.tokens, "token_log_probabilities": one.token_log_probabilities}
-            print_json(values)
-        else:
-            print(f"{one.log_probability:.4f}\t{one.perplexity:.3f}\t{one.text.replace(chr(10), ' ')}", flush=True)
+    def line(one: Any) -> str:
+        return f"{one.log_probability:.4f}\t{one.perplexity:.3f}\t{one.text.replace(chr(10), ' ')}"
+
+    def data(one: Any) -> dict[str, Any]:
+        tokens = {"tokens": one.tokens, "token_log_probabilities": one.token_log_probabilities}
+        return {"text": one.text, **_score(one), **tokens}
 
     predict_each(
         given,
         compute,
-        show,
+        shown(as_json, line, data),
         _score,
         model=model,
         output=output,
@@ -285,7 +298,8 @@ def _given_pairs(
         raise UsageError("a translation is scored from files; give one of sources and one of translations")
     inputs = model.settings.pair_inputs
     if translations is None:
-        table = Table.of(resolve(source), inputs, None if columns is None else parse_columns(columns, 2))
+        with named_as_options("columns"):
+            table = Table.of(resolve(source), inputs, None if columns is None else parse_columns(columns, 2))
         say(table.describe())
         return Given(source, table.rows(), GivenLines([]), (table.path,))
     if columns is not None:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, named_as_options, print_json, say, say_drawn, say_next
+from sightline.cli.common import (
+    DeviceOption,
+    RunArgument,
+    ThreadsOption,
+    named_as_options,
+    print_json,
+    say,
+    say_drawn,
+    say_next,
+)
 
 if TYPE_CHECKING:
     from sightline.sight.reading import Look
@@ -60,8 +69,8 @@ def look(
     picture: Annotated[
         str | None, typer.Option(help="Draw to this .svg, .png or .pdf; attention, heads or alignment to an .html.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="The numbers, for machines.")] = False,
 ) -> None:
     """Look inside a trained model: attention, heads, gates, residual stream, and whether what was looked at mattered.

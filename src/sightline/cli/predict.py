@@ -7,8 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import RunArgument, either, print_json
-from sightline.cli.records import ColumnsOption, OutputOption, check_output, given_records, predict_each
+from sightline.cli.common import (
+    DeviceOption,
+    PrecisionOption,
+    RunArgument,
+    ThreadsOption,
+    either,
+)
+from sightline.cli.records import ColumnsOption, OutputOption, check_output, given_records, predict_each, shown
 
 
 def register(app: typer.Typer) -> None:
@@ -23,9 +29,9 @@ def predict(
     text: Annotated[str | None, typer.Option(help="This input instead of a file.")] = None,
     columns: ColumnsOption = None,
     output: OutputOption = None,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    precision: PrecisionOption = "fp32",
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object an input.")] = False,
 ) -> None:
     """Predict with a model of a task of your own (see docs/extending.md): a line for each input.
@@ -42,16 +48,10 @@ def predict(
     setup(threads)
     model: Any = load_for("predict", run, precision=precision, device=device)
 
-    def show(one: Any) -> None:
-        if as_json:
-            print_json(asdict(one))
-        else:
-            print(str(one).replace("\n", " "), flush=True)
-
     predict_each(
         given_records(model.settings.inputs, source, None if text is None else [text], columns),
         lambda rows: model.predict([row.texts[0] for row in rows]),
-        show,
+        shown(as_json, lambda one: str(one).replace("\n", " ")),
         lambda one: {"prediction": str(one), **asdict(one)},
         model=model,
         output=output,

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sightline.cli.common import STDIN, GivenLines, Lines, chunks, lines_of, name_of, parse_columns, progress, say
+from sightline.cli.common import (
+    STDIN,
+    GivenLines,
+    Lines,
+    chunks,
+    lines_of,
+    name_of,
+    named_as_options,
+    parse_columns,
+    print_json,
+    progress,
+    say,
+)
 
 if TYPE_CHECKING:
     from sightline.data.inputs import Inputs, Row
@@ -75,7 +87,8 @@ def given_records(inputs: Inputs, file: str, text: Sequence[str] | None, columns
     names = inputs.own_names
     path = None if text is not None or file == STDIN else resolve(file)
     if path is not None and is_table(path):
-        table = Table.of(path, inputs, None if columns is None else parse_columns(columns, len(names)))
+        with named_as_options("columns"):
+            table = Table.of(path, inputs, None if columns is None else parse_columns(columns, len(names)))
         say(table.describe())
         return Given(str(path), table.rows(), GivenLines([]), (path,))
     if columns is not None:
@@ -97,6 +110,18 @@ def _rows(lines: Lines, file: str, names: tuple[str, ...]) -> Iterator[Row]:
         if len(texts) != len(names):
             raise DataError(f"{name_of(file)}:{number}: {len(texts)} texts between tabs; the model reads {len(names)}")
         yield Row(number, texts, dict(zip(names, texts, strict=True)))
+
+
+def shown(as_json: bool, line: Callable[[Any], str], data: Callable[[Any], Any] = asdict) -> Callable[[Any], None]:
+    """What prints a result: as a line, or as one JSON object, which is the record itself where nothing else is said."""
+
+    def show(one: Any) -> None:
+        if as_json:
+            print_json(data(one))
+        else:
+            print(line(one), flush=True)
+
+    return show
 
 
 def predict_each(

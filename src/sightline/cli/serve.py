@@ -7,7 +7,11 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.common import say
+from sightline.cli.common import (
+    DeviceOption,
+    ThreadsOption,
+    say,
+)
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -32,8 +36,8 @@ def serve(
     slots: Annotated[int, typer.Option(min=1, help="Texts computed at the same time, for each model.")] = 32,
     waiting: Annotated[int, typer.Option(min=0, help="Texts that may wait for a slot; further ones are refused.")] = 64,
     connections: Annotated[int, typer.Option(min=1, help="Connections at the same time; more are refused.")] = 512,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = None,
 ) -> None:
     """Serve trained runs: a page to use and look into them, and an HTTP API.
 

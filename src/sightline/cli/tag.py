@@ -7,8 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import RunArgument, either, print_json
-from sightline.cli.records import ColumnsOption, OutputOption, check_output, given_records, predict_each
+from sightline.cli.common import (
+    DeviceOption,
+    PrecisionOption,
+    RunArgument,
+    ThreadsOption,
+    either,
+)
+from sightline.cli.records import ColumnsOption, OutputOption, check_output, given_records, predict_each, shown
 
 
 def register(app: typer.Typer) -> None:
@@ -23,9 +29,9 @@ def tag(
     text: Annotated[str | None, typer.Option(help="Tag this text instead of a file.")] = None,
     columns: ColumnsOption = None,
     output: OutputOption = None,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    precision: PrecisionOption = "fp32",
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a text, with spans and tags.")] = False,
 ) -> None:
     """Mark names and other spans in texts with a fine-tuned tagger: [Seoul:LC].
@@ -42,19 +48,13 @@ def tag(
     setup(threads)
     model: Any = load_for("tag", run, precision=precision, device=device)
 
-    def show(one: Any) -> None:
-        if as_json:
-            print_json(asdict(one))
-        else:
-            print(one.marked, flush=True)
-
     def values(one: Any) -> dict[str, Any]:
         return {"tagged": one.marked, "spans": [asdict(span) for span in one.spans]}
 
     predict_each(
         given_records(model.settings.inputs, source, None if text is None else [text], columns),
         lambda rows: model.tag([row.texts[0] for row in rows]),
-        show,
+        shown(as_json, lambda one: one.marked),
         values,
         model=model,
         output=output,

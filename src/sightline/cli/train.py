@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.common import say, say_next
+from sightline.cli.common import named_as_options, say, say_next
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +45,8 @@ def train(
     from sightline.train.trackers import parse_trackers, require_trackers
 
     trackers = parse_trackers(f"{track},tensorboard" if tensorboard else track)
-    require_trackers(trackers)
+    with named_as_options("track"):
+        require_trackers(trackers)
     settings, path = read_settings(recipe, overrides or []), run_directory(recipe, run)
     spec = TASKS[settings.task]
     if dry_run:

@@ -6,7 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from sightline.cli.common import RunArgument, check_picture, either, print_json, say, say_drawn
+from sightline.cli.common import (
+    DeviceOption,
+    PrecisionOption,
+    RunArgument,
+    ThreadsOption,
+    check_picture,
+    either,
+    print_json,
+    say,
+    say_drawn,
+)
 from sightline.cli.records import ColumnsOption, Given, OutputOption, check_output, given_records, predict_each
 
 
@@ -46,9 +56,9 @@ def translate(
     columns: ColumnsOption = None,
     output: OutputOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences at a time; it does not change the result.")] = 64,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    precision: PrecisionOption = "fp32",
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a sentence, with scores.")] = False,
 ) -> None:
     """Translate text with a trained run. A text may be of several sentences: each is translated on its own, and what

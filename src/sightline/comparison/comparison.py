@@ -185,7 +185,7 @@ def compare(
         raise UsageError("a comparison needs two models or more; seeds of one model are one")
     unlike = differences(candidates)
     if unlike and not anyway:
-        raise UsageError(f"{'; '.join(unlike)}; train them alike, or compare them with --anyway")
+        raise UsageError(f"{'; '.join(unlike)}; train them alike, or compare them with anyway=True")
     machine.setup(threads)
     settings = candidates[0].first.settings
     sets = dict(settings.data.test) if source is None else {source: settings.given(source, reference)}
@@ -252,7 +252,7 @@ def _table(
     first = answers[0][0]
     told = _unlike_answers(name, candidates, answers)
     if told and not anyway:
-        raise UsageError(f"{told}; compare them with --anyway")
+        raise UsageError(f"{told}; compare them with anyway=True")
     if told:
         unlike.append(told)
     tables: list[ScoreTable] = []

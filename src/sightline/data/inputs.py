@@ -66,7 +66,7 @@ class Table:
         """
         count = len(inputs.names)
         if columns is not None and len(columns) != count:
-            raise UsageError(f"--columns: names {len(columns)}; the run reads {count} of a record")
+            raise UsageError(f"columns: names {len(columns)}; the run reads {count} of a record")
         if is_keyed(path):
             names = _keys(path)
             return cls(path, tuple(columns or ()) or _named(path, names, inputs), names)
@@ -142,7 +142,7 @@ def _named(path: Path, names: Sequence[str], inputs: Inputs) -> tuple[Column, ..
     if None in found or len(set(found)) < len(found):
         wanted = ", ".join(trained) or " and ".join(known[0] for known in inputs.names)
         raise UsageError(
-            f"{path}: which column holds what the run reads ({wanted})? Choose by --columns, of: "
+            f"{path}: which column holds what the run reads ({wanted})? Choose by columns (or --columns), of: "
             f"{', '.join(names)[:100]}"
         )
     return tuple(name for name in found if name is not None)

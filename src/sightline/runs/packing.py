@@ -71,7 +71,7 @@ def unpack_run(file: str | Path, path: str | Path) -> Run:
     if not packed.is_file():
         raise UsageError(f"{file}: no such file; `sightline pack RUN {file}` writes one")
     if Path(path).exists():
-        raise UsageError(f"{path}: is there already; choose another --run")
+        raise UsageError(f"{path}: is there already; choose another run directory")
     try:
         with zipfile.ZipFile(packed) as archive, making(Path(path)) as run:
             for entry in _entries(archive, packed):
@@ -128,6 +128,6 @@ def making(path: Path) -> Generator[Run, None, None]:
                 path.rmdir()
             beside.path.rename(path)
         except OSError:
-            raise UsageError(f"{path}: is there already; choose another --run") from None
+            raise UsageError(f"{path}: is there already; choose another run directory") from None
     finally:
         shutil.rmtree(beside.path, ignore_errors=True)

@@ -63,7 +63,7 @@ def _one_axis(seen: Look, names: Sequence[str], site: str | None, noun: str) -> 
     pool = [name for name in names if site is None or _under(name, site)]
     if not pool:
         modules = {name.rpartition(".")[0] for name in names}
-        raise UsageError(f'--site: no {noun} "{site}"{nearest(site or "", modules)}')
+        raise UsageError(f'site: no {noun} "{site}"{nearest(site or "", modules)}')
     axis = seen.axes(pool[-1])[0]
     shown = [name for name in pool if seen.axes(name)[0] == axis]
     others = {name.partition(".")[0] for name in names if name not in shown} - {site}
@@ -92,7 +92,7 @@ def _layer(seen: Look, site: str | None, kind: str) -> tuple[str, tuple[str, ...
     asked = None if site is None else site.removesuffix(f".{kind}")  # as --list has it, or the layer alone
     fitting = [layer for layer in known if asked is None or _under(layer, asked)]
     if not fitting:
-        raise UsageError(f'--site: no layer "{site}"{nearest(site or "", known)}')
+        raise UsageError(f'site: no layer "{site}"{nearest(site or "", known)}')
     return fitting[-1], tuple(layer for layer in known if layer != fitting[-1])
 
 

@@ -85,7 +85,7 @@ def steps(model: Inspected, reading: Reading, options: ViewOptions) -> StepsView
     site = heads.default_site(seen) if options.site is None else heads.find(seen, options.site)
     if site.name not in known:
         able = ", ".join(map(_short, known))
-        raise UsageError(f"--site: {site.label} does not look while a token is written; {able} do")
+        raise UsageError(f"site: {site.label} does not look while a token is written; {able} do")
     rows = list(reading.output_positions)
     stem = site.name.removesuffix("weights")
     context = seen[f"{stem}context"].numpy()

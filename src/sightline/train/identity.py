@@ -62,22 +62,22 @@ class Identity:
             if key in now.settings and now.settings[key] != value:
                 raise CheckpointError(
                     f"{where}: was trained with {key} = {value!r}, not {now.settings[key]!r}; "
-                    "restore the configuration, or start over with --fresh"
+                    "restore the configuration, or start over with fresh=True"
                 )
         for name in sorted({*self.files, *now.files}):
             if self.files.get(name) != now.files.get(name):
                 raise CheckpointError(
                     f"{where}: was trained with another {name}, which has changed since; "
-                    "restore it from a copy, or start over with --fresh"
+                    "restore it from a copy, or start over with fresh=True"
                 )
         for name in sorted(self.code.keys() & now.code.keys()):
             if self.code[name] != now.code[name]:
                 raise CheckpointError(
                     f"{where}: was trained with another {name}, which has changed since; give the plug-in as it was "
-                    "(the run keeps a copy in plugins), or start over with --fresh"
+                    "(the run keeps a copy in plugins), or start over with fresh=True"
                 )
         if self.data is not None and now.data is not None and self.data != now.data:
             raise CheckpointError(
                 f"{where}: was trained on other data; the files of data.train or data.validation have changed since: "
-                "restore them, or start over with --fresh"
+                "restore them, or start over with fresh=True"
             )

@@ -86,14 +86,14 @@ class Run:
         Raises UsageError where another process has it. On a file system without locks it is everyone's.
         """
         if self.path.exists() and not self.path.is_dir():
-            raise UsageError(f"{self.path}: is a file; choose another --run")
+            raise UsageError(f"{self.path}: is a file; choose another run directory")
         lock, made = lock_at(self.lock), not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             acquire(lock, blocking=False, patience=PATIENCE)
         except Timeout:
             raise UsageError(
-                f"{self.path}: another process is training it; wait for that, or choose another --run"
+                f"{self.path}: another process is training it; wait for that, or choose another run directory"
             ) from None
         except OSError as error:
             raise SightlineError(f"{self.path}: cannot be written ({error.strerror})") from None
@@ -115,11 +115,13 @@ class Run:
             return
         foreign = leftovers.foreign(self.contents())
         if foreign is not None:
-            raise UsageError(f"{self.path}: a folder with other things in it ({foreign.name}); choose another --run")
+            raise UsageError(
+                f"{self.path}: a folder with other things in it ({foreign.name}); choose another run directory"
+            )
         if self.updates and not fresh:
             raise UsageError(
                 f"{self.path}: has checkpoints and no {self.config.name}; restore it from a copy, or start over with "
-                "--fresh"
+                "fresh=True"
             )
 
     def make_room(self, *, fresh: bool) -> None:
@@ -385,7 +387,7 @@ class Run:
         before = self.settings(type(settings))
         problem = extension.refused(before, settings, Checkpoints(self.path).progress())
         if problem is not None:
-            raise UsageError(f"{self.path}: {problem}choose another --run, or start over with --fresh")
+            raise UsageError(f"{self.path}: {problem}choose another run directory, or start over with fresh=True")
         return config.changes(before, settings)
 
     def save_tokenizers(self, tokenizers: Mapping[str, Tokenizer]) -> None:

@@ -133,7 +133,7 @@ def parse_trackers(text: str) -> tuple[str, ...]:
     names = [part.strip() for part in text.split(",") if part.strip()]
     for name in names:
         if name not in TRACKERS:
-            raise UsageError(f'--track: there is no "{name}"{nearest(name, TRACKERS)}')
+            raise UsageError(f'track: there is no "{name}"{nearest(name, TRACKERS)}')
     return tuple(dict.fromkeys(names))
 
 

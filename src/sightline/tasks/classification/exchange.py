@@ -14,7 +14,7 @@ def _classes(model: ExchangedModel, asked: Asked) -> Values:
 
 def _choice(model: ExchangedModel, asked: Asked) -> Values:
     if asked.choices is None:
-        raise UsageError("it chooses among texts; say by --choices how many there are to choose from")
+        raise UsageError("choices: it chooses among texts; say how many there are to choose from")
     return reading(model, form="choice", choices=asked.choices)
 
 
