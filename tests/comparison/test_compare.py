@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 import sightline as package
 from sightline.comparison import page, words
+from sightline.comparison import plan as plan_module
 from sightline.comparison.comparison import compare
 from sightline.comparison.plan import read_plan
 from sightline.errors import UsageError
@@ -176,6 +178,39 @@ def test_a_budget_takes_the_place_of_all_limits(texts: Path, tmp_path: Path) -> 
     assert plan.trainings[0].run.name == "seed-4"
     file.write_text(text.replace("budget.core_minutes = 3", "budget.tokens = 2560"))
     assert read_plan(str(file), seeds=1).trainings[0].values["training"]["max_updates"] == 10
+
+
+def test_minutes_of_a_schedule_that_ends_become_updates(texts: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    """As many as are made in so long, once for all seeds of a model; what only makes sense of more is cut to them, and
+    what was trained so is found again, however fast the machine is then."""
+    file = plan_of(texts, tmp_path)
+    text = file.read_text().replace("budget.updates = 2", "budget.core_minutes = 0.1").replace("seeds = 1", "seeds = 2")
+    cosine = 'training.schedule = "cosine"\n'
+    text = text.replace("[models.gru]\n", "[models.gru]\n" + cosine)
+    text = text.replace("[models.transformer]\n", "[models.transformer]\ntraining.warmup = 3\n" + cosine)
+    file.write_text(text)
+    seconds = {"seq2seq": 0.5, "transformer": 0.75}
+    asked: list[str] = []
+
+    def timed(settings, report) -> float:
+        asked.append(settings.model.kind)
+        return seconds[settings.model.kind]
+
+    monkeypatch.setattr(plan_module, "seconds_per_update", timed)
+    assert sightline("compare", file, *QUICK, "--jobs", 2, "--json") == 0
+    out, told = capsys.readouterr()
+    assert [row["updates"] for row in json.loads(out)["rows"]] == [12, 8]
+    assert "gru | 0.50 s an update: 12 in 0.1 minutes of a core" in told
+    assert asked == ["seq2seq", "transformer"]
+    configs = {
+        path.parent.parent.name: tomllib.loads(path.read_text()) for path in (tmp_path / "runs").rglob("config.toml")
+    }
+    assert {name: one["training"]["warmup"] for name, one in configs.items()} == {"gru": 1, "transformer": 3}
+    assert {name: one["training"]["validate_every"] for name, one in configs.items()} == {"gru": 3, "transformer": 2}
+    seconds.update(seq2seq=5.0, transformer=5.0)
+    assert sightline("compare", file, *QUICK, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == json.loads(out)["rows"]
+    assert len(asked) == 2
 
 
 def test_hostile_texts_stay_texts(pair, monkeypatch) -> None:

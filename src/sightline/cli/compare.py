@@ -68,12 +68,14 @@ def compare(
     with named_as_options("output"):
         reports = [writer_of(path) for path in output or []]
     names = list(name or [])
+    planned = False
     if len(runs) == 1 and runs[0].endswith(".toml"):
         from sightline.comparison.plan import read_plan, train_plan
 
         if names:
             raise UsageError("--name: a plan names its models itself; leave it out")
         plan = read_plan(runs[0], seeds)
+        planned = plan.budgeted
         trained = train_plan(plan, jobs=jobs, report=say, plugins=PLUGINS.get())
         runs, names = [str(path) for _, path in trained], [model for model, _ in trained]
     else:
@@ -91,6 +93,7 @@ def compare(
         speed=not no_speed,
         resamples=resamples,
         threads=threads,
+        planned=planned,
         report=say,
     )
     if as_json:

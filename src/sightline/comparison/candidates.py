@@ -164,8 +164,11 @@ def _called(groups: Sequence[Sequence[str]]) -> list[str]:
     return ["/".join(path.parts[-length:]) for path in paths]
 
 
-def differences(candidates: Sequence[Candidate]) -> list[str]:
+def differences(candidates: Sequence[Candidate], *, budgets: bool = True) -> list[str]:
     """What the models do not have in common and would have to, one line each; none where they can be compared.
+
+    Args:
+        budgets: whether their budgets are looked at, too.
 
     Raises UsageError for models of different tasks, which nothing compares.
     """
@@ -183,8 +186,8 @@ def differences(candidates: Sequence[Candidate]) -> list[str]:
         if len(by_value) > 1:
             sides = "; ".join(f"{', '.join(names)}: {_shown(value)}" for value, names in by_value.items())
             found.append(f"{what} differ: {sides}")
-    if (budgets := _budgets(candidates)) is not None:
-        found.append(budgets)
+    if budgets and (unlike := _budgets(candidates)) is not None:
+        found.append(unlike)
     return found
 
 

@@ -163,6 +163,7 @@ def compare(
     speed: bool = True,
     resamples: int = RESAMPLES,
     threads: int | None = None,
+    planned: bool = False,
     report: Say = lambda line: None,
 ) -> Comparison:
     """Measures trained runs on the same test sets, record by record, and tells which differ by more than chance.
@@ -175,6 +176,7 @@ def compare(
         anyway: compare runs that do not have data, search or budget in common; the result says what differs.
         speed: also measure how fast they are and what memory they take, by turns.
         resamples: of the test sets, for intervals and tests.
+        planned: whether the runs are those of one plan, which has given all the same budget.
 
     Raises:
         UsageError: for fewer than two models, tasks without answers by record, or runs that should not be compared.
@@ -183,7 +185,7 @@ def compare(
     candidates = read_candidates(runs, names)
     if len(candidates) < 2:
         raise UsageError("a comparison needs two models or more; seeds of one model are one")
-    unlike = differences(candidates)
+    unlike = differences(candidates, budgets=not planned)
     if unlike and not anyway:
         raise UsageError(f"{'; '.join(unlike)}; train them alike, or compare them with anyway=True")
     machine.setup(threads)

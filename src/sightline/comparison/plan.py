@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,12 @@ from pydantic import Field, model_validator
 
 from sightline import config
 from sightline.errors import UsageError
+from sightline.runs.dry_run import seconds_per_update
 from sightline.runs.processes import Training, train_in_processes
 from sightline.runs.training import schema
 from sightline.train import storage
+from sightline.train.run_directory import Run
+from sightline.train.settings import ENDING, TrainSettings
 
 Say = Callable[[str], None]
 Values = dict[str, Any]
@@ -27,7 +30,12 @@ class Budget(config.Frozen):
 
     updates: int | None = Field(None, ge=1, description="updates of the weights")
     tokens: int | None = Field(None, ge=1, description="as many updates as full batches make of so many tokens")
-    core_minutes: float | None = Field(None, gt=0, description="minutes of training, times threads")
+    core_minutes: float | None = Field(
+        None,
+        gt=0,
+        description="minutes of training, times threads; of a schedule that ends at max_updates as many updates as "
+        "this machine makes in so long, which are counted beforehand",
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Budget:
@@ -53,20 +61,27 @@ class PlanFile(config.Frozen):
 
 @dataclass(frozen=True)
 class Planned:
-    """One training of a plan: the model's name, its seed, its configuration and its run."""
+    """One training of a plan: the model's name, its seed, its configuration and its run.
+
+    minutes: of a core, that the number of updates is still to be made of; None where it is known, or time ends it.
+    own: the keys that the plan gives the model.
+    """
 
     name: str
     seed: int
     values: Values
     run: Path
+    minutes: float | None
+    own: Values
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be trained, in the order of the plan: the baseline first."""
+    """What is to be trained, in the order of the plan: the baseline first; and whether all have one budget."""
 
     folder: Path
     trainings: tuple[Planned, ...]
+    budgeted: bool
 
 
 def read_plan(path: str, seeds: int | None = None) -> Plan:
@@ -85,14 +100,16 @@ def read_plan(path: str, seeds: int | None = None) -> Plan:
     for name, own in plan.models.items():
         if Path(name).name != name or name == CONFIGURATIONS:
             raise UsageError(f'{where}: models: "{name}" cannot be the name of a folder; choose another')
-        values = _with_budget(_values(plan, name, own, where), plan.budget)
+        values = _with_budget(_values(plan, name, own, where), plan.budget, own)
+        ends = values.get("training", {}).get("schedule") in ENDING
+        minutes = plan.budget.core_minutes if ends else None
         for seed in numbers:
             run = folder / name / f"seed-{seed}" if len(numbers) > 1 else folder / name
             seeded = config.merged(values, {"training": {"seed": seed}})
             label = f"{where}: models.{name}"
             config.validate(schema(seeded, label), seeded, label)
-            trainings.append(Planned(name, seed, seeded, run))
-    return Plan(folder, tuple(trainings))
+            trainings.append(Planned(name, seed, seeded, run, minutes, own))
+    return Plan(folder, tuple(trainings), any(value is not None for _, value in plan.budget))
 
 
 def _values(plan: PlanFile, name: str, own: Mapping[str, Any], where: str) -> Values:
@@ -108,7 +125,7 @@ def _values(plan: PlanFile, name: str, own: Mapping[str, Any], where: str) -> Va
     return config.merged(below, own)
 
 
-def _with_budget(values: Values, budget: Budget) -> Values:
+def _with_budget(values: Values, budget: Budget, own: Mapping[str, Any]) -> Values:
     """With the budget in place of all limits that the configuration has."""
     training: Values = dict(values.get("training", {}))
     updates = budget.updates
@@ -118,11 +135,56 @@ def _with_budget(values: Values, budget: Budget) -> Values:
     if updates is None and budget.core_minutes is None:
         return values
     training = {name: value for name, value in training.items() if not name.startswith("max_")} | {"patience": 0}
-    if updates is not None:
-        training["max_updates"] = updates
-    else:
-        training |= {"max_minutes": budget.core_minutes, "threads": 1}
-    return {**values, "training": training}
+    if budget.core_minutes is not None:
+        training |= {"threads": 1}
+        # one update until it is known how many
+        ends = training.get("schedule") in ENDING
+        limit = {"max_updates": 1} if ends else {"max_minutes": budget.core_minutes}
+        return {**values, "training": training | limit}
+    return _with_updates({**values, "training": training}, updates or 1, own)
+
+
+def _with_updates(values: Values, updates: int, own: Mapping[str, Any]) -> Values:
+    """With so many updates, and with what only makes sense of more of them cut to that: a warm-up to a tenth, the time
+    between validations and between checkpoints to a quarter, unless the model's `own` keys say otherwise."""
+    training: Values = dict(values["training"])
+    said: Mapping[str, Any] = own.get("training", {})
+    for name, part in (("warmup", 10), ("validate_every", 4), ("save_every", 4)):
+        most = max(1, updates // part)
+        if name not in said and int(training.get(name, TrainSettings.model_fields[name].default)) > most:
+            training[name] = most
+    return {**values, "training": training | {"max_updates": updates}}
+
+
+def _known_updates(plan: Plan, name: str) -> int | None:
+    """Of how many updates the runs of a model already are; None where there is none."""
+    for one in plan.trainings:
+        if one.name == name and Run(one.run).exists:
+            found = Run(one.run).read_config().get("training", {}).get("max_updates")
+            return found if type(found) is int else None
+    return None
+
+
+def _counted(plan: Plan, report: Say) -> list[Planned]:
+    """The trainings with the updates that their minutes come to, the same for all seeds of a model: those of its runs
+    where there are some, else by the time that a few take now."""
+    updates: dict[str, int] = {}
+    found: list[Planned] = []
+    for one in plan.trainings:
+        if one.minutes is None:
+            found.append(one)
+            continue
+        if one.name not in updates:
+            known = _known_updates(plan, one.name)
+            if known is None:
+                settings = config.validate(schema(one.values, one.name), one.values, one.name)
+                seconds = seconds_per_update(settings, lambda line: None)
+                known = max(1, round(60 * one.minutes / seconds))
+                report(f"{one.name} | {seconds:.2f} s an update: {known:,} in {one.minutes:g} minutes of a core")
+            updates[one.name] = known
+        values = _with_updates(one.values, updates[one.name], one.own)
+        found.append(replace(one, values=values))
+    return found
 
 
 def train_plan(
@@ -134,7 +196,7 @@ def train_plan(
     core by default. Raises as `train_in_processes` does.
     """
     trainings: list[Training] = []
-    for one in plan.trainings:
+    for one in _counted(plan, report):
         file = plan.folder / CONFIGURATIONS / f"{one.name}-{one.seed}.toml"
         file.parent.mkdir(parents=True, exist_ok=True)
         storage.replace_text(file, tomli_w.dumps(one.values))

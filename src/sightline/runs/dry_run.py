@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sightline.data.sources import Source
-from sightline.errors import DataError
+from sightline.errors import DataError, UsageError
 from sightline.runs.training import complete, rehearse
 from sightline.tasks.registry import TASKS
 from sightline.tasks.settings import RunSettings
@@ -66,6 +66,20 @@ def dry_run(settings: RunSettings, *, report: Say, show: Callable[[Any], None]) 
     if speed.peak_bytes:
         report(f"memory: {_size(speed.peak_bytes)} at its peak, from the reading of the data to these updates")
     report(_disk(training, count))
+
+
+def seconds_per_update(settings: RunSettings, report: Say) -> float:
+    """How long an update of a training takes here, from a few of them. Nothing is kept but what was read, in the cache.
+
+    Raises UsageError for a model that is counted, and has no updates; and as `dry_run` does.
+    """
+    spec = TASKS[settings.task]
+    machine.setup(settings.training.threads)
+    settings, parent = complete(spec, settings)
+    start = rehearse(settings, report=report, parent=parent)
+    if start.learner is None or isinstance(start.learner, Fitted):
+        raise UsageError(f"model.kind: {settings.model.kind} is counted at once, and takes no minutes of training")
+    return probe.measure(start.learner, start.settings.training).seconds
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from sightline.config import EXTEND, FREE
 
+ENDING = ("cosine", "wsd")  # schedules that end at max_updates
 DEFAULT_UPDATES = 20_000
 
 
@@ -107,7 +108,7 @@ class TrainSettings(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainSettings:
-        if self.schedule in ("cosine", "wsd") and self.max_updates is None:
+        if self.schedule in ENDING and self.max_updates is None:
             raise ValueError(f'schedule = "{self.schedule}" ends at max_updates, which is missing')
         if self.average_last > self.keep:
             raise ValueError(f"average_last = {self.average_last} needs keep to be as much; it is {self.keep}")
