@@ -68,6 +68,33 @@ def test_little_data_are_validated_on_more_of_them(tmp_path: Path, capsys) -> No
     assert not (tmp_path / "no.toml").exists()
 
 
+@pytest.mark.parametrize(
+    ("names", "languages"),
+    [
+        (("train.ko", "train.en"), ["Korean", "English"]),
+        (("a.de.gz", "b.fr.gz"), ["German", "French"]),
+        (("english,german",), ["English", "German"]),
+        (("KO,en",), ["Korean", "English"]),
+        (("source,german",), ["source", "target"]),
+        (("a.txt", "b.txt"), ["source", "target"]),
+    ],
+)
+def test_languages_are_those_that_files_or_columns_name(
+    names: tuple[str, ...], languages: list[str], tmp_path: Path
+) -> None:
+    if len(names) == 2:
+        lines = "".join(f"line {n}\n" for n in range(60)).encode()
+        for name in names:
+            (tmp_path / name).write_bytes(gzip.compress(lines) if name.endswith(".gz") else lines)
+        words = ["--source", tmp_path / names[0], "--target", tmp_path / names[1]]
+    else:
+        rows = "".join(f"a red dog {n},ein roter Hund {n}\n" for n in range(60))
+        (tmp_path / "x.csv").write_text(f"{names[0]}\n{rows}", encoding="utf-8")
+        words = ["--source", tmp_path / "x.csv", "--columns", names[0]]
+    data = init(tmp_path, *words)["data"]
+    assert [data["source_language"], data["target_language"]] == languages
+
+
 def test_files_of_their_own(tmp_path: Path) -> None:
     source, other = pairs(tmp_path / "x.tsv", 50), pairs(tmp_path / "y.tsv", 20)
     written = init(tmp_path, "--source", source, "--columns", "1,0", "--validation", other, "--test", 0.2)["data"]

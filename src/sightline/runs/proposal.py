@@ -94,7 +94,7 @@ def _values(
     data: Values = {"train": [entry], "validation": [validation] if spec.init.validation_is_list else validation}
     return {
         "task": spec.name,
-        "data": {**data, **({"test": {"test": test}} if test else {})},
+        "data": {**spec.init.about(entry), **data, **({"test": {"test": test}} if test else {})},
         **({} if kind is None else {"model": {"kind": kind}}),
         **({"pretrained": pretrained} if pretrained else {}),
     }

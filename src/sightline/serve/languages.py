@@ -1,4 +1,4 @@
-"""Codes of languages, and which of those that are served a text is probably in."""
+"""Which of the languages that are served a text is probably in."""
 
 from __future__ import annotations
 
@@ -7,22 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-CODES = {
-    "arabic": "ar", "chinese": "zh", "english": "en", "french": "fr", "german": "de", "hebrew": "he", "hindi": "hi",
-    "italian": "it", "japanese": "ja", "korean": "ko", "portuguese": "pt", "russian": "ru", "spanish": "es",
-    "turkish": "tr", "vietnamese": "vi",
-}  # fmt: skip
 # first words of the Unicode names of a language's letters, where they are not Latin
 SCRIPTS = {
     "ar": ("ARABIC",), "he": ("HEBREW",), "hi": ("DEVANAGARI",), "ja": ("HIRAGANA", "KATAKANA", "CJK"),
     "ko": ("HANGUL",), "ru": ("CYRILLIC",), "zh": ("CJK",),
 }  # fmt: skip
 MAX_LETTERS = 1000  # of a text, which are enough
-
-
-def code_of(language: str) -> str:
-    """The ISO 639-1 code of a language's English name; the name itself, in small letters, where it is not known."""
-    return CODES.get(language.lower(), language.lower())
 
 
 def detect(text: str, codes: Iterable[str], pieces: Callable[[str, str], int]) -> list[tuple[str, float]]:

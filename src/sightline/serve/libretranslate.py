@@ -9,11 +9,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 
+from sightline.data.languages import code_of
 from sightline.data.text import normalize_text
 from sightline.errors import UsageError
 from sightline.serve.errors import RESPONSES, describe_validation, one_line
 from sightline.serve.forms import MULTIPART, URL_ENCODED, read_fields
-from sightline.serve.languages import code_of, detect
+from sightline.serve.languages import detect
 from sightline.serve.markup import Markup
 from sightline.serve.requests import (
     MAX_CHARACTERS,

@@ -10,12 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sightline.data.languages import code_of
 from sightline.decode import Search
 from sightline.errors import UsageError, nearest
 from sightline.runs.loading import load, spec_of
 from sightline.serve.engine import Engine
 from sightline.serve.jobs import Searcher, SearchJob
-from sightline.serve.languages import code_of
 from sightline.serve.metrics import Metrics
 from sightline.train.precision import resolve_device
 

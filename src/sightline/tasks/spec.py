@@ -94,6 +94,7 @@ class Init:
         fit: what else the data decide, written over the rest: (survey, values so far).
         undivided: what is written of a source that is one record, to be cut by position; None where it cannot be.
         files: the train entry of a source (and target) file; by default only its name.
+        about: what the train entry tells of all data, written beside it.
         validation_is_list: whether `data.validation` is a list, as `data.train` is.
         columns: the keys of a train entry that say which columns of a table are read; None where it has none. Raises
             UsageError where it takes fewer or more of them.
@@ -110,6 +111,7 @@ class Init:
     fit: Callable[[Survey, Values], Values] = lambda survey, values: {}
     undivided: Values | None = None
     files: Callable[[str, str | None], Values] = lambda source, target: {"source": source, **_named("target", target)}
+    about: Callable[[Values], Values] = lambda entry: {}
     validation_is_list: bool = False
     columns: Callable[[Sequence[Column]], Values] | None = None
 

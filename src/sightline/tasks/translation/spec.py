@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
 from sightline.data.batches import BatchOrder
 from sightline.data.check_records import PAIRS, Limit
+from sightline.data.languages import name_of
 from sightline.data.pairs import PairSource, read_pairs
+from sightline.data.sources import format_suffix
 from sightline.data.survey import Survey
 from sightline.models import Seq2SeqSizes
 from sightline.models.registry import ENCODER_DECODERS
 from sightline.tasks.presets import FURTHER, TRANSLATION
-from sightline.tasks.spec import Init, Page, PageInput, PageOption, Pretraining, TaskSpec, Timed, Tokenizers, columns_as
+from sightline.tasks.spec import (
+    Init,
+    Page,
+    PageInput,
+    PageOption,
+    Pretraining,
+    TaskSpec,
+    Timed,
+    Tokenizers,
+    Values,
+    columns_as,
+)
 from sightline.tasks.translation.confidence import fit_confidence
 from sightline.tasks.translation.evaluation import evaluate
 from sightline.tasks.translation.predictor import Translator
@@ -52,6 +66,14 @@ def _tokens(survey: Survey, settings: TranslationSettings) -> float:
     return batches * tokens * survey.records / len(survey.lengths)
 
 
+def _languages(entry: Values) -> Values:
+    """Which languages the sides are in, where columns or the ends of files name both of them."""
+    columns, files = ([entry.get(f"{side}{what}") for side in ("source", "target")] for what in ("_column", ""))
+    named = [str(one) for one in columns] if all(columns) else [format_suffix(Path(str(one)))[1:] for one in files]
+    source, target = map(name_of, named)
+    return {"source_language": source, "target_language": target} if source and target else {}
+
+
 # what is translated on the page where a run keeps no example, by its source language; English of any other
 EXAMPLES = {
     "": "A dog runs in the snow.",
@@ -87,6 +109,7 @@ SPEC = TaskSpec(
         unit="pairs",
         tokens=_tokens,
         columns=columns_as("source_column", "target_column"),
+        about=_languages,
     ),
     pretraining=Pretraining(parents=((NAME, "transformer"), (NAME, "seq2seq")), whole=True),
     verbs=("score",),
