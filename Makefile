@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint bench docs-check clean
+.PHONY: help install demo test lint bench docs-check clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -18,6 +18,8 @@ $(READY): requirements.lock torch.lock pyproject.toml
 	$(PIP) --require-hashes --no-deps -r requirements.lock
 	$(PIP) -e .
 	@touch $@
+
+install: $(READY) ## the package, with all that is locked, into .venv; takes some minutes
 
 demo: $(READY) ## train two models on the embedded corpus and translate with them (4 to 10 minutes on two cores)
 	@$(BIN)/sightline demo

@@ -17,7 +17,7 @@ from torchmetrics.functional.classification import binary_auroc, binary_calibrat
 import sightline as package
 from sightline.data.documents import TextSource
 from sightline.errors import CheckpointError, UsageError
-from sightline.predict.confidence import FILE, PENALTY, fit, token_features
+from sightline.predict.confidence import FILE, PENALTY, cautions, fit, token_features, write_confidence
 from sightline.predict.metrics import binned_error, chrf, reliability, roc_area
 from sightline.tasks.language.confidence import _parts
 from sightline.tasks.translation.decoding import attention_ids, coverage_ids
@@ -141,6 +141,35 @@ def test_a_run_without_it_says_what_to_do(old_run, capsys) -> None:
         assert answer.status_code == 400
         assert "sightline calibrate" in answer.json()["error"]["message"]
         assert client.get("/v1/models").json()["data"][0]["acceptable"] is None
+
+
+def test_a_server_needs_no_new_start(calibratable) -> None:
+    """What is fitted while it runs is told from then on; what is fitted for weights that it does not have is not."""
+    path = calibratable("transformer")
+    with serving([path]) as server, server.client() as client:
+        asked = {"text": TEXTS[0], "confidence": True}
+        assert client.post("/v1/translate", json=asked).status_code == 400
+        run = Run(path)
+        run.save_weights({name: one + 0.01 for name, one in run.read_weights().items()})
+        package.calibrate(path)
+        assert client.post("/v1/translate", json=asked).status_code == 400
+        run.save_weights({name: one - 0.01 for name, one in run.read_weights().items()})
+        served = next(iter(server.models.by_name.values())).predictor
+        fitted = package.calibrate(path).model_copy(update={"weights": served._digest})
+        write_confidence(run, fitted)
+        assert post(client, "/v1/translate", **asked)["translations"][0]["confidence"] is not None
+
+
+def test_a_fit_of_little_use_says_so(capsys, calibratable) -> None:
+    run = calibratable("transformer")
+    assert sightline("calibrate", run, "--acceptable", "39") == 0
+    told = capsys.readouterr().err
+    assert "caution: a chrF2 of 39.0 is little" in told
+    dull = package.load(run).confidence.model_copy(update={"acceptable": 60.0, "area": 0.55})  # pyright: ignore
+    assert [one.partition(";")[0] for one in cautions(dull)] == [
+        "caution: an area of 0.55 (0.5 is chance) hardly tells acceptable texts from others"
+    ]
+    assert cautions(dull.model_copy(update={"area": 0.8})) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, named_as_options, print_json, progress, say_next
+from sightline.cli.common import RunArgument, named_as_options, print_json, progress, say, say_next
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +35,7 @@ def calibrate(
 
     sightline calibrate runs/multi30k-transformer --acceptable 50
     """
+    from sightline.predict.confidence import cautions
     from sightline.runs.confidence import fit_and_keep
     from sightline.runs.loading import spec_of
     from sightline.train.machine import setup
@@ -41,9 +43,13 @@ def calibrate(
 
     setup(threads)
     with named_as_options("acceptable"):
-        found = fit_and_keep(Run(run), acceptable, precision=precision, device=device, progress=progress)
+        found = fit_and_keep(
+            Run(run), acceptable, precision=precision, device=device, progress=partial(progress, elsewhere=True)
+        )
     if as_json:
         print_json(found.model_dump(), indent=2)
         return
     print(found.describe())
+    for line in cautions(found):
+        say(line)
     say_next(f"sightline {spec_of(Run(run)).verb} {shlex.quote(run)} FILE --confidence")

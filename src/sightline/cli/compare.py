@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from sightline.cli.common import (
     named_as_options,
     print_json,
     print_tables,
+    progress,
     say,
     say_next,
 )
@@ -95,6 +97,7 @@ def compare(
         threads=threads,
         planned=planned,
         report=say,
+        progress=partial(progress, elsewhere=True),
     )
     if as_json:
         print_json(found.as_dict(), indent=2)

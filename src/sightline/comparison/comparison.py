@@ -17,11 +17,11 @@ from sightline.comparison.speed import Speed, measure_speed
 from sightline.comparison.statistics import RESAMPLES, Compared, compare_scores
 from sightline.errors import UsageError
 from sightline.predict.predictor import Predictor
-from sightline.runs.evaluation import evaluate_set
+from sightline.runs.evaluation import Progress, evaluate_set
 from sightline.runs.loading import load
 from sightline.tasks.answers import Answers
 from sightline.tasks.report import Report
-from sightline.train import machine
+from sightline.train import machine, notebook
 from sightline.train.metric import Metric
 
 Say = Callable[[str], None]
@@ -165,6 +165,7 @@ def compare(
     threads: int | None = None,
     planned: bool = False,
     report: Say = lambda line: None,
+    progress: Progress = notebook.counting,
 ) -> Comparison:
     """Measures trained runs on the same test sets, record by record, and tells which differ by more than chance.
 
@@ -177,6 +178,7 @@ def compare(
         speed: also measure how fast they are and what memory they take, by turns.
         resamples: of the test sets, for intervals and tests.
         planned: whether the runs are those of one plan, which has given all the same budget.
+        report: called with what is done next. progress: shows how far a model is with a set.
 
     Raises:
         UsageError: for fewer than two models, tasks without answers by record, or runs that should not be compared.
@@ -202,8 +204,11 @@ def compare(
             if number == 0:
                 first_of.append(model)
             for name, files in sets.items():
-                report(f"{name}: {candidate.name}")
-                found = _answers(evaluate_set(model, name, files), candidate)
+                report(f"{name}: {candidate.name}" + (f", seed {number + 1}" if len(candidate.runs) > 1 else ""))
+                with progress(f"evaluating {candidate.name}") as advance:
+                    more = {"done": advance} if "done" in candidate.spec.evaluate_options else {}
+                    found = _answers(evaluate_set(model, name, files, **more), candidate)
+                _require_enough(name, found)
                 if number == 0:
                     answers[name].append([])
                 answers[name][-1].append(found)
@@ -216,6 +221,15 @@ def compare(
     rows = [_row(*pair) for pair in zip(candidates, speeds, strict=True)]
     made_with = f"sightline {__version__}, {machine.processor()}, {resamples:,} resamples"
     return Comparison(candidates[0].spec.name, tuple(rows), tuple(tables), tuple(unlike), made_with, tuple(first_of))
+
+
+def _require_enough(name: str, answers: Answers) -> None:
+    """Raises UsageError for too few records, as soon as one model has answered them."""
+    if len(answers) < FEWEST:
+        raise UsageError(
+            f"{name}: {len(answers):,} {answers.unit}; whether a difference is chance can only be told of {FEWEST} or "
+            "more"
+        )
 
 
 def _answers(report: Report, candidate: Candidate) -> Answers:
@@ -260,14 +274,8 @@ def _table(
     tables: list[ScoreTable] = []
     for number, score in enumerate(first.scores):
         of_models = [[one.scores[number] for one in seeds] for seeds in answers]
-        if len(first) < FEWEST:
-            break
         found = compare_scores(of_models, resamples=resamples)
         tables.append(ScoreTable(score.metric, score.signature, tuple(found)))
-    if not tables:
-        raise UsageError(
-            f"{name}: {len(first):,} {first.unit}; whether a difference is chance can only be told of {FEWEST} or more"
-        )
     return SetTable(
         name, first.unit, len(first), tuple(tables), _by_length(answers), _examples([one[0] for one in answers])
     )

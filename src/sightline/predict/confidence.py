@@ -28,6 +28,7 @@ FILE = "confidence.json"
 WORST = 0.2  # the share of validation records below the threshold, where none is given
 FEWEST, MOST = 50, 2000  # records that it is fitted to
 FOLDS = 5
+LITTLE, BLUNT = 40.0, 0.65  # a chrF2, and an area under the ROC curve, that are of little use
 PENALTY = 1.0  # of the squared coefficients of standardized features, against the sum over records
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -72,6 +73,22 @@ class Confidence(BaseModel):
             f"{self.records:,} validation records have; there, each by a fit on the others: calibration error "
             f"{self.error:.1f} %, area under the ROC curve {self.area:.3f}"
         )
+
+
+def cautions(found: Confidence) -> list[str]:
+    """What makes a fit of little use, where something does, and what to do."""
+    told: list[str] = []
+    if found.acceptable < LITTLE:
+        told.append(
+            f"caution: a chrF2 of {found.acceptable:.1f} is little, and what reaches it need not be good; train the model "
+            f"longer, or name what is acceptable to you, as --acceptable {LITTLE:g}"
+        )
+    if found.area < BLUNT:
+        told.append(
+            f"caution: an area of {found.area:.2f} (0.5 is chance) hardly tells acceptable texts from others; train the "
+            "model longer"
+        )
+    return told
 
 
 def token_features(token_log_probabilities: Sequence[float], source: int, finished: bool) -> dict[str, float]:
@@ -167,8 +184,8 @@ def _fit(x_NK: np.ndarray, good_N: np.ndarray) -> _Logistic:
     return _Logistic(mean_K, scale_K, weight_D[:-1], float(weight_D[-1]))
 
 
-def read_confidence(run: Run) -> Confidence | None:
-    """What was fitted for the weights of a run; None where nothing was, or for other weights than it has now.
+def read_confidence(run: Run, weights: str) -> Confidence | None:
+    """What was fitted for these weights of a run, named by their SHA-256; None where nothing was.
 
     Raises CheckpointError where the file is damaged.
     """
@@ -181,7 +198,7 @@ def read_confidence(run: Run) -> Confidence | None:
         raise CheckpointError(
             f"{run.path / FILE}: damaged (no confidence); `sightline calibrate {run.path}` makes it again"
         ) from None
-    return found if found.weights == run.weights_digest() else None
+    return found if found.weights == weights else None
 
 
 def require_confidence(found: Confidence | None, run: Path | str) -> Confidence:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
@@ -62,6 +61,7 @@ class Predictor(Generic[S]):
         self.run.verify()
         self.tokenizers = self.run.load_tokenizers()
         self.model: Any = self._load(precision, device, update)
+        self._digest, self._confidence = self.run.weights_digest(), None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.run.path)!r})"
@@ -88,10 +88,12 @@ class Predictor(Generic[S]):
         """How many inputs `reading` takes: texts, or images."""
         return 1
 
-    @cached_property
+    @property
     def confidence(self) -> Confidence | None:
-        """What `sightline.calibrate` fitted for the run's weights; None where nothing was, and of a checkpoint."""
-        return None if self.update is not None else read_confidence(self.run)
+        """What `sightline.calibrate` fitted for these weights, also since they were loaded; None where nothing was."""
+        if self._confidence is None and self.update is None:
+            self._confidence = read_confidence(self.run, self._digest)
+        return self._confidence
 
     def read_out(self, residual: Tensor, /) -> Tensor:
         """The residual stream (B, T, D) after any layer as logits (B, T, V), for the logit lens.

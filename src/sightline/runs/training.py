@@ -277,6 +277,12 @@ def _make_weights(
     with log(run.path) as training_log:
         training_log.start(settings.model_dump(mode="json"), Doctor(_facts(settings, learner, run)))
         outcome = train(learner, settings.training, run.path, training_log, _identity(run, settings))
+    warmup = settings.training.warmup
+    if outcome.update < warmup:
+        report(
+            f"note: training ended at update {outcome.update:,}, while the learning rate was still rising to its peak at "
+            f"{warmup:,}; train longer, or lower training.warmup"
+        )
     weights, origin = final_weights(run.path, settings.training, outcome.update)
     run.remove_card()
     run.save_weights(weights, settings=settings)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sightline.data.languages import code_of
 from sightline.decode import Search
-from sightline.errors import UsageError, nearest
+from sightline.errors import SightlineError, UsageError, nearest
 from sightline.runs.loading import load, spec_of
 from sightline.serve.engine import Engine
 from sightline.serve.jobs import Searcher, SearchJob
@@ -125,7 +125,11 @@ class ServedModel:
     @property
     def _acceptable(self) -> float | None:
         """The least chrF2 of what is acceptable, where how probable that is was fitted; None elsewhere."""
-        return None if self.predictor.confidence is None else self.predictor.confidence.acceptable
+        try:
+            found = self.predictor.confidence
+        except SightlineError:  # as where the directory is gone
+            return None
+        return None if found is None else found.acceptable
 
     def _page(self) -> dict[str, Any]:
         """How the page offers it: what is typed, the numbers beside it, the form of its answer."""
