@@ -43,9 +43,8 @@ def calibrate(
 
     setup(threads)
     with named_as_options("acceptable"):
-        found = fit_and_keep(
-            Run(run), acceptable, precision=precision, device=device, progress=partial(progress, elsewhere=True)
-        )
+        shown = partial(progress, elsewhere=True)
+        found = fit_and_keep(Run(run), acceptable, precision=precision, device=device, progress=shown)
     if as_json:
         print_json(found.model_dump(), indent=2)
         return

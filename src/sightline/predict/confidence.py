@@ -80,13 +80,13 @@ def cautions(found: Confidence) -> list[str]:
     told: list[str] = []
     if found.acceptable < LITTLE:
         told.append(
-            f"caution: a chrF2 of {found.acceptable:.1f} is little, and what reaches it need not be good; train the model "
-            f"longer, or name what is acceptable to you, as --acceptable {LITTLE:g}"
+            f"caution: a chrF2 of {found.acceptable:.1f} is little, and what reaches it need not be good; train the "
+            f"model longer, or name what is acceptable to you, as --acceptable {LITTLE:g}"
         )
     if found.area < BLUNT:
         told.append(
-            f"caution: an area of {found.area:.2f} (0.5 is chance) hardly tells acceptable texts from others; train the "
-            "model longer"
+            f"caution: an area of {found.area:.2f} (0.5 is chance) hardly tells acceptable texts from others; train "
+            "the model longer"
         )
     return told
 

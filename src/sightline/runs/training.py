@@ -280,8 +280,8 @@ def _make_weights(
     warmup = settings.training.warmup
     if outcome.update < warmup:
         report(
-            f"note: training ended at update {outcome.update:,}, while the learning rate was still rising to its peak at "
-            f"{warmup:,}; train longer, or lower training.warmup"
+            f"note: training ended at update {outcome.update:,}, while the learning rate was still rising to its peak "
+            f"at {warmup:,}; train longer, or lower training.warmup"
         )
     weights, origin = final_weights(run.path, settings.training, outcome.update)
     run.remove_card()
