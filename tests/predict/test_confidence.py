@@ -15,12 +15,14 @@ from scipy.optimize import minimize
 from torchmetrics.functional.classification import binary_auroc, binary_calibration_error
 
 import sightline as package
+from sightline import config
 from sightline.data.documents import TextSource
 from sightline.errors import CheckpointError, UsageError
 from sightline.predict.confidence import FILE, PENALTY, cautions, fit, token_features, write_confidence
 from sightline.predict.metrics import binned_error, chrf, reliability, roc_area
 from sightline.tasks.language.confidence import _parts
 from sightline.tasks.translation.decoding import attention_ids, coverage_ids
+from sightline.train.manifest import Manifest, replace_files
 from sightline.train.run_directory import Run
 from support.commands import sightline
 from support.serving import post, serving
@@ -283,6 +285,17 @@ def test_it_is_kept_as_all_of_a_run(calibratable, tmp_path: Path, capsys) -> Non
     with pytest.raises(CheckpointError, match=FILE):
         package.load(path)
     (path / FILE).write_text(text)
+    proved = Manifest.read(path, config.FORMAT)
+    for wrong in (
+        text.replace('"coverage"', '"other"', 1),  # of one of the three tables
+        text.replace('"scales": {', '"scales": {"x": 0,'),
+        text.replace('"coverage"', '"other"'),
+        "[]",
+    ):
+        replace_files(path, {FILE: [wrong.encode()]}, proved, proved.notes, proved.format)
+        with pytest.raises(CheckpointError, match=FILE):
+            package.load(path).translate(TEXTS[0], confidence=True)  # pyright: ignore
+    replace_files(path, {FILE: [text.encode()]}, proved, proved.notes, proved.format)
     run.save_weights(run.read_weights())
     assert package.load(path).confidence is None  # until it is fitted to them
     again = package.calibrate(path, acceptable=40)

@@ -1,8 +1,8 @@
 """How sure one can be of a written text: a calibrated probability that it is acceptable.
 
 A text is acceptable where its chrF2 against a reference is at least a threshold. The probability of that is a logistic
-regression (Platt 1999) on what is known without a reference, fitted on validation records; Blain et al. 2020 and
-Fomicheva et al. 2020 use the same signs for unsupervised quality estimation.
+regression (Platt 1999) on what is known without a reference, fitted on validation records: the probabilities of its
+tokens, its length, and the attention to its source, as in unsupervised quality estimation (Fomicheva et al. 2020).
 
 Shapes: N records, K features.
 """
@@ -12,10 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sightline import config
 from sightline.errors import CheckpointError, UsageError
@@ -59,8 +59,20 @@ class Confidence(BaseModel):
     error: Number
     area: Number
 
+    @model_validator(mode="after")
+    def _of_the_same_features(self) -> Confidence:
+        if not self.means.keys() == self.scales.keys() == self.coefficients.keys() or min(self.scales.values()) <= 0:
+            raise ValueError("means, scales and coefficients must be of the same features, and scales above 0")
+        return self
+
     def probability(self, features: Mapping[str, float]) -> float:
-        """That a text of these features is acceptable; features of other names are not looked at."""
+        """That a text of these features is acceptable; features of other names are not looked at.
+
+        Raises CheckpointError where it was fitted on others than these.
+        """
+        if not self.coefficients.keys() <= features.keys():
+            unknown = ", ".join(sorted(self.coefficients.keys() - features.keys()))
+            raise CheckpointError(f"{FILE}: is of features that are not known here ({unknown[:80]}); calibrate anew")
         logit = self.intercept
         for name, weight in self.coefficients.items():
             logit += weight * (features[name] - self.means[name]) / self.scales[name]
@@ -167,21 +179,24 @@ class _Logistic:
 
 
 def _fit(x_NK: np.ndarray, good_N: np.ndarray) -> _Logistic:
-    """The least penalized cross-entropy, by Newton's steps: it is convex, and the penalty makes it strictly so."""
+    """The least penalized cross-entropy, which is strictly convex."""
+    from scipy.optimize import minimize
+
     mean_K, scale_K = x_NK.mean(0), x_NK.std(0)
-    scale_K = np.where(scale_K > 1e-9, scale_K, 1.0)
+    scale_K = np.where(scale_K > 1e-9, scale_K, 1.0)  # what is the same everywhere says nothing
     z_ND = np.column_stack([(x_NK - mean_K) / scale_K, np.ones(len(x_NK))])
-    penalty_D = np.append(np.full(x_NK.shape[1], PENALTY), 1e-6)  # the intercept is nearly free
-    weight_D = np.zeros(z_ND.shape[1])
-    for _ in range(100):
-        p_N = 1 / (1 + np.exp(-np.clip(z_ND @ weight_D, -700, 700)))
-        slope_D = z_ND.T @ (p_N - good_N) + penalty_D * weight_D
-        curve_DD = (z_ND.T * (p_N * (1 - p_N))) @ z_ND + np.diag(penalty_D)
-        step_D = np.linalg.solve(curve_DD, slope_D)
-        weight_D = weight_D - step_D
-        if np.abs(step_D).max() < 1e-10:
-            break
-    return _Logistic(mean_K, scale_K, weight_D[:-1], float(weight_D[-1]))
+    penalty_D = np.append(np.full(x_NK.shape[1], PENALTY), 0.0)  # of all but the intercept
+    sign_N = np.where(good_N, 1.0, -1.0)
+
+    def loss(weight_D: np.ndarray) -> tuple[float, np.ndarray]:
+        margin_N = sign_N * (z_ND @ weight_D)
+        wrong_N = np.exp(-np.logaddexp(0, margin_N))  # the probability of the other side
+        slope_D = -z_ND.T @ (sign_N * wrong_N) + penalty_D * weight_D
+        return float(np.logaddexp(0, -margin_N).sum() + penalty_D @ weight_D**2 / 2), slope_D
+
+    options = {"gtol": 1e-9, "ftol": 1e-14, "maxiter": 1000}
+    found: Any = minimize(loss, np.zeros(z_ND.shape[1]), jac=True, method="L-BFGS-B", options=options)
+    return _Logistic(mean_K, scale_K, found.x[:-1], float(found.x[-1]))
 
 
 def read_confidence(run: Run, weights: str) -> Confidence | None:
