@@ -28,6 +28,19 @@ def pair(trained) -> list[Path]:
     return list(trained(["seq2seq", "transformer"]).values())
 
 
+def test_reports_without_the_text_of_records(pair, tmp_path: Path, capsys) -> None:
+    """For data that may not be handed on: no record, reference or answer stands in any of them."""
+    files = [tmp_path / f"x{suffix}" for suffix in (".html", ".md", ".json")]
+    words = [word for file in files for word in ("--output", file)]
+    assert sightline("compare", *pair, *QUICK, *words, "--examples", "0") == 0
+    assert sightline("compare", *pair, *QUICK, "--json") == 0
+    shown = json.loads(capsys.readouterr().out.partition("\n{")[2].join(["{", ""]))["sets"][0]["examples"]
+    assert len(shown) == 10
+    told = [text for one in shown for text in (one["input"], one["reference"], *one["outputs"]) if len(text) > 8]
+    for file in files:
+        assert not any(text in file.read_text(encoding="utf-8") for text in told)
+
+
 def test_two_models_on_the_terminal_and_in_files(pair, tmp_path: Path, capsys) -> None:
     files = [tmp_path / f"c{suffix}" for suffix in (".html", ".md", ".json")]
     outputs = [word for file in files for word in ("--output", file)]

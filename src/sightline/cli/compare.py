@@ -53,6 +53,10 @@ def compare(
         bool, typer.Option("--anyway", help="Compare what has other data, search or budget; the report says so.")
     ] = False,
     no_speed: Annotated[bool, typer.Option("--no-speed", help="Do not measure speed and memory.")] = False,
+    examples: Annotated[
+        int,
+        typer.Option(min=0, help="Records on which they differ most, in the reports; 0 where nobody may read them."),
+    ] = 10,
     resamples: Annotated[int, typer.Option(min=100, help="Of the test set, for intervals and tests.")] = 1000,
     threads: ThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
@@ -94,6 +98,7 @@ def compare(
         anyway=anyway,
         speed=not no_speed,
         resamples=resamples,
+        examples=examples,
         threads=threads,
         planned=planned,
         report=say,

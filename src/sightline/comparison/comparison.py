@@ -162,6 +162,7 @@ def compare(
     anyway: bool = False,
     speed: bool = True,
     resamples: int = RESAMPLES,
+    examples: int = EXAMPLES,
     threads: int | None = None,
     planned: bool = False,
     report: Say = lambda line: None,
@@ -177,6 +178,8 @@ def compare(
         anyway: compare runs that do not have data, search or budget in common; the result says what differs.
         speed: also measure how fast they are and what memory they take, by turns.
         resamples: of the test sets, for intervals and tests.
+        examples: how many records the result has on which the models differ most; 0 where their text is not to be
+            handed on.
         planned: whether the runs are those of one plan, which has given all the same budget.
         report: called with what is done next. progress: shows how far a model is with a set.
 
@@ -212,7 +215,7 @@ def compare(
                 if number == 0:
                     answers[name].append([])
                 answers[name][-1].append(found)
-    tables = [_table(name, candidates, of_set, resamples, unlike, anyway) for name, of_set in answers.items()]
+    tables = [_table(name, candidates, of_set, resamples, examples, unlike, anyway) for name, of_set in answers.items()]
     speeds: Sequence[Speed | None] = [None] * len(candidates)
     if speed and candidates[0].spec.timed is not None:
         report("speed and memory, by turns")
@@ -261,6 +264,7 @@ def _table(
     candidates: Sequence[Candidate],
     answers: Sequence[Sequence[Answers]],
     resamples: int,
+    examples: int,
     unlike: list[str],
     anyway: bool,
 ) -> SetTable:
@@ -277,7 +281,12 @@ def _table(
         found = compare_scores(of_models, resamples=resamples)
         tables.append(ScoreTable(score.metric, score.signature, tuple(found)))
     return SetTable(
-        name, first.unit, len(first), tuple(tables), _by_length(answers), _examples([one[0] for one in answers])
+        name,
+        first.unit,
+        len(first),
+        tuple(tables),
+        _by_length(answers),
+        _examples([one[0] for one in answers], examples),
     )
 
 
@@ -311,11 +320,11 @@ def _by_length(answers: Sequence[Sequence[Answers]]) -> tuple[Bucket, ...]:
     return tuple(found)
 
 
-def _examples(answers: Sequence[Answers]) -> tuple[Example, ...]:
+def _examples(answers: Sequence[Answers], most: int) -> tuple[Example, ...]:
     """The records whose scores differ most among the models."""
     scores_MN = np.stack([one.by_record() for one in answers])
     spread_N = np.ptp(scores_MN, axis=0)
-    order: list[int] = np.argsort(-spread_N, kind="stable")[:EXAMPLES].tolist()
+    order: list[int] = np.argsort(-spread_N, kind="stable")[:most].tolist()
     return tuple(
         Example(
             number + 1,
