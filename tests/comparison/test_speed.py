@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from support import processes
 from support.configs import LANGUAGE_MODELS
@@ -21,6 +25,18 @@ class OwnSizes(GPTSizes, frozen=True, extra="forbid"):
 
 LANGUAGE_MODELS = [LanguageModelSpec("own", OwnSizes, GPT)]
 """
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone counts what the starting process held")
+def test_memory_is_that_of_the_process_alone() -> None:
+    """Not what the process that started it has held at most."""
+    asked = "from sightline.comparison.speed import peak_memory; print(peak_memory())"
+    starting = (
+        "import subprocess, sys; held = b'x' * 1_500_000_000; "
+        f"print(subprocess.run([sys.executable, '-c', {asked!r}], capture_output=True, text=True, check=True).stdout)"
+    )
+    done = subprocess.run([sys.executable, "-c", starting], capture_output=True, text=True, check=True)
+    assert 10_000_000 < int(done.stdout) < 1_000_000_000
 
 
 def test_plug_ins_are_measured(language_file: Path, tmp_path: Path) -> None:

@@ -126,9 +126,14 @@ def _prepare(run: str, files: Any, threads: int | None) -> Any:
 
 def peak_memory() -> int | None:
     """The most bytes that this process has held; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
+    import torch
+
+    from sightline.train import machine
+
+    found = machine.peak_bytes(torch.device("cpu"))
+    if found or sys.platform != "darwin":
+        return found or None
+    import resource
+
+    # not on Linux, where a process begins with what the one that started it had held at most
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
