@@ -14,6 +14,7 @@ import pytest
 import sightline as package
 from sightline.comparison import page, words
 from sightline.comparison import plan as plan_module
+from sightline.comparison.candidates import differences, read_candidates
 from sightline.comparison.comparison import compare
 from sightline.comparison.plan import read_plan
 from sightline.errors import UsageError
@@ -109,6 +110,9 @@ def test_what_is_unlike_is_refused_by_name(change: str, says: str, pair, tmp_pat
         (copy / "config.toml").write_text(new)
     with pytest.raises(UsageError, match=f"{says}.*anyway=True"):
         compare([pair[0], copy], speed=False)
+    # of runs of one plan the budget is the plan's
+    alike = differences(read_candidates([pair[0], copy]), budgets=False)
+    assert bool(alike) == (says != "budgets differ")
     assert sightline("compare", pair[0], copy, "--no-speed") == 2
     assert capsys.readouterr().err.rstrip().endswith("--anyway")
 
@@ -193,9 +197,9 @@ def test_a_budget_takes_the_place_of_all_limits(texts: Path, tmp_path: Path) -> 
     assert read_plan(str(file), seeds=1).trainings[0].values["training"]["max_updates"] == 10
 
 
-def test_minutes_of_a_schedule_that_ends_become_updates(texts: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+def test_minutes_of_a_schedule_that_ends_become_updates(texts: Path, tmp_path: Path, monkeypatch) -> None:
     """As many as are made in so long, once for all seeds of a model; what only makes sense of more is cut to them, and
-    what was trained so is found again, however fast the machine is then."""
+    what is trained so is found again, however fast the machine is then."""
     file = plan_of(texts, tmp_path)
     text = file.read_text().replace("budget.updates = 2", "budget.core_minutes = 0.1").replace("seeds = 1", "seeds = 2")
     cosine = 'training.schedule = "cosine"\n'
@@ -203,27 +207,26 @@ def test_minutes_of_a_schedule_that_ends_become_updates(texts: Path, tmp_path: P
     text = text.replace("[models.transformer]\n", "[models.transformer]\ntraining.warmup = 3\n" + cosine)
     file.write_text(text)
     seconds = {"seq2seq": 0.5, "transformer": 0.75}
-    asked: list[str] = []
+    monkeypatch.setattr(plan_module, "seconds_per_update", lambda settings, report: seconds[settings.model.kind])
+    monkeypatch.setattr(plan_module, "train_in_processes", lambda trainings, **more: None)
+    plan, told = read_plan(str(file)), []
 
-    def timed(settings, report) -> float:
-        asked.append(settings.model.kind)
-        return seconds[settings.model.kind]
+    def chosen(key: str) -> dict[str, int]:
+        plan_module.train_plan(plan, report=told.append)
+        files = sorted((tmp_path / "runs" / "plans").iterdir())
+        return {one.stem: tomllib.loads(one.read_text())["training"][key] for one in files}
 
-    monkeypatch.setattr(plan_module, "seconds_per_update", timed)
-    assert sightline("compare", file, *QUICK, "--jobs", 2, "--json") == 0
-    out, told = capsys.readouterr()
-    assert [row["updates"] for row in json.loads(out)["rows"]] == [12, 8]
-    assert "gru | 0.50 s an update: 12 in 0.1 minutes of a core" in told
-    assert asked == ["seq2seq", "transformer"]
-    configs = {
-        path.parent.parent.name: tomllib.loads(path.read_text()) for path in (tmp_path / "runs").rglob("config.toml")
-    }
-    assert {name: one["training"]["warmup"] for name, one in configs.items()} == {"gru": 1, "transformer": 3}
-    assert {name: one["training"]["validate_every"] for name, one in configs.items()} == {"gru": 3, "transformer": 2}
-    seconds.update(seq2seq=5.0, transformer=5.0)
-    assert sightline("compare", file, *QUICK, "--json") == 0
-    assert json.loads(capsys.readouterr().out)["rows"] == json.loads(out)["rows"]
-    assert len(asked) == 2
+    assert plan.budgeted
+    assert chosen("max_updates") == {"gru-1": 12, "gru-2": 12, "transformer-1": 8, "transformer-2": 8}
+    minutes = "in 0.1 minutes of a core"
+    assert told == [f"gru | 0.50 s an update: 12 {minutes}", f"transformer | 0.75 s an update: 8 {minutes}"]
+    assert chosen("warmup") == {"gru-1": 1, "gru-2": 1, "transformer-1": 3, "transformer-2": 3}
+    assert chosen("validate_every") == {"gru-1": 3, "gru-2": 3, "transformer-1": 2, "transformer-2": 2}
+    begun = tmp_path / "runs" / "gru" / "seed-2"
+    begun.mkdir(parents=True)
+    shutil.copy(tmp_path / "runs" / "plans" / "gru-2.toml", begun / "config.toml")
+    seconds.update(seq2seq=0.1, transformer=0.1)
+    assert chosen("max_updates") == {"gru-1": 12, "gru-2": 12, "transformer-1": 60, "transformer-2": 60}
 
 
 def test_hostile_texts_stay_texts(pair, monkeypatch) -> None:
