@@ -181,6 +181,12 @@ def test_a_wrong_plan_is_one_line_and_trains_nothing(more: str, says: str, texts
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_plan_of_the_benchmark_is_valid() -> None:
+    plan = read_plan(str(Path(__file__).parents[2] / "benchmarks" / "multi30k.toml"))
+    assert len(plan.trainings) == 6
+    assert {one.values["training"]["max_updates"] for one in plan.trainings} == {1200}
+
+
 def test_a_budget_takes_the_place_of_all_limits(texts: Path, tmp_path: Path) -> None:
     file = plan_of(texts, tmp_path)
     text = file.read_text().replace("budget.updates = 2", "budget.core_minutes = 3")
