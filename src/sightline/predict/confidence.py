@@ -217,11 +217,13 @@ def read_confidence(run: Run, weights: str) -> Confidence | None:
 
 
 def require_confidence(found: Confidence | None, run: Path | str) -> Confidence:
-    """What was fitted to a run, which errors name. Raises UsageError where nothing was."""
+    """What was fitted to a run, known by its directory or, to those who see no directories, by its name.
+
+    Raises UsageError where nothing was.
+    """
     if found is None:
-        raise UsageError(
-            f"{run}: its confidence is not fitted to these weights yet; `sightline calibrate {run}` does that"
-        )
+        command = f"`sightline calibrate {run}`" if isinstance(run, Path) else "`sightline calibrate` of its directory"
+        raise UsageError(f"{run}: its confidence is not fitted to these weights yet; {command} does that")
     return found
 
 
