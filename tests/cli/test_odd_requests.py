@@ -120,3 +120,9 @@ def test_no_candidates_are_refused(top: int, old_run: Callable[[str], Path]) -> 
     model: Any = package.load(old_run("bert"))
     with pytest.raises(UsageError, match=f"^top: must be at least 1, not {top}$"):
         model.fill("The [MASK]", top=top)
+
+
+@pytest.mark.parametrize("name", ["a=True", "fresh=True", "anyway=True"])
+def test_a_users_own_words_are_not_read_as_arguments(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sightline("translate", f"runs/{name}", "--text", "x") == 2
+    assert f"runs/{name}: no such run" in capsys.readouterr().err

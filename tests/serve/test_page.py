@@ -400,5 +400,20 @@ def test_confidence_is_shown_where_it_was_fitted(browser, calibratable) -> None:
             ask(page, text)
             shown = page.locator(".measure")
             shown.get_by_text(name, exact=True).wait_for()
-            assert f"{fitted.acceptable:.1f}" in (shown.get_by_text(name, exact=True).get_attribute("title") or "")
+            assert number(fitted.acceptable) in (shown.get_by_text(name, exact=True).get_attribute("title") or "")
             assert float(shown.locator(".figure").first.inner_text()) == pytest.approx(sure, abs=0.006)
+
+
+def test_confidence_of_what_goes_on(browser, calibratable) -> None:
+    run = calibratable("gpt")
+    fitted = calibrate(run)
+    with serving([run]) as server, Opened(browser, server.url) as page:
+        ask(page, "the old dog")
+        name = page.locator(".measure").get_by_text("confidence", exact=True)
+        name.wait_for()
+        assert number(fitted.acceptable) in (name.get_attribute("title") or "")
+
+
+def number(value: float) -> str:
+    """As legends of the page write it."""
+    return f"{value:.{1 if value >= 10 else 2}f}"

@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from sightline.cli.common import RunArgument, named_as_options, print_json, progress, say, say_next
+from sightline.cli.common import (
+    DeviceOption,
+    PrecisionOption,
+    RunArgument,
+    ThreadsOption,
+    named_as_options,
+    print_json,
+    progress,
+    say,
+    say_next,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -23,9 +33,9 @@ def calibrate(
             help="The least chrF2 of an acceptable text; by default a fifth of the validation set lies below."
         ),
     ] = None,
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    precision: PrecisionOption = "fp32",
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Fit how probable it is that what a run writes is acceptable: it writes its validation set, and what tells good

@@ -118,8 +118,9 @@ def parse_columns(text: str, count: int | None = None) -> tuple[int | str, ...]:
 
 
 def as_options(told: str) -> str:
-    """What an error says of arguments, "fresh=True", as they are typed here: "--fresh"."""
-    return re.sub(r"\b([a-z_]+)=True\b", lambda match: f"--{match.group(1).replace('_', '-')}", told)
+    """What an error says of arguments, "fresh=True", as they are typed here: "--fresh"; a user's own words that look
+    like some stay as they are."""
+    return re.sub(r"(?<!\S)(fresh|anyway)=True(?=[,;)\s]|$)", r"--\1", told)
 
 
 @contextmanager

@@ -98,7 +98,7 @@ const continuation = {
 
   async run(column, asked) {
     const begun = begunOf(column)[0] ?? "";
-    const body = { model: column.model.id, prompt: asked.prompt + begun, candidates: 5, strategy: "sample" };
+    const body = { model: column.model.id, prompt: asked.prompt + begun, candidates: 5, strategy: "sample", confidence: column.model.acceptable !== null };
     for (const name of ["max_tokens", "temperature", "top_p", "seed"]) if (asked[name] !== "" && asked[name] !== undefined) body[name] = Number(asked[name]);
     const before = make("span", { class: "given", text: asked.prompt });
     let text = begun;
